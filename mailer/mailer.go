@@ -1,0 +1,56 @@
+// Package mailer is the port through which mails leave.
+//
+// A Mailer hands one finished message to whatever delivers it. What its error means decides what the outbox does next: nil
+// is a final yes; an error that [IsPermanent] is a final no and the mail becomes a dead letter; any other error is tried
+// again until the flow ends. Every mailer passes the suite in package mailertest.
+package mailer
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Mailer delivers messages. It is safe for concurrent use.
+type Mailer interface {
+	// Send delivers m and returns after the final answer of whoever took it, or when ctx ends. The same m, byte for byte, may
+	// be sent again after an error.
+	Send(ctx context.Context, m Message) error
+	// Close gives connections back. It waits for running Sends until ctx ends.
+	Close(ctx context.Context) error
+}
+
+// Message is one mail to one mailbox. All header texts are free of control characters.
+type Message struct {
+	// From and ReplyTo are RFC 5322 mailboxes, such as `"Example" <no-reply@example.com>`; ReplyTo may be empty.
+	From, ReplyTo string
+	// To is the bare address of the only recipient.
+	To      string
+	Subject string
+	// Text and HTML are the two parts, in UTF-8 with \n line ends.
+	Text, HTML string
+	// Date and MessageID are the same at every retry. MessageID is without angle brackets.
+	Date      time.Time
+	MessageID string
+	// Language is a BCP 47 tag for Content-Language; it may be empty.
+	Language string
+}
+
+type permanentError struct{ err error }
+
+func (e permanentError) Error() string { return e.err.Error() }
+func (e permanentError) Unwrap() error { return e.err }
+
+// Permanent marks an error after which trying again is useless.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanentError{err}
+}
+
+// IsPermanent says whether trying again is useless.
+func IsPermanent(err error) bool {
+	var p permanentError
+	return errors.As(err, &p)
+}

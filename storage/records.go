@@ -1,0 +1,242 @@
+package storage
+
+import (
+	"encoding/base64"
+	"time"
+)
+
+// Digest is a keyed SHA-256 digest. The store never sees what it was made of.
+type Digest [32]byte
+
+// String returns the digest as unpadded base64url, for logs and listings.
+func (d Digest) String() string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+
+// IsZero says whether the digest is absent.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// Key finds a record that expires: its end in whole seconds since 1970 and a digest.
+type Key struct {
+	End    int64
+	Digest Digest
+}
+
+// IsZero says whether the key is absent.
+func (k Key) IsZero() bool { return k == Key{} }
+
+// Ends returns the end as a time.
+func (k Key) Ends() time.Time { return time.Unix(k.End, 0) }
+
+// Alive says whether a record under this key is alive at now: until its end, not at it.
+func (k Key) Alive(now time.Time) bool { return now.Unix() < k.End }
+
+// Status is the state of an account.
+type Status uint8
+
+// Account states.
+const (
+	StatusActive   Status = 1
+	StatusDisabled Status = 2
+)
+
+// String returns the status as a word.
+func (s Status) String() string {
+	switch s {
+	case StatusActive:
+		return "active"
+	case StatusDisabled:
+		return "disabled"
+	default:
+		return "unknown"
+	}
+}
+
+// Account is one embedded account.
+type Account struct {
+	// ID is opaque, random and never reused: 16 characters of base64url.
+	ID string
+	// Mailbox is the digest of the canonical address.
+	Mailbox Digest
+	Status  Status
+	Roles   []string
+	// Private is sealed: the address as stored, the name, the language.
+	Private []byte
+	// Password is the sealed password record, empty when there is none.
+	Password []byte
+	Created  time.Time
+	// Version is raised by each Replace.
+	Version uint64
+}
+
+// EpochKey names an epoch: of everything, of one account id, or of one mailbox.
+type EpochKey string
+
+// GlobalEpoch is the epoch of everything; a restored backup raises it.
+const GlobalEpoch EpochKey = "g"
+
+// AccountEpoch names the epoch of an account id.
+func AccountEpoch(id string) EpochKey { return EpochKey("a" + id) }
+
+// MailboxEpoch names the epoch of a mailbox.
+func MailboxEpoch(mailbox Digest) EpochKey { return EpochKey("m" + string(mailbox[:])) }
+
+// Epochs3 are the three epochs that a flow or a session carries as they were at its birth; any difference is death.
+type Epochs3 struct {
+	Global, Mailbox, Account uint64
+}
+
+// FlowState is what became of a flow.
+type FlowState uint8
+
+// Flow states.
+const (
+	FlowOpen      FlowState = 1
+	FlowRedeemed  FlowState = 2
+	FlowCancelled FlowState = 3
+)
+
+// Flow is one pending request for mail of one purpose. A request for an unknown address has one of the same shape.
+type Flow struct {
+	// Key is the flow's end and the digest of its flow cookie.
+	Key Key
+	// ID names the flow in logs: 16 characters of base64url, of no use to anybody else.
+	ID      string
+	Site    string
+	Purpose string
+	Mailbox Digest
+	// Epochs are those at birth; Account is filled by Bind.
+	Epochs Epochs3
+	// Account is the account the mail worker found, empty before it looked, for a new account and for a decoy.
+	Account string
+	// Bound says that the mail worker has looked the mailbox up.
+	Bound bool
+	// MailIP is the counter slot that a successful redemption gives back.
+	MailIP  []Key
+	Started time.Time
+	// ResendsLeft counts down; NextResend is the earliest moment of the next one.
+	ResendsLeft int
+	NextResend  time.Time
+	// Codes are the digests of the typed codes, one for each mail; WrongCodes counts attempts.
+	Codes      []Digest
+	WrongCodes int
+	State      FlowState
+	// EndedBy is the digest of the token or code that ended the flow; Session is the session it opened.
+	EndedBy Digest
+	Session Key
+	// Private is sealed: the address as typed, where to go after, what the asking browser was, its language.
+	Private []byte
+}
+
+// ResendResult is the outcome of TakeResend.
+type ResendResult uint8
+
+// Outcomes of TakeResend.
+const (
+	ResendTaken ResendResult = iota + 1
+	ResendMissing
+	ResendTooEarly
+	ResendSpent
+)
+
+// CodeResult is the outcome of TakeCode.
+type CodeResult uint8
+
+// Outcomes of TakeCode.
+const (
+	CodeRight CodeResult = iota + 1
+	CodeWrong
+	CodeOff
+	CodeMissing
+)
+
+// TokenKind says what a mailed token does.
+type TokenKind uint8
+
+// Token kinds.
+const (
+	TokenLink   TokenKind = 1
+	TokenCancel TokenKind = 2
+)
+
+// Token is the stored half of a mailed token.
+type Token struct {
+	Key  Key
+	Kind TokenKind
+	// Flow is the flow the token belongs to.
+	Flow Key
+	// Used is when it was consumed; Replayed says that a replay has been seen and recorded.
+	Used     time.Time
+	Replayed bool
+}
+
+// TokenResult is the outcome of Consume.
+type TokenResult uint8
+
+// Outcomes of Consume.
+const (
+	TokenConsumed TokenResult = iota + 1
+	TokenMissing
+	TokenUsed
+	TokenReplayed
+)
+
+// Session is one signed-in browser at one site.
+type Session struct {
+	// Key is the absolute end and the digest of the cookie value.
+	Key Key
+	// ID is the sid: 16 characters of base64url, public.
+	ID      string
+	Account string
+	Mailbox Digest
+	Epochs  Epochs3
+	Site    string
+	// Methods are the amr values: link, code, pwd.
+	Methods  []string
+	AuthTime time.Time
+	Created  time.Time
+	// Seen is the last use that was written; IdleEnd is when the session ends without use.
+	Seen    time.Time
+	IdleEnd time.Time
+	// Parent is the portal's session, zero when there is none; the session dies with it.
+	Parent Key
+	// Device is a name from a closed list, such as "Firefox on Linux".
+	Device string
+}
+
+// MailID names a queued mail.
+type MailID [16]byte
+
+// String returns the id as unpadded base64url.
+func (id MailID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// Mail is one queued mail.
+type Mail struct {
+	ID MailID
+	// Due is the next moment to try it, End the moment it is given up: the end of its flow.
+	Due, End time.Time
+	Queued   time.Time
+	// Attempts counts leases; the current one is the caller's proof that the lease is its own.
+	Attempts int
+	// Flow is the flow the mail belongs to, zero for a notice.
+	Flow    Key
+	Purpose string
+	Site    string
+	// Sealed holds the address, the 32 random bytes from which token and code derive, and what the mail says. It is empty in
+	// a dead letter.
+	Sealed []byte
+	// Dead marks a dead letter; Reason is the last failure, in words, without addresses or tokens.
+	Dead   bool
+	Reason string
+}
+
+// Event is one line of the audit log. It holds no address, token, code or cookie.
+type Event struct {
+	Time    time.Time
+	Name    string
+	Purpose string
+	Outcome string
+	Account string
+	Flow    string
+	Site    string
+	// Client is the network prefix of the client.
+	Client string
+}

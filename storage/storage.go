@@ -1,0 +1,211 @@
+// Package storage is the port between the domain and the place where it keeps its state.
+//
+// A [Store] runs steps: functions over a [Tx] that happen wholly or not at all. The methods of a Tx are intents that say
+// what they did (taken, refused, missing), never a get followed by a put. Absence, conflict and refusal are values, and a
+// step that meets one still commits what it has written; an error means that nothing happened, except for [ErrUnknown].
+//
+// Every step touches its records in one order, so that the same steps can run on an engine with row locks: counters by key,
+// mailbox, account, flow, token, session, outbox, event.
+//
+// Records that expire are found by a [Key] that begins with their end, so a sweep deletes one contiguous range. Whether a
+// record is alive is decided by the end it was stored under, to the second: it is alive while now is before its end.
+//
+// Every engine passes the suite in package storagetest.
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+var (
+	// ErrUnknown says that a commit failed in a way that leaves open whether it happened. The caller answers 503 and hands
+	// out nothing that the step produced.
+	ErrUnknown = errors.New("storage: the outcome of the commit is unknown")
+	// ErrClosed says that the store has been closed; a request that outlived its configuration sees it.
+	ErrClosed = errors.New("storage: closed")
+	// ErrDamaged says that the engine met damaged data or a failed sync. It refuses writes until it has been reopened and
+	// checked.
+	ErrDamaged = errors.New("storage: damaged, refusing writes until the store has been reopened and checked")
+	// ErrLocked says that another process holds the store. The message names that process where the system tells.
+	ErrLocked = errors.New("storage: held by another process")
+	// ErrNewer says that the store was written by a newer version of this program.
+	ErrNewer = errors.New("storage: written by a newer version")
+	// ErrReadOnly says that a View tried to write.
+	ErrReadOnly = errors.New("storage: write in a read-only transaction")
+)
+
+// Store keeps the state of one gate.
+type Store interface {
+	// View runs fn against a consistent snapshot.
+	View(ctx context.Context, fn func(Tx) error) error
+	// Update runs fn in one durable transaction: all of it or none. fn may run more than once and on another goroutine; it
+	// has no effect outside tx and hands its result out as a value; only the committed run's counts. Update returns only
+	// when fn is not running and never will again; ctx is obeyed before the first run only. A panic in fn fails its own
+	// caller alone. ErrUnknown: the commit may have happened; answer 503, hand out nothing. A step that wrote nothing costs
+	// no sync.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Sweep deletes up to max records whose end is at or before now and says how many it deleted.
+	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
+	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
+	Close() error
+}
+
+// Backuper is a Store that can stream a consistent copy of itself while it is in use. The copy carries the mark under
+// [MetaRestored], so the first start on it is recognised.
+type Backuper interface {
+	Backup(ctx context.Context, w io.Writer) error
+}
+
+// Tx is one transaction. It must not be used after the function it was given to has returned.
+type Tx interface {
+	Accounts() Accounts
+	Epochs() Epochs
+	Flows() Flows
+	Tokens() Tokens
+	Sessions() Sessions
+	Counters() Counters
+	Outbox() Outbox
+	Events() Events
+	Meta() Meta
+}
+
+// Accounts holds the embedded accounts. Each mailbox digest belongs to at most one account.
+type Accounts interface {
+	// Get returns the account with this id.
+	Get(id string) (Account, bool, error)
+	// ByMailbox returns the account of a mailbox.
+	ByMailbox(mailbox Digest) (Account, bool, error)
+	// GetForUpdate is Get for a read that guards a write of the same step.
+	GetForUpdate(id string) (Account, bool, error)
+	// ByMailboxForUpdate is ByMailbox for a read that guards a write of the same step.
+	ByMailboxForUpdate(mailbox Digest) (Account, bool, error)
+	// Create stores a new account with Version 1. It answers false when the id or the mailbox is taken.
+	Create(a Account) (created bool, err error)
+	// Replace stores a over the record with the same id and Version, which it raises by one. It answers false when the record
+	// is missing, has another Version, or when a new mailbox is taken.
+	Replace(a Account) (replaced bool, err error)
+	// Delete removes the account and frees its mailbox. Ids are never reused: they are random.
+	Delete(id string) (deleted bool, err error)
+	// List returns up to limit accounts with ids after the given one, in the order of ids.
+	List(after string, limit int) ([]Account, error)
+	// Any says whether there is at least one account.
+	Any() (bool, error)
+}
+
+// Epochs holds numbers that only grow; an absent one is 0.
+type Epochs interface {
+	Get(k EpochKey) (uint64, error)
+	// GetForUpdate is Get for a read that guards a write of the same step.
+	GetForUpdate(k EpochKey) (uint64, error)
+	// Raise adds one and returns the new value.
+	Raise(k EpochKey) (uint64, error)
+}
+
+// Flows holds pending requests, found by their end and the digest of their flow cookie.
+type Flows interface {
+	Create(f Flow) error
+	Get(k Key) (Flow, bool, error)
+	// GetForUpdate is Get for a read that guards a write of the same step.
+	GetForUpdate(k Key) (Flow, bool, error)
+	// TakeResend spends one of the flow's resends at now, sets the next permitted moment to now+wait and records the new
+	// mail's code digest. It refuses when none is left, when it is too early and when the flow is missing or over; the
+	// returned flow is then unchanged.
+	TakeResend(k Key, now time.Time, wait time.Duration, code Digest) (Flow, ResendResult, error)
+	// TakeCode counts one attempt at the typed code before it is compared: it refuses when the flow is missing or over or
+	// when max wrong ones have been counted; else it counts the attempt and says whether the digest is one of the flow's
+	// codes. A right code is not counted as wrong.
+	TakeCode(k Key, now time.Time, code Digest, max int) (Flow, CodeResult, error)
+	// Bind notes what the mail worker found out: the account, its epoch, and that the flow has been looked up.
+	Bind(k Key, account string, epoch uint64) (bound bool, err error)
+	// Finish ends an open flow: redeemed (by the token or code, with the session it opened) or cancelled. It answers false
+	// when the flow is missing or no longer open.
+	Finish(k Key, state FlowState, by Digest, session Key) (finished bool, err error)
+}
+
+// Tokens holds the digests of mailed tokens, found by their end and digest.
+type Tokens interface {
+	Create(t Token) error
+	Get(k Key) (Token, bool, error)
+	// Consume marks the token as used at now. Of any number of calls exactly one gets TokenConsumed. TokenUsed is the first
+	// replay, TokenReplayed each later one.
+	Consume(k Key, now time.Time) (Token, TokenResult, error)
+}
+
+// Sessions holds server-side sessions, found by their absolute end and the digest of their cookie value.
+type Sessions interface {
+	Create(s Session) error
+	Get(k Key) (Session, bool, error)
+	// Touch moves the idle end and the last use, when the last use is at least every ago; otherwise it writes nothing.
+	// touched is false too when the session is missing or over.
+	Touch(k Key, now, idleEnd time.Time, every time.Duration) (s Session, touched bool, err error)
+	Delete(k Key) (deleted bool, err error)
+	// ByAccount lists up to limit sessions of an account, over or not.
+	ByAccount(account string, limit int) ([]Session, error)
+	// List returns up to limit sessions with keys after the given one.
+	List(after Key, limit int) ([]Session, error)
+}
+
+// Counters holds limits. A counter is found by the end of its window and the digest of its name.
+type Counters interface {
+	// Take adds n when the sum stays within limit, and answers the count after it. When it does not fit, it answers the
+	// unchanged count and false, and writes nothing.
+	Take(k Key, n, limit int64) (count int64, taken bool, err error)
+	// Peek answers the count, 0 when absent.
+	Peek(k Key) (int64, error)
+	// Return gives n back, never below zero, and answers the count after it.
+	Return(k Key, n int64) (int64, error)
+	// Reset removes the counter.
+	Reset(k Key) (existed bool, err error)
+}
+
+// Outbox holds mails that wait to be sent, and dead letters.
+type Outbox interface {
+	Enqueue(m Mail) error
+	// Lease hands out up to n mails that are due at now and not dead, each until the given moment, after which it may be
+	// leased again. Attempts has been raised by one in the mails returned.
+	Lease(now, until time.Time, n int) ([]Mail, error)
+	// Finish deletes a mail whose lease (Attempts) is still the caller's.
+	Finish(id MailID, attempt int) (finished bool, err error)
+	// Retry makes a leased mail due again at due, with the reason of the last failure.
+	Retry(id MailID, attempt int, due time.Time, reason string) (found bool, err error)
+	// Bury turns a leased mail into a dead letter: it keeps its reason and its envelope, never its seed.
+	Bury(id MailID, attempt int, reason string) (buried bool, err error)
+	// Revive makes a mail due at once, dead or waiting; a dead letter whose seed is gone cannot be revived.
+	Revive(id MailID, due time.Time) (revived bool, err error)
+	// NextDue answers the earliest moment at which a mail is due, leases that end included.
+	NextDue() (time.Time, bool, error)
+	// List returns up to limit mails, waiting or dead.
+	List(dead bool, limit int) ([]Mail, error)
+	// Stats counts the waiting mails and answers when the oldest was queued.
+	Stats() (waiting int, oldest time.Time, err error)
+}
+
+// Events is the audit log.
+type Events interface {
+	// Append stores e under the given end, after which a sweep removes it.
+	Append(e Event, end time.Time) error
+	// List returns up to limit of the newest events, newest first.
+	List(limit int) ([]Event, error)
+}
+
+// Meta holds single values under names.
+type Meta interface {
+	Get(name string) (value []byte, found bool, err error)
+	Put(name string, value []byte) error
+	Delete(name string) error
+}
+
+// Names of Meta values that more than one package reads.
+const (
+	// MetaDataKey is the sealed data key.
+	MetaDataKey = "data_key"
+	// MetaSigningKeys are the sealed signing keys.
+	MetaSigningKeys = "signing_keys"
+	// MetaClock is the largest time seen.
+	MetaClock = "clock"
+	// MetaRestored marks a copy made by Backup; the first start on it raises the global epoch and removes the mark.
+	MetaRestored = "restored"
+)
