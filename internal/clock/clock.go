@@ -1,0 +1,224 @@
+// Package clock is the one place that reads the time.
+//
+// [Clock.Now] judges everything that ends here: links, codes, sessions, limits. It is the largest time believed so far plus
+// the monotonic time since, so it never runs back and never stands still. [Clock.Wall] is the system's time, for what others
+// verify: iat, nbf, exp, Date.
+//
+// How Now follows the system's time:
+//
+//   - A wall clock that is ahead by at most [Step] is followed at once: that is drift, or a leap.
+//   - One that is ahead by more is doubted. It is believed after it has agreed with itself for [Settle]; if it returns before
+//     that, nothing has happened. A suspended machine looks like this too.
+//   - One that is behind changes nothing: Now goes on by monotonic time. What has ended stays dead, and what is born ends when
+//     it should, because both are judged by the same clock.
+//   - At start Now is the later of the persisted time and the wall clock. A persisted time in the future (a wrong clock that
+//     was believed, or a wall clock that has fallen back) therefore blocks nothing: Now runs on from it at the speed of time.
+//     A wall clock that is far ahead of the persisted time is what every longer downtime looks like, so it is used at once;
+//     but until it has agreed for Settle it is doubted, and if it falls back within that time (a hardware clock that NTP puts
+//     right) it is not believed at all until the next start.
+//
+// While there is doubt ([Clock.Stepped]) nobody may sweep, and [Clock.Seen], the time to persist, stays on the line that was
+// believed before. So a clock that was wrong for a few minutes has neither deleted nor remembered anything.
+package clock
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// Step is the largest difference between two readings that is taken for drift.
+	Step = 5 * time.Minute
+	// Settle is how long a larger difference has to last before it is believed.
+	Settle = 5 * time.Minute
+	// steady is how far readings may be apart and still agree with each other: the clock is being slewed meanwhile.
+	steady = time.Minute
+)
+
+// Clock tells the time. The zero value is ready and tells the system's time. It is safe for use by many goroutines and must
+// not be copied.
+type Clock struct {
+	// read returns the system's time and a monotonic reading of one instant; nil is the system's.
+	read func() (wall time.Time, mono time.Duration)
+
+	mu    sync.Mutex
+	begun bool
+	// base is Now at monotonic reading 0: Now is base plus the reading.
+	base time.Time
+	// trusted is the line to persist and to compare with: base, except while a wall clock that was ahead at start is on
+	// probation.
+	trusted   time.Time
+	probation bool
+	refuted   bool
+	// line is the doubted wall clock at monotonic reading 0, zero when there is no doubt; since is when it was first seen
+	// there.
+	line  time.Time
+	since time.Duration
+	// behind is the line of a wall clock that has been behind for Settle: known, and no reason for doubt any more.
+	behind time.Time
+}
+
+var started = time.Now()
+
+// New returns a clock over a wall clock; nil means the system's. Readings of wall that carry Go's monotonic part are used for
+// that as well; for others the process's own monotonic clock is.
+func New(wall func() time.Time) *Clock {
+	if wall == nil {
+		return &Clock{}
+	}
+	return &Clock{read: func() (time.Time, time.Duration) {
+		t := wall()
+		if t == t.Round(0) { //nolint:staticcheck // == sees whether there is a monotonic part, Equal does not
+			return t, time.Since(started)
+		}
+		return t.Round(0), t.Sub(started)
+	}}
+}
+
+func (c *Clock) reading() (time.Time, time.Duration) {
+	if c.read != nil {
+		return c.read()
+	}
+	t := time.Now()
+	return t.Round(0), t.Sub(started)
+}
+
+// Now returns the time by which everything here ends, in UTC. It never runs back within a process, nor across restarts when
+// the time of [Clock.Seen] is given to [Clock.Restore].
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, mono := c.observe()
+	return c.base.Add(mono)
+}
+
+// Wall returns the system's time in UTC, for values that others verify.
+func (c *Clock) Wall() time.Time {
+	wall, _ := c.reading()
+	return wall.UTC()
+}
+
+// Restore tells the clock the time persisted by an earlier process. Call it at start, before the first record is judged. A
+// zero time (nothing was persisted) is ignored.
+func (c *Clock) Restore(seen time.Time) {
+	if seen.IsZero() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, mono := c.observe()
+	line := seen.Round(0).UTC().Add(-mono)
+	switch ahead := c.base.Sub(line); {
+	case ahead > Step:
+		c.trusted, c.probation, c.refuted = line, true, false
+		c.line, c.since = c.base, mono
+	case ahead < 0:
+		c.base, c.trusted = line, line
+	}
+	c.observe()
+}
+
+// Seen returns the time to persist, once a minute and at the end: the largest time believed.
+func (c *Clock) Seen() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, mono := c.observe()
+	return c.trusted.Add(mono)
+}
+
+// Stepped says how far the wall clock is from the time believed, when that is more than [Step] (positive: the wall clock is
+// ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing may be swept while it is.
+func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, mono := c.observe()
+	d = wall.Sub(c.trusted.Add(mono))
+	if d <= Step && d >= -Step {
+		d = 0
+	}
+	return d, c.probation || !c.line.IsZero()
+}
+
+// ShownAs returns the wall-clock time at which Now will be t, for people: the two differ after a wrong clock.
+func (c *Clock) ShownAs(t time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, mono := c.observe()
+	return wall.Add(t.Sub(c.base.Add(mono))).UTC()
+}
+
+// observe takes one reading and moves base by the rules of the package.
+func (c *Clock) observe() (wall time.Time, mono time.Duration) {
+	wall, mono = c.reading()
+	wall = wall.UTC()
+	line := wall.Add(-mono)
+	if !c.begun {
+		c.begun, c.base, c.trusted = true, line, line
+		return wall, mono
+	}
+	if c.probation {
+		c.observeProbation(line, mono)
+		return wall, mono
+	}
+	ahead := line.Sub(c.base)
+	if ahead <= Step && ahead >= -Step {
+		if ahead > 0 {
+			c.base, c.trusted = line, line
+		}
+		c.line, c.behind = time.Time{}, time.Time{}
+		return wall, mono
+	}
+	if !c.behind.IsZero() && near(c.behind, line) {
+		return wall, mono
+	}
+	if c.agrees(line, mono) {
+		if ahead > 0 {
+			c.base, c.trusted, c.behind = line, line, time.Time{}
+		} else {
+			c.behind = line
+		}
+		c.line = time.Time{}
+	}
+	return wall, mono
+}
+
+// observeProbation judges a wall clock that was far ahead of the persisted time at start.
+func (c *Clock) observeProbation(line time.Time, mono time.Duration) {
+	switch ahead := line.Sub(c.base); {
+	case ahead < -Step:
+		// It has fallen back: it was wrong at start. Now cannot follow, or what was born meanwhile would live too long.
+		c.refuted = true
+	case c.refuted:
+		// Only time itself could tell that the first reading was right after all; the next start decides.
+	case ahead > Step:
+		if c.agrees(line, mono) {
+			c.base = line
+			c.believe()
+		}
+	default:
+		if ahead > 0 {
+			c.base = line
+		}
+		if c.agrees(line, mono) {
+			c.believe()
+		}
+	}
+}
+
+func (c *Clock) believe() {
+	c.trusted, c.probation, c.line = c.base, false, time.Time{}
+}
+
+// agrees says whether the wall clock has been on this line for Settle, and notes it when it is new.
+func (c *Clock) agrees(line time.Time, mono time.Duration) bool {
+	if c.line.IsZero() || !near(c.line, line) {
+		c.line, c.since = line, mono
+		return false
+	}
+	return mono-c.since >= Settle
+}
+
+func near(a, b time.Time) bool {
+	d := a.Sub(b)
+	return d <= steady && d >= -steady
+}
