@@ -1,0 +1,149 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// listMax bounds how many sessions of one account are listed or searched.
+const listMax = 1000
+
+// settled says whether a commit happened or may have. Either way the caches must go.
+func settled(err error) bool { return err == nil || errors.Is(err, storage.ErrUnknown) }
+
+// End ends one session and those that have it as parent. When it returns no error nothing is let in by the session's cookie
+// any more.
+func (m *Manager) End(ctx context.Context, l *Live) error {
+	_, err := m.end(ctx, l.Session.Key, l.Session.Account)
+	if err == nil {
+		l.ended.Store(true)
+		m.cache.drop(l.id, l)
+	}
+	return err
+}
+
+// EndByID ends the session of an account with this sid. ended is false when there is none.
+func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended bool, err error) {
+	list, err := m.List(ctx, accountID)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range list {
+		if s.ID == sid {
+			return m.end(ctx, s.Key, s.Account)
+		}
+	}
+	return false, nil
+}
+
+func (m *Manager) end(ctx context.Context, key storage.Key, accountID string) (existed bool, err error) {
+	var deleted bool
+	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
+		deleted, err = tx.Sessions().Delete(key)
+		return err
+	})
+	if settled(err) {
+		m.Gone(key, accountID)
+	}
+	return deleted && err == nil, err
+}
+
+// EndEverywhere ends all sessions, flows, links and stateless tokens of an account by raising its epoch and that of its
+// mailbox. When it returns no error nothing is let in by any of them any more.
+func (m *Manager) EndEverywhere(ctx context.Context, accountID string) error {
+	err := m.store.Update(ctx, func(tx storage.Tx) error {
+		mailboxes, err := mailboxesOf(tx, accountID)
+		if err != nil {
+			return err
+		}
+		for _, mailbox := range mailboxes {
+			if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Epochs().Raise(storage.AccountEpoch(accountID))
+		return err
+	})
+	if settled(err) {
+		m.Changed(accountID)
+	}
+	return err
+}
+
+// EndAll ends everything of everybody by raising the global epoch.
+func (m *Manager) EndAll(ctx context.Context) error {
+	err := m.store.Update(ctx, func(tx storage.Tx) error {
+		_, err := tx.Epochs().Raise(storage.GlobalEpoch)
+		return err
+	})
+	if settled(err) {
+		m.gens.raise(&m.gens.all)
+		m.cancelTracked("", func(*Live) bool { return true })
+	}
+	return err
+}
+
+// mailboxesOf returns the mailbox of an embedded account, or those of the sessions of an account that an app owns.
+func mailboxesOf(tx storage.Tx, accountID string) ([]storage.Digest, error) {
+	a, found, err := tx.Accounts().GetForUpdate(accountID)
+	if err != nil || found {
+		return []storage.Digest{a.Mailbox}, err
+	}
+	sessions, err := tx.Sessions().ByAccount(accountID, listMax)
+	var list []storage.Digest
+	seen := make(map[storage.Digest]bool)
+	for _, s := range sessions {
+		if !seen[s.Mailbox] {
+			seen[s.Mailbox] = true
+			list = append(list, s.Mailbox)
+		}
+	}
+	return list, err
+}
+
+// Changed says that a committed transaction has changed an account or raised one of its epochs: its cached sessions are read
+// anew and its tracked requests are cancelled. Call it after the commit and before answering, also when the commit's outcome
+// is unknown.
+func (m *Manager) Changed(accountID string) {
+	if accountID == "" {
+		return
+	}
+	m.gens.raise(m.gens.account(accountID))
+	m.cancelTracked(accountID, func(*Live) bool { return true })
+}
+
+// Gone says that a committed transaction has deleted the record of one session. Call it after the commit and before
+// answering, also when the commit's outcome is unknown.
+func (m *Manager) Gone(key storage.Key, accountID string) {
+	m.gens.raise(m.gens.session(key))
+	m.cancelTracked(accountID, func(l *Live) bool { return l.Session.Key == key || l.Session.Parent == key })
+}
+
+// List returns the live sessions of an account, at most 1000.
+func (m *Manager) List(ctx context.Context, accountID string) ([]storage.Session, error) {
+	now := m.clock.Now()
+	var list []storage.Session
+	err := m.store.View(ctx, func(tx storage.Tx) error {
+		list = nil
+		all, err := tx.Sessions().ByAccount(accountID, listMax)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			v, err := m.judge(tx, s, now)
+			if err != nil {
+				return err
+			}
+			if v.ok {
+				list = append(list, s)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}

@@ -1,0 +1,124 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// verdict is what a transaction says of a session.
+type verdict struct {
+	ok      bool
+	session storage.Session
+	account account.Account
+	ends    ends
+}
+
+// ends are the ends of a session as the lifetimes in force allow.
+type ends struct {
+	// idle is the earlier of the session's own idle end and its parent's, absolute likewise.
+	idle, absolute time.Time
+	// touch is when the next use is to be recorded.
+	touch time.Time
+}
+
+func (e *ends) alive(now time.Time) bool { return now.Before(e.idle) && now.Before(e.absolute) }
+
+// ends returns the ends of a record: those it was promised, or earlier ones where the lifetimes in force are shorter.
+func (m *Manager) ends(s storage.Session) ends {
+	e := ends{idle: s.IdleEnd, absolute: s.Key.Ends()}
+	idle := s.IdleEnd.Sub(s.Seen)
+	if lt := m.lifetimes.Load(); lt != nil {
+		if lt.Absolute > 0 {
+			e.absolute = earlier(e.absolute, s.Created.Add(lt.Absolute))
+		}
+		if lt.Idle > 0 {
+			idle = lt.Idle
+			e.idle = earlier(e.idle, s.Seen.Add(idle))
+		}
+	}
+	e.touch = s.Seen.Add(touchEvery(idle))
+	return e
+}
+
+// touchEvery returns how often the use of a session with this idle time is written.
+func touchEvery(idle time.Duration) time.Duration { return min(TouchEvery, idle/2) }
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// subject is what a session belongs to.
+type subject struct {
+	account string
+	parent  storage.Key
+}
+
+func (v *verdict) subject() subject { return subject{v.session.Account, v.session.Parent} }
+
+// read judges the session under a key in a transaction of its own.
+func (m *Manager) read(ctx context.Context, key storage.Key, now time.Time) (v verdict, err error) {
+	err = m.store.View(ctx, func(tx storage.Tx) error {
+		s, found, err := tx.Sessions().Get(key)
+		if err != nil || !found {
+			v = verdict{}
+			return err
+		}
+		v, err = m.judge(tx, s, now)
+		return err
+	})
+	if err != nil {
+		return verdict{}, err
+	}
+	return v, nil
+}
+
+// judge says whether a session is alive at now: both of its ends, its epochs, its account and its parent.
+func (m *Manager) judge(tx storage.Tx, s storage.Session, now time.Time) (verdict, error) {
+	v := verdict{session: s, ends: m.ends(s)}
+	if !v.ends.alive(now) {
+		return verdict{}, nil
+	}
+	if ok, err := sameEpochs(tx, s); err != nil || !ok {
+		return verdict{}, err
+	}
+	a, found, err := m.accounts.Get(tx, s.Account)
+	if err != nil || !found || a.Status != account.Active {
+		return verdict{}, err
+	}
+	v.account = a
+	if !s.Parent.IsZero() {
+		p, found, err := tx.Sessions().Get(s.Parent)
+		if err != nil || !found || p.Account != s.Account {
+			return verdict{}, err
+		}
+		parent := m.ends(p)
+		if ok, err := sameEpochs(tx, p); err != nil || !ok || !parent.alive(now) {
+			return verdict{}, err
+		}
+		v.ends.idle = earlier(v.ends.idle, parent.idle)
+		v.ends.absolute = earlier(v.ends.absolute, parent.absolute)
+	}
+	v.ok = true
+	return v, nil
+}
+
+// sameEpochs says whether the epochs are those the session was opened under.
+func sameEpochs(tx storage.Tx, s storage.Session) (bool, error) {
+	e := tx.Epochs()
+	global, err := e.Get(storage.GlobalEpoch)
+	if err != nil || global != s.Epochs.Global {
+		return false, err
+	}
+	mailbox, err := e.Get(storage.MailboxEpoch(s.Mailbox))
+	if err != nil || mailbox != s.Epochs.Mailbox {
+		return false, err
+	}
+	acct, err := e.Get(storage.AccountEpoch(s.Account))
+	return err == nil && acct == s.Epochs.Account, err
+}

@@ -1,0 +1,167 @@
+package session
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// maxAssertions bounds the assertions kept with one session; a session is of one site, which has one audience.
+const maxAssertions = 8
+
+// Live is a session that was alive when it was found. It is shared by all requests of the session: read its fields, never
+// change them.
+type Live struct {
+	// Session is the record as it was read. Its Seen and IdleEnd move on: see IdleEnd. Times are those of the gate's clock
+	// (clock.Now), not of the wall clock.
+	Session storage.Session
+	// Account is the account as it was read; when it changes, the next request gets a new Live.
+	Account account.Account
+
+	m    *Manager
+	id   [32]byte
+	size int
+	// In nanoseconds since 1970. ends is the earlier of the other two.
+	ends, idleEnd, absEnd atomic.Int64
+	nextTouch             atomic.Int64
+
+	touching atomic.Bool
+	ended    atomic.Bool
+	// recent spares the entry when the cache makes room.
+	recent atomic.Bool
+	stamp  atomic.Pointer[stamp]
+
+	minting    sync.Mutex
+	assertions atomic.Pointer[[]assertion]
+}
+
+// assertion is a text that may be used while from <= the wall clock < until.
+type assertion struct {
+	key         string
+	text        string
+	from, until time.Time
+}
+
+func (m *Manager) newLive(id [32]byte, v verdict, st stamp) *Live {
+	l := &Live{Session: v.session, Account: v.account, m: m, id: id}
+	l.size = baseSize + len(v.session.Site) + len(v.session.Device) + len(v.account.ID) + len(v.account.Email) + len(v.account.Name)
+	for _, r := range v.account.Roles {
+		l.size += len(r) + 16
+	}
+	l.apply(v.ends)
+	l.stamp.Store(&st)
+	return l
+}
+
+// apply takes over what moves in a record.
+func (l *Live) apply(e ends) {
+	l.idleEnd.Store(e.idle.UnixNano())
+	l.absEnd.Store(e.absolute.UnixNano())
+	l.ends.Store(earlier(e.idle, e.absolute).UnixNano())
+	l.nextTouch.Store(e.touch.UnixNano())
+}
+
+// IdleEnd returns when the session ends without another use.
+func (l *Live) IdleEnd() time.Time { return time.Unix(0, l.idleEnd.Load()).UTC() }
+
+// AbsoluteEnd returns when the session ends whatever its use.
+func (l *Live) AbsoluteEnd() time.Time { return time.Unix(0, l.absEnd.Load()).UTC() }
+
+// good says whether the session may be used at now without asking the store.
+func (l *Live) good(now time.Time) bool {
+	return !l.ended.Load() && now.UnixNano() < l.ends.Load() && l.m.gens.current(l.stamp.Load())
+}
+
+// Ended says whether the session has ended since it was found: by its own idle or absolute end, by a sign-out, by a raised
+// epoch, with its account or with its parent. It reads the store only when something may have changed, and a store that
+// cannot be read then counts as an end.
+func (l *Live) Ended() bool {
+	if l.ended.Load() {
+		return true
+	}
+	if l.good(l.m.clock.Now()) {
+		return false
+	}
+	alive, _ := l.recheck()
+	return !alive
+}
+
+// recheck asks the store whether the session is alive, and whether the account is still the one that was read.
+func (l *Live) recheck() (alive, same bool) {
+	st := l.m.gens.note(l.Session.Key, subject{l.Session.Account, l.Session.Parent})
+	v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
+	if err != nil {
+		return false, false
+	}
+	if !v.ok {
+		l.ended.Store(true)
+		return false, false
+	}
+	l.apply(v.ends)
+	if same = sameAccount(l.Account, v.account); same {
+		// Otherwise the stamp stays stale, so that Find reads the account anew.
+		l.stamp.Store(&st)
+	}
+	return true, same
+}
+
+func sameAccount(a, b account.Account) bool {
+	return a.ID == b.ID && a.Email == b.Email && a.Name == b.Name && a.Status == b.Status && a.Language == b.Language &&
+		slices.Equal(a.Roles, b.Roles)
+}
+
+// Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over;
+// of concurrent misses one mints and the others wait for it. The key names everything the text depends on beside the session
+// and the account: the audience, and what a new configuration may change (its keys, format and lifetime). mint returns the
+// text and when it expires by the wall clock. Its errors are not cached. Assertions are dropped when the session or the
+// account changes.
+func (l *Live) Assertion(key string, mint func() (text string, exp time.Time, err error)) (string, error) {
+	if text, ok := l.cached(key); ok {
+		return text, nil
+	}
+	l.minting.Lock()
+	defer l.minting.Unlock()
+	if text, ok := l.cached(key); ok {
+		return text, nil
+	}
+	from := l.m.clock.Wall()
+	text, exp, err := mint()
+	if err != nil {
+		return "", err
+	}
+	next := []assertion{{key, text, from, from.Add(exp.Sub(from) / 2)}}
+	grown := len(text) + len(key) + assertionSize
+	if old := l.assertions.Load(); old != nil {
+		for _, a := range *old {
+			if a.key != key && from.Before(a.until) && len(next) < maxAssertions {
+				next = append(next, a)
+				continue
+			}
+			grown -= len(a.text) + len(a.key) + assertionSize
+		}
+	}
+	l.assertions.Store(&next)
+	l.m.cache.grow(l, grown)
+	return text, nil
+}
+
+// cached judges by the wall clock, as verifiers do, and refuses a text from its future too: a wall clock that has been put
+// back must not stretch the use of what was minted before.
+func (l *Live) cached(key string) (string, bool) {
+	list := l.assertions.Load()
+	if list == nil {
+		return "", false
+	}
+	now := l.m.clock.Wall()
+	for i := range *list {
+		if a := &(*list)[i]; a.key == key {
+			return a.text, !now.Before(a.from) && now.Before(a.until)
+		}
+	}
+	return "", false
+}

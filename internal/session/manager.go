@@ -1,0 +1,216 @@
+// Package session keeps the server-side sessions: the records in the store, the cache of them in memory and the registry of
+// open sockets that end with their session.
+//
+// A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. The record in the
+// store is the truth; what the cache holds is good only while the generations that were noted before it was read are
+// unchanged. Whoever ends or changes a session, or an account, commits first, then raises its generation, then answers; so
+// once the answer is out no request can be let in by something that was read before it.
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	// TouchEvery is how often the use of one session is written at most. Sessions whose idle time is below twice that are
+	// written twice in their idle time.
+	TouchEvery = time.Minute
+	// touchRetry is how long a failed write of a use is not tried again: signed-in traffic goes on while the store refuses
+	// writes.
+	touchRetry = 10 * time.Second
+	// cookieLen is the length of a session cookie's value: base64url of a 5-byte end and 32 random bytes.
+	cookieLen = 50
+	// label binds the digest of a session cookie to its use.
+	label = "session"
+	// loadTries bounds how often a load is repeated because something changed while it ran. The result of the last one is
+	// not cached, and is checked again by Ended.
+	loadTries = 4
+)
+
+var (
+	// ErrEnded is the cause with which a tracked request is cancelled when its session has ended.
+	ErrEnded = errors.New("session: the session has ended")
+	// ErrChanged is the cause with which a tracked request is cancelled when its account has changed, so that it is judged
+	// anew when it returns.
+	ErrChanged = errors.New("session: the account has changed")
+)
+
+// Accounts reads what the gate knows of an account, in the transaction that reads the session.
+type Accounts interface {
+	Get(tx storage.Tx, id string) (a account.Account, found bool, err error)
+}
+
+// Lifetimes are how long sessions live. Zero means that there is no such bound.
+type Lifetimes struct {
+	// Idle is how long a session lives after its last recorded use.
+	Idle time.Duration
+	// Absolute is how long a session lives after it was opened.
+	Absolute time.Duration
+}
+
+// Manager finds, opens and ends sessions. It is made by [NewManager] and safe for use by many goroutines.
+type Manager struct {
+	// Log gets the failures that no caller sees. Set it before the first use; nil discards them.
+	Log *slog.Logger
+
+	store    storage.Store
+	ring     *keyring.Ring
+	clock    *clock.Clock
+	accounts Accounts
+
+	lifetimes atomic.Pointer[Lifetimes]
+	cache     cache
+	gens      generations
+	tracked   registry
+}
+
+// NewManager returns a manager of the sessions in a store.
+func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
+	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts}
+	m.cache.init(DefaultCacheBytes)
+	m.gens.init()
+	m.tracked.byAccount = make(map[string]map[*watch]struct{})
+	return m
+}
+
+// SetCacheBytes bounds the memory that cached sessions take, approximately. The default is [DefaultCacheBytes].
+func (m *Manager) SetCacheBytes(n int) { m.cache.setBudget(n) }
+
+// SetLifetimes sets the lifetimes of the configuration that is in force, and takes effect at once: a shorter lifetime also
+// shortens the sessions that are open. A longer idle time lengthens them from their next recorded use on; a longer absolute
+// one holds for new sessions only, because the cookie carries its end. Until the first call each session lives as long as it
+// was promised when it was opened.
+func (m *Manager) SetLifetimes(l Lifetimes) {
+	if old := m.lifetimes.Swap(&l); old == nil || *old != l {
+		m.gens.raise(&m.gens.all)
+	}
+}
+
+// Find returns the live session of a cookie value at a site (an origin), and records its use at most once in [TouchEvery].
+// It returns nil and no error when there is none: the value is malformed, unknown, over or of another site, its account is
+// not active, or an epoch has been raised. An error means that the session could not be read; answer 503, never as if nobody
+// were signed in.
+func (m *Manager) Find(ctx context.Context, cookie, site string) (*Live, error) {
+	if len(cookie) != cookieLen {
+		return nil, nil
+	}
+	id := cacheKey(cookie)
+	now := m.clock.Now()
+	l := m.cache.get(id)
+	if l == nil || !l.good(now) {
+		var err error
+		if l, err = m.load(ctx, cookie, site, id, now); l == nil || err != nil {
+			return nil, err
+		}
+	}
+	if l.Session.Site != site {
+		return nil, nil
+	}
+	if now.UnixNano() >= l.nextTouch.Load() {
+		return m.touch(ctx, l, now)
+	}
+	return l, nil
+}
+
+// load reads the session of a cookie value and caches it.
+func (m *Manager) load(ctx context.Context, cookie, site string, id [32]byte, now time.Time) (*Live, error) {
+	p, err := token.Parse(cookie)
+	if err != nil {
+		return nil, nil
+	}
+	key := p.CookieKey(m.ring, label, site)
+	if !key.Alive(now) {
+		return nil, nil
+	}
+	var l *Live
+	var ids subject
+	for range loadTries {
+		st, changes := m.gens.note(key, ids), m.gens.changes.Load()
+		v, err := m.read(ctx, key, now)
+		if err != nil {
+			return nil, err
+		}
+		if !v.ok {
+			return nil, nil
+		}
+		if read := v.subject(); read != ids {
+			// What the session belongs to was not known before the read. Its generations are those from before the read if
+			// nothing at all has changed since.
+			ids, st = read, m.gens.note(key, read)
+			if m.gens.changes.Load() != changes {
+				continue
+			}
+		}
+		l = m.newLive(id, v, st)
+		if m.gens.current(&st) {
+			return m.cache.put(id, l, now), nil
+		}
+	}
+	if l == nil {
+		// Only a record whose account or parent changes from read to read gets here, and none does.
+		return nil, errors.New("session: changed while it was being read")
+	}
+	return l, nil
+}
+
+// touch records a use of the session. Only one request of a session does it at a time; the others go on.
+func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, error) {
+	if !l.touching.CompareAndSwap(false, true) {
+		return l, nil
+	}
+	defer l.touching.Store(false)
+	if now.UnixNano() < l.nextTouch.Load() {
+		return l, nil
+	}
+	idle := l.Session.IdleEnd.Sub(l.Session.Seen)
+	if lt := m.lifetimes.Load(); lt != nil && lt.Idle > 0 {
+		idle = lt.Idle
+	}
+	var got, parent storage.Session
+	err := m.store.Update(ctx, func(tx storage.Tx) error {
+		s, _, err := tx.Sessions().Touch(l.Session.Key, now, now.Add(idle), touchEvery(idle))
+		if err != nil {
+			return err
+		}
+		got, parent = s, storage.Session{}
+		if l.Session.Parent.IsZero() || s.Key.IsZero() {
+			return nil
+		}
+		// A use of a child is a use of its parent, else everybody would be signed out when the portal has been idle.
+		parent, _, err = tx.Sessions().Touch(l.Session.Parent, now, now.Add(idle), touchEvery(idle))
+		return err
+	})
+	switch {
+	case err != nil:
+		l.nextTouch.Store(now.Add(touchRetry).UnixNano())
+		if ctx.Err() == nil && m.Log != nil {
+			m.Log.Warn("the use of a session could not be written", "event", "session_touch", "error", err)
+		}
+		return l, nil
+	case got.Key.IsZero() || parent.Key.IsZero() != l.Session.Parent.IsZero():
+		// The record is gone although nobody told: a store shared with something else.
+		l.ended.Store(true)
+		m.cache.drop(l.id, l)
+		return nil, nil
+	}
+	e := m.ends(got)
+	if !parent.Key.IsZero() {
+		e.idle = earlier(e.idle, m.ends(parent).idle)
+		e.absolute = earlier(e.absolute, m.ends(parent).absolute)
+	}
+	l.apply(e)
+	if !e.alive(now) {
+		return nil, nil
+	}
+	return l, nil
+}

@@ -1,0 +1,101 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// ErrNotActive says that no session is opened for an account that is not active.
+var ErrNotActive = errors.New("session: the account is not active")
+
+// OpenInput is what a new session needs beside its account.
+type OpenInput struct {
+	// Site is the origin the session belongs to.
+	Site string
+	// Mailbox is the digest of the account's canonical address.
+	Mailbox storage.Digest
+	// Methods are the amr values: link, code, pwd.
+	Methods []string
+	// Device is a name from a closed list, such as "Firefox on Linux".
+	Device string
+	// Idle and Absolute are the lifetimes; zero means those of [Manager.SetLifetimes].
+	Idle, Absolute time.Duration
+	// Parent is the portal's session, zero when there is none.
+	Parent storage.Key
+	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step; tell
+	// [Manager.Gone] of it after the commit.
+	Replaces storage.Key
+}
+
+// Open opens a session in the caller's transaction, under the epochs that hold in it, and returns the value of its cookie,
+// which is new at each call. Hand it out only after the commit. Nothing needs to be told to the manager afterwards, except
+// for in.Replaces.
+func (m *Manager) Open(tx storage.Tx, a account.Account, in OpenInput) (cookie string, s storage.Session, err error) {
+	if a.Status != account.Active {
+		return "", storage.Session{}, ErrNotActive
+	}
+	if lt := m.lifetimes.Load(); lt != nil {
+		if in.Idle <= 0 {
+			in.Idle = lt.Idle
+		}
+		if in.Absolute <= 0 {
+			in.Absolute = lt.Absolute
+		}
+	}
+	if a.ID == "" || in.Site == "" || in.Mailbox.IsZero() || in.Idle <= 0 || in.Absolute <= 0 {
+		return "", storage.Session{}, errors.New("session: a session needs an account, a site, a mailbox and both lifetimes")
+	}
+	epochs, err := epochsForUpdate(tx, a.ID, in.Mailbox)
+	if err != nil {
+		return "", storage.Session{}, err
+	}
+	now := m.clock.Now()
+	cookie = token.Random(now.Add(in.Absolute))
+	p, err := token.Parse(cookie)
+	if err != nil {
+		return "", storage.Session{}, fmt.Errorf("session: a cookie of our own: %w", err)
+	}
+	s = storage.Session{
+		Key:      p.CookieKey(m.ring, label, in.Site),
+		ID:       token.NewID(),
+		Account:  a.ID,
+		Mailbox:  in.Mailbox,
+		Epochs:   epochs,
+		Site:     in.Site,
+		Methods:  in.Methods,
+		AuthTime: now,
+		Created:  now,
+		Seen:     now,
+		IdleEnd:  now.Add(in.Idle),
+		Parent:   in.Parent,
+		Device:   in.Device,
+	}
+	if !in.Replaces.IsZero() {
+		if _, err := tx.Sessions().Delete(in.Replaces); err != nil {
+			return "", storage.Session{}, err
+		}
+	}
+	if err := tx.Sessions().Create(s); err != nil {
+		return "", storage.Session{}, err
+	}
+	return cookie, s, nil
+}
+
+// epochsForUpdate reads the epochs a session is born under.
+func epochsForUpdate(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs3, err error) {
+	if e.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
+		return storage.Epochs3{}, err
+	}
+	if e.Mailbox, err = tx.Epochs().GetForUpdate(storage.MailboxEpoch(mailbox)); err != nil {
+		return storage.Epochs3{}, err
+	}
+	if e.Account, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(accountID)); err != nil {
+		return storage.Epochs3{}, err
+	}
+	return e, nil
+}
