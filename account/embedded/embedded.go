@@ -1,0 +1,314 @@
+// Package embedded keeps the accounts in the gate's own store.
+//
+// What a person has told of themselves – the address as stored, the name, the language – is sealed and bound to the
+// account's id: a stolen database tells neither, and a sealed value moved to another account does not open. Roles, status
+// and times are in the clear.
+//
+// The functions that take a [storage.Tx] are parts of a caller's step. Those that end access raise the epochs of the account
+// and of its mailbox in the same step, so that sessions, flows and links die with the commit; tell the session manager
+// (session.Manager.Changed) after the commit and before answering.
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// label names the use of the key that seals what accounts hold.
+const label = "account"
+
+var (
+	// ErrNotFound says that there is no account with this id.
+	ErrNotFound = errors.New("account: not found")
+	// ErrTaken says that the mailbox belongs to an account already.
+	ErrTaken = errors.New("account: the mailbox has an account already")
+	// ErrDamaged says that an account's sealed part does not open.
+	ErrDamaged = errors.New("account: damaged")
+)
+
+// Accounts are the embedded accounts. All fields are required.
+type Accounts struct {
+	Store storage.Store
+	Ring  *keyring.Ring
+	Clock *clock.Clock
+}
+
+var _ account.Source = (*Accounts)(nil)
+
+// private is the sealed part of an account.
+type private struct {
+	Email    string `json:"email"`
+	Name     string `json:"name,omitempty"`
+	Language string `json:"language,omitempty"`
+}
+
+// NewAccount is what an account is made of.
+type NewAccount struct {
+	// Address is where mail goes; it is stored as typed.
+	Address address.Address
+	// Name may be empty; see [CheckName].
+	Name string
+	// Roles may be empty; see [CheckRole].
+	Roles []string
+	// Language is a BCP 47 tag, empty when unknown.
+	Language string
+	// Disabled makes an account that cannot sign in.
+	Disabled bool
+}
+
+// Entry is an account as operators see it.
+type Entry struct {
+	account.Account
+	Mailbox storage.Digest
+	Created time.Time
+	// Password says that there is one.
+	Password bool
+}
+
+// Lookup returns the account whose mailbox is that of email, in any spelling of it. What is no address has no account.
+func (s *Accounts) Lookup(ctx context.Context, email string) (a account.Account, found bool, err error) {
+	addr, err := address.Parse(email)
+	if err != nil {
+		return account.Account{}, false, nil
+	}
+	err = s.Store.View(ctx, func(tx storage.Tx) (err error) {
+		a, found, err = s.ByAddress(tx, addr)
+		return err
+	})
+	if err != nil {
+		return account.Account{}, false, err
+	}
+	return a, found, nil
+}
+
+// Get returns the account with this id.
+func (s *Accounts) Get(tx storage.Tx, id string) (a account.Account, found bool, err error) {
+	return s.open(tx.Accounts().Get(id))
+}
+
+// ByAddress returns the account of a mailbox.
+func (s *Accounts) ByAddress(tx storage.Tx, addr address.Address) (a account.Account, found bool, err error) {
+	return s.open(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
+}
+
+// ByAddressForUpdate is ByAddress for a read that guards a write of the same step.
+func (s *Accounts) ByAddressForUpdate(tx storage.Tx, addr address.Address) (a account.Account, found bool, err error) {
+	return s.open(tx.Accounts().ByMailboxForUpdate(addr.Mailbox(s.Ring)))
+}
+
+// Create makes an account and raises the epoch of its mailbox, so that nothing from before it lives on. Errors: [ErrTaken]
+// and *[InvalidError], before anything is written.
+func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) {
+	if n.Address.IsZero() {
+		return account.Account{}, &InvalidError{"email", "is missing"}
+	}
+	for _, err := range []error{CheckName(n.Name), CheckRoles(n.Roles), CheckLanguage(n.Language)} {
+		if err != nil {
+			return account.Account{}, err
+		}
+	}
+	mailbox := n.Address.Mailbox(s.Ring)
+	if _, taken, err := tx.Accounts().ByMailboxForUpdate(mailbox); err != nil || taken {
+		return account.Account{}, orElse(err, ErrTaken)
+	}
+	r := storage.Account{
+		ID:      token.NewID(),
+		Mailbox: mailbox,
+		Status:  storage.StatusActive,
+		Roles:   roleSet(n.Roles),
+		Created: s.Clock.Now(),
+	}
+	if n.Disabled {
+		r.Status = storage.StatusDisabled
+	}
+	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
+		return account.Account{}, err
+	}
+	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
+		return account.Account{}, err
+	}
+	created, err := tx.Accounts().Create(r)
+	if err != nil || !created {
+		return account.Account{}, orElse(err, ErrTaken)
+	}
+	a, _, err := s.open(r, true, nil)
+	return a, err
+}
+
+// SetName changes the name. Sessions live on and show it with their next request.
+func (s *Accounts) SetName(tx storage.Tx, id, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
+		old := p.Name
+		p.Name = name
+		return old != name
+	})
+}
+
+// SetLanguage changes the language of mails.
+func (s *Accounts) SetLanguage(tx storage.Tx, id, language string) error {
+	if err := CheckLanguage(language); err != nil {
+		return err
+	}
+	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
+		old := p.Language
+		p.Language = language
+		return old != language
+	})
+}
+
+// SetRoles changes the roles. Sessions live on and have them with their next request.
+func (s *Accounts) SetRoles(tx storage.Tx, id string, roles []string) error {
+	if err := CheckRoles(roles); err != nil {
+		return err
+	}
+	roles = roleSet(roles)
+	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
+		old := r.Roles
+		r.Roles = roles
+		return !slices.Equal(old, roles)
+	})
+}
+
+// SetStatus enables or disables an account. Either raises the epochs: what a disabled account had opened stays dead when it
+// is enabled again, also what was asked for in between.
+func (s *Accounts) SetStatus(tx storage.Tx, id string, status storage.Status) error {
+	if status != storage.StatusActive && status != storage.StatusDisabled {
+		return &InvalidError{"status", "is neither active nor disabled"}
+	}
+	return s.change(tx, id, true, func(r *storage.Account, _ *private) bool {
+		old := r.Status
+		r.Status = status
+		return old != status
+	})
+}
+
+// Delete removes the account and ends everything it had. Its mailbox may have a new account afterwards, with another id.
+func (s *Accounts) Delete(tx storage.Tx, id string) error {
+	r, found, err := tx.Accounts().GetForUpdate(id)
+	if err != nil || !found {
+		return orElse(err, ErrNotFound)
+	}
+	if err := raise(tx, r); err != nil {
+		return err
+	}
+	_, err = tx.Accounts().Delete(id)
+	return err
+}
+
+// List returns up to limit accounts with ids after the given one, in the order of ids.
+func (s *Accounts) List(tx storage.Tx, after string, limit int) ([]Entry, error) {
+	records, err := tx.Accounts().List(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Entry, 0, len(records))
+	for _, r := range records {
+		a, _, err := s.open(r, true, nil)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Entry{Account: a, Mailbox: r.Mailbox, Created: r.Created, Password: len(r.Password) > 0})
+	}
+	return list, nil
+}
+
+// Any says whether there is at least one account.
+func (s *Accounts) Any(tx storage.Tx) (bool, error) { return tx.Accounts().Any() }
+
+// change applies f to an account and stores it when f says that something changed; ends raises the epochs with it.
+func (s *Accounts) change(tx storage.Tx, id string, ends bool, f func(*storage.Account, *private) bool) error {
+	r, found, err := tx.Accounts().GetForUpdate(id)
+	if err != nil || !found {
+		return orElse(err, ErrNotFound)
+	}
+	p, err := s.unseal(r)
+	if err != nil {
+		return err
+	}
+	if !f(&r, &p) {
+		return nil
+	}
+	if err := s.seal(&r, p); err != nil {
+		return err
+	}
+	if ends {
+		if err := raise(tx, r); err != nil {
+			return err
+		}
+	}
+	replaced, err := tx.Accounts().Replace(r)
+	if err == nil && !replaced {
+		err = fmt.Errorf("account %s: changed within one step", id)
+	}
+	return err
+}
+
+// raise ends everything of an account, flows that the mail worker has not bound to it included.
+func raise(tx storage.Tx, r storage.Account) error {
+	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(r.Mailbox)); err != nil {
+		return err
+	}
+	_, err := tx.Epochs().Raise(storage.AccountEpoch(r.ID))
+	return err
+}
+
+func (s *Accounts) seal(r *storage.Account, p private) error {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	r.Private = s.Ring.Seal(label, []byte(r.ID), plain)
+	return nil
+}
+
+func (s *Accounts) unseal(r storage.Account) (p private, err error) {
+	plain, err := s.Ring.Open(label, []byte(r.ID), r.Private)
+	if err == nil {
+		err = json.Unmarshal(plain, &p)
+	}
+	if err != nil {
+		return private{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)
+	}
+	return p, nil
+}
+
+// open turns a record into what others see. A record of an unknown status is disabled.
+func (s *Accounts) open(r storage.Account, found bool, err error) (account.Account, bool, error) {
+	if err != nil || !found {
+		return account.Account{}, false, err
+	}
+	p, err := s.unseal(r)
+	if err != nil {
+		return account.Account{}, false, err
+	}
+	a := account.Account{
+		ID: r.ID, Email: p.Email, Name: p.Name, Language: p.Language,
+		Roles: slices.Clone(r.Roles), Status: account.Disabled,
+	}
+	if r.Status == storage.StatusActive {
+		a.Status = account.Active
+	}
+	return a, true, nil
+}
+
+// orElse returns err, or what its absence means.
+func orElse(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}

@@ -1,0 +1,93 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	// tickEvery is how often ended sessions are looked for among open sockets: they close within 5 seconds.
+	tickEvery = time.Second
+	// saveEvery is how often the clock is persisted, sweepEvery how often expired records are deleted.
+	saveEvery  = time.Minute
+	sweepEvery = time.Minute
+	// sweepChunk is how many records one transaction deletes: about a millisecond. sweepPause lets others write in between.
+	sweepChunk = 1000
+	sweepPause = 2 * time.Millisecond
+)
+
+// Start begins to look after the state, until Close. Only the first call does.
+func (s *State) Start() {
+	s.start.Do(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		s.cancel = cancel
+		s.every(ctx, tickEvery, func(context.Context) error {
+			s.Sessions.Tick(s.Clock.Now())
+			return nil
+		})
+		s.every(ctx, saveEvery, func(ctx context.Context) error {
+			s.reportStep()
+			return s.SaveClock(ctx)
+		})
+		s.every(ctx, sweepEvery, func(ctx context.Context) error {
+			_, err := s.Sweep(ctx)
+			return err
+		})
+	})
+}
+
+// every calls f in a goroutine of its own, again and again. Its failures are logged; the next call may do better.
+func (s *State) every(ctx context.Context, d time.Duration, f func(context.Context) error) {
+	s.wg.Go(func() {
+		t := time.NewTicker(d)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			if err := f(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrClosed) {
+				s.log.Error("looking after the database failed", "event", "store", "error", err)
+			}
+		}
+	})
+}
+
+// Sweep deletes what has expired, in small transactions, and says how much it was. While the clock is in doubt it deletes
+// nothing: a clock that was wrong for a while must not have destroyed anything.
+func (s *State) Sweep(ctx context.Context) (deleted int, err error) {
+	for {
+		if _, doubtful := s.Clock.Stepped(); doubtful {
+			return deleted, nil
+		}
+		n, err := s.Store.Sweep(ctx, s.Clock.Now(), sweepChunk)
+		deleted += n
+		if err != nil || n < sweepChunk {
+			return deleted, err
+		}
+		select {
+		case <-ctx.Done():
+			return deleted, ctx.Err()
+		case <-time.After(sweepPause):
+		}
+	}
+}
+
+// reportStep logs that the wall clock has stepped away from the gate's time, and that it is back.
+func (s *State) reportStep() {
+	d, doubtful := s.Clock.Stepped()
+	if (d != 0) == s.stepped {
+		return
+	}
+	s.stepped = d != 0
+	if s.stepped {
+		s.log.Warn("the system's clock has jumped; what ends here goes by the time before the jump until the clock has settled",
+			"event", "clock", "step", d, "doubtful", doubtful)
+	} else {
+		s.log.Info("the system's clock and the gate's agree again", "event", "clock")
+	}
+}
