@@ -1,0 +1,205 @@
+// Package limit counts what strangers may cause, over the counters of a storage transaction, so that a limit and the effect
+// it permits are one step: exact under parallel requests and after a crash.
+//
+// A step takes all its limits at once with TakeAll: they are all looked at before one is written, so a refusal writes
+// nothing and costs no sync of the disk, however often it is asked for.
+package limit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/ulule/limiter/v3"
+)
+
+// Limiter counts under one key ring.
+type Limiter struct {
+	Ring Ring
+}
+
+// Ask is one thing to be counted: a subject under a limit. Rates that are empty permit everything.
+type Ask struct {
+	// Name is the limit's, for logs and metrics.
+	Name string
+	// Subject is what is counted; it reaches the store as a keyed digest only.
+	Subject string
+	Rates   Rates
+
+	counter string // the counter's name where it is not Name
+	wide    bool   // the second tier of an IPv6 address
+}
+
+// Verdict is the answer to an ask.
+type Verdict struct {
+	OK bool
+	// Name is the limit that refused; when several did, the one that ends last.
+	Name string
+	// RetryAt is when the last of the windows that refused ends; zero when OK.
+	RetryAt time.Time
+	// Slots are the counters that were taken, for Return.
+	Slots []storage.Key
+
+	names []string // of the limits that Slots belong to
+}
+
+// Of returns the counters that were taken for one limit.
+func (v Verdict) Of(name string) []storage.Key {
+	var slots []storage.Key
+	for i, slot := range v.Slots {
+		if v.names[i] == name {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
+// Take counts one for the subject under each of the rates, or under none.
+func (l *Limiter) Take(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Verdict, error) {
+	return l.TakeAll(tx, now, Ask{Name: name, Subject: subject, Rates: rates})
+}
+
+// Peek says whether Take would succeed, and counts nothing. It is for limits that count failures only.
+func (l *Limiter) Peek(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Verdict, error) {
+	return l.PeekAll(tx, now, Ask{Name: name, Subject: subject, Rates: rates})
+}
+
+// TakeAll counts one for each ask under each of its rates, or nothing at all. Counters are written in the order of their
+// keys, as every step does.
+func (l *Limiter) TakeAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
+	verdict, err := l.PeekAll(tx, now, asks...)
+	if err != nil || !verdict.OK {
+		return verdict, err
+	}
+	for _, c := range l.counts(tx, now, asks) {
+		got, err := c.store.Increment(context.Background(), c.subject, 1, c.rate)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if got.Reached { // an engine with row locks: another step was faster than this one's peek
+			if err := l.Return(tx, verdict.Slots); err != nil {
+				return Verdict{}, err
+			}
+			return Verdict{Name: c.name, RetryAt: c.slot.Ends()}, nil
+		}
+		verdict.Slots = append(verdict.Slots, c.slot)
+		verdict.names = append(verdict.names, c.name)
+	}
+	return verdict, nil
+}
+
+// PeekAll says whether TakeAll would succeed, and counts nothing.
+func (l *Limiter) PeekAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
+	verdict := Verdict{OK: true}
+	for _, c := range l.counts(tx, now, asks) {
+		got, err := c.store.Peek(context.Background(), c.subject, c.rate)
+		if err != nil {
+			return Verdict{}, err
+		}
+		if got.Reached {
+			verdict.OK = false
+			if ends := c.slot.Ends(); ends.After(verdict.RetryAt) {
+				verdict.Name, verdict.RetryAt = c.name, ends
+			}
+		}
+	}
+	return verdict, nil
+}
+
+// Return gives one back to each counter, as when a mailed link is used. Counters whose window is over do not mind.
+func (l *Limiter) Return(tx storage.Tx, slots []storage.Key) error {
+	for _, slot := range inOrder(slots) {
+		if _, err := tx.Counters().Return(slot, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Usage is the state of one counter.
+type Usage struct {
+	// Name is the limit's.
+	Name string
+	// Rate is one of its rates, "5-H".
+	Rate string
+	// Wide marks the second tier of an IPv6 address, its /48.
+	Wide bool
+	// Known marks the counter of known browsers.
+	Known bool
+	Count int64
+	Limit int64
+	// Ends is when the window ends.
+	Ends time.Time
+}
+
+// Show tells what has been counted for a subject, under every limit that counts it; for the zero Subject, the counters that
+// many share (mail_strangers, and those of clients whose address is not known). A mailbox is counted under mail_address only
+// together with a client.
+func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subject) ([]Usage, error) {
+	var usages []Usage
+	for _, ask := range table.about(subject) {
+		for _, c := range l.counts(tx, now, []Ask{ask}) {
+			n, err := tx.Counters().Peek(c.slot)
+			if err != nil {
+				return nil, err
+			}
+			usages = append(usages, Usage{
+				Name: ask.Name, Rate: rateName(c.rate), Wide: ask.wide, Known: ask.Name == MailKnown || ask.counter == passwordKnown,
+				Count: n, Limit: c.rate.Limit, Ends: c.slot.Ends(),
+			})
+		}
+	}
+	return usages, nil
+}
+
+// Reset forgets what Show tells, and says how many counters there were.
+func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subject) (int, error) {
+	reset := 0
+	for _, c := range l.counts(tx, now, table.about(subject)) {
+		existed, err := tx.Counters().Reset(c.slot)
+		if err != nil {
+			return 0, err
+		}
+		if existed {
+			reset++
+		}
+	}
+	return reset, nil
+}
+
+// count is one counter of an ask.
+type count struct {
+	store   TxStore
+	name    string
+	subject string
+	rate    limiter.Rate
+	slot    storage.Key
+}
+
+// counts lists the counters of the asks in the order of their keys.
+func (l *Limiter) counts(tx storage.Tx, now time.Time, asks []Ask) []count {
+	var counts []count
+	for _, ask := range asks {
+		store := l.store(tx, now, ask)
+		for _, rate := range ask.Rates {
+			counts = append(counts, count{store, ask.Name, ask.Subject, rate, store.slot(ask.Subject, rate)})
+		}
+	}
+	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot, b.slot) })
+	return counts
+}
+
+func (l *Limiter) store(tx storage.Tx, now time.Time, ask Ask) TxStore {
+	return TxStore{Counters: tx.Counters(), Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name)}
+}
+
+func inOrder(slots []storage.Key) []storage.Key {
+	return slices.SortedFunc(slices.Values(slots), compare)
+}
+
+func compare(a, b storage.Key) int {
+	return cmp.Or(cmp.Compare(a.End, b.End), bytes.Compare(a.Digest[:], b.Digest[:]))
+}
