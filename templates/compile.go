@@ -1,0 +1,276 @@
+package templates
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	texttemplate "text/template"
+	"text/template/parse"
+	"time"
+)
+
+// compiled is one good state of all files.
+type compiled struct {
+	tags      []string
+	languages map[string]*language
+	style     []byte
+	styleName string
+	// keys are the messages that the templates name, for the tests.
+	keys map[string]bool
+}
+
+// language is everything in one language.
+type language struct {
+	catalog   *catalog
+	location  *time.Location
+	pages     map[string]*htmltemplate.Template
+	mailHTML  map[MailKind]*htmltemplate.Template
+	mailTexts map[MailKind]*texttemplate.Template
+}
+
+// compile reads, parses, checks and tries all files.
+func compile(opts Options) (*compiled, error) {
+	src, err := readSources(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cats, err := readCatalogs(src)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiled{languages: map[string]*language{}, keys: map[string]bool{}}
+	c.style = []byte(src.files["assets/style.css"].text)
+	sum := sha256.Sum256(c.style)
+	c.styleName = "style." + hex.EncodeToString(sum[:8]) + ".css"
+	c.tags = sortedKeys(cats)
+	for _, tag := range c.tags {
+		l, err := c.compileLanguage(src, cats[tag], opts.Location)
+		if err != nil {
+			return nil, err
+		}
+		c.languages[tag] = l
+	}
+	return c, c.try()
+}
+
+func (c *compiled) compileLanguage(src sources, cat *catalog, loc *time.Location) (*language, error) {
+	l := &language{
+		catalog: cat, location: loc, pages: map[string]*htmltemplate.Template{},
+		mailHTML: map[MailKind]*htmltemplate.Template{}, mailTexts: map[MailKind]*texttemplate.Template{},
+	}
+	for _, name := range Pages {
+		t, err := c.parseHTML(cat, loc, src.files["pages/layout.html"], src.files["pages/"+name+".html"])
+		if err != nil {
+			return nil, err
+		}
+		l.pages[name] = t
+	}
+	for _, kind := range MailKinds {
+		html, err := c.parseHTML(cat, loc, src.files["mails/layout.html"], src.files["mails/"+string(kind)+".html"])
+		if err != nil {
+			return nil, err
+		}
+		l.mailHTML[kind] = html
+		layout, body := src.files["mails/layout.txt"], src.files["mails/"+string(kind)+".txt"]
+		text, err := texttemplate.New(layout.name).Option("missingkey=error").Funcs(cat.funcs(loc)).Parse(layout.text)
+		if err == nil {
+			_, err = text.New(body.name).Parse(body.text)
+		}
+		if err != nil {
+			return nil, tidy(err)
+		}
+		for _, t := range text.Templates() {
+			if err := c.checkKeys(cat, t.Tree); err != nil {
+				return nil, err
+			}
+		}
+		l.mailTexts[kind] = text
+	}
+	return l, nil
+}
+
+// parseHTML parses a layout and what goes into it.
+func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body source) (*htmltemplate.Template, error) {
+	t, err := htmltemplate.New(layout.name).Option("missingkey=error").Funcs(cat.funcs(loc)).Parse(layout.text)
+	if err == nil {
+		_, err = t.New(body.name).Parse(body.text)
+	}
+	if err != nil {
+		return nil, tidy(err)
+	}
+	for _, t := range t.Templates() {
+		if err := c.checkKeys(cat, t.Tree); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// tidy takes the words "template: " off, so that an error begins with the file and the line.
+func tidy(err error) error {
+	var escape *htmltemplate.Error
+	if errors.As(err, &escape) {
+		return fmt.Errorf("%s:%d: %s", escape.Name, escape.Line, escape.Description)
+	}
+	text := err.Error()
+	for _, prefix := range []string{"html/template:", "template: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return errors.New(text)
+}
+
+// checkKeys finds each message that a template names and refuses those that the catalogue lacks. Message names are written
+// out in templates: that is what makes the catalogue complete.
+func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
+	if tree == nil || tree.Root == nil {
+		return nil
+	}
+	var first error
+	walk(tree.Root, func(cmd *parse.CommandNode) {
+		name, ok := cmd.Args[0].(*parse.IdentifierNode)
+		if !ok || name.Ident != "t" && name.Ident != "rich" || first != nil {
+			return
+		}
+		where, _ := tree.ErrorContext(cmd)
+		if len(cmd.Args) < 2 {
+			first = fmt.Errorf("%s: %s needs the name of a message", where, name.Ident)
+			return
+		}
+		key, ok := cmd.Args[1].(*parse.StringNode)
+		if !ok {
+			first = fmt.Errorf("%s: the name of a message is written out in quotes", where)
+			return
+		}
+		m, ok := cat.messages[key.Text]
+		if !ok {
+			first = fmt.Errorf("%s: the catalogue has no message %q", where, key.Text)
+			return
+		}
+		var given []string
+		for _, a := range cmd.Args[2:] {
+			if s, ok := a.(*parse.StringNode); ok {
+				given = append(given, s.Text)
+			}
+		}
+		for _, h := range m.holes() {
+			if !slices.Contains(given, h) {
+				first = fmt.Errorf("%s: nothing fills {%s} of %q (%s)", where, h, key.Text, m.at())
+			}
+		}
+		c.keys[key.Text] = true
+	})
+	return first
+}
+
+// walk visits every command below n.
+func walk(n parse.Node, visit func(*parse.CommandNode)) {
+	branch := func(b *parse.BranchNode) {
+		walk(b.Pipe, visit)
+		walk(b.List, visit)
+		if b.ElseList != nil {
+			walk(b.ElseList, visit)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, child := range n.Nodes {
+			walk(child, visit)
+		}
+	case *parse.ActionNode:
+		walk(n.Pipe, visit)
+	case *parse.TemplateNode:
+		if n.Pipe != nil {
+			walk(n.Pipe, visit)
+		}
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	case *parse.PipeNode:
+		for _, cmd := range n.Cmds {
+			visit(cmd)
+			for _, arg := range cmd.Args {
+				walk(arg, visit)
+			}
+		}
+	}
+}
+
+// try renders every sample in every language: some mistakes show only then.
+func (c *compiled) try() error {
+	for _, tag := range c.tags {
+		for _, s := range PageSamples() {
+			s.Frame.Language = tag
+			if err := c.page(io.Discard, s.Frame, s.Facts); err != nil {
+				return err
+			}
+		}
+		for _, s := range MailSamples() {
+			if _, err := c.mail(s.Mail, tag); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pageData is the dot of a page.
+type pageData struct {
+	Frame
+	// Style is the path of the stylesheet.
+	Style string
+	Page  PageFacts
+}
+
+func (c *compiled) language(tag string) *language {
+	if l, ok := c.languages[tag]; ok {
+		return l
+	}
+	return c.languages[DefaultLanguage]
+}
+
+func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
+	l := c.language(f.Language)
+	t, ok := l.pages[page.page()]
+	if !ok {
+		return fmt.Errorf("templates: no page is named %q", page.page())
+	}
+	data := pageData{Frame: f, Style: f.Prefix + "/" + path.Join("assets", c.styleName), Page: page}
+	if err := t.Execute(w, data); err != nil {
+		return tidy(err)
+	}
+	return nil
+}
+
+func (c *compiled) mail(m Mail, tag string) (Rendered, error) {
+	l := c.language(tag)
+	html, ok := l.mailHTML[m.Kind]
+	if !ok {
+		return Rendered{}, fmt.Errorf("templates: no mail is of the kind %q", m.Kind)
+	}
+	var subject, text, body bytes.Buffer
+	if err := l.mailTexts[m.Kind].ExecuteTemplate(&subject, "subject", m); err != nil {
+		return Rendered{}, tidy(err)
+	}
+	if err := l.mailTexts[m.Kind].Execute(&text, m); err != nil {
+		return Rendered{}, tidy(err)
+	}
+	if err := html.Execute(&body, m); err != nil {
+		return Rendered{}, tidy(err)
+	}
+	return Rendered{
+		Subject:  oneLine(subject.String()),
+		Text:     wrap(text.String(), textWidth),
+		HTML:     body.String(),
+		Language: l.catalog.tag,
+	}, nil
+}

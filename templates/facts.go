@@ -1,0 +1,274 @@
+package templates
+
+import "time"
+
+// Frame is what every page knows.
+type Frame struct {
+	// Language is a tag of [Set.Languages]; empty means English.
+	Language string
+	// Site is the site's name, Host its host as people type it, Origin its address.
+	Site, Host, Origin string
+	// Prefix is the path our pages live under, such as "/email-link".
+	Prefix string
+	// Logo is the path of the logo, empty for none.
+	Logo string
+	// Contact is whom to ask: an address, a telephone number, a name; empty for nobody.
+	Contact string
+	// Now is the time of the request.
+	Now time.Time
+}
+
+// PageFacts is what one page says. The structs of this file implement it.
+type PageFacts interface{ page() string }
+
+// Code names a problem in a stable way, in JSON answers and in the catalogue.
+type Code string
+
+// Problems that a page or a JSON answer may name.
+const (
+	BadForm           Code = "bad_form"
+	InvalidEmail      Code = "invalid_email"
+	MissingEmail      Code = "missing_email"
+	InvalidName       Code = "invalid_name"
+	MalformedCode     Code = "malformed_code"
+	WrongCode         Code = "wrong_code"
+	CodesOff          Code = "codes_off"
+	NoFlow            Code = "no_flow"
+	TooEarly          Code = "too_early"
+	ResendsSpent      Code = "resends_spent"
+	Limited           Code = "limited"
+	Changed           Code = "changed"
+	DeadLink          Code = "dead_link"
+	SignInRequired    Code = "sign_in_required"
+	SignUpClosed      Code = "sign_up_closed"
+	MailOff           Code = "mail_off"
+	BadRequest        Code = "bad_request"
+	Forbidden         Code = "forbidden"
+	CrossOrigin       Code = "cross_origin"
+	UpgradeOrigin     Code = "upgrade_origin"
+	NotFound          Code = "not_found"
+	MethodNotAllowed  Code = "method_not_allowed"
+	TooLarge          Code = "too_large"
+	Misdirected       Code = "misdirected"
+	ConfirmationOwing Code = "confirmation_needed"
+	Unavailable       Code = "unavailable"
+	Internal          Code = "internal"
+)
+
+// Codes lists every problem; each has its message "problem.<code>".
+var Codes = []Code{
+	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
+	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin,
+	NotFound, MethodNotAllowed, TooLarge, Misdirected, ConfirmationOwing, Unavailable, Internal,
+}
+
+// Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.
+type Problem struct {
+	Code Code
+	// Wait is the time until it may be tried again, for TooEarly and Limited.
+	Wait time.Duration
+}
+
+// Is says whether p is one of the problems; templates use it to tie a message to its field.
+func (p Problem) Is(codes ...string) bool {
+	for _, c := range codes {
+		if p.Code == Code(c) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p Problem) pairs() []any {
+	if p.Code == TooEarly || p.Code == Limited {
+		return []any{"wait", p.Wait}
+	}
+	return nil
+}
+
+// SignIn is the page that asks for an address to sign in.
+type SignIn struct {
+	// Email is kept from the refused form, as it was typed.
+	Email string
+	// ReturnTo is where to go after, empty for the site's front page.
+	ReturnTo string
+	// SignUp says that the page for a new account is open.
+	SignUp bool
+	// MailOff says that no mail leaves: ask the contact for a link.
+	MailOff bool
+	Problem Problem
+}
+
+// SignUp is the page that asks for an address to make an account.
+type SignUp struct {
+	Email, ReturnTo string
+	// Closed says that accounts are made by the operator.
+	Closed, MailOff bool
+	Problem         Problem
+}
+
+// Resend is "check your mail".
+type Resend struct {
+	// Address is the address as it was typed in this browser; SignUp says which of the two forms asked.
+	Address string
+	SignUp  bool
+	// ResendsLeft of ResendsTotal are left, the next from NextResend on. Mails work until End.
+	ResendsLeft, ResendsTotal int
+	NextResend, End           time.Time
+	// Code says that a code may be typed: codes are offered and not switched off by wrong ones.
+	Code bool
+	// Sent says that a further mail was asked for just now.
+	Sent    bool
+	MailOff bool
+	Problem Problem
+}
+
+// NoFlowPage is /resend and /code of a browser that waits for no mail.
+type NoFlowPage struct{}
+
+// Confirm is the page of an opened link.
+type Confirm struct {
+	// Token ties the form to what the page shows.
+	Token string
+	// Account is the address, masked where this browser did not ask and is not signed in to it.
+	Account string
+	// SignUp says that the press of the button makes the account; AskName that it may be given a name.
+	SignUp, AskName bool
+	Name            string
+	// Asked, Device and Network are of the browser that asked; SameBrowser says that it is this one.
+	Asked       time.Time
+	Device      string
+	Network     string
+	SameBrowser bool
+	// Code says that the code of the mail may be typed where it was asked for.
+	Code bool
+	// SignedInAs is the address of another account this browser is signed in to, empty otherwise.
+	SignedInAs string
+	// ReturnTo is shown where this browser did not ask; empty for the front page.
+	ReturnTo string
+	Problem  Problem
+}
+
+// ConfirmCancel is the page of an opened cancel link.
+type ConfirmCancel struct {
+	Token   string
+	Account string
+	Asked   time.Time
+	Device  string
+	Network string
+	Problem Problem
+}
+
+// ConfirmNone is /confirm without an opened link.
+type ConfirmNone struct {
+	// Flow says that this browser waits for a mail.
+	Flow bool
+}
+
+// Cancelled follows a pressed cancel button.
+type Cancelled struct{}
+
+// Dead is the one page of every link that does not work.
+type Dead struct{}
+
+// Home is the signed-in person's own page.
+type Home struct {
+	Email, Name string
+	Roles       []string
+	// Since is when this browser signed in, Ends when it has to do so again at the latest.
+	Since, Ends time.Time
+	Device      string
+	Methods     []string
+}
+
+// SignOut asks whether to sign out. SignedIn is false on the page that follows it.
+type SignOut struct {
+	SignedIn bool
+	Email    string
+}
+
+// Refused is the page of an error. Status is the HTTP status it comes with.
+type Refused struct {
+	Status int
+	Problem
+	// Address is where the site really is, for Misdirected.
+	Address string
+	// Email is the account that lacks what it needs, for Forbidden.
+	Email string
+}
+
+func (SignIn) page() string        { return "sign-in" }
+func (SignUp) page() string        { return "sign-up" }
+func (Resend) page() string        { return "resend" }
+func (NoFlowPage) page() string    { return "no-flow" }
+func (Confirm) page() string       { return "confirm" }
+func (ConfirmCancel) page() string { return "confirm-cancel" }
+func (ConfirmNone) page() string   { return "confirm-none" }
+func (Cancelled) page() string     { return "cancelled" }
+func (Dead) page() string          { return "dead" }
+func (Home) page() string          { return "home" }
+func (SignOut) page() string       { return "sign-out" }
+func (Refused) page() string       { return "refused" }
+
+// Pages lists the names of all pages, as in pages/<name>.html.
+var Pages = []string{
+	"sign-in", "sign-up", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "home",
+	"sign-out", "refused",
+}
+
+// MailKind says what a mail is about.
+type MailKind string
+
+// Kinds of mails.
+const (
+	// MailLink carries a link and a code, to sign in or to finish signing up.
+	MailLink MailKind = "link"
+	// MailExists answers a sign-up for an address that has an account.
+	MailExists MailKind = "exists"
+	// MailNoAccount answers a sign-in for an address that has none, where sign-up is open.
+	MailNoAccount MailKind = "no-account"
+	// MailNewDevice says that a browser signed in that had not before.
+	MailNewDevice MailKind = "new-device"
+)
+
+// MailKinds lists the kinds of mails, each with mails/<kind>.html and mails/<kind>.txt.
+var MailKinds = []MailKind{MailLink, MailExists, MailNoAccount, MailNewDevice}
+
+// Mail is what a mail may say. It holds nothing that the asker wrote.
+type Mail struct {
+	Kind MailKind
+	// SignUp says that a link finishes a sign-up; it signs in otherwise.
+	SignUp bool
+	// Site is the site's name, Host its host, Origin its address, Prefix the path of our pages there.
+	Site, Host, Origin, Prefix string
+	Contact                    string
+	// Link and Cancel are whole addresses; Link is empty in notices, Cancel where there is nothing to cancel.
+	Link, Cancel string
+	// Code is eight digits, empty where codes are not offered.
+	Code string
+	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
+	Asked   time.Time
+	Device  string
+	Network string
+	// Ends is when link and code end.
+	Ends time.Time
+}
+
+// Lifetime is the time from asking to the end.
+func (m Mail) Lifetime() time.Duration { return m.Ends.Sub(m.Asked).Round(time.Minute) }
+
+// SignInURL is the plain address of the sign-in form, the same for everybody.
+func (m Mail) SignInURL() string { return m.Origin + m.Prefix + "/sign-in" }
+
+// SignUpURL is the plain address of the sign-up form, the same for everybody.
+func (m Mail) SignUpURL() string { return m.Origin + m.Prefix + "/sign-up" }
+
+// HomeURL is the plain address of a signed-in person's own page.
+func (m Mail) HomeURL() string { return m.Origin + m.Prefix + "/" }
+
+// Rendered is a mail in words.
+type Rendered struct {
+	Subject, Text, HTML string
+	// Language is the tag of the catalogue that was used.
+	Language string
+}

@@ -1,0 +1,160 @@
+package templates
+
+import "time"
+
+// PageSample is one state of one page, for the preview and for the trial at load.
+type PageSample struct {
+	// Name is short, unique and made of lower-case letters, digits and hyphens.
+	Name   string
+	Status int
+	Frame  Frame
+	Facts  PageFacts
+}
+
+// MailSample is one state of one mail.
+type MailSample struct {
+	Name string
+	Mail Mail
+}
+
+// sampleTime is the moment at which all samples happen.
+var sampleTime = time.Date(2026, time.November, 21, 14, 3, 17, 0, time.UTC)
+
+const sampleLink = "https://app.example.com/email-link/link?t=AGkxQmF3b3JkaW5nIGFsb3VkIG9uY2UsIGFzIGEgcGVyc29u"
+
+// PageSamples lists every state of every page.
+func PageSamples() []PageSample {
+	f := Frame{
+		Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
+		Contact: "help@example.com", Now: sampleTime,
+	}
+	bare := f
+	bare.Contact = ""
+	resend := Resend{
+		Address: "jo@example.com", ResendsLeft: 5, ResendsTotal: 5, NextResend: sampleTime.Add(43 * time.Second),
+		End: sampleTime.Add(15 * time.Minute), Code: true,
+	}
+	with := func(change func(*Resend)) Resend { r := resend; change(&r); return r }
+	confirm := Confirm{
+		Token: "c2FtcGxl", Account: "jo@example.com", Asked: sampleTime.Add(-2 * time.Minute), Device: "Safari on iPhone",
+		Network: "192.0.2.*", SameBrowser: true, Code: true,
+	}
+	other := confirm
+	other.SameBrowser, other.Account, other.ReturnTo = false, "j•••@example.com", "/reports/2026?page=2"
+	otherUp := other
+	otherUp.SignUp, otherUp.AskName, otherUp.ReturnTo = true, true, ""
+	signedIn := other
+	signedIn.SignedInAs, signedIn.ReturnTo = "sam@example.com", ""
+	noCode := other
+	noCode.Code, noCode.Device = false, "a browser"
+	up := confirm
+	up.SignUp, up.AskName = true, true
+	upBad := up
+	upBad.Name, upBad.Problem = "A\u202eB", Problem{Code: InvalidName}
+	changed := confirm
+	changed.Problem = Problem{Code: Changed}
+	cancel := ConfirmCancel{
+		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device, Network: confirm.Network,
+	}
+	home := Home{
+		Email: "jo@example.com", Name: "Jo Doe", Roles: []string{"admin", "staff"}, Since: sampleTime.Add(-26 * time.Hour),
+		Ends: sampleTime.Add(29 * 24 * time.Hour), Device: "Firefox on Linux", Methods: []string{"link"},
+	}
+	samples := []PageSample{
+		{"sign-in", 200, f, SignIn{SignUp: true}},
+		{"sign-in-closed", 200, bare, SignIn{ReturnTo: "/reports"}},
+		{"sign-in-refused", 400, f, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
+		{"sign-in-limited", 429, f, SignIn{
+			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",
+			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
+		}},
+		{"sign-in-no-mail", 200, f, SignIn{MailOff: true}},
+		{"sign-up", 200, f, SignUp{ReturnTo: "/reports"}},
+		{"sign-up-refused", 400, f, SignUp{Problem: Problem{Code: MissingEmail}}},
+		{"sign-up-closed", 403, f, SignUp{Closed: true}},
+		{"sign-up-no-mail", 200, f, SignUp{MailOff: true}},
+		{"resend", 200, f, resend},
+		{"resend-sign-up", 200, f, with(func(r *Resend) { r.SignUp = true; r.End = sampleTime.Add(24 * time.Hour) })},
+		{"resend-again", 200, f, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
+		{"resend-now", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
+		{"resend-last", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},
+		{"resend-spent", 200, f, with(func(r *Resend) { r.ResendsLeft = 0 })},
+		{"resend-too-early", 429, f, with(func(r *Resend) {
+			r.Problem = Problem{Code: TooEarly, Wait: 43 * time.Second}
+		})},
+		{"resend-spent-refused", 429, bare, with(func(r *Resend) { r.ResendsLeft, r.Problem = 0, Problem{Code: ResendsSpent} })},
+		{"code-refused", 403, f, with(func(r *Resend) { r.Problem = Problem{Code: WrongCode} })},
+		{"code-malformed", 400, f, with(func(r *Resend) { r.Problem = Problem{Code: MalformedCode} })},
+		{"code-off", 403, f, with(func(r *Resend) { r.Code, r.Problem = false, Problem{Code: CodesOff} })},
+		{"no-flow", 200, f, NoFlowPage{}},
+		{"confirm", 200, f, confirm},
+		{"confirm-other-browser", 200, f, other},
+		{"confirm-other-no-code", 200, f, noCode},
+		{"confirm-other-account", 200, f, signedIn},
+		{"confirm-changed", 409, f, changed},
+		{"confirm-sign-up", 200, f, up},
+		{"confirm-sign-up-name", 400, f, upBad},
+		{"confirm-sign-up-other", 200, f, otherUp},
+		{"confirm-cancel", 200, f, cancel},
+		{"confirm-none", 200, f, ConfirmNone{}},
+		{"confirm-none-code", 200, f, ConfirmNone{Flow: true}},
+		{"cancelled", 200, f, Cancelled{}},
+		{"dead", 410, f, Dead{}},
+		{"home", 200, f, home},
+		{"home-plain", 200, bare, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
+		{"sign-out", 200, f, SignOut{SignedIn: true, Email: "jo@example.com"}},
+		{"signed-out", 200, f, SignOut{}},
+	}
+	for _, r := range []Refused{
+		{Status: 400, Problem: Problem{Code: BadRequest}},
+		{Status: 400, Problem: Problem{Code: BadForm}},
+		{Status: 401, Problem: Problem{Code: SignInRequired}},
+		{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com"},
+		{Status: 403, Problem: Problem{Code: CrossOrigin}},
+		{Status: 403, Problem: Problem{Code: UpgradeOrigin}},
+		{Status: 404, Problem: Problem{Code: NotFound}},
+		{Status: 405, Problem: Problem{Code: MethodNotAllowed}},
+		{Status: 413, Problem: Problem{Code: TooLarge}},
+		{Status: 421, Problem: Problem{Code: Misdirected}, Address: "https://app.example.com"},
+		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}},
+		{Status: 500, Problem: Problem{Code: Internal}},
+		{Status: 503, Problem: Problem{Code: Unavailable}},
+	} {
+		name := "error-" + string(r.Code)
+		samples = append(samples, PageSample{hyphens(name), r.Status, f, r})
+	}
+	return samples
+}
+
+// MailSamples lists every state of every mail.
+func MailSamples() []MailSample {
+	base := Mail{
+		Kind: MailLink, Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
+		Contact: "help@example.com", Asked: sampleTime, Device: "Safari on iPhone", Network: "192.0.2.*",
+		Ends:   sampleTime.Add(15 * time.Minute),
+		Cancel: "https://app.example.com/email-link/cancel?t=AGkxQmNhbmNlbGxpbmcgaXMgYSB0b2tlbiBvZiBpdHMgb3du",
+	}
+	with := func(change func(*Mail)) Mail { m := base; change(&m); return m }
+	return []MailSample{
+		{"sign-in", with(func(m *Mail) { m.Link, m.Code = sampleLink, "12345678" })},
+		{"sign-in-no-code", with(func(m *Mail) { m.Link, m.Network, m.Device, m.Contact = sampleLink, "", "a browser", "" })},
+		{"sign-up", with(func(m *Mail) {
+			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
+		})},
+		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailExists, true })},
+		{"no-account", with(func(m *Mail) { m.Kind = MailNoAccount })},
+		{"new-device", with(func(m *Mail) { m.Kind, m.Cancel = MailNewDevice, "" })},
+		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailNewDevice, "", "" })},
+	}
+}
+
+// hyphens makes a name of a file out of a stable code.
+func hyphens(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c == '_' {
+			b[i] = '-'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,158 @@
+// Package templates is what people see: the pages, the mails and the words of both.
+//
+// A [Set] is loaded once with [Load]. Its files are embedded; a directory may override any of them by name:
+//
+//	pages/sign-in.html   one page; pages/layout.html is around each of them
+//	mails/link.html      the HTML part of a mail; mails/layout.html is around each of them
+//	mails/link.txt       the text part of the same mail
+//	catalog/en.json      every word that is shown, in one language; a new file is a new language
+//	assets/style.css     the one stylesheet of the pages
+//
+// A catalogue in the directory need not be whole: what it lacks comes from the embedded one of its language, then from English.
+// Files in the directory are read anew when they have changed. A mistake refuses to load, with the file and the line; a
+// mistake in a file that was changed later is reported and the last good set stays.
+//
+// What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a
+// template.
+package templates
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+//go:embed pages mails catalog assets
+var embedded embed.FS
+
+// DefaultLanguage is the language of the catalogue that is always whole.
+const DefaultLanguage = "en"
+
+// Options say where a [Set] comes from. The zero value is the embedded set.
+type Options struct {
+	// Dir overrides embedded files by name; empty means none.
+	Dir string
+	// Location is the zone in which times are written (the zone of the machine).
+	Location *time.Location
+	// Report is told, once for each change of Dir, why the changed files are not used (nobody).
+	Report func(error)
+	// Now is the time by which Dir is looked at again, at most once a second (time.Now).
+	Now func() time.Time
+}
+
+// Set renders pages and mails. It is safe for concurrent use.
+type Set struct {
+	opts    Options
+	current atomic.Pointer[compiled]
+
+	mu      sync.Mutex // guards what follows
+	looked  time.Time
+	stamped string
+}
+
+// Load reads, compiles and tries every template and catalogue. The error names the file and the line.
+func Load(opts Options) (*Set, error) {
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	if opts.Report == nil {
+		opts.Report = func(error) {}
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	s := &Set{opts: opts, looked: opts.Now()}
+	stamp, err := stampOf(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := compile(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.stamped = stamp
+	s.current.Store(c)
+	return s, nil
+}
+
+// Page writes one page. Nothing is written when it fails.
+func (s *Set) Page(w io.Writer, f Frame, page PageFacts) error {
+	c := s.fresh()
+	var b bytes.Buffer
+	if err := c.page(&b, f, page); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Mail renders one mail in the language nearest to locale, a BCP 47 tag or an Accept-Language header. Rendering the same
+// facts again gives the same bytes.
+func (s *Set) Mail(m Mail, locale string) (Rendered, error) {
+	c := s.fresh()
+	return c.mail(m, c.match(locale))
+}
+
+// Language picks the catalogue for an Accept-Language header, DefaultLanguage when none fits.
+func (s *Set) Language(acceptLanguage string) string { return s.fresh().match(acceptLanguage) }
+
+// Say puts a problem into words, for answers that are no page.
+func (s *Set) Say(language string, p Problem) string {
+	return s.fresh().language(language).catalog.fill("problem."+string(p.Code), p.pairs(), plain)
+}
+
+// StyleName is the hashed name of the stylesheet as it is now.
+func (s *Set) StyleName() string { return s.fresh().styleName }
+
+// Languages lists the tags of all catalogues, in order.
+func (s *Set) Languages() []string { return append([]string(nil), s.fresh().tags...) }
+
+// Asset returns the content of an asset under its hashed name, such as "style.0f343b0931126a20.css".
+func (s *Set) Asset(name string) (content []byte, contentType string, found bool) {
+	c := s.fresh()
+	if name != c.styleName {
+		return nil, "", false
+	}
+	return c.style, "text/css; charset=utf-8", true
+}
+
+// fresh returns the current templates and reads changed files first, looking at most once a second.
+func (s *Set) fresh() *compiled {
+	if s.opts.Dir == "" || !s.mu.TryLock() {
+		return s.current.Load()
+	}
+	defer s.mu.Unlock()
+	now := s.opts.Now()
+	if d := now.Sub(s.looked); d >= 0 && d < time.Second {
+		return s.current.Load()
+	}
+	s.looked = now
+	stamp, err := stampOf(s.opts.Dir)
+	if err == nil && stamp == s.stamped {
+		return s.current.Load()
+	}
+	if err != nil {
+		stamp = "unreadable"
+		if stamp == s.stamped {
+			return s.current.Load()
+		}
+	}
+	s.stamped = stamp
+	if err == nil {
+		var c *compiled
+		if c, err = compile(s.opts); err == nil {
+			s.current.Store(c)
+			return c
+		}
+	}
+	s.opts.Report(fmt.Errorf("templates: the last good ones stay in use: %w", err))
+	return s.current.Load()
+}
+
+// readEmbedded returns the embedded file; its absence is a mistake of this package.
+func readEmbedded(name string) ([]byte, error) { return fs.ReadFile(embedded, name) }

@@ -1,0 +1,220 @@
+package templates
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A writer turns the text of a message and its values into output.
+type writer struct {
+	// text prepares the catalogue's own words, value what is filled in.
+	text, value func(s string) string
+}
+
+var plain = writer{text: plainText, value: func(s string) string { return s }}
+
+// plainIsolated keeps left-to-right values whole within right-to-left words.
+var plainIsolated = writer{text: plainText, value: func(s string) string { return "\u2068" + s + "\u2069" }}
+
+var rich = writer{
+	text:  richText,
+	value: func(s string) string { return "<bdi>" + template.HTMLEscapeString(s) + "</bdi>" },
+}
+
+func plainText(s string) string { return strings.ReplaceAll(s, "**", "") }
+
+// richText escapes words and makes **strong** ones strong.
+func richText(s string) string {
+	parts := strings.Split(template.HTMLEscapeString(s), "**")
+	var b strings.Builder
+	for i, p := range parts {
+		switch {
+		case i == 0:
+		case i%2 == 1 && i < len(parts)-1:
+			b.WriteString("<strong>")
+		case i%2 == 0:
+			b.WriteString("</strong>")
+		default:
+			b.WriteString("**")
+		}
+		b.WriteString(p)
+	}
+	return b.String()
+}
+
+// fill writes the message key with the pairs of name and value. A pair n, int chooses the plural form. A key nobody wrote
+// comes out as itself; the checks at load keep that from happening.
+func (c *catalog) fill(key string, pairs []any, w writer) string {
+	out, err := c.tryFill(key, pairs, w)
+	if err != nil {
+		return key
+	}
+	return out
+}
+
+func (c *catalog) tryFill(key string, pairs []any, w writer) (string, error) {
+	values, n, err := c.values(key, pairs)
+	if err != nil {
+		return "", err
+	}
+	text, ok := c.text(key, n)
+	if !ok {
+		return "", fmt.Errorf("the catalogue has no message %q", key)
+	}
+	// Strong marks may enclose a value, so the words are prepared as a whole and the holes are filled after it; braces mean
+	// nothing to HTML.
+	text = w.text(text)
+	var missing string
+	out := holePattern.ReplaceAllStringFunc(text, func(hole string) string {
+		name := hole[1 : len(hole)-1]
+		v, ok := values[name]
+		if !ok {
+			missing = name
+			return hole
+		}
+		return w.value(v)
+	})
+	if missing != "" {
+		return "", fmt.Errorf("message %q: nothing fills {%s}", key, missing)
+	}
+	return out, nil
+}
+
+// values turns pairs into texts.
+func (c *catalog) values(key string, pairs []any) (map[string]string, int, error) {
+	if len(pairs)%2 != 0 {
+		return nil, 0, fmt.Errorf("message %q: a name without a value", key)
+	}
+	values, n := make(map[string]string, len(pairs)/2), -1
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, 0, fmt.Errorf("message %q: the name %v is no text", key, pairs[i])
+		}
+		switch v := pairs[i+1].(type) {
+		case string:
+			values[name] = v
+		case int:
+			values[name] = strconv.Itoa(v)
+			if name == "n" {
+				n = v
+			}
+		case time.Duration:
+			values[name] = c.words(v)
+		default:
+			return nil, 0, fmt.Errorf("message %q: {%s} cannot be a %T", key, name, v)
+		}
+	}
+	return values, n, nil
+}
+
+// plain is the writer for texts and attributes of this language.
+func (c *catalog) plain() writer {
+	if c.dir == "rtl" {
+		return plainIsolated
+	}
+	return plain
+}
+
+// clock writes the hour of t with its zone: "14:03 CET".
+func clock(t time.Time, loc *time.Location) string {
+	t = t.In(loc)
+	return t.Format("15:04") + " " + zone(t)
+}
+
+// zone names the zone of t as people know it, with its distance from UTC when the name says nothing.
+func zone(t time.Time) string {
+	name, offset := t.Zone()
+	if offset == 0 && (name == "" || name == "UTC" || name == "Local") {
+		return "UTC"
+	}
+	if name != "" && name[0] >= 'A' && name[0] <= 'Z' && name != "Local" {
+		return name
+	}
+	sign := "+"
+	if offset < 0 {
+		sign, offset = "\u2212", -offset
+	}
+	hours, minutes := offset/3600, offset/60%60
+	if minutes == 0 {
+		return fmt.Sprintf("UTC%s%d", sign, hours)
+	}
+	return fmt.Sprintf("UTC%s%d:%02d", sign, hours, minutes)
+}
+
+// day writes the date of t in words: "21 November 2026".
+func (c *catalog) day(t time.Time, loc *time.Location) string {
+	t = t.In(loc)
+	month := c.fill("time.month."+strconv.Itoa(int(t.Month())), nil, plain)
+	return c.fill("time.day", []any{"day", t.Day(), "month", month, "year", t.Year()}, plain)
+}
+
+// moment writes date and hour of t.
+func (c *catalog) moment(t time.Time, loc *time.Location) string {
+	return c.fill("time.moment", []any{"day", c.day(t, loc), "time", clock(t, loc)}, plain)
+}
+
+// near writes t as people do who talk on the day of now: the hour alone, with the date when it is another day's.
+func (c *catalog) near(t, now time.Time, loc *time.Location) string {
+	if t.In(loc).Format(time.DateOnly) == now.In(loc).Format(time.DateOnly) {
+		return clock(t, loc)
+	}
+	return c.moment(t, loc)
+}
+
+// group writes a code of eight digits as two groups of four.
+func group(code string) string {
+	if len(code) != 8 {
+		return code
+	}
+	return code[:4] + " " + code[4:]
+}
+
+// device names a browser for people: the closed list's names stay as they are, "a browser" is a word of the catalogue.
+func (c *catalog) device(name string) string {
+	if name == "" || name == "a browser" {
+		return c.fill("device.unknown", nil, plain)
+	}
+	browser, system, ok := strings.Cut(name, " on ")
+	if !ok {
+		return name
+	}
+	return c.fill("device.on", []any{"browser", browser, "system", system}, plain)
+}
+
+// funcs are the functions of a template in one language.
+func (c *catalog) funcs(loc *time.Location) map[string]any {
+	return map[string]any{
+		"t": func(key string, pairs ...any) (string, error) { return c.tryFill(key, pairs, c.plain()) },
+		"rich": func(key string, pairs ...any) (template.HTML, error) {
+			out, err := c.tryFill(key, pairs, rich)
+			return template.HTML(out), err // each part of out has been escaped by the writer rich
+		},
+		"problem": func(p Problem) (string, error) {
+			return c.tryFill("problem."+string(p.Code), p.pairs(), c.plain())
+		},
+		"ends":    func(t, near time.Time) string { return c.near(t, near, loc) },
+		"moment":  func(t time.Time) string { return c.moment(t, loc) },
+		"device":  c.device,
+		"group":   group,
+		"until":   func(end, now time.Time) time.Duration { return max(end.Sub(now), 0) },
+		"lang":    func() string { return c.tag },
+		"dir":     func() string { return c.dir },
+		"methods": c.methods,
+	}
+}
+
+// methods says how somebody signed in.
+func (c *catalog) methods(amr []string) string {
+	for _, m := range []string{"link", "code", "pwd"} {
+		for _, a := range amr {
+			if a == m {
+				return c.fill("method."+m, nil, plain)
+			}
+		}
+	}
+	return c.fill("method.other", nil, plain)
+}
