@@ -47,7 +47,9 @@ type Store interface {
 	// caller alone. ErrUnknown: the commit may have happened; answer 503, hand out nothing. A step that wrote nothing costs
 	// no sync.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Sweep deletes up to max records whose end is at or before now and says how many it deleted.
+	// Sweep deletes up to max records whose end is at or before now and says how many it deleted. A dead letter goes
+	// [DeadLetterKept] after its end. Sweep works in short transactions of its own; what it has deleted stays deleted when it
+	// answers an error.
 	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
 	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
 	Close() error
@@ -118,7 +120,9 @@ type Flows interface {
 	// when max wrong ones have been counted; else it counts the attempt and says whether the digest is one of the flow's
 	// codes. A right code is not counted as wrong.
 	TakeCode(k Key, now time.Time, code Digest, max int) (Flow, CodeResult, error)
-	// Bind notes what the mail worker found out: the account, its epoch, and that the flow has been looked up.
+	// Bind notes what the mail worker found out: the account, its epoch, and that the flow has been looked up. The first
+	// binding stays; a later one changes nothing and is answered true when it names the same account. It answers false when
+	// the flow is missing or no longer open.
 	Bind(k Key, account string, epoch uint64) (bound bool, err error)
 	// Finish ends an open flow: redeemed (by the token or code, with the session it opened) or cancelled. It answers false
 	// when the flow is missing or no longer open.
@@ -185,9 +189,9 @@ type Outbox interface {
 
 // Events is the audit log.
 type Events interface {
-	// Append stores e under the given end, after which a sweep removes it.
+	// Append stores e under the given end, after which a sweep removes it. All events are kept for the same length of time.
 	Append(e Event, end time.Time) error
-	// List returns up to limit of the newest events, newest first.
+	// List returns up to limit of the newest events, newest first: by end, then by order of appending.
 	List(limit int) ([]Event, error)
 }
 
@@ -197,6 +201,9 @@ type Meta interface {
 	Put(name string, value []byte) error
 	Delete(name string) error
 }
+
+// DeadLetterKept is how long after its end a dead letter is kept for the operator to see.
+const DeadLetterKept = 7 * 24 * time.Hour
 
 // Names of Meta values that more than one package reads.
 const (

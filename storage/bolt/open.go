@@ -1,0 +1,359 @@
+package bolt
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// schema is the number of the layout of the file: its buckets and their keys. A file with a larger one is refused.
+const schema = 1
+
+var schemaKey = []byte("schema")
+
+const (
+	defaultTimeout = 5 * time.Second
+	// lockSlice is how long bbolt waits for the lock before the context is looked at again.
+	lockSlice = 150 * time.Millisecond
+	// allocSize is by how much the file grows at a time.
+	allocSize = 4 << 20
+)
+
+// Open opens the database, and creates it together with its directory when it does not exist. It answers an error that wraps
+// [storage.ErrLocked] when somebody else holds the file for longer than the timeout, [storage.ErrNewer] when the file has a
+// larger schema number, and [storage.ErrDamaged] when the file is truncated, damaged or not a database of this package; such
+// a file is left as it is, byte for byte.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	path, err := Canonical(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, fmt.Errorf("creating the database %s: %w", path, err)
+		}
+	} else if err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, storage.ErrLocked)
+	defer cancel()
+	// First read-only: bbolt may write when it opens a file for writing, and a file that is not ours must stay as it is.
+	probe, err := openFile(ctx, path, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := probe.Close(); err != nil {
+		return nil, err
+	}
+	s, err := openFile(ctx, path, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := narrow(s.file); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	removeLeftovers(path)
+	return s, nil
+}
+
+// openFile opens an existing file and verifies it. A panic or a fault of bbolt on the way becomes [storage.ErrDamaged].
+func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	s := &Store{path: path}
+	options := bbolt.Options{
+		Timeout:      lockSlice,
+		ReadOnly:     readOnly,
+		FreelistType: bbolt.FreelistMapType,
+		NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			s.file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
+			return s.file, err
+		},
+	}
+	if !readOnly {
+		options.InitialMmapSize = mapSize
+	}
+	opened := false
+	defer func() {
+		if r := recover(); r != nil {
+			err = notOurs(path, fmt.Errorf("%v", r))
+		}
+		if err != nil {
+			if !opened && s.file != nil {
+				_ = s.file.Close() // bbolt has closed it already, unless it panicked
+			}
+			out = nil
+		}
+	}()
+	for {
+		s.db, err = bbolt.Open(path, 0o600, &options)
+		if !errors.Is(err, berrors.ErrTimeout) {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil, lockedError(ctx, path)
+		}
+	}
+	if err != nil {
+		var p *fs.PathError
+		var n syscall.Errno
+		if errors.As(err, &p) || errors.As(err, &n) { // the system refused; that says nothing about the file
+			return nil, fmt.Errorf("opening the database %s: %w", path, err)
+		}
+		return nil, notOurs(path, err)
+	}
+	s.db.AllocSize = allocSize
+	if err := s.verify(); err != nil {
+		_ = s.db.Close()
+		return nil, err
+	}
+	opened = true
+	return s, nil
+}
+
+// verify looks at what is cheap to look at: the size, the schema number, and the buckets.
+func (s *Store) verify() error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	s.size = info.Size()
+	return s.db.View(func(btx *bbolt.Tx) error {
+		if info.Size() < btx.Size() {
+			return notOurs(s.path, fmt.Errorf("it has %d bytes of %d", info.Size(), btx.Size()))
+		}
+		file := btx.Bucket(bucketNames[bFile])
+		if file == nil {
+			return notOurs(s.path, errors.New("it is a bbolt file of another program"))
+		}
+		v := file.Get(schemaKey)
+		if len(v) != 4 {
+			return notOurs(s.path, errors.New("it has no schema number"))
+		}
+		if n := binary.BigEndian.Uint32(v); n > schema {
+			return fmt.Errorf("%w: %s has schema %d, this program knows up to %d", storage.ErrNewer, s.path, n, schema)
+		}
+		for _, name := range bucketNames {
+			if btx.Bucket(name) == nil {
+				return notOurs(s.path, fmt.Errorf("the bucket %q is missing", name))
+			}
+		}
+		return nil
+	})
+}
+
+// notOurs is the refusal of a file that is damaged or of another kind.
+func notOurs(path string, why error) error {
+	return fmt.Errorf("%s is not a database of this program, or is damaged, and has not been touched: %w (%w)",
+		path, why, storage.ErrDamaged)
+}
+
+// lockedError says who holds the file, or that the caller's context is over.
+func lockedError(ctx context.Context, path string) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, storage.ErrLocked) {
+		return cause
+	}
+	return fmt.Errorf("%w: %s is in use by %s; one process owns this file", storage.ErrLocked, path, holder(path))
+}
+
+// create makes a new database under a temporary name and gives it its name in one step, so that a crash leaves no half-made
+// file behind. Losing a race against another process is no error.
+func create(path string) error {
+	f, err := tempFile(path, newSuffix)
+	if err != nil {
+		return err
+	}
+	temp := f.Name()
+	defer func() { _ = os.Remove(temp) }()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: lockSlice, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(btx *bbolt.Tx) error {
+		for _, name := range bucketNames {
+			if _, err := btx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return btx.Bucket(bucketNames[bFile]).Put(schemaKey, binary.BigEndian.AppendUint32(nil, schema))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := publish(temp, path); err != nil {
+		if _, lost := os.Stat(path); lost == nil {
+			return nil
+		}
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// publish gives a finished file its name without ever replacing another. Where the file system has no hard links it copies.
+func publish(temp, path string) error {
+	err := os.Link(temp, path)
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	content, err := os.ReadFile(temp)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, narrow(f), f.Sync(), f.Close())
+}
+
+// Suffixes of temporary files beside the database.
+const (
+	newSuffix    = ".new-"
+	backupSuffix = ".backup-"
+)
+
+// tempFile creates a temporary file beside the database, readable by its owner only under any umask.
+func tempFile(path, suffix string) (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+suffix+"*")
+	if err != nil {
+		return nil, err
+	}
+	if err := narrow(f); err != nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+// removeLeftovers removes temporary files of a process that was killed. The caller owns the database.
+func removeLeftovers(path string) {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() &&
+			(strings.HasPrefix(e.Name(), base+newSuffix) || strings.HasPrefix(e.Name(), base+backupSuffix)) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// narrow makes a file readable and writable by its owner only.
+func narrow(f *os.File) error {
+	if runtime.GOOS == "windows" {
+		return nil // access follows the directory's list there
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode().Perm() == 0o600 {
+		return err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return fmt.Errorf("%s is open to others and cannot be closed to them: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// makeDir creates a directory and its parents, each for its owner only under any umask. Existing ones stay as they are.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return fmt.Errorf("%s is not a directory", dir)
+		}
+		return nil
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700) //nolint:gosec // a directory
+}
+
+// syncDir makes a new name in a directory durable, where the system can.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// maxLinks bounds the symbolic links that Canonical follows by hand.
+const maxLinks = 40
+
+// Canonical returns the one absolute path of a file, through symbolic links, also when the file, or directories above it, do
+// not exist yet. Two configurations that mean the same file get the same text.
+func Canonical(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("the path of the database is empty")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for range maxLinks {
+		resolved, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return resolved, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		dir, base := filepath.Split(path)
+		if dir = filepath.Clean(dir); dir == path {
+			return "", err
+		}
+		if dir, err = Canonical(dir); err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, base)
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // it does not exist, and it is not a link to what does not exist either
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", path)
+}

@@ -1,0 +1,137 @@
+package bolt
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// sweepChunk is how many records one transaction of a sweep deletes at most. At about a microsecond a record it keeps the
+// transaction well below two milliseconds, and whatever waits meanwhile shares the next one.
+const sweepChunk = 512
+
+// Sweep deletes up to max records that have ended, in transactions of at most 512 records, between which other steps run.
+func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error) {
+	for deleted < max {
+		want, n := min(max-deleted, sweepChunk), 0
+		err := s.Update(ctx, func(t storage.Tx) error {
+			var err error
+			n, err = t.(*tx).sweep(now, want)
+			return err
+		})
+		if err != nil {
+			return deleted, err
+		}
+		deleted += n
+		if n < want {
+			break
+		}
+	}
+	return deleted, nil
+}
+
+// sweep deletes up to max ended records of all kinds.
+func (t *tx) sweep(now time.Time, max int) (deleted int, err error) {
+	for _, kind := range []func(time.Time, int) (int, error){
+		t.sweepSessions,
+		t.sweepMails,
+		func(now time.Time, max int) (int, error) { return t.sweepBucket(bFlows, now, max) },
+		func(now time.Time, max int) (int, error) { return t.sweepBucket(bTokens, now, max) },
+		func(now time.Time, max int) (int, error) { return t.sweepBucket(bCounters, now, max) },
+		func(now time.Time, max int) (int, error) { return t.sweepBucket(bEvents, now, max) },
+	} {
+		n, err := kind(now, max-deleted)
+		if err != nil {
+			return 0, err
+		}
+		deleted += n
+	}
+	return deleted, nil
+}
+
+// ended collects up to max keys from the first on whose end, found at an offset, is at or before now.
+func (t *tx) ended(b bucket, from []byte, now time.Time, max int, fn func(k, v []byte)) error {
+	if max <= 0 {
+		return nil
+	}
+	at, n := len(from), 0
+	return t.scan(b, from, func(k, v []byte) (bool, error) {
+		if len(k) < at+endLen || string(k[:at]) != string(from) || readEnd(k[at:]) > now.Unix() {
+			return false, nil
+		}
+		fn(k, v)
+		n++
+		return n < max, nil
+	})
+}
+
+// sweepBucket sweeps records that have nothing beside them.
+func (t *tx) sweepBucket(b bucket, now time.Time, max int) (int, error) {
+	var keys [][]byte
+	if err := t.ended(b, nil, now, max, func(k, _ []byte) { keys = append(keys, k) }); err != nil {
+		return 0, err
+	}
+	for _, k := range keys {
+		if err := t.del(b, k); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// sweepSessions sweeps sessions with their entries in the index. A session that cannot be read is removed all the same; its
+// entry then leads nowhere, which readers pass over.
+func (t *tx) sweepSessions(now time.Time, max int) (int, error) {
+	var keys, index [][]byte
+	err := t.ended(bSessions, nil, now, max, func(k, v []byte) {
+		keys = append(keys, k)
+		if s, err := decodeSession(storage.Key{}, v); err == nil {
+			index = append(index, signedIn(s.Account, k))
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range keys {
+		if err := t.del(bSessions, k); err != nil {
+			return 0, err
+		}
+	}
+	for _, k := range index {
+		if err := t.del(bSignedIn, k); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// sweepMails sweeps waiting mails and dead letters. One that cannot be read is removed all the same; [outbox.Lease] removes
+// what it leaves in the index.
+func (t *tx) sweepMails(now time.Time, max int) (int, error) {
+	var ids []storage.MailID
+	var keys [][]byte
+	err := t.ended(bMailIndex, []byte{endEntry}, now, max, func(k, _ []byte) {
+		if len(k) == outLen {
+			ids = append(ids, storage.MailID(k[1+endLen:]))
+			keys = append(keys, k)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if m, found, err := (outbox{t}).read(id); err == nil && found && !m.Dead {
+			keys = append(keys, dueKey(m))
+		}
+		if err := t.del(bOutbox, id[:]); err != nil {
+			return 0, err
+		}
+	}
+	for _, k := range keys {
+		if err := t.del(bMailIndex, k); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}

@@ -1,0 +1,295 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// bucket is a top-level bucket of the file. All of them exist from the file's creation on.
+type bucket int
+
+const (
+	bAccounts  bucket = iota // id → account
+	bMailboxes               // mailbox digest → account id
+	bEpochs                  // epoch key → 8 bytes
+	bFlows                   // end ‖ digest → flow
+	bTokens                  // end ‖ digest → token
+	bSessions                // end ‖ digest → session
+	bSignedIn                // account id ‖ 0 ‖ end ‖ digest of a session → nothing
+	bCounters                // end ‖ digest → 8 bytes
+	bOutbox                  // mail id → mail
+	bMailIndex               // 'd' ‖ due ‖ id → when queued; 'e' ‖ end ‖ id → nothing
+	bEvents                  // end ‖ sequence → event
+	bMeta                    // name → value
+	bFile                    // "schema" → 4 bytes
+	bucketCount
+)
+
+var bucketNames = [bucketCount][]byte{
+	[]byte("accounts"),
+	[]byte("mailboxes"),
+	[]byte("epochs"),
+	[]byte("flows"),
+	[]byte("tokens"),
+	[]byte("sessions"),
+	[]byte("signed_in"),
+	[]byte("counters"),
+	[]byte("outbox"),
+	[]byte("mail_index"),
+	[]byte("events"),
+	[]byte("meta"),
+	[]byte("file"),
+}
+
+var (
+	errOver     = errors.New("storage/bolt: a transaction was used after its end")
+	errExists   = errors.New("storage/bolt: a record is already there")
+	errNoKey    = errors.New("storage/bolt: a key is missing or out of range")
+	errNegative = errors.New("storage/bolt: a negative amount")
+)
+
+// tx is one run of one step. It is not shared: each step of a batch has its own.
+type tx struct {
+	btx      *bbolt.Tx
+	buckets  [bucketCount]*bbolt.Bucket
+	writable bool
+	// dirty says that the step has written.
+	dirty bool
+	// inside says that bbolt is at work: a panic then is the engine's, not the step's.
+	inside bool
+}
+
+var _ storage.Tx = (*tx)(nil)
+
+// Accounts, Epochs and so on return the intents on one kind of record.
+func (t *tx) Accounts() storage.Accounts { return accounts{t} }
+
+// Epochs returns the intents on epochs.
+func (t *tx) Epochs() storage.Epochs { return epochs{t} }
+
+// Flows returns the intents on flows.
+func (t *tx) Flows() storage.Flows { return flows{t} }
+
+// Tokens returns the intents on tokens.
+func (t *tx) Tokens() storage.Tokens { return tokens{t} }
+
+// Sessions returns the intents on sessions.
+func (t *tx) Sessions() storage.Sessions { return sessions{t} }
+
+// Counters returns the intents on counters.
+func (t *tx) Counters() storage.Counters { return counters{t} }
+
+// Outbox returns the intents on queued mails.
+func (t *tx) Outbox() storage.Outbox { return outbox{t} }
+
+// Events returns the intents on the audit log.
+func (t *tx) Events() storage.Events { return events{t} }
+
+// Meta returns the intents on single values.
+func (t *tx) Meta() storage.Meta { return meta{t} }
+
+// end makes later uses of t fail.
+func (t *tx) end() { t.btx = nil }
+
+// broke says whether a panic came from the engine: from within bbolt, or from a fault on mapped memory.
+func (t *tx) broke(r any) bool {
+	if t.inside {
+		return true
+	}
+	_, fault := r.(interface{ Addr() uintptr })
+	return fault
+}
+
+// in returns a bucket.
+func (t *tx) in(b bucket) (*bbolt.Bucket, error) {
+	if t.btx == nil {
+		return nil, errOver
+	}
+	if t.buckets[b] == nil {
+		t.inside = true
+		t.buckets[b] = t.btx.Bucket(bucketNames[b])
+		t.inside = false
+		if t.buckets[b] == nil {
+			return nil, fmt.Errorf("%w: the bucket %q is missing", storage.ErrDamaged, bucketNames[b])
+		}
+	}
+	return t.buckets[b], nil
+}
+
+// get returns the value under key, nil when there is none. It is valid until the next write and must not be changed.
+func (t *tx) get(b bucket, key []byte) ([]byte, error) {
+	in, err := t.in(b)
+	if err != nil {
+		return nil, err
+	}
+	t.inside = true
+	v := in.Get(key)
+	t.inside = false
+	return v, nil
+}
+
+// has says whether there is a value under key, an empty one included.
+func (t *tx) has(b bucket, key []byte) (bool, error) {
+	v, err := t.get(b, key)
+	return v != nil, err
+}
+
+// put stores value, which the caller gives away, under key.
+func (t *tx) put(b bucket, key, value []byte) error {
+	if !t.writable {
+		return storage.ErrReadOnly
+	}
+	in, err := t.in(b)
+	if err != nil {
+		return err
+	}
+	t.dirty, t.inside = true, true
+	err = in.Put(key, value)
+	t.inside = false
+	return err
+}
+
+// del removes the value under key, which the caller knows to exist.
+func (t *tx) del(b bucket, key []byte) error {
+	if !t.writable {
+		return storage.ErrReadOnly
+	}
+	in, err := t.in(b)
+	if err != nil {
+		return err
+	}
+	t.dirty, t.inside = true, true
+	err = in.Delete(key)
+	t.inside = false
+	return err
+}
+
+// next draws the next number of a bucket's own sequence.
+func (t *tx) next(b bucket) (uint64, error) {
+	if !t.writable {
+		return 0, storage.ErrReadOnly
+	}
+	in, err := t.in(b)
+	if err != nil {
+		return 0, err
+	}
+	t.dirty, t.inside = true, true
+	n, err := in.NextSequence()
+	t.inside = false
+	return n, err
+}
+
+// scan walks the keys from the given one on, in order, until fn wants no more. fn must not write.
+func (t *tx) scan(b bucket, from []byte, fn func(k, v []byte) (more bool, err error)) error {
+	in, err := t.in(b)
+	if err != nil {
+		return err
+	}
+	t.inside = true
+	c := in.Cursor()
+	k, v := c.Seek(from)
+	t.inside = false
+	for k != nil {
+		more, err := fn(k, v)
+		if err != nil || !more {
+			return err
+		}
+		t.inside = true
+		k, v = c.Next()
+		t.inside = false
+	}
+	return nil
+}
+
+// scanBack walks all keys from the last to the first until fn wants no more. fn must not write.
+func (t *tx) scanBack(b bucket, fn func(k, v []byte) (more bool, err error)) error {
+	in, err := t.in(b)
+	if err != nil {
+		return err
+	}
+	t.inside = true
+	c := in.Cursor()
+	k, v := c.Last()
+	t.inside = false
+	for k != nil {
+		more, err := fn(k, v)
+		if err != nil || !more {
+			return err
+		}
+		t.inside = true
+		k, v = c.Prev()
+		t.inside = false
+	}
+	return nil
+}
+
+const (
+	endLen = 5
+	keyLen = endLen + 32
+	// maxEnd is the largest end that a key can hold: the year 36812.
+	maxEnd = 1<<(8*endLen) - 1
+)
+
+// appendEnd appends an end, in whole seconds since 1970, big-endian in 5 bytes.
+func appendEnd(b []byte, end int64) []byte {
+	var buf [8]byte
+	binary.BigEndian.PutUint64(buf[:], uint64(end)) //nolint:gosec // the range is checked by keyOf and clampEnd
+	return append(b, buf[8-endLen:]...)
+}
+
+// readEnd reads what appendEnd wrote.
+func readEnd(b []byte) int64 {
+	var buf [8]byte
+	copy(buf[8-endLen:], b[:endLen])
+	return int64(binary.BigEndian.Uint64(buf[:])) //nolint:gosec // 5 bytes
+}
+
+// clampEnd brings an end into the range of a key.
+func clampEnd(end int64) int64 { return max(0, min(end, maxEnd)) }
+
+// keyOf returns the bytes of a key. ok is false for a key that no record can have.
+func keyOf(k storage.Key) (key []byte, ok bool) {
+	if k.End < 0 || k.End > maxEnd {
+		return nil, false
+	}
+	return append(appendEnd(make([]byte, 0, keyLen), k.End), k.Digest[:]...), true
+}
+
+// parseKey reads what keyOf wrote.
+func parseKey(b []byte) (k storage.Key, err error) {
+	if len(b) != keyLen {
+		return k, fmt.Errorf("%w: a key of %d bytes", storage.ErrDamaged, len(b))
+	}
+	k.End = readEnd(b)
+	copy(k.Digest[:], b[endLen:])
+	return k, nil
+}
+
+// getKeyed returns the value of a record that expires; key is nil when there cannot be one.
+func (t *tx) getKeyed(b bucket, k storage.Key) (key, value []byte, err error) {
+	key, ok := keyOf(k)
+	if !ok {
+		return nil, nil, nil
+	}
+	value, err = t.get(b, key)
+	return key, value, err
+}
+
+// create stores a new record that expires.
+func (t *tx) create(b bucket, k storage.Key, value []byte) error {
+	key, ok := keyOf(k)
+	if !ok || k.Digest.IsZero() {
+		return errNoKey
+	}
+	if exists, err := t.has(b, key); err != nil {
+		return err
+	} else if exists {
+		return errExists
+	}
+	return t.put(b, key, value)
+}
