@@ -1,0 +1,75 @@
+package flow
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Cancel does what the link "this wasn't me" promises: it ends its one flow, and for MuteFor strangers' mails to this mailbox
+// that are asked for from the same network do not leave. Browsers that are known for the mailbox, and every other flow, go on.
+// h is Opened.H as the form sent it back.
+//
+// Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
+func (s *Service) Cancel(ctx context.Context, site Site, asker Asker, text, h string) (Cancelled, error) {
+	site = site.withDefaults()
+	now := s.Clock.Now()
+	var (
+		done Cancelled
+		rec  record
+	)
+	err := func() error {
+		parsed, err := parse(text, now)
+		if err != nil {
+			return err
+		}
+		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+			done, rec = Cancelled{}, record{}
+			l, found, err := s.find(tx, site, parsed)
+			if err != nil {
+				return nil, err
+			}
+			if !found {
+				return s.guessed(tx, &site, asker, now)
+			}
+			rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
+			o, err := s.show(tx, site, asker, &l, text, now)
+			switch {
+			case err != nil:
+				return nil, err
+			case !o.Cancel:
+				return ErrChanged, nil
+			case !l.good:
+				return ErrDead, s.replayed(tx, site, asker, l, now, &rec)
+			case subtle.ConstantTimeCompare([]byte(o.H), []byte(h)) != 1:
+				return ErrChanged, nil
+			}
+			done = Cancelled{Purpose: l.flow.Purpose, Masked: l.addr.Masked()}
+			return nil, s.cancel(tx, site, asker, l, now, &rec)
+		})
+	}()
+	s.tell(ctx, stepCancel, site, network(asker.Client), rec, err)
+	if err != nil {
+		return Cancelled{}, err
+	}
+	return done, nil
+}
+
+func (s *Service) cancel(tx storage.Tx, site Site, asker Asker, l linked, now time.Time, rec *record) error {
+	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), l.private.Network, now); err != nil {
+		return err
+	}
+	if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
+		return orMoved(err)
+	}
+	if _, result, err := tx.Tokens().Consume(l.token.Key, now); err != nil || result != storage.TokenConsumed {
+		return orMoved(err)
+	}
+	return rec.add(tx, storage.Event{
+		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,
+		Site: site.Origin, Client: network(asker.Client),
+	}, now.Add(EventLife))
+}

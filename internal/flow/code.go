@@ -1,0 +1,141 @@
+package flow
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// TypeCode redeems the code of a mail in the browser that asked for it. An attempt is counted before the code is compared;
+// after MaxWrongCodes wrong ones the flow's codes are off, and its links stay.
+//
+// Until the flow's time is over it answers alike, whatever happened to the flow or the account elsewhere. Errors: *Invalid
+// (code: "syntax" is not counted, "wrong" has Left, "off"), ErrNoFlow, *Limited (redeem_ip), ErrUnavailable.
+func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code string) (Done, error) {
+	site = site.withDefaults()
+	t := typing{s: s, site: site, asker: asker, now: s.Clock.Now()}
+	var (
+		done Done
+		rec  record
+	)
+	err := func() error {
+		digits, ok := token.NormalizeCode(code)
+		if !ok {
+			return &Invalid{Field: "code", Code: "syntax"}
+		}
+		if asker.FlowCookie == "" {
+			return ErrNoFlow
+		}
+		t.digest = token.CodeDigest(s.Ring, asker.FlowCookie, digits)
+		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+			done, rec, refused, err = t.run(tx)
+			return refused, err
+		})
+	}()
+	s.settle(asker, done, err)
+	s.tell(ctx, stepCode, site, network(asker.Client), rec, err)
+	if err != nil {
+		return Done{}, err
+	}
+	s.wake()
+	return done, nil
+}
+
+type typing struct {
+	s      *Service
+	site   Site
+	asker  Asker
+	now    time.Time
+	digest storage.Digest
+}
+
+// run is the step.
+func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) {
+	s := t.s
+	h, found, err := s.current(tx, t.site, t.asker.FlowCookie, t.now)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	if !found {
+		return done, rec, ErrNoFlow, nil
+	}
+	rec = record{purpose: h.Purpose, account: h.Account, flow: h.ID}
+	if !t.site.mailsCode(h.Purpose) || h.WrongCodes >= MaxWrongCodes {
+		return done, rec, codeOff(), nil
+	}
+	asks := t.site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: t.asker.Client})
+	v, err := s.Limiter.PeekAll(tx, t.now, asks...)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	if !v.OK {
+		return done, rec, limited(v), nil
+	}
+	_, good, err := s.judge(tx, t.site, h.Flow, t.now, false)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	if good && slices.Contains(h.Codes, t.digest) {
+		done, rec, err = t.right(tx, h)
+		return done, rec, nil, err
+	}
+	if _, err := s.Limiter.TakeAll(tx, t.now, asks...); err != nil {
+		return done, rec, nil, err
+	}
+	refused, err = t.wrong(tx, h)
+	return done, rec, refused, err
+}
+
+// right redeems the flow. TakeCode is the judge: it counts before it compares.
+func (t *typing) right(tx storage.Tx, h held) (Done, record, error) {
+	p, addr, err := t.s.openPrivate(h.Flow)
+	if err != nil {
+		return Done{}, record{}, err
+	}
+	return t.s.redeem(tx, redemption{
+		site: t.site, asker: t.asker, now: t.now, flow: h.Flow, private: p, addr: addr, method: methodCode, by: t.digest,
+		consume: func(tx storage.Tx) error {
+			_, result, err := tx.Flows().TakeCode(h.Key, t.now, t.digest, MaxWrongCodes)
+			if err != nil || result != storage.CodeRight {
+				return orMoved(err)
+			}
+			return nil
+		},
+	})
+}
+
+// wrong counts an attempt. A code that would have been right is wrong once the flow has ended elsewhere: the digest that is
+// counted is then one that no code has.
+func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
+	f, result, err := tx.Flows().TakeCode(h.Key, t.now, storage.Digest{}, MaxWrongCodes)
+	if err != nil {
+		return nil, err
+	}
+	switch result {
+	case storage.CodeWrong:
+		return wrongCode(f.WrongCodes), nil
+	case storage.CodeOff:
+		return codeOff(), nil
+	case storage.CodeRight:
+		return nil, errMoved
+	}
+	p, _, err := t.s.openPrivate(h.Flow)
+	if err != nil {
+		return nil, err
+	}
+	if f, _, err = t.s.successor(tx, h, p, nil); err != nil {
+		return nil, err
+	}
+	f.WrongCodes++
+	return wrongCode(f.WrongCodes), tx.Flows().Create(f)
+}
+
+func wrongCode(wrong int) *Invalid {
+	return &Invalid{Field: "code", Code: "wrong", Left: max(0, MaxWrongCodes-wrong)}
+}
+
+func codeOff() *Invalid { return &Invalid{Field: "code", Code: "off"} }

@@ -1,0 +1,131 @@
+package flow
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Confirm redeems a link: it consumes the token, makes the account of an activation, ends the flow and opens a session, all
+// in one step. Of any number of calls with the links of one flow exactly one succeeds.
+//
+// Errors: *Invalid (name: nothing is used up), *Limited (redeem_ip), ErrDead, ErrChanged (H does not belong to this token,
+// account and session, or the conditions of one click do not hold), ErrUnavailable.
+func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in ConfirmInput) (Done, error) {
+	site = site.withDefaults()
+	c := confirmation{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
+	var (
+		done Done
+		rec  record
+	)
+	err := func() (err error) {
+		if err := embedded.CheckName(in.Name); err != nil {
+			return &Invalid{Field: "name", Code: "syntax", Err: err}
+		}
+		if c.parsed, err = parse(in.Token, c.now); err != nil {
+			return err
+		}
+		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+			done, rec, refused, err = c.run(tx)
+			return refused, err
+		})
+	}()
+	s.settle(asker, done, err)
+	s.tell(ctx, stepConfirm, site, network(asker.Client), rec, err)
+	if err != nil {
+		return Done{}, err
+	}
+	s.wake()
+	return done, nil
+}
+
+type confirmation struct {
+	s      *Service
+	site   Site
+	asker  Asker
+	in     ConfirmInput
+	now    time.Time
+	parsed token.Parsed
+}
+
+// run is the step. One click is a GET: unless it succeeds it writes nothing.
+func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err error) {
+	s := c.s
+	l, found, err := s.find(tx, c.site, c.parsed)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	if !found {
+		if c.in.OneClick {
+			return done, rec, ErrDead, nil
+		}
+		refused, err = s.guessed(tx, &c.site, c.asker, c.now)
+		return done, rec, refused, err
+	}
+	rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
+	o, err := s.show(tx, c.site, c.asker, &l, c.in.Token, c.now)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	switch {
+	case o.Cancel:
+		return done, rec, ErrChanged, nil
+	case o.Destination != "":
+		return Done{
+			Purpose: l.flow.Purpose, ReturnTo: o.Destination, Account: c.asker.Session.Session.Account, Already: true,
+			Session: c.asker.Session.Session,
+		}, rec, nil, nil
+	case !l.good:
+		if !c.in.OneClick {
+			err = s.replayed(tx, c.site, c.asker, l, c.now, &rec)
+		}
+		return done, rec, ErrDead, err
+	case c.in.OneClick && !o.OneClick, !c.in.OneClick && subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) != 1:
+		return done, rec, ErrChanged, nil
+	}
+	done, rec, err = s.redeem(tx, redemption{
+		site: c.site, asker: c.asker, now: c.now, flow: l.flow, private: l.private, addr: l.addr, name: c.in.Name,
+		method: methodLink, by: l.token.Key.Digest,
+		consume: func(tx storage.Tx) error {
+			_, result, err := tx.Tokens().Consume(l.token.Key, c.now)
+			if err != nil || result != storage.TokenConsumed {
+				return orMoved(err)
+			}
+			return nil
+		},
+	})
+	return done, rec, nil, err
+}
+
+// guessed counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
+// limit: nobody guesses 32 bytes, and a neighbour's guesses shall not keep anybody out.
+func (s *Service) guessed(tx storage.Tx, site *Site, asker Asker, now time.Time) (refused, err error) {
+	v, err := s.Limiter.TakeAll(tx, now, site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: asker.Client})...)
+	if err != nil {
+		return nil, err
+	}
+	if !v.OK {
+		return limited(v), nil
+	}
+	return ErrDead, nil
+}
+
+// replayed records the first replay of a used token; later ones leave no trace.
+func (s *Service) replayed(tx storage.Tx, site Site, asker Asker, l linked, now time.Time, rec *record) error {
+	if l.token.Used.IsZero() || l.token.Replayed {
+		return nil
+	}
+	_, result, err := tx.Tokens().Consume(l.token.Key, now)
+	if err != nil || result != storage.TokenUsed {
+		return orMoved(err)
+	}
+	return rec.add(tx, storage.Event{
+		Time: now, Name: eventReplayed, Purpose: l.flow.Purpose, Outcome: outcomeDead, Account: l.flow.Account, Flow: l.flow.ID,
+		Site: site.Origin, Client: network(asker.Client),
+	}, now.Add(EventLife))
+}

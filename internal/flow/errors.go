@@ -1,0 +1,61 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrDead is the one answer for every link that does not work: unknown, used, over, of another site.
+	ErrDead = errors.New("flow: dead link")
+	// ErrChanged says that what was confirmed is not what was shown: show the page of what is parked now. Nothing happened.
+	ErrChanged = errors.New("flow: not what was shown")
+	// ErrNoFlow says that this browser has no flow of its own, or one whose time is over.
+	ErrNoFlow = errors.New("flow: no flow in this browser")
+	// ErrClosed says that signing up is not open to this address, by the address alone.
+	ErrClosed = errors.New("flow: signing up is not open to this address")
+	// ErrNoMail says that no mail leaves this gate: people ask the contact for a link.
+	ErrNoMail = errors.New("flow: no mail leaves")
+	// ErrUnavailable wraps every failure of the store: nothing is handed out, whether or not the step happened.
+	ErrUnavailable = errors.New("flow: the store is not available")
+	// ErrNoAccount and ErrTaken answer operators only, never a browser.
+	ErrNoAccount = errors.New("flow: there is no active account with this address")
+	ErrTaken     = errors.New("flow: there is an account with this address")
+)
+
+// Names of limits that a Limited may carry beside those of the configuration.
+const (
+	// LimitResend: the wait between two mails of a flow.
+	LimitResend = "resend"
+	// LimitResends: the resends of a flow are spent.
+	LimitResends = "resends"
+)
+
+// Limited says that a limit was reached, and when to try again.
+type Limited struct {
+	// Name is the limit's name, as in the configuration, or LimitResend, LimitResends.
+	Name    string
+	RetryAt time.Time
+}
+
+// Error implements error.
+func (l *Limited) Error() string { return fmt.Sprintf("flow: limit %s reached", l.Name) }
+
+// Invalid says that a field cannot be used as sent. It never repeats the input.
+type Invalid struct {
+	// Field is the form's field: email, code, name, purpose.
+	Field string
+	// Code is a stable word for the reason: syntax, wrong, off, too_long, control.
+	Code string
+	// Left is how many more wrong codes are permitted, for the field code.
+	Left int
+	// Err is the cause, when it is safe to show; it may be nil.
+	Err error
+}
+
+// Error implements error.
+func (i *Invalid) Error() string { return fmt.Sprintf("flow: %s is invalid (%s)", i.Field, i.Code) }
+
+// Unwrap returns the cause.
+func (i *Invalid) Unwrap() error { return i.Err }

@@ -1,0 +1,234 @@
+// Package flow is the domain: it asks for a mail, sends it again, shows what a link would do, does it, and takes it back.
+//
+// A flow is one pending request of one purpose, held by the browser that asked through a cookie and by the mailbox through
+// links and codes. Each step of a flow is one storage Update, answered after its commit; what a step refuses is a value that
+// commits nothing or only its counter.
+//
+// The request never looks an account up: it writes the same records for anybody. The mail worker (package outbox) finds out
+// whom the mail is for, and what it says.
+//
+// The package knows neither HTTP nor mail: package web calls it, package outbox delivers.
+package flow
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Purposes of flows.
+const (
+	// Activation proves a mailbox and makes its account.
+	Activation = outbox.Activation
+	// SignIn proves that the owner of an account reads its mailbox.
+	SignIn = outbox.SignIn
+)
+
+// purposes are those a mailed token may have; a token's text does not say which.
+var purposes = [...]string{SignIn, Activation}
+
+// Bounds that no option changes.
+const (
+	// MaxWrongCodes is how many wrong codes switch a flow's codes off.
+	MaxWrongCodes = 5
+	// MaxReturnTo is the longest path to go to after a flow, in bytes.
+	MaxReturnTo = 2048
+	// MaxName is the longest name of an account, in bytes.
+	MaxName = embedded.MaxName
+	// MuteFor is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
+	MuteFor = outbox.MuteFor
+	// EventLife is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
+	// with the flow.
+	EventLife = 90 * 24 * time.Hour
+	// KnownLife is how long a browser is known for a mailbox it has signed in to.
+	KnownLife = 400 * 24 * time.Hour
+)
+
+// Service runs the steps of flows. All fields but Wake, Observer and Log are required. It is safe for concurrent use and
+// must not be changed after its first use.
+type Service struct {
+	Store    storage.Store
+	Ring     *keyring.Ring
+	Clock    *clock.Clock
+	Limiter  *limit.Limiter
+	Sessions *session.Manager
+	Accounts *embedded.Accounts
+	// Wake tells the mail worker that a mail was queued; nil: nobody is told.
+	Wake func()
+	// Observer counts; nil: nobody does.
+	Observer Observer
+	// Log gets one line for each event; nil: none is written.
+	Log *slog.Logger
+}
+
+// Observer counts what steps did. Its methods are called after the commit and must not block.
+type Observer interface {
+	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link) and its
+	// outcome (ok, limited, invalid, dead, closed, changed, unavailable).
+	Flow(purpose, step, outcome string)
+	// Denied counts one refusal of a limit, by the limit's name.
+	Denied(limit string)
+}
+
+// Site is what a flow needs to know about the site it runs on. The zero value of each option is its default.
+type Site struct {
+	// Origin is the entry of base_url that the request came in on; it names the site in records and in links.
+	Origin string
+	// Prefix is the path below which our pages live, such as "/email-link".
+	Prefix string
+	// SignUp says who may make an account here. Default: nobody.
+	SignUp SignUp
+	// Methods are the ways of signing in. Default: link and code.
+	Methods Methods
+	// Lifetimes are how long flows live. Default: activation 24h, sign_in 15m.
+	Lifetimes Lifetimes
+	// Resends is how many mails follow the first one; nil: 5. ResendWait is the time between two; 0: 60s.
+	Resends    *int
+	ResendWait time.Duration
+	// Limits are the rates of this site. Rates that are empty limit nothing: fill it from limit.Defaults.
+	Limits limit.Table
+	// SessionIdle and SessionAbsolute are the lifetimes of sessions opened here. Default: 7 and 30 days.
+	SessionIdle, SessionAbsolute time.Duration
+	// NoMail says that no mail leaves (mailer none): asking is answered with ErrNoMail.
+	NoMail bool
+	// AskName says that an activation asks for a name; it then never happens by one click.
+	AskName bool
+}
+
+// Lifetimes are how long flows live, by purpose; 0 is the default.
+type Lifetimes struct {
+	// Activation: 24h.
+	Activation time.Duration
+	// SignIn: 15m.
+	SignIn time.Duration
+}
+
+// Asker is the browser that sends a request, as the web layer judged it.
+type Asker struct {
+	// Client is the client's address; the zero value shares one strict bucket with all others of unknown address.
+	Client netip.Addr
+	// Device is a name from a closed list, such as "Firefox on Linux"; Locale a BCP 47 tag from the catalogues, or empty.
+	Device, Locale string
+	// FlowCookie is the value of the only flow cookie of the request, empty when there was none or more than one.
+	FlowCookie string
+	// KnownCookie is the value of the known-browser cookie.
+	KnownCookie string
+	// Session is the live session of this browser at this site, nil when there is none.
+	Session *session.Live
+	// Origin says that this is a POST which passed the cross-origin check.
+	Origin bool
+	// Navigation says that this request meets the conditions of one click that are in its method and headers: GET,
+	// Sec-Fetch-Mode navigate, Sec-Fetch-Dest document, none of Sec-Purpose, Purpose, X-Purpose and X-Moz.
+	Navigation bool
+}
+
+// RequestInput is what a person fills in to ask for a mail.
+type RequestInput struct {
+	// Purpose is Activation (/sign-up) or SignIn (/sign-in).
+	Purpose string
+	// Email is the address as typed.
+	Email string
+	// ReturnTo is the path to go to afterwards, already judged by boundary.ReturnTo; anything that is no local path
+	// becomes "/".
+	ReturnTo string
+}
+
+// Asked is the answer to a request for a mail; it is the same for every address.
+type Asked struct {
+	// FlowCookie is the value to set, which lives until Pending.End.
+	FlowCookie string
+	Pending    Pending
+}
+
+// Pending is what a browser may know of the flow it asked for.
+type Pending struct {
+	// Purpose is Activation or SignIn.
+	Purpose string
+	// Address is the address for people to read (homographs in punycode); Typed is what they typed.
+	Address, Typed string
+	// ReturnTo is where the flow leads.
+	ReturnTo string
+	// ResendsLeft is how many mails may still be asked for, NextResend the earliest moment of the next one.
+	ResendsLeft int
+	NextResend  time.Time
+	// Started and End are the flow's first and last moments. Compare both with clock.Now; show them by clock.ShownAs.
+	Started, End time.Time
+	// CodeOff says that no code can be typed any more: five wrong ones, or a site that offers none.
+	CodeOff bool
+	// SignedIn says that this browser is signed in to the account of this mailbox: the page leads on.
+	SignedIn bool
+}
+
+// Opened is what the page of a parked token shows.
+type Opened struct {
+	// H is to be sent back by the form: it binds the press of the button to what was shown.
+	H string
+	// Purpose is Activation or SignIn; Cancel says that the token is the one of "this wasn't me".
+	Purpose string
+	Cancel  bool
+	// Address is the account's address, Masked the same with most of the local part hidden. Show Address only where SameBrowser.
+	Address, Masked string
+	// Site is the origin; Device, Network and Started describe who asked.
+	Site, Device, Network string
+	Started, End          time.Time
+	// ReturnTo is where the flow leads; show it where not SameBrowser.
+	ReturnTo string
+	// SameBrowser says that the asker holds the flow's cookie.
+	SameBrowser bool
+	// OneClick says that all conditions of one click hold: call Confirm with OneClick instead of showing a page.
+	OneClick bool
+	// Other is the masked address of another account that this browser is signed in to, empty when there is none.
+	Other string
+	// AskName says that the form asks for a name.
+	AskName bool
+	// CodeOff says that the mail's code cannot be typed where the flow was started.
+	CodeOff bool
+	// Destination is set when this link has been used and this browser holds the session it opened: go there, nothing else.
+	Destination string
+}
+
+// ConfirmInput is the press of the button, or the one click.
+type ConfirmInput struct {
+	// Token is the text of the parked token, or of the link for one click.
+	Token string
+	// H is Opened.H as the form sent it back.
+	H string
+	// Name is the new account's name, where asked for; it may be empty.
+	Name string
+	// OneClick says that there was no page: Token comes from the link itself and H is not compared. All of flow's own
+	// conditions are judged again.
+	OneClick bool
+}
+
+// Done is a flow that ended in a session.
+type Done struct {
+	// Purpose is Activation or SignIn.
+	Purpose string
+	// SessionCookie is the value to set until Session.Key.End; the flow and the parked-token cookie are to be cleared. It is
+	// empty when Already.
+	SessionCookie string
+	Session       storage.Session
+	// KnownCookie is the value to set for KnownLife.
+	KnownCookie string
+	// ReturnTo is where to go now.
+	ReturnTo string
+	// Account is the account's id.
+	Account string
+	// Already says that this browser already holds the session this link opened: set no cookie, go to ReturnTo.
+	Already bool
+}
+
+// Cancelled is a flow that its mailbox's owner ended.
+type Cancelled struct {
+	Purpose string
+	// Masked is the address of the mailbox with most of the local part hidden.
+	Masked string
+}

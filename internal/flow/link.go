@@ -1,0 +1,148 @@
+package flow
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// MaxLinkTTL is the longest life of a link made by an operator, as of any other.
+const MaxLinkTTL = 72 * time.Hour
+
+// LinkInput is what an operator asks a link for.
+type LinkInput struct {
+	// Email is the address, in any spelling.
+	Email string
+	// Purpose is SignIn or Activation. Default: SignIn.
+	Purpose string
+	// TTL is how long the link lives. Default: the site's lifetime for the purpose. At most MaxLinkTTL.
+	TTL time.Duration
+}
+
+// Link is a link made by an operator.
+type Link struct {
+	// URL is what the person opens. It is a secret until it has been used.
+	URL     string
+	Purpose string
+	// Address is the address for people to read.
+	Address string
+	// Ends is when the link stops working, by the system's clock.
+	Ends time.Time
+	// Flow names the flow in logs.
+	Flow string
+}
+
+// Link makes a link without a mail. It is for operators: it tells whether there is an account, no limit applies, and an
+// activation works whatever the policy of signing up. The link never works by one click, and has no code.
+//
+// Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in: none, or not active), ErrTaken (activation), ErrUnavailable.
+func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, error) {
+	site = site.withDefaults()
+	var (
+		made Link
+		rec  record
+	)
+	err := func() error {
+		l, err := s.newLink(site, in)
+		if err != nil {
+			return err
+		}
+		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+			made = Link{}
+			rec, refused, err = s.makeLink(tx, l)
+			if refused == nil && err == nil {
+				made = Link{
+					URL: site.base() + "/link?t=" + l.text, Purpose: l.flow.Purpose, Address: l.addr.Display(),
+					Ends: s.Clock.ShownAs(l.flow.Key.Ends()), Flow: l.flow.ID,
+				}
+			}
+			return refused, err
+		})
+	}()
+	s.tell(ctx, stepLink, site, "", rec, err)
+	if err != nil {
+		return Link{}, err
+	}
+	return made, nil
+}
+
+// newLink is a link whose account has not been looked up yet.
+type newLink struct {
+	flow storage.Flow
+	addr address.Address
+	text string
+	now  time.Time
+}
+
+func (s *Service) newLink(site Site, in LinkInput) (l newLink, err error) {
+	if in.Purpose == "" {
+		in.Purpose = SignIn
+	}
+	if in.Purpose != SignIn && in.Purpose != Activation {
+		return l, &Invalid{Field: "purpose", Code: "unknown"}
+	}
+	if in.TTL < 0 || in.TTL > MaxLinkTTL {
+		return l, &Invalid{Field: "ttl", Code: "too_long"}
+	}
+	if l.addr, err = address.Parse(in.Email); err != nil {
+		return l, &Invalid{Field: "email", Code: "syntax", Err: err}
+	}
+	if in.TTL == 0 {
+		in.TTL = site.lifetime(in.Purpose)
+	}
+	l.now = s.Clock.Now()
+	end := l.now.Add(in.TTL)
+	cookie, err := token.Parse(token.Random(end))
+	if err != nil {
+		return l, unavailable(err)
+	}
+	l.flow = storage.Flow{
+		Key: s.flowKey(cookie, site.Origin, 0), ID: token.NewID(), Site: site.Origin, Purpose: in.Purpose,
+		Mailbox: l.addr.Mailbox(s.Ring), Bound: true, Started: l.now, State: storage.FlowOpen,
+	}
+	l.flow.Private, err = s.sealPrivate(l.flow.Key, private{Email: l.addr.Typed(), ReturnTo: "/", Operator: true})
+	if err != nil {
+		return l, unavailable(err)
+	}
+	l.text = token.New(s.Ring, token.NewSeed(), in.Purpose, site.Origin, end)
+	return l, nil
+}
+
+// makeLink is the step. The account is bound at birth: no mail worker will.
+func (s *Service) makeLink(tx storage.Tx, l newLink) (rec record, refused, err error) {
+	f := l.flow
+	a, found, err := s.Accounts.ByAddressForUpdate(tx, l.addr)
+	switch {
+	case err != nil:
+		return rec, nil, err
+	case f.Purpose == SignIn && (!found || a.Status != account.Active):
+		return rec, ErrNoAccount, nil
+	case f.Purpose == Activation && found:
+		return rec, ErrTaken, nil
+	}
+	f.Account = a.ID
+	if f.Epochs, err = epochs(tx, f.Mailbox, f.Account, false); err != nil {
+		return rec, nil, err
+	}
+	if f.Account == "" {
+		f.Epochs.Account = 0
+	}
+	t, err := s.stored(l.text, storage.TokenLink, f)
+	if err != nil {
+		return rec, nil, err
+	}
+	if err := tx.Flows().Create(f); err != nil {
+		return rec, nil, err
+	}
+	if err := tx.Tokens().Create(t); err != nil {
+		return rec, nil, err
+	}
+	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
+	return rec, nil, rec.add(tx, storage.Event{
+		Time: l.now, Name: eventAsked, Purpose: f.Purpose, Outcome: stepLink, Account: f.Account, Flow: f.ID, Site: f.Site,
+	}, l.now.Add(EventLife))
+}

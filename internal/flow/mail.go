@@ -1,0 +1,85 @@
+package flow
+
+import (
+	"crypto/rand"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// draft is one mail of a flow with the digests of what it will say. It is made outside the transaction.
+type draft struct {
+	link, cancel storage.Token
+	mail         storage.Mail
+	code         storage.Digest
+}
+
+// draft makes a mail of the flow f. cookie is the raw value of the flow cookie, which the code's digest is keyed by.
+func (s *Service) draft(site Site, f storage.Flow, p private, addr address.Address, cookie string, known bool, now time.Time) (d draft, err error) {
+	seed := token.NewSeed()
+	end := f.Key.Ends()
+	if d.link, err = s.stored(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
+		return d, err
+	}
+	if d.cancel, err = s.stored(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
+		return d, err
+	}
+	d.code = token.CodeDigest(s.Ring, cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
+	d.mail, err = s.mail(outbox.Payload{
+		To: addr.Typed(), Seed: seed, Base: site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
+		LimitKey: addr.LimitKey(s.Ring), Asked: s.Clock.ShownAs(now).Unix(), Ends: s.Clock.ShownAs(end).Unix(),
+		Open: site.SignUp.Admits(addr), Known: known, NoLink: !site.mailsLink(f.Purpose), NoCode: !site.mailsCode(f.Purpose),
+	}, now, end)
+	d.mail.Flow, d.mail.Purpose, d.mail.Site = f.Key, f.Purpose, f.Site
+	return d, err
+}
+
+// stored returns the stored half of a token's text.
+func (s *Service) stored(text string, kind storage.TokenKind, f storage.Flow) (storage.Token, error) {
+	p, err := token.Parse(text)
+	if err != nil {
+		return storage.Token{}, err
+	}
+	purpose := f.Purpose
+	if kind == storage.TokenCancel {
+		purpose = token.CancelPurpose(purpose)
+	}
+	return storage.Token{Key: p.Key(s.Ring, purpose, f.Site), Kind: kind, Flow: f.Key}, nil
+}
+
+// mail returns a mail that is due now.
+func (s *Service) mail(p outbox.Payload, now, end time.Time) (m storage.Mail, err error) {
+	if _, err := rand.Read(m.ID[:]); err != nil {
+		return m, err
+	}
+	m.Due, m.Queued, m.End = now, now, end
+	m.Sealed, err = p.Seal(s.Ring, m.ID)
+	return m, err
+}
+
+// write stores the tokens and queues the mail. The flow has been written before.
+func (d draft) write(tx storage.Tx) error {
+	for _, t := range [...]storage.Token{d.link, d.cancel} {
+		if err := tx.Tokens().Create(t); err != nil {
+			return err
+		}
+	}
+	return tx.Outbox().Enqueue(d.mail)
+}
+
+// asksFor returns what a mail to a mailbox costs. Browsers that signed in to the mailbox before have a count of their own,
+// shared with no stranger: neither the mailbox's nor, since a whole office may stand behind one address, the client's.
+func asksFor(site *Site, subject limit.Subject) (client, mailbox []limit.Ask) {
+	if subject.Known {
+		return nil, site.Limits.Asks(limit.MailKnown, subject)
+	}
+	client = site.Limits.Asks(limit.MailIP, subject)
+	mailbox = append(site.Limits.Asks(limit.MailAddress, subject), site.Limits.Asks(limit.MailMailbox, subject)...)
+	return client, mailbox
+}
+
+func limited(v limit.Verdict) *Limited { return &Limited{Name: v.Name, RetryAt: v.RetryAt} }

@@ -1,0 +1,153 @@
+package flow
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Open says what a mailed token would do. It changes nothing, however often it is called.
+//
+// Errors: ErrDead for every token that does nothing, malformed ones of any size included; ErrUnavailable. A used link whose
+// session this browser holds is no error: see Opened.Destination.
+func (s *Service) Open(ctx context.Context, site Site, asker Asker, text string) (Opened, error) {
+	site = site.withDefaults()
+	now := s.Clock.Now()
+	parsed, err := parse(text, now)
+	if err != nil {
+		return Opened{}, err
+	}
+	var opened Opened
+	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
+		l, found, err := s.find(tx, site, parsed)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return ErrDead, nil
+		}
+		if opened, err = s.show(tx, site, asker, &l, text, now); err != nil {
+			return nil, err
+		}
+		if !l.good && opened.Destination == "" {
+			return ErrDead, nil
+		}
+		return nil, nil
+	})
+	if err != nil {
+		return Opened{}, err
+	}
+	return opened, nil
+}
+
+// parse reads a token's text. One that is malformed or over needs no look at the store, so it costs no count either.
+func parse(text string, now time.Time) (token.Parsed, error) {
+	p, err := token.Parse(text)
+	if err != nil || p.End <= now.Unix() {
+		return token.Parsed{}, ErrDead
+	}
+	return p, nil
+}
+
+// linked is a token that was found, and its flow.
+type linked struct {
+	token   storage.Token
+	flow    storage.Flow
+	private private
+	addr    address.Address
+	// sub is whom the flow is about, when good.
+	sub subject
+	// good says that the token does something now.
+	good bool
+}
+
+// find finds a token at this site under whatever purpose it was made for. The text does not say the purpose; the digest is
+// bound to it.
+func (s *Service) find(tx storage.Tx, site Site, parsed token.Parsed) (l linked, found bool, err error) {
+	for _, purpose := range purposes {
+		for _, bound := range [...]string{purpose, token.CancelPurpose(purpose)} {
+			if l.token, found, err = tx.Tokens().Get(parsed.Key(s.Ring, bound, site.Origin)); err != nil {
+				return l, false, err
+			}
+			if !found {
+				continue
+			}
+			cancel := bound != purpose
+			l.flow, found, err = tx.Flows().Get(l.token.Flow)
+			if err != nil || !found || l.flow.Purpose != purpose || l.flow.Site != site.Origin ||
+				cancel != (l.token.Kind == storage.TokenCancel) {
+				return l, false, err
+			}
+			l.private, l.addr, err = s.openPrivate(l.flow)
+			return l, err == nil, err
+		}
+	}
+	return l, false, nil
+}
+
+// show fills what the page of a token says, and judges whether the token is good.
+func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text string, now time.Time) (Opened, error) {
+	f, p := l.flow, l.private
+	o := Opened{
+		Purpose: f.Purpose, Cancel: l.token.Kind == storage.TokenCancel, Site: f.Site, Device: p.Device, Network: p.Network,
+		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.holds(site, asker.FlowCookie, f, p),
+		CodeOff: !site.mailsCode(f.Purpose) || p.Operator || f.WrongCodes >= MaxWrongCodes,
+	}
+	if !o.Cancel && f.State == storage.FlowRedeemed && asker.Session != nil && asker.Session.Session.Key == f.Session {
+		o.Destination = p.ReturnTo
+		return o, nil
+	}
+	if !l.token.Used.IsZero() {
+		return o, nil
+	}
+	var err error
+	if o.Cancel {
+		l.good = f.State == storage.FlowOpen && f.Key.Alive(now)
+	} else if l.sub, l.good, err = s.judge(tx, site, f, now, false); err != nil {
+		return o, err
+	}
+	shown := l.addr
+	if l.good && l.sub.account.Email != "" {
+		if shown, err = address.Parse(l.sub.account.Email); err != nil {
+			return o, err
+		}
+	}
+	o.Address, o.Masked = shown.Display(), shown.Masked()
+	o.Other = other(asker, f)
+	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName
+	o.OneClick = l.good && !o.Cancel && asker.Navigation && o.SameBrowser && p.Origin && o.Other == "" && !o.AskName
+	o.H = s.shownAs(text, o.Cancel, f, asker)
+	return o, nil
+}
+
+// other returns the masked address of the account this browser is signed in to, when it is not the flow's.
+func other(asker Asker, f storage.Flow) string {
+	if asker.Session == nil || asker.Session.Session.Mailbox == f.Mailbox {
+		return ""
+	}
+	a, err := address.Parse(asker.Session.Account.Email)
+	if err != nil {
+		return "•••"
+	}
+	return a.Masked()
+}
+
+// shownAs returns what binds a press of the button to the page that had it: the token, what it does, the account shown and
+// the session of the browser.
+func (s *Service) shownAs(text string, cancel bool, f storage.Flow, asker Asker) string {
+	act := []byte{0}
+	if cancel {
+		act[0] = 1
+	}
+	var session, of []byte
+	if asker.Session != nil {
+		session, of = keyBytes(asker.Session.Session.Key), []byte(asker.Session.Session.Account)
+	}
+	d := s.Ring.MAC(labelConfirm, []byte(text), act, []byte(f.Site), []byte(f.Purpose), []byte(f.Account), f.Mailbox[:],
+		session, of)
+	return base64.RawURLEncoding.EncodeToString(d[:])
+}

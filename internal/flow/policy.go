@@ -1,0 +1,166 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+)
+
+// SignUpMode says who may make an account.
+type SignUpMode uint8
+
+// Modes of signing up.
+const (
+	// SignUpClosed: nobody; an operator adds accounts.
+	SignUpClosed SignUpMode = iota
+	// SignUpInvite: whoever was invited.
+	SignUpInvite
+	// SignUpOpen: anybody with a mailbox, in one of the domains where domains are named.
+	SignUpOpen
+)
+
+// String returns the word of the configuration.
+func (m SignUpMode) String() string {
+	switch m {
+	case SignUpClosed:
+		return "closed"
+	case SignUpInvite:
+		return "invite"
+	case SignUpOpen:
+		return "open"
+	default:
+		return "unknown"
+	}
+}
+
+// SignUp is the policy of new accounts. The zero value admits nobody.
+type SignUp struct {
+	Mode SignUpMode
+	// Domains limits SignUpOpen to addresses in exactly these domains, in canonical form; empty: any.
+	Domains []string
+}
+
+// ParseSignUp reads `closed`, `invite` or `open [<domain>…]`.
+func ParseSignUp(words ...string) (SignUp, error) {
+	if len(words) == 0 {
+		return SignUp{}, errors.New("sign_up: write closed, invite or open")
+	}
+	switch mode := words[0]; mode {
+	case "closed", "invite":
+		if len(words) > 1 {
+			return SignUp{}, fmt.Errorf("sign_up %s: takes no further word", mode)
+		}
+		if mode == "invite" {
+			return SignUp{Mode: SignUpInvite}, nil
+		}
+		return SignUp{}, nil
+	case "open":
+		s := SignUp{Mode: SignUpOpen}
+		for _, domain := range words[1:] {
+			a, err := address.Parse("x@" + domain)
+			if err != nil || strings.Contains(domain, "@") {
+				return SignUp{}, fmt.Errorf("sign_up open: %q is no mail domain such as example.com", domain)
+			}
+			s.Domains = append(s.Domains, a.Domain())
+		}
+		return s, nil
+	default:
+		return SignUp{}, fmt.Errorf("sign_up: unrecognized word %q, write closed, invite or open", mode)
+	}
+}
+
+// Admits says whether this address may make an account here, by the address alone.
+func (s SignUp) Admits(a address.Address) bool {
+	return s.Mode == SignUpOpen && (len(s.Domains) == 0 || slices.Contains(s.Domains, a.Domain()))
+}
+
+// Methods are the ways of signing in that a site offers. The zero value stands for link and code.
+type Methods struct {
+	Link, Code, Password bool
+}
+
+// ParseMethods reads the words link, code and password, each at most once.
+func ParseMethods(words ...string) (Methods, error) {
+	var m Methods
+	if len(words) == 0 {
+		return m, errors.New("sign_in: write one or more of link, code, password")
+	}
+	for _, word := range words {
+		var field *bool
+		switch word {
+		case "link":
+			field = &m.Link
+		case "code":
+			field = &m.Code
+		case "password":
+			field = &m.Password
+		default:
+			return Methods{}, fmt.Errorf("sign_in: unrecognized method %q, write one or more of link, code, password", word)
+		}
+		if *field {
+			return Methods{}, fmt.Errorf("sign_in: %s stands twice", word)
+		}
+		*field = true
+	}
+	return m, nil
+}
+
+// WithDefaults returns link and code for the zero value, and m itself otherwise.
+func (m Methods) WithDefaults() Methods {
+	if m == (Methods{}) {
+		return Methods{Link: true, Code: true}
+	}
+	return m
+}
+
+// Defaults of options that are not set.
+const (
+	DefaultActivation = 24 * time.Hour
+	DefaultSignIn     = 15 * time.Minute
+	DefaultResends    = 5
+	DefaultResendWait = time.Minute
+	DefaultIdle       = 7 * 24 * time.Hour
+	DefaultAbsolute   = 30 * 24 * time.Hour
+)
+
+// withDefaults returns the site with each option that is not set at its default.
+func (s Site) withDefaults() Site {
+	s.Methods = s.Methods.WithDefaults()
+	setDefault(&s.Lifetimes.Activation, DefaultActivation)
+	setDefault(&s.Lifetimes.SignIn, DefaultSignIn)
+	setDefault(&s.ResendWait, DefaultResendWait)
+	setDefault(&s.SessionIdle, DefaultIdle)
+	setDefault(&s.SessionAbsolute, DefaultAbsolute)
+	if s.Resends == nil {
+		n := DefaultResends
+		s.Resends = &n
+	}
+	return s
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d <= 0 {
+		*d = value
+	}
+}
+
+// lifetime returns how long a flow of this purpose lives.
+func (s Site) lifetime(purpose string) time.Duration {
+	if purpose == Activation {
+		return s.Lifetimes.Activation
+	}
+	return s.Lifetimes.SignIn
+}
+
+// mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
+// that could prefer otherwise.
+func (s Site) mailsLink(purpose string) bool { return purpose == Activation || s.Methods.Link }
+
+func (s Site) mailsCode(_ string) bool { return s.Methods.Code }
+
+// base returns the address below which our pages live.
+func (s Site) base() string { return s.Origin + strings.TrimSuffix(s.Prefix, "/") }

@@ -1,0 +1,150 @@
+package flow
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Resend asks for one more mail of the flow of this browser. All mails of a flow work until it ends.
+//
+// Until the flow's time is over it answers alike, whatever happened to the flow, the account or the mailbox elsewhere. Errors:
+// ErrNoMail, ErrNoFlow, *Limited (LimitResend: too early; LimitResends: spent, RetryAt is the flow's end; mail_ip),
+// ErrUnavailable. With a *Limited the Pending is filled as well.
+func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, error) {
+	site = site.withDefaults()
+	now := s.Clock.Now()
+	var (
+		pending Pending
+		rec     record
+	)
+	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
+		pending, rec = Pending{}, record{}
+		h, found, err := s.current(tx, site, asker.FlowCookie, now)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return ErrNoFlow, nil
+		}
+		if site.NoMail {
+			return ErrNoMail, nil
+		}
+		p, addr, err := s.openPrivate(h.Flow)
+		if err != nil {
+			return nil, err
+		}
+		f, r, refused, err := s.again(tx, site, asker, h, p, addr, now)
+		if err != nil {
+			return nil, err
+		}
+		rec, pending = r, s.pending(site, asker, f, p, addr)
+		return refused, nil
+	})
+	s.tell(ctx, stepResend, site, network(asker.Client), rec, err)
+	if err == nil {
+		s.wake()
+	}
+	return pending, err
+}
+
+// again spends one resend of the flow that a browser holds and queues its mail. The mailbox's limits keep the mail back
+// without a word: strangers may have spent them, and the page says the same as ever.
+func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, p private, addr address.Address, now time.Time,
+) (f storage.Flow, rec record, refused, err error) {
+	f = h.Flow
+	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
+	switch {
+	case f.ResendsLeft <= 0:
+		return f, rec, &Limited{Name: LimitResends, RetryAt: f.Key.Ends()}, nil
+	case now.Before(f.NextResend):
+		return f, rec, &Limited{Name: LimitResend, RetryAt: f.NextResend}, nil
+	}
+	subject := limit.Subject{
+		Client: asker.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, f.Mailbox, now),
+	}
+	slots, refused, err := s.takeAgain(tx, &site, subject, now, &rec)
+	if refused != nil || err != nil {
+		return f, rec, refused, err
+	}
+	alive, err := living(tx, f, now, false)
+	if err != nil {
+		return f, rec, nil, err
+	}
+	if !alive {
+		if f, p, err = s.successor(tx, h, p, slots); err != nil {
+			return f, rec, nil, err
+		}
+	}
+	d, err := s.draft(site, f, p, addr, h.Text, subject.Known, now)
+	if err != nil {
+		return f, rec, nil, err
+	}
+	if alive {
+		var result storage.ResendResult
+		if f, result, err = tx.Flows().TakeResend(f.Key, now, site.ResendWait, d.code); err != nil {
+			return f, rec, nil, err
+		}
+		if result != storage.ResendTaken {
+			return f, rec, nil, errMoved
+		}
+	} else {
+		f.ResendsLeft--
+		f.NextResend = now.Add(site.ResendWait)
+		f.Codes = []storage.Digest{d.code}
+		if err := tx.Flows().Create(f); err != nil {
+			return f, rec, nil, err
+		}
+	}
+	if rec.dropped == "" {
+		if err := d.write(tx); err != nil {
+			return f, rec, nil, err
+		}
+	}
+	rec.flow = f.ID
+	err = rec.add(tx, storage.Event{
+		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcomeOK, Account: f.Account, Flow: f.ID, Site: f.Site,
+		Client: network(asker.Client),
+	}, f.Key.Ends())
+	return f, rec, nil, err
+}
+
+// takeAgain takes the limits of one more mail: the client's own are told, the mailbox's only noted.
+func (s *Service) takeAgain(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
+) (slots []storage.Key, refused, err error) {
+	client, mailbox := asksFor(site, subject)
+	v, err := s.Limiter.PeekAll(tx, now, client...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !v.OK {
+		return nil, limited(v), nil
+	}
+	v, err = s.Limiter.TakeAll(tx, now, append(client, mailbox...)...)
+	if err == nil && !v.OK {
+		rec.dropped = v.Name
+	}
+	return v.Of(limit.MailIP), nil, err
+}
+
+// successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born
+// now. slots are what its redemption gives back. The caller stores it.
+func (s *Service) successor(tx storage.Tx, h held, p private, slots []storage.Key) (f storage.Flow, next private, err error) {
+	f = storage.Flow{
+		Key: s.flowKey(h.Cookie, h.Site, h.Generation+1), ID: token.NewID(), Site: h.Site, Purpose: h.Purpose, Mailbox: h.Mailbox,
+		MailIP: slots, Started: h.Started, ResendsLeft: h.ResendsLeft, NextResend: h.NextResend, WrongCodes: h.WrongCodes,
+		State: storage.FlowOpen,
+	}
+	if f.Epochs, err = epochs(tx, f.Mailbox, "", false); err != nil {
+		return f, p, err
+	}
+	f.Epochs.Account = 0
+	next = p
+	next.Generation = h.Generation + 1
+	f.Private, err = s.sealPrivate(f.Key, next)
+	return f, next, err
+}

@@ -1,0 +1,198 @@
+package flow
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Labels of the key ring. Each names one use; none is used for two.
+const (
+	labelFlowCookie  = "flow cookie"
+	labelFlowPrivate = "flow private"
+	labelConfirm     = "flow confirm"
+	labelKnownTag    = "known browser tag"
+	labelKnown       = "known browser"
+)
+
+// private is what a flow holds under seal.
+type private struct {
+	// Email is the address as typed.
+	Email    string `json:"email"`
+	ReturnTo string `json:"return_to,omitempty"`
+	// Device, Locale and Network describe the asking browser; Network is a prefix such as 203.0.113.0/24.
+	Device  string `json:"device,omitempty"`
+	Locale  string `json:"locale,omitempty"`
+	Network string `json:"network,omitempty"`
+	// Origin says that a POST which passed the cross-origin check started the flow.
+	Origin bool `json:"origin,omitempty"`
+	// Operator says that the flow was made at the command line: it has no browser.
+	Operator bool `json:"operator,omitempty"`
+	// Generation counts the flows that a cookie's flow has succeeded; see current.
+	Generation int `json:"generation,omitempty"`
+}
+
+func keyBytes(k storage.Key) []byte {
+	return append(strconv.AppendInt(nil, k.End, 10), k.Digest[:]...)
+}
+
+func (s *Service) sealPrivate(k storage.Key, p private) ([]byte, error) {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("flow: write the private half: %w", err)
+	}
+	return s.Ring.Seal(labelFlowPrivate, keyBytes(k), plain), nil
+}
+
+func (s *Service) openPrivate(f storage.Flow) (p private, addr address.Address, err error) {
+	plain, err := s.Ring.Open(labelFlowPrivate, keyBytes(f.Key), f.Private)
+	if err != nil {
+		return p, addr, fmt.Errorf("flow: open the private half: %w", err)
+	}
+	if err := json.Unmarshal(plain, &p); err != nil {
+		return p, addr, fmt.Errorf("flow: read the private half: %w", err)
+	}
+	if addr, err = address.Parse(p.Email); err != nil {
+		return p, addr, fmt.Errorf("flow: an address that was accepted: %w", err)
+	}
+	return p, addr, nil
+}
+
+// flowKey returns where the flow of a cookie is, in one generation.
+func (s *Service) flowKey(cookie token.Parsed, site string, generation int) storage.Key {
+	label := labelFlowCookie
+	if generation > 0 {
+		label += " " + strconv.Itoa(generation)
+	}
+	return cookie.CookieKey(s.Ring, label, site)
+}
+
+// held is the flow that a browser holds.
+type held struct {
+	storage.Flow
+	// Cookie is the parsed flow cookie, Text its raw value.
+	Cookie token.Parsed
+	Text   string
+	// Generation is the flow's.
+	Generation int
+}
+
+// current returns the flow of this browser at this site, when it has one whose time is not over.
+//
+// To the browser that asked a flow stays the same until its time is over, whatever became of it elsewhere: used, cancelled,
+// its account disabled. So the first mail or wrong code after such an end makes a new flow under the same cookie, with the
+// same end and with what is left of resends and attempts: its next generation. The last generation is the current one.
+func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) (h held, found bool, err error) {
+	if text == "" {
+		return held{}, false, nil
+	}
+	cookie, err := token.Parse(text)
+	if err != nil {
+		return held{}, false, nil //nolint:nilerr // a cookie that is none is no flow
+	}
+	for generation := 0; ; generation++ {
+		k := s.flowKey(cookie, site.Origin, generation)
+		if !k.Alive(now) {
+			return held{}, false, nil
+		}
+		f, ok, err := tx.Flows().Get(k)
+		if err != nil {
+			return held{}, false, err
+		}
+		if !ok || f.Site != site.Origin {
+			return h, found, nil
+		}
+		h, found = held{Flow: f, Cookie: cookie, Text: text, Generation: generation}, true
+	}
+}
+
+// holds says whether this browser holds the flow, by its cookie.
+func (s *Service) holds(site Site, text string, f storage.Flow, p private) bool {
+	if p.Operator || text == "" {
+		return false
+	}
+	cookie, err := token.Parse(text)
+	return err == nil && s.flowKey(cookie, site.Origin, p.Generation) == f.Key
+}
+
+// epochs reads the three epochs of a flow's mailbox and account as they are.
+func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate bool) (e storage.Epochs3, err error) {
+	get := tx.Epochs().Get
+	if e.Global, err = get(storage.GlobalEpoch); err != nil {
+		return e, err
+	}
+	if forUpdate {
+		get = tx.Epochs().GetForUpdate
+	}
+	if e.Mailbox, err = get(storage.MailboxEpoch(mailbox)); err != nil {
+		return e, err
+	}
+	e.Account, err = get(storage.AccountEpoch(account))
+	return e, err
+}
+
+// living says whether an open flow is still what it was at birth. It reads the same records for a decoy.
+func living(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool, error) {
+	e, err := epochs(tx, f.Mailbox, f.Account, forUpdate)
+	if err != nil {
+		return false, err
+	}
+	return f.State == storage.FlowOpen && f.Key.Alive(now) && sameEpochs(f, e), nil
+}
+
+// sameEpochs compares the epochs at birth with those of now. A flow that no account is bound to has no account epoch.
+func sameEpochs(f storage.Flow, e storage.Epochs3) bool {
+	if f.Account == "" {
+		e.Account = 0
+	}
+	return f.Epochs == e
+}
+
+// errMoved undoes a step whose locked reads differ from its plain ones; the step is then run again. It cannot happen with
+// an engine that runs one write at a time.
+var errMoved = errors.New("flow: the records moved under the step")
+
+// moves bounds how often a step is run again.
+const moves = 5
+
+// cleanReturnTo returns a local path or "/". The web layer has judged it before; this is the border of the package.
+func cleanReturnTo(path string) string {
+	if len(path) > MaxReturnTo || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
+		strings.Contains(path, `\`) || strings.ContainsFunc(path, unicode.IsControl) {
+		return "/"
+	}
+	return path
+}
+
+// language returns a language tag that an account may have, else none.
+func language(tag string) string {
+	if embedded.CheckLanguage(tag) != nil {
+		return ""
+	}
+	return tag
+}
+
+// cut returns s without control characters and not longer than n bytes.
+func cut(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > n {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}

@@ -1,0 +1,45 @@
+package flow
+
+import (
+	"context"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Status says what this browser may know of its flow; false: it has none whose time is not over. It changes nothing, and
+// answers alike whatever happened to the flow elsewhere. The only error is ErrUnavailable.
+func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, bool, error) {
+	site = site.withDefaults()
+	now := s.Clock.Now()
+	var (
+		pending Pending
+		found   bool
+	)
+	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
+		var h held
+		if h, found, err = s.current(tx, site, asker.FlowCookie, now); err != nil || !found {
+			return nil, err
+		}
+		p, addr, err := s.openPrivate(h.Flow)
+		if err != nil {
+			return nil, err
+		}
+		pending = s.pending(site, asker, h.Flow, p, addr)
+		return nil, nil
+	})
+	if err != nil {
+		return Pending{}, false, err
+	}
+	return pending, found, nil
+}
+
+// pending tells a browser about the flow it asked for. Nothing of it depends on the account or on the flow's state.
+func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, addr address.Address) Pending {
+	return Pending{
+		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
+		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
+		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
+		SignedIn: asker.Session != nil && asker.Session.Session.Mailbox == f.Mailbox,
+	}
+}

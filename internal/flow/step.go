@@ -1,0 +1,185 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Names of steps, for logs and metrics.
+const (
+	stepRequest = "request"
+	stepResend  = "resend"
+	stepConfirm = "confirm"
+	stepCode    = "code"
+	stepCancel  = "cancel"
+	stepLink    = "link"
+)
+
+// Outcomes of steps, for logs and metrics.
+const (
+	outcomeOK          = "ok"
+	outcomeLimited     = "limited"
+	outcomeInvalid     = "invalid"
+	outcomeDead        = "dead"
+	outcomeClosed      = "closed"
+	outcomeChanged     = "changed"
+	outcomeUnavailable = "unavailable"
+)
+
+// update runs one step. A refusal is the refused value of the committed run, not an error of fn, so that a step which
+// refuses keeps what it counted.
+func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) (refused, err error)) error {
+	for range moves {
+		var refused error
+		err := s.Store.Update(ctx, func(tx storage.Tx) (err error) {
+			refused, err = fn(tx)
+			return err
+		})
+		switch {
+		case err == nil:
+			return refused
+		case errors.Is(err, errMoved):
+			continue
+		default:
+			return unavailable(err)
+		}
+	}
+	return unavailable(errMoved)
+}
+
+// view runs one read.
+func (s *Service) view(ctx context.Context, fn func(tx storage.Tx) (refused, err error)) error {
+	var refused error
+	err := s.Store.View(ctx, func(tx storage.Tx) (err error) {
+		refused, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return refused
+}
+
+func unavailable(err error) error {
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// outcome returns the word for what a step answered.
+func outcome(err error) string {
+	var (
+		limited *Limited
+		invalid *Invalid
+	)
+	switch {
+	case err == nil:
+		return outcomeOK
+	case errors.As(err, &limited):
+		return outcomeLimited
+	case errors.As(err, &invalid), errors.Is(err, ErrNoFlow), errors.Is(err, ErrNoAccount), errors.Is(err, ErrTaken):
+		return outcomeInvalid
+	case errors.Is(err, ErrDead):
+		return outcomeDead
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrNoMail):
+		return outcomeClosed
+	case errors.Is(err, ErrChanged):
+		return outcomeChanged
+	default:
+		return outcomeUnavailable
+	}
+}
+
+// Names of events, in the audit log and in the log.
+const (
+	eventAsked     = "asked"
+	eventResent    = "resent"
+	eventConfirmed = "confirmed"
+	eventSignedIn  = "signed_in"
+	eventCancelled = "cancelled"
+	eventReplayed  = "replayed"
+	eventDenied    = "denied"
+)
+
+// record is what a step has to tell after its commit.
+type record struct {
+	// purpose is known once a flow has been found.
+	purpose, account, flow string
+	// events happened, in this order.
+	events []storage.Event
+	// dropped names a limit that kept a mail back without a word to the browser.
+	dropped string
+}
+
+// add writes an event to the audit log and keeps it for the log.
+func (r *record) add(tx storage.Tx, e storage.Event, end time.Time) error {
+	r.events = append(r.events, e)
+	return tx.Events().Append(e, end)
+}
+
+// tell counts and logs one step after its commit. It changes nothing.
+func (s *Service) tell(ctx context.Context, step string, site Site, client string, r record, err error) {
+	if s.Observer != nil {
+		s.Observer.Flow(r.purpose, step, outcome(err))
+	}
+	var limited *Limited
+	switch {
+	case errors.As(err, &limited):
+		s.denied(ctx, limited.Name, r, site, client)
+	case r.dropped != "":
+		s.denied(ctx, r.dropped, r, site, client)
+	}
+	if errors.Is(err, ErrUnavailable) {
+		s.log(ctx, slog.LevelError, storage.Event{
+			Name: step, Purpose: r.purpose, Outcome: outcomeUnavailable, Account: r.account, Flow: r.flow, Site: site.Origin,
+			Client: client,
+		}, slog.Any("error", err))
+		return
+	}
+	for _, e := range r.events {
+		s.log(ctx, slog.LevelInfo, e)
+	}
+}
+
+func (s *Service) denied(ctx context.Context, name string, r record, site Site, client string) {
+	if s.Observer != nil {
+		s.Observer.Denied(name)
+	}
+	s.log(ctx, slog.LevelInfo, storage.Event{
+		Name: eventDenied, Purpose: r.purpose, Outcome: outcomeLimited, Account: r.account, Flow: r.flow, Site: site.Origin,
+		Client: client,
+	}, slog.String("limit", name))
+}
+
+func (s *Service) log(ctx context.Context, level slog.Level, e storage.Event, more ...slog.Attr) {
+	if s.Log == nil {
+		return
+	}
+	attrs := append([]slog.Attr{
+		slog.String("event", e.Name), slog.String("purpose", e.Purpose), slog.String("outcome", e.Outcome),
+		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),
+		slog.String("client", e.Client),
+	}, more...)
+	s.Log.LogAttrs(ctx, level, e.Name, attrs...)
+}
+
+// network returns the network prefix of a client as text, empty when its address is not known.
+func network(client netip.Addr) string {
+	prefix := boundary.Network(client)
+	if !prefix.IsValid() {
+		return ""
+	}
+	return prefix.String()
+}
+
+// wake tells the worker, after the commit, that there is mail.
+func (s *Service) wake() {
+	if s.Wake != nil {
+		s.Wake()
+	}
+}

@@ -1,0 +1,203 @@
+package outbox
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	labelMessageID = "outbox message id"
+	eventMailed    = "mailed"
+)
+
+// attempt tries one leased mail and writes down what came of it.
+func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
+	p, err := OpenPayload(w.Ring, m.ID, m.Sealed)
+	if err != nil {
+		w.settle(ctx, m, p, judgement{}, result{outcome: OutcomeDead, reason: "the record does not open"})
+		return
+	}
+	before := of(m)
+	switch {
+	case !w.Clock.Now().Before(m.End):
+		w.settle(ctx, m, p, judgement{}, result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended")})
+		return
+	case before.unanswered >= maxUnanswered:
+		w.settle(ctx, m, p, judgement{}, result{
+			outcome: OutcomeDead, reason: before.reason("handed over without an answer as often as permitted"),
+		})
+		return
+	}
+	j, err := w.judge(ctx, d, m, p)
+	if err == nil {
+		err = w.deliver(ctx, d, m, j)
+	} else {
+		err = fmt.Errorf("look-up: %w", err)
+	}
+	w.settle(ctx, m, p, j, w.weigh(ctx, m, before, j, err))
+}
+
+// deliver renders the letter, whoever it is for, and sends it when it is to leave.
+func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j judgement) (err error) {
+	var sending bool
+	defer func() {
+		// Mailers and templates are other people's code on a goroutine of ours.
+		if r := recover(); r != nil {
+			err = panicked{sending}
+		}
+	}()
+	msg, err := d.Render(j.letter)
+	if err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	msg.To, msg.Date, msg.MessageID = j.letter.To, w.Clock.ShownAs(m.Queued), w.messageID(m, msg.From)
+	if j.drop != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.SendTimeout)
+	defer cancel()
+	sending = true
+	return d.Mailer.Send(ctx, msg)
+}
+
+// panicked is the error of a panic. What it said is not repeated: it may hold anything.
+type panicked struct{ sending bool }
+
+func (p panicked) Error() string    { return "panic in the mailer or in a template" }
+func (p panicked) Unanswered() bool { return p.sending }
+
+// result is what came of an attempt.
+type result struct {
+	outcome, reason string
+	// due is when to try again, for OutcomeRetry.
+	due time.Time
+}
+
+// weigh decides what an attempt's error means.
+func (w *Worker) weigh(ctx context.Context, m storage.Mail, before past, j judgement, err error) result {
+	switch {
+	case err == nil && j.drop != "":
+		return result{outcome: OutcomeDropped, reason: j.drop}
+	case err == nil:
+		return result{outcome: OutcomeSent}
+	}
+	words := scrub(err.Error(), j.letter.To, j.letter.Link, j.letter.Cancel, j.letter.Code)
+	if isUnanswered(err) {
+		before.unanswered++
+	} else {
+		before.answered++
+	}
+	now := w.Clock.Now()
+	due := now.Add(pause(m.Attempts))
+	if ctx.Err() != nil {
+		due = now // told to stop: the next Run goes on at once
+	}
+	switch {
+	case mailer.IsPermanent(err), before.unanswered >= maxUnanswered:
+		return result{outcome: OutcomeDead, reason: before.reason(words)}
+	case !due.Before(m.End):
+		return result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended: " + words)}
+	default:
+		return result{outcome: OutcomeRetry, reason: before.reason(words), due: due}
+	}
+}
+
+// settle writes the result down in one Update and tells it. If that fails the lease ends by itself, and the attempt counts as
+// one without an answer.
+func (w *Worker) settle(ctx context.Context, m storage.Mail, p Payload, j judgement, r result) {
+	ctx = context.WithoutCancel(ctx)
+	e := storage.Event{
+		Time: w.Clock.Now(), Name: eventMailed, Purpose: m.Purpose, Outcome: r.outcome, Account: j.account, Flow: p.FlowID,
+		Site: m.Site, Client: p.Network,
+	}
+	mine := false
+	err := w.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		switch r.outcome {
+		case OutcomeRetry:
+			mine, err = tx.Outbox().Retry(m.ID, m.Attempts, r.due, r.reason)
+			return err
+		case OutcomeDead:
+			mine, err = tx.Outbox().Bury(m.ID, m.Attempts, r.reason)
+		default:
+			mine, err = tx.Outbox().Finish(m.ID, m.Attempts)
+		}
+		if err != nil || !mine {
+			return err
+		}
+		return tx.Events().Append(e, m.End)
+	})
+	if err != nil {
+		w.fault(ctx, "settle", err)
+		return
+	}
+	w.tell(ctx, m, j, e, r)
+}
+
+// tell counts and logs one attempt. There is no address in it, and no word of the letter.
+func (w *Worker) tell(ctx context.Context, m storage.Mail, j judgement, e storage.Event, r result) {
+	if w.Observer != nil {
+		w.Observer.Mailed(m.Purpose, r.outcome)
+		if j.limit != "" {
+			w.Observer.Denied(j.limit)
+		}
+	}
+	if w.Log == nil {
+		return
+	}
+	level := slog.LevelInfo
+	switch r.outcome {
+	case OutcomeRetry:
+		level = slog.LevelWarn
+	case OutcomeDead:
+		level = slog.LevelError
+	}
+	w.Log.LogAttrs(ctx, level, e.Name,
+		slog.String("event", e.Name), slog.String("purpose", e.Purpose), slog.String("outcome", e.Outcome),
+		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),
+		slog.String("client", e.Client), slog.String("mail", m.ID.String()), slog.Int("attempt", m.Attempts),
+		slog.String("reason", r.reason))
+}
+
+// letter returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt.
+func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account) Letter {
+	l := Letter{
+		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
+		Asked: unix(p.Asked), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID,
+	}
+	if a.Email != "" {
+		l.To = a.Email
+	}
+	if a.Language != "" {
+		l.Locale = a.Language
+	}
+	if kind == KindNewDevice {
+		return l
+	}
+	l.Cancel = p.Base + "/cancel?t=" + token.NewCancel(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
+	if kind != KindActivation && kind != KindSignIn {
+		return l
+	}
+	if !p.NoLink {
+		l.Link = p.Base + "/link?t=" + token.New(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
+	}
+	if !p.NoCode {
+		l.Code = token.Code(w.Ring, p.Seed, m.Purpose, m.Site)
+	}
+	return l
+}
+
+// messageID returns the same Message-ID for each attempt, on the From domain. Nobody can tell the record from it.
+func (w *Worker) messageID(m storage.Mail, from string) string {
+	d := w.Ring.MAC(labelMessageID, m.ID[:])
+	domain := strings.TrimRight(from[strings.LastIndexByte(from, '@')+1:], "> \t")
+	return hex.EncodeToString(d[:16]) + "@" + domain
+}

@@ -1,0 +1,80 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Purposes of mails, as stored and counted. The first two are those of flows.
+const (
+	// Activation is the purpose of a mail that proves a mailbox for a new account.
+	Activation = "activation"
+	// SignIn is the purpose of a mail that signs somebody in.
+	SignIn = "sign_in"
+	// Notice is the purpose of a mail that only tells something and belongs to no flow.
+	Notice = "notice"
+)
+
+// Kind says which letter a mail turned out to be.
+type Kind string
+
+// Kinds of letters.
+const (
+	// KindActivation asks a mailbox without an account to confirm the sign-up.
+	KindActivation Kind = "activation"
+	// KindSignIn carries the link and the code that sign in.
+	KindSignIn Kind = "sign_in"
+	// KindAlreadyHere answers a sign-up for a mailbox that has an account. It carries no sign-in link.
+	KindAlreadyHere Kind = "already_here"
+	// KindNoAccount answers a sign-in for a mailbox without an account, where signing up is open.
+	KindNoAccount Kind = "no_account"
+	// KindNewDevice tells an account's owner about a sign-in from a browser not seen before. It carries no link that signs in.
+	KindNewDevice Kind = "new_device"
+)
+
+// Letter is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
+type Letter struct {
+	Kind Kind
+	// Purpose is the purpose of the mail: Activation, SignIn or Notice.
+	Purpose string
+	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
+	Site, Base string
+	// To is the address the mail goes to: as stored for an account, as typed for a mailbox without one.
+	To string
+	// Name is the account's name, empty when there is none or no account.
+	Name string
+	// Locale is the account's language, else the one the asking browser preferred: a BCP 47 tag, empty when unknown.
+	Locale string
+	// Link is the URL that activates or signs in, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
+	// empty where the letter has none.
+	Link, Cancel, Code string
+	// Asked is when the mail was asked for (or, for a notice, when the thing happened), by the system's clock.
+	Asked time.Time
+	// Device is the asking browser from a closed list of names; Network is its address prefix.
+	Device, Network string
+	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
+	Ends time.Time
+	// ID names the queued mail, for logs. It tells nothing about link or code.
+	ID storage.MailID
+}
+
+// Observer counts. Its methods are called after the fact and must not block.
+type Observer interface {
+	// Mailed counts one mail: its purpose and its outcome (see the Outcome constants).
+	Mailed(purpose, outcome string)
+	// Denied counts one refusal of a limit, by the limit's name.
+	Denied(limit string)
+}
+
+// Outcomes of one attempt at a mail.
+const (
+	// OutcomeSent is a final yes of the mailer.
+	OutcomeSent = "sent"
+	// OutcomeDropped is a mail that was never meant to leave: a decoy, a limit, a mute, a flow that is over.
+	OutcomeDropped = "dropped"
+	// OutcomeRetry is an attempt that failed and will be repeated.
+	OutcomeRetry = "retry"
+	// OutcomeDead is a mail that was given up and kept as a dead letter.
+	OutcomeDead = "dead"
+)

@@ -1,0 +1,75 @@
+package outbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// payloadLabel separates sealed mails from everything else that the key ring seals.
+const payloadLabel = "outbox payload"
+
+// Payload is what a queued mail holds under seal. Link, cancel link and code are not in it: they derive from Seed.
+type Payload struct {
+	// To is the address as typed, or as stored for a notice.
+	To string `json:"to"`
+	// Seed is what link, cancel link and code derive from.
+	Seed [32]byte `json:"seed"`
+	// Base is the origin and the path prefix of our pages.
+	Base string `json:"base"`
+	// Locale, Device and Network describe the browser that asked.
+	Locale  string `json:"locale,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Network string `json:"network,omitempty"`
+	// FlowID names the flow in logs.
+	FlowID string `json:"flow,omitempty"`
+	// LimitKey is the digest that mail limits of this mailbox are keyed by.
+	LimitKey storage.Digest `json:"limit_key"`
+	// Asked is when it was asked for, by the system's clock, in seconds since 1970.
+	Asked int64 `json:"asked"`
+	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970.
+	Ends int64 `json:"ends,omitempty"`
+	// Open says that signing up was open to this address when it was asked for.
+	Open bool `json:"open,omitempty"`
+	// Known says that the asking browser has signed in to this mailbox before.
+	Known bool `json:"known,omitempty"`
+	// NoLink and NoCode say which of the two the site does not offer.
+	NoLink bool `json:"no_link,omitempty"`
+	NoCode bool `json:"no_code,omitempty"`
+	// Name is the account's name, for a notice.
+	Name string `json:"name,omitempty"`
+	// Account is the account's id, for a notice.
+	Account string `json:"account,omitempty"`
+}
+
+// Seal returns the payload sealed for the mail with this id.
+func (p Payload) Seal(ring *keyring.Ring, id storage.MailID) ([]byte, error) {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: write the payload: %w", err)
+	}
+	return ring.Seal(payloadLabel, id[:], plain), nil
+}
+
+// OpenPayload opens what Seal made for the same id.
+func OpenPayload(ring *keyring.Ring, id storage.MailID, sealed []byte) (Payload, error) {
+	var p Payload
+	plain, err := ring.Open(payloadLabel, id[:], sealed)
+	if err != nil {
+		return p, fmt.Errorf("outbox: open the payload: %w", err)
+	}
+	if err := json.Unmarshal(plain, &p); err != nil {
+		return p, fmt.Errorf("outbox: read the payload: %w", err)
+	}
+	return p, nil
+}
+
+func unix(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

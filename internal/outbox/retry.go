@@ -1,0 +1,107 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Back-off of attempts: doubling from the first to the longest pause, each spread by half around itself.
+const (
+	firstPause = 2 * time.Second
+	maxPause   = time.Minute
+	// maxUnanswered is how many copies of one mail may be under way at most: so often may an attempt end without an answer.
+	maxUnanswered = 2
+	// maxReason is the longest reason that is kept, in bytes.
+	maxReason = 200
+)
+
+// Unanswered is implemented by the error of a Mailer that has handed a whole message over and got no answer: the message may
+// have arrived, so the outbox repeats it once at most. An error that does not implement it means that nothing has arrived.
+type Unanswered interface {
+	error
+	// Unanswered says whether the message may have arrived.
+	Unanswered() bool
+}
+
+func isUnanswered(err error) bool {
+	var u Unanswered
+	return errors.As(err, &u) && u.Unanswered()
+}
+
+// pause returns how long to wait after the given attempt, the first being 1.
+func pause(attempt int) time.Duration {
+	d := maxPause
+	if shift := max(attempt, 1) - 1; shift < 6 {
+		d = min(maxPause, firstPause<<shift)
+	}
+	return d/2 + rand.N(d) //nolint:gosec // spreads load, keeps no secret
+}
+
+// past is what earlier attempts at a mail have left in its reason: how many had an answer, and how many had none though they
+// were recorded. An attempt that is not counted there was lost with its process and had none either.
+type past struct {
+	answered, unanswered int
+}
+
+const pastFormat = "attempts with an answer %d, without %d: "
+
+func readPast(reason string) (p past) {
+	if n, _ := fmt.Sscanf(reason, pastFormat, &p.answered, &p.unanswered); n != 2 || p.answered < 0 || p.unanswered < 0 {
+		return past{}
+	}
+	return p
+}
+
+// of returns the past of a mail that has just been leased, lost attempts included.
+func of(m storage.Mail) past {
+	p := readPast(m.Reason)
+	p.unanswered += max(0, m.Attempts-1-p.answered-p.unanswered)
+	return p
+}
+
+// reason returns what is kept with the mail.
+func (p past) reason(text string) string {
+	return fmt.Sprintf(pastFormat, p.answered, p.unanswered) + text
+}
+
+var (
+	addressLike = regexp.MustCompile(`[^\s<>"'(),;:]+@[^\s<>"'(),;]+`)
+	tokenLike   = regexp.MustCompile(`[A-Za-z0-9_=-]{40,}`)
+	codeLike    = regexp.MustCompile(`\b[0-9]{4}[ -]?[0-9]{4}\b`)
+)
+
+// scrub makes the words of a failure fit for logs and records: servers like to repeat the address they refuse, and some
+// repeat a part of the message.
+func scrub(text string, secrets ...string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError, unicode.Is(unicode.Cf, r):
+			return -1
+		case unicode.IsSpace(r), unicode.IsControl(r):
+			return ' '
+		default:
+			return r
+		}
+	}, text)
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "…")
+		}
+	}
+	text = addressLike.ReplaceAllString(text, "(address)")
+	text = tokenLike.ReplaceAllString(text, "…")
+	text = codeLike.ReplaceAllString(text, "…")
+	for len(text) > maxReason {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
+}

@@ -1,0 +1,244 @@
+// Package outbox sends the mails that flows have queued.
+//
+// A queued mail is part of the transaction that caused it. What it says derives from its sealed record, so each attempt
+// renders the same message, link, code and Message-ID, and nothing at rest holds a link. The worker is also where a mail
+// turns out to be a decoy: it looks the mailbox up, binds the flow to the account, chooses the letter and renders it for
+// everybody, and drops only then what nobody shall get.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Defaults and bounds of the worker.
+const (
+	// DefaultConcurrency is how many mails are on their way at once.
+	DefaultConcurrency = 4
+	// DefaultSendTimeout bounds one attempt.
+	DefaultSendTimeout = time.Minute
+	// DefaultDrain is how long Run waits for running attempts when it is told to stop.
+	DefaultDrain = 10 * time.Second
+	// leaseMargin is how much longer than an attempt its lease lasts: nobody takes a mail while it is being sent.
+	leaseMargin = time.Minute
+	// poll is the longest time between two looks at the queue; Wake and NextDue make them earlier.
+	poll = 30 * time.Second
+	// giveBack bounds what is still done to an attempt's record after Run was told to stop.
+	giveBack = 5 * time.Second
+)
+
+// Delivery is what a configuration says about mail. It may change while the worker runs.
+type Delivery struct {
+	// Mailer delivers; nil: nothing leaves and mails stay queued until they end.
+	Mailer mailer.Mailer
+	// Render writes a letter. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
+	Render func(Letter) (mailer.Message, error)
+	// Source looks accounts up.
+	Source account.Source
+	// Strangers is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
+	Strangers limit.Rates
+}
+
+// Worker sends queued mails. It outlives configurations: make one for each store, Run it once, and Use the delivery of each
+// new configuration. The first five fields are required; none may be changed after the first use.
+type Worker struct {
+	Store   storage.Store
+	Ring    *keyring.Ring
+	Clock   *clock.Clock
+	Limiter *limit.Limiter
+	// Concurrency is how many mails are on their way at once. Default: DefaultConcurrency.
+	Concurrency int
+	// SendTimeout bounds one attempt. Default: DefaultSendTimeout.
+	SendTimeout time.Duration
+	// DrainFor is how long Run waits for running attempts when its context ends. Default: DefaultDrain.
+	DrainFor time.Duration
+	// Observer counts; nil: nobody does.
+	Observer Observer
+	// Log gets one line for each attempt; nil: none is written.
+	Log *slog.Logger
+
+	delivery atomic.Pointer[Delivery]
+	once     sync.Once
+	wake     chan struct{}
+	slots    chan struct{}
+}
+
+func (w *Worker) init() {
+	w.once.Do(func() {
+		if w.Concurrency <= 0 {
+			w.Concurrency = DefaultConcurrency
+		}
+		if w.SendTimeout <= 0 {
+			w.SendTimeout = DefaultSendTimeout
+		}
+		if w.DrainFor <= 0 {
+			w.DrainFor = DefaultDrain
+		}
+		w.wake = make(chan struct{}, 1)
+		w.slots = make(chan struct{}, w.Concurrency)
+	})
+}
+
+// Use replaces the delivery. An attempt that has begun goes on with the one before: close its mailer after this call.
+func (w *Worker) Use(d Delivery) {
+	w.delivery.Store(&d)
+	w.Wake()
+}
+
+// Wake tells the worker that a mail was queued. It never blocks.
+func (w *Worker) Wake() {
+	w.init()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends mails until ctx ends. Then it takes no new one, waits up to DrainFor for those on their way, cancels what is left
+// and returns nil. What was not sent stays queued for the next Run, also of another process.
+func (w *Worker) Run(ctx context.Context) error {
+	w.init()
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var running sync.WaitGroup
+	for ctx.Err() == nil {
+		leased, err := w.dispatch(ctx, sending, &running)
+		if errors.Is(err, storage.ErrClosed) {
+			break
+		}
+		if err != nil && ctx.Err() == nil {
+			w.fault(ctx, "lease", err)
+		}
+		if leased == 0 {
+			w.rest(ctx, err != nil)
+		}
+	}
+	w.drain(&running, cancel)
+	return nil
+}
+
+// Flush gives each mail that is due an attempt, and returns when all have had theirs. Only one Flush or Run may be under way.
+func (w *Worker) Flush(ctx context.Context) error {
+	w.init()
+	for {
+		var running sync.WaitGroup
+		leased, err := w.dispatch(ctx, ctx, &running)
+		running.Wait()
+		if err != nil || leased == 0 {
+			return err
+		}
+	}
+}
+
+// dispatch waits for a free slot, leases as many mails as there are free slots, and starts an attempt for each.
+func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup) (leased int, err error) {
+	d := w.delivery.Load()
+	if d == nil || d.Mailer == nil {
+		return 0, nil
+	}
+	free := 0
+	defer func() {
+		for ; free > 0; free-- {
+			<-w.slots
+		}
+	}()
+	select {
+	case w.slots <- struct{}{}:
+		free++
+	case <-ctx.Done():
+		return 0, nil
+	}
+	for more := true; more; {
+		select {
+		case w.slots <- struct{}{}:
+			free++
+		default:
+			more = false
+		}
+	}
+	var mails []storage.Mail
+	now := w.Clock.Now()
+	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		mails, err = tx.Outbox().Lease(now, now.Add(w.SendTimeout+leaseMargin), free)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("outbox: lease mails: %w", err)
+	}
+	for _, m := range mails {
+		free--
+		running.Go(func() {
+			defer func() { <-w.slots }()
+			w.attempt(sending, d, m)
+		})
+	}
+	return len(mails), nil
+}
+
+// rest waits until a mail is due, somebody wakes the worker, or ctx ends. After a failure it waits longer.
+func (w *Worker) rest(ctx context.Context, failed bool) {
+	wait := poll
+	if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
+		var (
+			due   time.Time
+			found bool
+		)
+		err := w.Store.View(ctx, func(tx storage.Tx) (err error) {
+			due, found, err = tx.Outbox().NextDue()
+			return err
+		})
+		if err == nil && found {
+			// At least a second: a failing store must not make the worker spin.
+			wait = min(poll, max(time.Second, due.Sub(w.Clock.Now())))
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-w.wake:
+	case <-timer.C:
+	}
+}
+
+// drain waits for running attempts, at first kindly.
+func (w *Worker) drain(running *sync.WaitGroup, cancel context.CancelFunc) {
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	kindly := time.NewTimer(w.DrainFor)
+	defer kindly.Stop()
+	select {
+	case <-done:
+		return
+	case <-kindly.C:
+	}
+	cancel()
+	harshly := time.NewTimer(giveBack)
+	defer harshly.Stop()
+	select {
+	case <-done:
+	case <-harshly.C: // a mailer that obeys no context: its lease ends by itself
+	}
+}
+
+func (w *Worker) fault(ctx context.Context, step string, err error) {
+	if w.Log != nil {
+		w.Log.LogAttrs(ctx, slog.LevelError, "mail queue", slog.String("event", eventMailed), slog.String("outcome", "unavailable"),
+			slog.String("step", step), slog.Any("error", err))
+	}
+}
