@@ -85,7 +85,10 @@ func parseCatalog(src source, tag string, base *catalog) (*catalog, error) {
 	})
 	if err != nil {
 		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, errShape) {
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("%s:%d: not a catalogue: it ends too early", src.name, 1+strings.Count(src.text, "\n"))
+		case errors.As(err, &syntax) || errors.Is(err, errShape):
 			return nil, fail("not a catalogue: %v", err)
 		}
 		return nil, err

@@ -115,10 +115,6 @@ func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body sour
 
 // tidy takes the words "template: " off, so that an error begins with the file and the line.
 func tidy(err error) error {
-	var escape *htmltemplate.Error
-	if errors.As(err, &escape) {
-		return fmt.Errorf("%s:%d: %s", escape.Name, escape.Line, escape.Description)
-	}
 	text := err.Error()
 	for _, prefix := range []string{"html/template:", "template: "} {
 		text = strings.TrimPrefix(text, prefix)

@@ -1,0 +1,191 @@
+package templates
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func load(t testing.TB, opts Options) *Set {
+	t.Helper()
+	opts.Location = time.UTC
+	s, err := Load(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// golden compares got with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; run go test ./templates -update and read the difference", file)
+	}
+}
+
+func TestMails_Golden(t *testing.T) {
+	s := load(t, Options{})
+	for _, tag := range s.Languages() {
+		for _, m := range MailSamples() {
+			r, err := s.Mail(m.Mail, tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join(tag, m.Name+".txt"), "Subject: "+r.Subject+"\nContent-Language: "+r.Language+"\n\n"+r.Text)
+			golden(t, filepath.Join(tag, m.Name+".html"), r.HTML)
+		}
+	}
+}
+
+func TestMails_TextIsForPeople(t *testing.T) {
+	s := load(t, Options{})
+	for _, tag := range s.Languages() {
+		for _, m := range MailSamples() {
+			r, err := s.Mail(m.Mail, tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(r.Text) {
+				line = strings.TrimSuffix(line, "\n")
+				if utf8.RuneCountInString(line) > textWidth && !strings.HasPrefix(line, "https://") {
+					t.Errorf("%s/%s: %d columns: %s", tag, m.Name, utf8.RuneCountInString(line), line)
+				}
+				if strings.Contains(line, "https://") && strings.ContainsRune(line, ' ') {
+					t.Errorf("%s/%s: an address does not stand on a line of its own: %s", tag, m.Name, line)
+				}
+			}
+			if strings.Contains(r.Text, "\n\n\n") || strings.Contains(r.Text, "**") || strings.Contains(r.Text, "&#") {
+				t.Errorf("%s/%s: the text is not tidy:\n%s", tag, m.Name, r.Text)
+			}
+			if !strings.Contains(r.Subject, m.Mail.Site) {
+				t.Errorf("%s/%s: the subject %q does not name the site", tag, m.Name, r.Subject)
+			}
+		}
+	}
+}
+
+func TestMails_SayWhatTheyMust(t *testing.T) {
+	s := load(t, Options{})
+	for _, m := range MailSamples() {
+		r, err := s.Mail(m.Mail, "en")
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts := []string{m.Mail.Host, m.Mail.Network, "14:03 UTC"}
+		if m.Mail.Kind == MailLink {
+			facts = append(facts, m.Mail.Link, "until ")
+		}
+		if m.Mail.Code != "" {
+			facts = append(facts, "1234 5678", "Type the code only at", "in the window where you asked", "Nobody will ask you for it")
+		}
+		if m.Mail.Cancel != "" {
+			facts = append(facts, m.Mail.Cancel)
+		}
+		for _, fact := range facts {
+			if !strings.Contains(strings.Join(strings.Fields(r.Text), " "), fact) {
+				t.Errorf("%s: the text lacks %q", m.Name, fact)
+			}
+			if !strings.Contains(r.HTML, fact) {
+				t.Errorf("%s: the HTML lacks %q", m.Name, fact)
+			}
+		}
+		if m.Mail.Kind == MailLink {
+			if !strings.Contains(r.Text, "\n"+m.Mail.Link+"\n") || !strings.Contains(r.HTML, "\n<a href=\""+m.Mail.Link) {
+				t.Errorf("%s: the bare address does not stand on a line of its own", m.Name)
+			}
+		} else if strings.Contains(r.Text+r.HTML, "/link?t=") || strings.Contains(r.Text+r.HTML, "1234") {
+			t.Errorf("%s: a notice carries a link or a code that signs in", m.Name)
+		}
+	}
+}
+
+func TestMails_NothingRemoteAndNothingActive(t *testing.T) {
+	s := load(t, Options{})
+	href := regexp.MustCompile(`href="([^"]*)"`)
+	for _, m := range MailSamples() {
+		r, err := s.Mail(m.Mail, "en")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"<img", "<script", "src=", "@import", "url(", "<link", "<form", "background=\"", " on"} {
+			if bad == " on" {
+				if regexp.MustCompile(`\son[a-z]+=`).MatchString(r.HTML) {
+					t.Errorf("%s: an event handler", m.Name)
+				}
+				continue
+			}
+			if strings.Contains(r.HTML, bad) {
+				t.Errorf("%s: %q", m.Name, bad)
+			}
+		}
+		for _, h := range href.FindAllStringSubmatch(r.HTML, -1) {
+			if !strings.HasPrefix(h[1], m.Mail.Origin+"/") {
+				t.Errorf("%s: a link leads to %s", m.Name, h[1])
+			}
+		}
+		for _, must := range []string{`name="color-scheme"`, "prefers-color-scheme: dark", `role="presentation"`, `lang="en"`, `dir="ltr"`} {
+			if !strings.Contains(r.HTML, must) {
+				t.Errorf("%s: no %q", m.Name, must)
+			}
+		}
+	}
+}
+
+func TestMAIL2_NothingIsInterpreted(t *testing.T) {
+	s := load(t, Options{})
+	const evil = "{env.HOME} {{.Code}} {file./etc/passwd} {site} <b>&\"'\r\nBcc: x@example.com"
+	m := MailSamples()[0].Mail
+	m.Site, m.Contact = evil, evil
+	r, err := s.Mail(m, "en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const literal = "{env.HOME} {{.Code}} {file./etc/passwd} {site}"
+	if !strings.Contains(r.Subject, literal) || !strings.Contains(r.Text, "{file./etc/passwd}") ||
+		!strings.Contains(r.HTML, literal+" &lt;b&gt;&amp;") {
+		t.Errorf("a value did not come out literally:\n%s\n%s", r.Subject, r.Text)
+	}
+	if strings.ContainsAny(r.Subject, "\r\n") {
+		t.Errorf("the subject %q has more than one line", r.Subject)
+	}
+	if strings.Contains(r.HTML, "<b>") {
+		t.Error("a value became markup")
+	}
+}
+
+func TestMail_SameFactsSameBytes(t *testing.T) {
+	s := load(t, Options{})
+	m := MailSamples()[0].Mail
+	first, err := s.Mail(m, "en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Mail(m, "en-GB,en;q=0.8")
+	if err != nil || first != again {
+		t.Errorf("the same mail twice differs (%v)", err)
+	}
+	if _, err := s.Mail(Mail{Kind: "none"}, "en"); err == nil {
+		t.Error("a mail of no kind was rendered")
+	}
+}
