@@ -1,0 +1,189 @@
+package boundary
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Kinds of cookies, for CookieName.
+const (
+	SessionCookie  = ""
+	FlowCookie     = "_flow"
+	TokenCookie    = "_token"
+	KnownCookie    = "_known"
+	HandoverCookie = "_handover"
+)
+
+const (
+	cookieBase   = "email_link"
+	cookieSecure = "__Host-" + cookieBase
+)
+
+var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoverCookie}
+
+// CookieName returns the name of a cookie of ours: "__Host-email_link" and the kind, without "__Host-" on plain http.
+func CookieName(kind string, secure bool) string {
+	if secure {
+		return cookieSecure + kind
+	}
+	return cookieBase + kind
+}
+
+// Cookies are the values of our cookies in a request, empty where there is none.
+type Cookies struct {
+	Session, Flow, Token, Known, Handover string
+	// Doubled says that a name came twice. Somebody else may have set the second one, so such a name counts as none.
+	Doubled bool
+}
+
+// TakeCookies removes all cookies of ours, in both forms, from all Cookie lines of a request, and returns the values of the
+// form that secure says. A header without any is not touched. Values are as sent, quotes included.
+func TakeCookies(header http.Header, secure bool) Cookies {
+	var t taking
+	t.secure = secure
+	lines := header["Cookie"]
+	empty := false
+	for i, line := range lines {
+		if strings.Contains(line, cookieBase) {
+			lines[i] = t.line(line)
+			empty = empty || lines[i] == ""
+		}
+	}
+	if empty {
+		replace(header, "Cookie", slices.DeleteFunc(lines, func(line string) bool { return line == "" }))
+	}
+	value := func(kind int) string {
+		if t.seen[kind] > 1 {
+			t.doubled = true
+			return ""
+		}
+		return t.values[kind]
+	}
+	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handover: value(4)}
+	c.Doubled = t.doubled
+	return c
+}
+
+// taking is the state of TakeCookies; kinds are indexes of cookieKinds.
+type taking struct {
+	values  [len(cookieKinds)]string
+	seen    [len(cookieKinds)]int
+	secure  bool
+	doubled bool
+}
+
+// line takes our cookies out of one line. Runs of other cookies are kept as they are; the usual line, with ours at an end,
+// needs no new string.
+func (t *taking) line(line string) string {
+	kept, run, found := "", -1, false
+	for start := 0; start <= len(line); {
+		end := len(line)
+		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
+			end = start + i
+		}
+		if t.take(line[start:end]) {
+			found = true
+			if run >= 0 {
+				kept, run = join(kept, line[run:start-1]), -1
+			}
+		} else if run < 0 {
+			run = start
+		}
+		start = end + 1
+	}
+	if !found {
+		return line
+	}
+	if run >= 0 {
+		kept = join(kept, line[run:])
+	}
+	return kept
+}
+
+// join joins two runs of cookies. A run of nothing but separators is none.
+func join(a, b string) string {
+	b = strings.TrimLeft(b, " \t;")
+	if strings.Trim(b, " \t;") == "" {
+		return a
+	}
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+// take notes a cookie of ours and says whether it is one. A name without "=" is one too, so that it does not go on.
+func (t *taking) take(pair string) bool {
+	name, value, valued := strings.Cut(pair, "=")
+	kind, secure, ok := ourCookie(trimSpace(name))
+	if ok && valued && secure == t.secure {
+		t.seen[kind]++
+		t.values[kind] = trimSpace(value)
+	}
+	return ok
+}
+
+// ourCookie says which of our cookies a name is. Names of cookies are case-sensitive.
+func ourCookie(name string) (kind int, secure, ok bool) {
+	rest, secure := strings.CutPrefix(name, "__Host-")
+	rest, ok = strings.CutPrefix(rest, cookieBase)
+	if !ok {
+		return 0, false, false
+	}
+	kind = slices.Index(cookieKinds[:], rest)
+	return kind, secure, kind >= 0
+}
+
+// setsOurs says whether a Set-Cookie line names a cookie of ours as any browser reads it: white space and control characters
+// round the name do not count, nor does case, and a cookie without name ("=email_link=x", "email_link") is stored by some
+// engines in a way that they send back as ours.
+func setsOurs(line string) bool {
+	pair, _, _ := strings.Cut(line, ";")
+	for range 2 {
+		name, rest, _ := strings.Cut(pair, "=")
+		name = strings.TrimFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f })
+		if name == "" {
+			pair = rest
+			continue
+		}
+		if _, _, ok := ourCookie(lowerCookie(name)); ok {
+			return true
+		}
+		break
+	}
+	return false
+}
+
+// lowerCookie lowers a name, but for the H of the prefix.
+func lowerCookie(name string) string {
+	name = strings.ToLower(name)
+	if rest, ok := strings.CutPrefix(name, "__host-"); ok {
+		return "__Host-" + rest
+	}
+	return name
+}
+
+// keepCookies takes the orders to forget cookies out of Clear-Site-Data; "*" becomes what remains of it.
+func keepCookies(values []string) []string {
+	kept := make([]string, 0, len(values))
+	for _, value := range values {
+		var orders []string
+		for order := range strings.SplitSeq(value, ",") {
+			switch order = trimSpace(order); strings.ToLower(strings.Trim(order, `"`)) {
+			case "", "cookies":
+			case "*":
+				orders = append(orders, `"cache"`, `"storage"`)
+			default:
+				orders = append(orders, order)
+			}
+		}
+		if len(orders) > 0 {
+			kept = append(kept, strings.Join(orders, ", "))
+		}
+	}
+	return kept
+}
+
+// trimSpace trims what RFC 6265 calls white space.
+func trimSpace(s string) string { return strings.Trim(s, " \t") }

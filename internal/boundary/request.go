@@ -1,0 +1,59 @@
+package boundary
+
+import (
+	"net/http"
+	"strings"
+)
+
+// IsUpgrade says whether a request asks for another protocol: an Upgrade header (HTTP/1.1), or CONNECT with a protocol, which
+// net/http hands on as the header ":protocol" (HTTP/2, RFC 8441) or in Proto (HTTP/3, RFC 9220).
+func IsUpgrade(r *http.Request) bool {
+	if r.Method == http.MethodConnect {
+		return len(r.Header[":protocol"]) > 0 || r.ProtoMajor == 3 && !strings.HasPrefix(r.Proto, "HTTP/")
+	}
+	return len(r.Header["Upgrade"]) > 0
+}
+
+// SameOriginUpgrade says whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):
+// it has exactly one Origin, and it is that one. Browsers send it with every WebSocket, and check nothing themselves.
+func SameOriginUpgrade(r *http.Request, origin string) bool {
+	got := r.Header["Origin"]
+	return origin != "" && len(got) == 1 && strings.EqualFold(got[0], origin)
+}
+
+// IsNavigation says whether a redirect to sign-in is the answer to an anonymous request: a GET that a person follows, by
+// Sec-Fetch-Mode, or where a browser does not send that, one whose Accept names text/html first and that no script marked.
+func IsNavigation(r *http.Request) bool {
+	if r.Method != http.MethodGet || IsUpgrade(r) {
+		return false
+	}
+	if mode, ok := r.Header["Sec-Fetch-Mode"]; ok {
+		return len(mode) == 1 && mode[0] == "navigate"
+	}
+	if _, ok := r.Header["X-Requested-With"]; ok {
+		return false
+	}
+	first, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	first, _, _ = strings.Cut(first, ";")
+	return strings.EqualFold(trimSpace(first), "text/html")
+}
+
+// IsPrefetch says whether a request marks itself as made ahead of a person's visit, in any of the ways browsers have had.
+func IsPrefetch(r *http.Request) bool {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if _, ok := r.Header[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// OneClickHeaders holds the part of the one-click rule that headers tell: a GET by which a person goes to a page, and nothing
+// ahead of that.
+func OneClickHeaders(r *http.Request) bool {
+	only := func(name, value string) bool {
+		values := r.Header[name]
+		return len(values) == 1 && values[0] == value
+	}
+	return r.Method == http.MethodGet && !IsPrefetch(r) && only("Sec-Fetch-Mode", "navigate") && only("Sec-Fetch-Dest", "document")
+}

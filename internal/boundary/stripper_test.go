@@ -1,0 +1,253 @@
+package boundary
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func newStripper() *Stripper { return NewStripper([]string{"Email-Link-Assertion", "X-My-User"}) }
+
+func TestHDR1_ClientCopies(t *testing.T) {
+	s := newStripper()
+	for _, name := range []string{
+		"Email-Link-Assertion", "email-link-assertion", "EMAIL-LINK-ASSERTION", "Email_Link_Assertion", "Email.Link.Assertion",
+		"EmailLinkAssertion", "Email-Link--Assertion", "-Email-Link-Assertion_", "Email-Link-Start", "Email_link-done", "Email-Link-Anything",
+		"Email!Link~Assertion", "X-My-User", "x_my_user", "X.My.User", "XMyUser",
+		"Remote-User", "Remote_user", "REMOTE-NAME", "Remote-Email", "Remote-Groups",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X_Forwarded_User",
+		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Auth-Request-" + strings.Repeat("x", 500),
+		"X-Remote-User", "X-Remote-Group", "X-Remote-Extra-Scopes", "X-Webauth-User", "X-WEBAUTH-ROLE", "X-Authentik-Username",
+		"Cf-Access-Authenticated-User-Email", "X-Goog-Authenticated-User-Id", "Tailscale-User-Login", "X-Ms-Client-Principal",
+		"X-Pomerium-Claim-Email", "X-Token-User-Roles", "X-Consumer-Username", "X-Authenticated-Userid",
+	} {
+		header := http.Header{name: {"one", "two"}, "Accept": {"*/*"}}
+		trailer := http.Header{name: {"one"}, "Checksum": {"1"}}
+		s.Request(header, trailer)
+		if diff := cmp.Diff(http.Header{"Accept": {"*/*"}}, header); diff != "" {
+			t.Errorf("%.40s arrives in the header: %s", name, diff)
+		}
+		if diff := cmp.Diff(http.Header{"Checksum": {"1"}}, trailer); diff != "" {
+			t.Errorf("%.40s arrives in the trailer: %s", name, diff)
+		}
+	}
+}
+
+func TestHDR1_WhatProxiesAndClientsNeedStays(t *testing.T) {
+	s := newStripper()
+	for _, name := range []string{
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Client-Cert",
+		"X-Real-Ip", "Forwarded", "Via", "X-Request-Id", "Traceparent", "Authorization", "Cookie", "Host", "Origin", "X-Remote-Addr",
+		"Cf-Connecting-Ip", "Cf-Access-Jwt-Assertion", "X-Auth-Token", "X-User-Id", "X-Csrf-Token", "Upgrade", "Te", "Email", "X-Email-Link",
+	} {
+		header := http.Header{name: {"a"}}
+		s.Request(header, nil)
+		if len(header) != 1 {
+			t.Errorf("%s is removed", name)
+		}
+	}
+	s.Request(nil, nil)
+	NewStripper([]string{"", "-"}).Request(header("--", "a"), nil)
+}
+
+func header(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h[pairs[i]] = append(h[pairs[i]], pairs[i+1])
+	}
+	return h
+}
+
+func TestHDR1_ConnectionTokens(t *testing.T) {
+	s := newStripper()
+	for _, c := range []struct{ in, want []string }{
+		{[]string{"Email-Link-Assertion"}, nil},
+		{[]string{"email-link-assertion, close"}, []string{"close"}},
+		{[]string{"keep-alive,\tEMAIL_LINK_ASSERTION\t,Upgrade"}, []string{"keep-alive,Upgrade"}},
+		{[]string{"close", " Remote-User ", "x-my-user,Email-Link-Assertion"}, []string{"close"}},
+		{[]string{"Upgrade", "close, X-My-User"}, []string{"Upgrade", "close"}},
+		{[]string{"X-My-User", "Upgrade", "close"}, []string{"Upgrade", "close"}},
+		{[]string{",,Email-Link-Assertion,,"}, []string{",,,"}},
+		{[]string{"keep-alive, Upgrade"}, []string{"keep-alive, Upgrade"}},
+		{[]string{""}, []string{""}},
+	} {
+		for _, name := range []string{"Connection", "connection", "Trailer"} {
+			h := http.Header{name: c.in}
+			before := append([]string(nil), c.in...)
+			s.Request(h, nil)
+			if diff := cmp.Diff(c.want, h[name]); diff != "" {
+				t.Errorf("%s: %q: %s", name, c.in, diff)
+			}
+			if diff := cmp.Diff(before, c.in); diff != "" {
+				t.Errorf("the list given was edited in place: %s", diff)
+			}
+		}
+	}
+}
+
+// TestHDR1_TrailersThatArriveLater proves that a trailer which is sent without being announced, or beside one that is, does
+// not outlive the Read that ends the body.
+func TestHDR1_TrailersThatArriveLater(t *testing.T) {
+	for _, announced := range []string{"", "Trailer: Checksum\r\n"} {
+		raw := "POST / HTTP/1.1\r\nHost: a\r\n" + announced + "Transfer-Encoding: chunked\r\n\r\n" +
+			"3\r\nabc\r\n0\r\nChecksum: 1\r\nEmail-Link-Assertion: x\r\nremote_user: y\r\nRemote-User: z\r\n\r\n"
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStripper()
+		s.Request(r.Header, r.Trailer)
+		s.Body(r)
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != "abc" {
+			t.Fatalf("body %q, %v", body, err)
+		}
+		if diff := cmp.Diff(http.Header{"Checksum": {"1"}}, r.Trailer); diff != "" {
+			t.Errorf("announced %q: trailer (-want +got):\n%s", announced, diff)
+		}
+		if err := r.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHDR1_BodiesWithoutTrailersAreNotWrapped(t *testing.T) {
+	s := newStripper()
+	for _, r := range []*http.Request{
+		{}, {Body: http.NoBody, ContentLength: -1}, {Body: io.NopCloser(strings.NewReader("abc")), ContentLength: 3},
+	} {
+		before := r.Body
+		if s.Body(r); r.Body != before {
+			t.Errorf("%+v is wrapped", r)
+		}
+	}
+	r := &http.Request{Body: failingBody{}, ContentLength: -1}
+	s.Body(r)
+	r.Trailer = http.Header{"Remote-User": {"x"}}
+	if err := r.Body.Close(); !errors.Is(err, io.ErrClosedPipe) || len(r.Trailer) != 0 {
+		t.Errorf("close: %v, trailer %v", err, r.Trailer)
+	}
+}
+
+type failingBody struct{ io.Reader }
+
+func (failingBody) Close() error { return io.ErrClosedPipe }
+
+func TestHDR4_Responses(t *testing.T) {
+	s := newStripper()
+	h := http.Header{
+		"Email-Link-Assertion": {"x"}, "Email-Link-Start": {"x"}, "x_my_user": {"x"}, "X-My-User": {"x", "y"},
+		"Trailer:Email-Link-Assertion": {"x"}, "Trailer:X-My-User": {"x"}, "Trailer:Checksum": {"1"},
+		"Trailer":     {"Checksum, Email-Link-Start", "X-My-User"},
+		"Connection":  {"close"},
+		"Remote-User": {"a backend may say what it likes"},
+		"Set-Cookie":  {"a=b", "__Host-email_link=x; Path=/", "c=d"},
+	}
+	s.Response(h)
+	want := http.Header{
+		"Trailer:Checksum": {"1"}, "Trailer": {"Checksum"}, "Connection": {"close"},
+		"Remote-User": {"a backend may say what it likes"}, "Set-Cookie": {"a=b", "c=d"},
+	}
+	if diff := cmp.Diff(want, h); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSES2_BackendsNeitherSetNorClearOurCookies(t *testing.T) {
+	s := newStripper()
+	for _, line := range []string{
+		"__Host-email_link=x", "__Host-email_link_flow=x; Path=/; Secure", "__Host-email_link_token=", "__Host-email_link_known=x",
+		"__Host-email_link_handover=x", "email_link=x", "email_link_flow=; Max-Age=0", " \t__Host-email_link =x", "\x00email_link=x",
+		"__host-email_link=x", "__HOST-EMAIL_LINK=x", "Email_Link=x", "=__Host-email_link=x", " = email_link=x", "email_link", "email_link;a=b",
+		"email_link\x1f=x",
+	} {
+		h := http.Header{"Set-Cookie": {line}}
+		if s.Response(h); len(h) != 0 {
+			t.Errorf("%q goes on", line)
+		}
+	}
+	for _, line := range []string{
+		"a=b", "a=email_link", "a=email_link=x", "email_link_other=x", "my_email_link=x", "email_linked=x", "__Secure-email_link=x", "", "=", "==",
+		"a; email_link=x", "=a=email_link=x",
+	} {
+		h := http.Header{"Set-Cookie": {line}}
+		if s.Response(h); len(h) != 1 {
+			t.Errorf("%q is dropped", line)
+		}
+	}
+	for in, want := range map[string]string{
+		`"cookies"`:                     "",
+		`"cache", "cookies", "storage"`: `"cache", "storage"`,
+		`"*"`:                           `"cache", "storage"`,
+		`"Cookies",`:                    "",
+		`cookies`:                       "",
+		`"storage"`:                     `"storage"`,
+	} {
+		h := http.Header{"Clear-Site-Data": {in}}
+		if s.Response(h); h.Get("Clear-Site-Data") != want || want == "" && len(h) != 0 {
+			t.Errorf("Clear-Site-Data %s becomes %v, want %s", in, h, want)
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "-_.": "", "Email-Link-Assertion": "emaillinkassertion", "X_9.a~B": "x9ab", strings.Repeat("Aa-", 50): strings.Repeat("a", 64),
+	} {
+		if got := Fold(in); got != want {
+			t.Errorf("Fold(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func usualHeader() http.Header {
+	return header("Accept", "text/html,application/xhtml+xml", "Accept-Encoding", "gzip, br", "Accept-Language", "en", "Cookie", "a=b",
+		"User-Agent", "Mozilla/5.0", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "none", "Connection", "keep-alive, Upgrade",
+		"X-Forwarded-For", "192.0.2.1", "Referer", "https://app.example.com/", "Cache-Control", "no-cache")
+}
+
+func TestStripperAllocates(t *testing.T) {
+	s, h := newStripper(), usualHeader()
+	if n := testing.AllocsPerRun(100, func() { s.Request(h, nil); s.Response(h) }); n != 0 {
+		t.Errorf("%v allocations for a request and an answer with nothing of ours", n)
+	}
+}
+
+func BenchmarkStripRequest(b *testing.B) {
+	s, h := newStripper(), usualHeader()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Request(h, nil)
+	}
+}
+
+func FuzzHDR1_Strip(f *testing.F) {
+	f.Add("Email-Link-Assertion", "close, email_link_start")
+	f.Add("X-Auth-Request-User", ",,Remote-User\t,x")
+	f.Add("Accept", "keep-alive")
+	f.Fuzz(func(t *testing.T, name, connection string) {
+		s := newStripper()
+		h := http.Header{name: {"x"}, "Connection": {connection}}
+		s.Request(h, nil)
+		for left, values := range h {
+			if s.covers([]byte(Fold(left)), true) {
+				t.Fatalf("%q is left", left)
+			}
+			if Fold(left) != "connection" {
+				continue
+			}
+			for _, value := range values {
+				for token := range strings.SplitSeq(value, ",") {
+					if s.covers([]byte(Fold(token)), true) {
+						t.Fatalf("Connection: %q is left of %q", value, connection)
+					}
+				}
+			}
+		}
+	})
+}

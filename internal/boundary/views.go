@@ -1,0 +1,236 @@
+package boundary
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// ErrPath says that a path holds NUL or an escape that is none: 400.
+var ErrPath = errors.New("the path holds NUL or a malformed escape")
+
+// maxViewed is the length in bytes up to which an ambiguous path is seen in every way; longer ones are seen undecoded,
+// decoded once and decoded twice.
+const maxViewed = 4096
+
+// Views returns what a path may mean to whoever reads it behind the gate: raw is the path as it will be forwarded
+// (URL.EscapedPath). A path is public only when every view is; it needs a session when any view does.
+//
+// A spelling is ambiguous when programs differ on what it means: an escaped slash, backslash, percent sign, dot, semicolon,
+// question mark, hash, control or unreserved character; a backslash, a semicolon, a raw control character, "?" or "#"; empty
+// and dot segments, segments that end in a dot or a space; bytes that are not UTF-8, and characters that compatibility or
+// case mapping turns into ASCII. An ambiguous path is never public. Its views are raw, decoded once and twice, each as it is
+// and with backslashes as slashes, parameters cut off, empty segments dropped, dot segments resolved, in lower case.
+//
+// Of any other path, the views are the decoded one and the same in lower case: its escapes can only be read in one way.
+func Views(raw string) (views []string, ambiguous bool, err error) {
+	if ordinary(raw) {
+		return []string{raw}, false, nil
+	}
+	once, oddEscape, ok := decode(raw)
+	if !ok || strings.IndexByte(once, 0) >= 0 {
+		return nil, true, ErrPath
+	}
+	if !oddEscape && !strings.ContainsAny(raw, "\\;?#") && unambiguous(once) {
+		return withLower(nil, once), false, nil
+	}
+	return allViews(raw, once, decodeLenient(once)), true, nil
+}
+
+// ordinary says whether a path has but one view: lower-case unreserved characters in segments that are plain.
+func ordinary(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	last := byte(0)
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '~', c == '.':
+		case c == '/' && last != '/' && last != '.':
+		default:
+			return false
+		}
+		last = path[i]
+	}
+	return last != '.'
+}
+
+// decode decodes escapes once. odd says that one of them stood for a character that has a meaning in paths, or that nobody
+// has a reason to escape.
+func decode(s string) (decoded string, odd, ok bool) {
+	if strings.IndexByte(s, '%') < 0 {
+		return s, false, true
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			out = append(out, s[i])
+			continue
+		}
+		c, ok := unhex(s, i)
+		if !ok {
+			return "", true, false
+		}
+		odd = odd || oddlyEscaped(c)
+		out = append(out, c)
+		i += 2
+	}
+	return string(out), odd, true
+}
+
+// decodeLenient decodes escapes once and leaves malformed ones as they are.
+func decodeLenient(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if c, ok := unhex(s, i); ok {
+			out = append(out, c)
+			i += 2
+			continue
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// unhex reads the escape at s[i:].
+func unhex(s string, i int) (byte, bool) {
+	if i+2 >= len(s) || s[i] != '%' {
+		return 0, false
+	}
+	high, ok1 := hexDigit(s[i+1])
+	low, ok2 := hexDigit(s[i+2])
+	return high<<4 | low, ok1 && ok2
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	default:
+		return 0, false
+	}
+}
+
+func oddlyEscaped(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c < ' ', c == 0x7f:
+		return true
+	default:
+		return strings.IndexByte(`/\%;?#.-_~`, c) >= 0
+	}
+}
+
+// unambiguous says whether a decoded path has one meaning.
+func unambiguous(path string) bool {
+	if path == "" || path[0] != '/' || !utf8.ValidString(path) {
+		return false
+	}
+	segments := path[1:]
+	for more := true; more; {
+		var segment string
+		segment, segments, more = strings.Cut(segments, "/")
+		if segment == "" && more || strings.HasSuffix(segment, ".") || strings.HasSuffix(segment, " ") {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(path, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r >= utf8.RuneSelf && asciiInDisguise(r)
+	})
+}
+
+// asciiInDisguise says whether compatibility or case mapping makes ASCII of r (fullwidth slashes, the Kelvin sign), or
+// whether it is a control or format character.
+func asciiInDisguise(r rune) bool {
+	if unicode.In(r, unicode.Cc, unicode.Cf) || unicode.ToLower(r) < utf8.RuneSelf {
+		return true
+	}
+	return strings.ContainsFunc(norm.NFKC.String(string(r)), func(r rune) bool { return r < utf8.RuneSelf })
+}
+
+func allViews(raw, once, twice string) []string {
+	var views []string
+	for _, base := range []string{raw, once, twice} {
+		views = withLower(views, base)
+		if len(raw) > maxViewed {
+			continue
+		}
+		for _, params := range []string{base, cutParams(base)} {
+			for _, slashed := range []string{params, strings.ReplaceAll(params, `\`, "/")} {
+				views = withLower(views, slashed)
+				views = withLower(views, resolve(slashed, true))
+				views = withLower(views, resolve(slashed, false))
+			}
+		}
+	}
+	return views
+}
+
+// withLower adds a view and the same in lower case, once.
+func withLower(views []string, view string) []string {
+	for _, v := range []string{view, strings.ToLower(view)} {
+		if !slices.Contains(views, v) {
+			views = append(views, v)
+		}
+	}
+	return views
+}
+
+// cutParams cuts ";params" off each segment.
+func cutParams(path string) string {
+	if strings.IndexByte(path, ';') < 0 {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segments[i], _, _ = strings.Cut(segment, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// resolve resolves dot segments, escaped ones too, as browsers do, and drops empty segments where collapse says so. The result begins with a slash.
+func resolve(path string, collapse bool) string {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	out := make([]string, 0, len(segments)+1)
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		dots := dotsOf(segment)
+		switch {
+		case dots != "":
+			if dots == ".." && len(out) > 0 {
+				out = out[:len(out)-1]
+			}
+			if last {
+				out = append(out, "")
+			}
+		case segment == "" && collapse && !last:
+		default:
+			out = append(out, segment)
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+// dotsOf returns "." or ".." for a segment that is one to a browser (https://url.spec.whatwg.org/#single-dot-path-segment),
+// else nothing.
+func dotsOf(segment string) string {
+	if len(segment) > len("%2e%2e") {
+		return ""
+	}
+	switch dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", "."); dots {
+	case ".", "..":
+		return dots
+	default:
+		return ""
+	}
+}
