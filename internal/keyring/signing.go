@@ -28,7 +28,8 @@ var ErrRotating = errors.New("keyring: a rotation of the signing key is under wa
 
 // SigningKey is one Ed25519 key pair.
 type SigningKey struct {
-	// ID is the kid: 4 characters of base64url, derived from the public key.
+	// ID is the kid: 3 characters of base64url, derived from the public key. It only finds the key among a few, and every
+	// request carries it, so it is short.
 	ID     string
 	Public ed25519.PublicKey
 	// Private is nil in listings.
@@ -175,7 +176,7 @@ func newSigningEntry(from int64, others []signingEntry) signingEntry {
 		_, _ = rand.Read(seed)
 		e := signingEntry{Seed: seed, From: from, private: ed25519.NewKeyFromSeed(seed)}
 		sum := sha256.Sum256(e.private[ed25519.SeedSize:])
-		e.ID = base64.RawURLEncoding.EncodeToString(sum[:3])
+		e.ID = base64.RawURLEncoding.EncodeToString(sum[:3])[:3]
 		if !slices.ContainsFunc(others, func(o signingEntry) bool { return o.ID == e.ID }) {
 			return e
 		}

@@ -24,7 +24,7 @@ func TestKEY1_SigningKeyRotation(t *testing.T) {
 		t.Fatalf("first key: changed %v, %v", changed != nil, err)
 	}
 	old := k.Current(t0)
-	if len(old.ID) != 4 || !ed25519.Verify(old.Public, []byte("x"), ed25519.Sign(old.Private, []byte("x"))) {
+	if len(old.ID) != 3 || !ed25519.Verify(old.Public, []byte("x"), ed25519.Sign(old.Private, []byte("x"))) {
 		t.Fatalf("unusable key %q", old.ID)
 	}
 	if k.Listed(t0)[0].Private != nil {
