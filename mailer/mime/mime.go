@@ -1,0 +1,214 @@
+// Package mime writes a [mailer.Message] as the RFC 5322 text that an SMTP server takes or a file holds.
+//
+// The same message gives the same bytes, boundary included, however often and on whatever machine: a mail that is sent
+// again after a lost answer is recognisable as the same one. No header names the program or the host.
+package mime
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/net/idna"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+)
+
+const (
+	// maxLine is the longest line without its line end that SMTP has to carry, in octets (RFC 5321 section 4.5.3.1.6).
+	maxLine = 998
+	// maxHeader bounds each header text, in octets: far above any real subject and far below a folded word of maxLine.
+	maxHeader = 600
+)
+
+// Options say what the next hop can carry.
+type Options struct {
+	// SevenBit encodes a text part with characters outside ASCII as quoted-printable, for servers without 8BITMIME
+	// (RFC 6152). Without it the text part stands in the source as it is, so that its URLs are whole there.
+	SevenBit bool
+}
+
+// Build returns the message with CRLF line ends: multipart/alternative of text and HTML. Every error is [mailer.Permanent]:
+// the same message would fail again. No error quotes an address or a text of the message.
+func Build(m mailer.Message, o Options) ([]byte, error) {
+	raw, err := build(m, o)
+	if err != nil {
+		return nil, mailer.Permanent(fmt.Errorf("message: %w", err))
+	}
+	return raw, nil
+}
+
+func build(m mailer.Message, o Options) ([]byte, error) {
+	if err := checkHeaders(m); err != nil {
+		return nil, err
+	}
+	from, err := Mailbox(m.From)
+	if err != nil {
+		return nil, fmt.Errorf("from: %w", err)
+	}
+	to, err := recipient(m.To)
+	if err != nil {
+		return nil, err
+	}
+	text, err := body("text", m.Text)
+	if err != nil {
+		return nil, err
+	}
+	html, err := body("html", m.HTML)
+	if err != nil {
+		return nil, err
+	}
+
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary(boundary(m)), gomail.WithEncoding(gomail.NoEncoding))
+	msg.SetAddrHeaderFromMailAddress(gomail.HeaderFrom, from)
+	msg.SetAddrHeaderFromMailAddress(gomail.HeaderTo, &mail.Address{Address: to})
+	if m.ReplyTo != "" {
+		reply, err := Mailbox(m.ReplyTo)
+		if err != nil {
+			return nil, fmt.Errorf("reply_to: %w", err)
+		}
+		msg.SetAddrHeaderFromMailAddress(gomail.HeaderReplyTo, reply)
+	}
+	msg.Subject(m.Subject)
+	msg.SetGenHeader(gomail.HeaderDate, m.Date.Format(time.RFC1123Z))
+	msg.SetGenHeader(gomail.HeaderMessageID, "<"+m.MessageID+">")
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notice answers it
+	msg.SetGenHeader("X-Auto-Response-Suppress", "All")  // the same for Exchange
+	if m.Language != "" {
+		msg.SetGenHeader(gomail.HeaderContentLang, m.Language)
+	}
+	msg.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(encoding(text, o)))
+	msg.AddAlternativeString(gomail.TypeTextHTML, html, gomail.WithPartEncoding(gomail.EncodingQP))
+
+	var b strings.Builder
+	if _, err := msg.WriteTo(&b); err != nil {
+		return nil, err
+	}
+	return []byte(b.String()), nil
+}
+
+// Mailbox parses an operator's mailbox, such as `"Example" <no-reply@example.com>`, and writes its domain in ASCII (RFC 5891).
+// Its local part has to be ASCII: not every server on the way speaks SMTPUTF8.
+func Mailbox(s string) (*mail.Address, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil || strings.HasSuffix(strings.TrimSpace(s), ";") { // net/mail takes a group of one as well
+		return nil, errors.New("not a mailbox: write it as name@example.com or \"Name\" <name@example.com>")
+	}
+	at := strings.LastIndexByte(a.Address, '@')
+	local, domain := a.Address[:at], a.Address[at+1:]
+	if !plain(local) {
+		return nil, errors.New("the part before the @ has characters that not every mail server takes")
+	}
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil || !plain(ascii) {
+		return nil, errors.New("the part after the @ is not a domain name")
+	}
+	return &mail.Address{Name: a.Name, Address: local + "@" + ascii}, nil
+}
+
+// recipient checks the one address that mail goes to. It stays as it is, byte for byte, unless its domain is not ASCII.
+func recipient(s string) (string, error) {
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || !plain(s[:at]) {
+		return "", errors.New("to: not a bare address")
+	}
+	domain := s[at+1:]
+	if !plain(domain) {
+		ascii, err := idna.Lookup.ToASCII(domain)
+		if err != nil || !plain(ascii) {
+			return "", errors.New("to: not a domain name")
+		}
+		domain = ascii
+	}
+	return s[:at+1] + domain, nil
+}
+
+// plain says whether s, one side of an address, can stand in a header and an SMTP command without quotes.
+func plain(s string) bool {
+	if s == "" || len(s) > 254 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`()<>[]:;@\,"`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func checkHeaders(m mailer.Message) error {
+	for _, h := range []struct{ name, value string }{
+		{"from", m.From}, {"reply_to", m.ReplyTo}, {"to", m.To}, {"subject", m.Subject},
+		{"message id", m.MessageID}, {"language", m.Language},
+	} {
+		if len(h.value) > maxHeader {
+			return fmt.Errorf("%s: longer than %d bytes", h.name, maxHeader)
+		}
+		if !utf8.ValidString(h.value) {
+			return fmt.Errorf("%s: not UTF-8", h.name)
+		}
+		for _, r := range h.value {
+			// Beside CR, LF and NUL the other control characters and Unicode's own line ends go as well: nothing has a use for them.
+			if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+				return fmt.Errorf("%s: control character", h.name)
+			}
+		}
+	}
+	if left, right, ok := strings.Cut(m.MessageID, "@"); !ok || !plain(left) || !plain(right) {
+		return errors.New("message id: not of the form left@right")
+	}
+	for i := range len(m.Language) {
+		if c := m.Language[i] | 0x20; (c < 'a' || c > 'z') && (m.Language[i] < '0' || m.Language[i] > '9') && m.Language[i] != '-' {
+			return errors.New("language: not a language tag")
+		}
+	}
+	if m.Date.IsZero() {
+		return errors.New("date: missing")
+	}
+	return nil
+}
+
+// body returns the part with CRLF line ends. A lone CR is refused: mail servers disagree about whether it ends a line, and
+// that is how a message is smuggled into another.
+func body(name, s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("%s: not UTF-8", name)
+	}
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	if strings.ContainsAny(s, "\r\x00") {
+		return "", fmt.Errorf("%s: CR or NUL character", name)
+	}
+	return strings.ReplaceAll(strings.TrimRight(s, "\n")+"\n", "\n", "\r\n"), nil
+}
+
+// encoding is 8bit where the next hop takes the text as it is; go-mail would write a part marked 7bit as quoted-printable.
+func encoding(text string, o Options) gomail.Encoding {
+	ascii := true
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if len(line) > maxLine {
+			return gomail.EncodingQP
+		}
+		for i := range len(line) {
+			ascii = ascii && line[i] < utf8.RuneSelf
+		}
+	}
+	if o.SevenBit && !ascii {
+		return gomail.EncodingQP
+	}
+	return gomail.NoEncoding
+}
+
+// boundary depends on everything the message says, so that nobody can write a text which holds its own boundary.
+func boundary(m mailer.Message) string {
+	h := sha256.New()
+	for _, s := range []string{m.MessageID, m.From, m.To, m.Subject, m.Text, m.HTML} {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:20])
+}

@@ -1,0 +1,178 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+)
+
+// replyError is a server's refusal, with everything taken out that a log must not hold.
+type replyError struct {
+	step string
+	code int
+	text string
+}
+
+func (e *replyError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("smtp: %s refused: %d", e.step, e.code)
+	}
+	return fmt.Sprintf("smtp: %s refused: %d %s", e.step, e.code, e.text)
+}
+
+func isReply(err error) bool {
+	var r *replyError
+	return errors.As(err, &r)
+}
+
+// refusal turns an error of the mail itself into what the outbox has to know. A 5xx is final, except those that speak about
+// the sign-in: a wrong password is mended while the mail waits.
+func (s *session) refusal(ctx context.Context, step, to string, err error) error {
+	var reply *textproto.Error
+	if !errors.As(err, &reply) {
+		return plainError(ctx, s.conn, step, err)
+	}
+	r := &replyError{step: step, code: reply.Code, text: redact(reply.Msg, to)}
+	switch {
+	case reply.Code == 530 || reply.Code == 534 || reply.Code == 535 || reply.Code == 538:
+		return r
+	case reply.Code >= 500 && reply.Code <= 599:
+		return mailer.Permanent(r)
+	}
+	return r
+}
+
+// plainError describes a broken or silent connection. Network errors name the server's address only.
+func plainError(ctx context.Context, c *conn, step string, err error) error {
+	if err := ended(ctx); err != nil {
+		return fmt.Errorf("smtp: %s: %w", step, err)
+	}
+	var timeout net.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Errorf("smtp: %s: no answer within %s: %w", step, c.timeout, os.ErrDeadlineExceeded)
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("smtp: %s: the server closed the connection: %w", step, err)
+	}
+	var malformed textproto.ProtocolError
+	if errors.As(err, &malformed) {
+		return fmt.Errorf("smtp: %s: the answer is not SMTP", step) // the text may hold anything
+	}
+	return fmt.Errorf("smtp: %s: %w", step, err)
+}
+
+// ended is ctx.Err, and also true in the moment between the deadline, which the dialer obeys, and the context's own timer.
+func ended(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
+// explain turns an error of the connection into words with the line to write. It is never permanent.
+func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		e := error(&replyError{step: phase, code: reply.Code, text: redact(reply.Msg, "")})
+		if phase == "auth" && (reply.Code == 534 || reply.Code == 535) {
+			return fmt.Errorf("%w (the server refused user or password)", e)
+		}
+		return e
+	}
+	base := plainError(ctx, &conn{timeout: m.cfg.Timeout}, phase, err)
+	if ended(ctx) != nil {
+		return base
+	}
+	if hint := m.hint(phase, err); hint != "" {
+		return fmt.Errorf("%w: %s", base, hint)
+	}
+	return base
+}
+
+// hint says what to write instead, where the failure is a known one.
+func (m *Mailer) hint(phase string, err error) string {
+	var (
+		name    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &name):
+		if len(name.Certificate.DNSNames) > 0 {
+			return fmt.Sprintf("the certificate is for %s: write that name instead of %s", strings.Join(first(name.Certificate.DNSNames, 3), ", "), m.host)
+		}
+		return "the certificate names no host: it needs one with the name " + m.host
+	case errors.As(err, &unknown):
+		return "if the server has an authority of its own, name its certificate with `ca <file>`"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate has expired, or this machine's clock is wrong"
+	case errors.As(err, &record) && phase == "tls":
+		return fmt.Sprintf("port %s does not speak implicit TLS: write `tls starttls`", m.port())
+	case errors.Is(err, errNoStartTLS):
+		return "write `tls implicit` with the server's TLS port (465), or `tls none` if nobody can listen on the way"
+	case errors.Is(err, errNoMechanism) && m.cfg.TLS == NoTLS:
+		return "many servers offer sign-in only over TLS: write `tls starttls`"
+	case phase == "banner" && m.cfg.TLS != ImplicitTLS:
+		return fmt.Sprintf("if port %s speaks implicit TLS, as 465 does, write `tls implicit`", m.port())
+	case phase == "connect":
+		return "is the address right, and does a firewall let port " + m.port() + " out? Many hosts block 25: try 587"
+	}
+	return ""
+}
+
+func (m *Mailer) port() string {
+	_, port, _ := net.SplitHostPort(m.cfg.Addr) // New has checked it
+	return port
+}
+
+func first(s []string, n int) []string { return s[:min(len(s), n)] }
+
+// What a server may quote back of a mail: its link, its code, the addresses. A token is 50 characters, a code 8 digits.
+var (
+	urls      = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S*|\S*\?t=\S*`)
+	addresses = regexp.MustCompile(`[^\s<>"'(),:;\[\]]+@[^\s<>"'(),:;]+`)
+	secrets   = regexp.MustCompile(`[A-Za-z0-9_=-]{20,}|\b\d[\d -]{6,}\d\b`)
+)
+
+const maxText = 200
+
+// redact makes a server's text safe for a log: one line of printable ASCII without recipients, links, tokens and codes.
+func redact(text, to string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, text)
+	if to != "" {
+		text = replaceFold(text, to, "<address>")
+		if local := to[:strings.LastIndexByte(to, '@')]; len(local) > 2 {
+			text = replaceFold(text, local, "<address>")
+		}
+	}
+	text = urls.ReplaceAllString(text, "<url>")
+	text = addresses.ReplaceAllString(text, "<address>")
+	text = secrets.ReplaceAllString(text, "<removed>")
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxText {
+		text = text[:maxText] + "…"
+	}
+	return text
+}
+
+// replaceFold is strings.ReplaceAll for ASCII without regard to case.
+func replaceFold(s, old, with string) string {
+	return regexp.MustCompile(`(?i)`+regexp.QuoteMeta(old)).ReplaceAllLiteralString(s, with)
+}
