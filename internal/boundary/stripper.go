@@ -36,22 +36,58 @@ var trustFamilies = []string{
 
 // Stripper removes header names that only the gate may set. It is immutable and safe for concurrent use.
 type Stripper struct {
-	ours  map[string]struct{} // folded
-	trust map[string]struct{} // folded
+	names map[string]bool // folded; true for ours, false for known trust headers
+	// begins marks the first two letters or digits of what is looked for, so that most other names need not be folded.
+	begins [128][128]bool
 }
 
 // NewStripper returns a Stripper for the names that a site's configuration sets, in any spelling. Everything that begins with
 // Email-Link is ours in any case.
 func NewStripper(ours []string) *Stripper {
-	s := &Stripper{ours: make(map[string]struct{}, len(ours)), trust: make(map[string]struct{}, len(trustNames))}
-	for _, name := range ours {
-		s.ours[Fold(name)] = struct{}{}
-	}
-	delete(s.ours, "")
+	s := &Stripper{names: make(map[string]bool, len(ours)+len(trustNames))}
 	for _, name := range trustNames {
-		s.trust[name] = struct{}{}
+		s.names[name] = false
+	}
+	for _, name := range ours {
+		if folded := Fold(name); folded != "" {
+			s.names[folded] = true
+		}
+	}
+	for name := range s.names {
+		s.mark(name)
+	}
+	for _, name := range append([]string{ourFamily, "connection", "trailer"}, trustFamilies...) {
+		s.mark(name)
 	}
 	return s
+}
+
+func (s *Stripper) mark(folded string) {
+	if len(folded) == 1 {
+		s.begins[folded[0]][0] = true
+		return
+	}
+	s.begins[folded[0]][folded[1]] = true
+}
+
+// mayCover judges a name by its first two letters or digits. A TrailerPrefix begins as "trailer" does.
+func (s *Stripper) mayCover(name string) bool {
+	var first byte
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			continue
+		}
+		if first != 0 {
+			return s.begins[first][c]
+		}
+		first = c
+	}
+	return s.begins[first][0]
 }
 
 // Request removes from a request's header and trailer what a backend would take for the gate's word: our names and the known
@@ -110,6 +146,9 @@ func (s *Stripper) Response(header http.Header) {
 func (s *Stripper) strip(header http.Header, trust bool) {
 	var buf foldBuffer
 	for name, values := range header {
+		if !s.mayCover(name) {
+			continue
+		}
 		folded := fold(&buf, strings.TrimPrefix(name, http.TrailerPrefix))
 		switch {
 		case s.covers(folded, trust):
@@ -124,14 +163,12 @@ func (s *Stripper) strip(header http.Header, trust bool) {
 
 // covers says whether a folded name is ours or, with trust, a known trust header.
 func (s *Stripper) covers(folded []byte, trust bool) bool {
-	if _, ok := s.ours[string(folded)]; ok || hasPrefix(folded, ourFamily) {
+	ours, listed := s.names[string(folded)]
+	if ours || hasPrefix(folded, ourFamily) {
 		return true
 	}
-	if !trust {
-		return false
-	}
-	if _, ok := s.trust[string(folded)]; ok {
-		return true
+	if listed || !trust {
+		return listed && trust
 	}
 	for _, family := range trustFamilies {
 		if hasPrefix(folded, family) {

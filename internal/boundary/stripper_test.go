@@ -52,7 +52,15 @@ func TestHDR1_WhatProxiesAndClientsNeedStays(t *testing.T) {
 		}
 	}
 	s.Request(nil, nil)
-	NewStripper([]string{"", "-"}).Request(header("--", "a"), nil)
+	odd := header("--", "a", "", "b", "Xy", "c", "A", "d")
+	NewStripper([]string{"", "-", "X"}).Request(odd, nil)
+	if len(odd) != 4 {
+		t.Errorf("%v is left", odd)
+	}
+	NewStripper([]string{"A"}).Request(odd, nil)
+	if len(odd) != 3 {
+		t.Errorf("a name of one letter stays: %v", odd)
+	}
 }
 
 func header(pairs ...string) http.Header {

@@ -1,0 +1,135 @@
+package boundary
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPATH1_OneMeaning(t *testing.T) {
+	for raw, want := range map[string][]string{
+		"/":                           {"/"},
+		"/a/b-c_d~e.html":             {"/a/b-c_d~e.html"},
+		"/a/":                         {"/a/"},
+		"/.well-known/x":              {"/.well-known/x"},
+		"/a..b/..c":                   {"/a..b/..c"},
+		"/README.md":                  {"/README.md", "/readme.md"},
+		"/a%20b":                      {"/a b"},
+		"/caf%C3%A9":                  {"/café"},
+		"/caf%C3%89":                  {"/cafÉ", "/café"},
+		"/wiki/Talk:Foo_(bar)":        {"/wiki/Talk:Foo_(bar)", "/wiki/talk:foo_(bar)"},
+		"/@me/$x,y=z&a+b!*'":          {"/@me/$x,y=z&a+b!*'"},
+		"/%E4%BE%8B/%D0%BF":           {"/例/п"},
+		"/a/%5Bid%5D":                 {"/a/[id]"},
+		"/" + strings.Repeat("a", 99): {"/" + strings.Repeat("a", 99)},
+	} {
+		got, ambiguous, err := Views(raw)
+		if diff := cmp.Diff(want, got); diff != "" || ambiguous || err != nil {
+			t.Errorf("Views(%q): ambiguous %v, %v\n%s", raw, ambiguous, err, diff)
+		}
+	}
+}
+
+func TestPATH1_Ambiguous(t *testing.T) {
+	// Each spelling of something that a reader may take for /admin/x must have a view that says so.
+	for _, raw := range []string{
+		"//admin/x", "/public//../admin/x", "/public/../admin/x", "/public/./../admin/x", "/./admin/x", "/public/%2e%2e/admin/x",
+		"/public/%2E./admin/x", "/public/..%2fadmin/x", "/public%2f..%2fadmin/x", "/public/..%252fadmin/x", "/public/%252e%252e/admin/x",
+		`/public\..\admin\x`, `/public/..\admin/x`, "/public/..%5cadmin/x", "/public/%5c../admin/x", "/public/..%255cadmin/x", `\admin\x`,
+		"/public/..;/admin/x", "/public/..;a=b/admin/x", "/admin;a=b/x", "/;/admin/x", "/public/;/../admin/x", "/public/..%3b/admin/x",
+		"/admin%2fx", "/admin%2Fx", "/admin%252fx", "/%61dmin/x", "/%2561dmin/x", "/ADMIN//x", "/%41dmin/x", "admin/x", "/a/b/../../admin/x",
+		"/../admin/x", "/a/..//admin/x", "/admin/./x", "/admin/y/../x", "/.//admin/x", "/%2fadmin/x", "/%5cadmin/x", "/admin/x;y",
+	} {
+		views, ambiguous, err := Views(raw)
+		if err != nil || !ambiguous {
+			t.Errorf("Views(%q): ambiguous %v, %v", raw, ambiguous, err)
+		}
+		if !slices.Contains(views, "/admin/x") {
+			t.Errorf("Views(%q) = %q lacks /admin/x", raw, views)
+		}
+		if views[0] != raw {
+			t.Errorf("Views(%q) begins with %q", raw, views[0])
+		}
+	}
+	for _, raw := range []string{
+		"", "*", "public/x", "/public/.", "/public/..", "/public/x.", "/public/x./y", "/public/x%20", "/public/x%20/y", "/public/...", "/a;b",
+		"/public/%7f", "/public/%0a", "/public/a\tb", "/public/%01", "/public/%3f/x", "/public/%23/x", "/public/x?y", "/public/x#y", "/100%25", "/a%2Db",
+		"/public/%ff", "/public/%c0%af../admin", "/public/%c0%ae%c0%ae/admin", "/public/%EF%BC%8Fadmin", "/public/\uFF0E\uFF0E/admin",
+		"/public/%E2%80%AE", "/public/%E2%80%8B", "/\u212Aey", "/a%7Eb", "/a%2500b",
+	} {
+		if _, ambiguous, err := Views(raw); !ambiguous || err != nil {
+			t.Errorf("Views(%q): ambiguous %v, %v", raw, ambiguous, err)
+		}
+	}
+}
+
+func TestPATH1_Refused(t *testing.T) {
+	for _, raw := range []string{"/%", "/%4", "/a%zz", "/%u0061", "/%%30", "/a%00", "/a\x00b", "/a%2"} {
+		if views, _, err := Views(raw); !errors.Is(err, ErrPath) || views != nil {
+			t.Errorf("Views(%q) = %q, %v", raw, views, err)
+		}
+	}
+}
+
+func TestPATH1_LongPathsAreBounded(t *testing.T) {
+	for _, raw := range []string{"/" + strings.Repeat("../", 3000) + "admin", "/" + strings.Repeat("%252e%252e;%5c/", 3000)} {
+		views, ambiguous, err := Views(raw)
+		if err != nil || !ambiguous || len(views) > 6 {
+			t.Errorf("%d views, ambiguous %v, %v", len(views), ambiguous, err)
+		}
+	}
+}
+
+func BenchmarkViews(b *testing.B) {
+	for name, raw := range map[string]string{"ordinary": "/static/css/app.css", "upper case": "/Static/App.css", "ambiguous": "/a/..%2fB;c/d"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := Views(raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func FuzzPATH1_Views(f *testing.F) {
+	for _, seed := range []string{
+		"/", "/a/b", "/A%20b", "//a", "/a/../b", "/%2e%2e/a", "/a%252fb", `/a\b`, "/a;b/c", "/%ff", "/%c0%af", "", "*", "/a.", "/\uFF0F", "/%",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		views, ambiguous, err := Views(raw)
+		if err != nil {
+			if views != nil || !errors.Is(err, ErrPath) {
+				t.Fatalf("Views(%q) = %q, %v", raw, views, err)
+			}
+			return
+		}
+		if len(views) == 0 || len(views) > 80 {
+			t.Fatalf("Views(%q): %d views", raw, len(views))
+		}
+		once, err := url.PathUnescape(raw)
+		if err != nil || !slices.Contains(views, once) {
+			t.Fatalf("Views(%q) = %q lacks %q (%v)", raw, views, once, err)
+		}
+		if ambiguous {
+			return
+		}
+		// One meaning: nothing is left to decode, to resolve, to cut or to collapse, however often it is tried.
+		again, still, err := Views((&url.URL{Path: once}).EscapedPath())
+		if err != nil || still || cmp.Diff(views, again) != "" {
+			t.Fatalf("Views(%q) = %q; escaped anew %q, %v, %v", raw, views, again, still, err)
+		}
+		for _, view := range views {
+			if twice, err := url.PathUnescape(view); err != nil || twice != view || resolve(view, true) != view || cutParams(view) != view {
+				t.Fatalf("Views(%q) = %q has a second meaning", raw, views)
+			}
+		}
+	})
+}
