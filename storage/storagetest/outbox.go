@@ -1,0 +1,213 @@
+package storagetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+var outboxTests = map[string]func(*testing.T, storage.Store){
+	"LeaseWhatIsDue":                  testLease,
+	"ALeaseEnds":                      testLeaseEnds,
+	"FinishIsTheLeaseholders":         testMailFinish,
+	"RetryMovesDue":                   testRetry,
+	"MAIL5_BuryKeepsNoSeed":           testBury,
+	"Revive":                          testRevive,
+	"StatsAndList":                    testStats,
+	"ALeaseMustEndAfterNow":           testLeaseBounds,
+	"DeadLettersAreNeitherDueNorSent": testDeadNotDue,
+}
+
+func enqueue(t *testing.T, s storage.Store, mails ...storage.Mail) {
+	t.Helper()
+	update(t, s, func(tx storage.Tx) error {
+		for _, m := range mails {
+			if err := tx.Outbox().Enqueue(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lease leases and checks which mails come, in which order.
+func lease(t *testing.T, s storage.Store, at, until time.Time, n int, want ...storage.Mail) {
+	t.Helper()
+	update(t, s, func(tx storage.Tx) error {
+		got, err := tx.Outbox().Lease(at, until, n)
+		equal(t, "leased", got, want)
+		return err
+	})
+}
+
+func wantDue(t *testing.T, s storage.Store, want time.Time) {
+	t.Helper()
+	view(t, s, func(tx storage.Tx) error {
+		got, found, err := tx.Outbox().NextDue()
+		equal(t, "NextDue", pair(got, found), pair(want, !want.IsZero()))
+		return err
+	})
+}
+
+// leased is a mail as a lease hands it out.
+func leased(m storage.Mail, until time.Time, attempt int) storage.Mail {
+	m.Due, m.Attempts = until, attempt
+	return m
+}
+
+func testLease(t *testing.T, s storage.Store) {
+	wantDue(t, s, time.Time{})
+	end := now.Add(time.Hour)
+	a, b, c := mail("a", now.Add(-2), end), mail("b", now.Add(-1), end), mail("c", now, end)
+	late := mail("late", now.Add(1), end)
+	enqueue(t, s, late, c, a, b)
+	wantDue(t, s, a.Due)
+	until := now.Add(time.Minute)
+	lease(t, s, now, until, 0)
+	lease(t, s, now, until, 2, leased(a, until, 1), leased(b, until, 1))
+	wantDue(t, s, c.Due)
+	lease(t, s, now, until, 9, leased(c, until, 1))
+	lease(t, s, now, until, 9)
+	wantDue(t, s, late.Due)
+}
+
+func testLeaseEnds(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	until := now.Add(time.Minute)
+	lease(t, s, now, until, 1, leased(m, until, 1))
+	wantDue(t, s, until)
+	lease(t, s, until.Add(-1), until.Add(time.Minute), 1)
+	lease(t, s, until, until.Add(time.Minute), 1, leased(m, until.Add(time.Minute), 2))
+}
+
+func testLeaseBounds(t *testing.T, s storage.Store) {
+	enqueue(t, s, mail("m", now, now.Add(time.Hour)))
+	err := s.Update(context.Background(), func(tx storage.Tx) error {
+		_, err := tx.Outbox().Lease(now, now, 1)
+		return err
+	})
+	if err == nil {
+		t.Error("a lease that ends at once was handed out")
+	}
+}
+
+// act runs one of the intents that need a lease and checks its answer.
+func act(t *testing.T, s storage.Store, want bool, fn func(storage.Outbox) (bool, error)) {
+	t.Helper()
+	update(t, s, func(tx storage.Tx) error {
+		got, err := fn(tx.Outbox())
+		equal(t, "answer", got, want)
+		return err
+	})
+}
+
+func testMailFinish(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 0) }) // nobody's
+	until := now.Add(time.Minute)
+	lease(t, s, now, until, 1, leased(m, until, 1))
+	lease(t, s, until, until.Add(1), 1, leased(m, until.Add(1), 2))
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) }) // somebody else's by now
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") })
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 2) })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 2) })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) })
+	wantDue(t, s, time.Time{})
+}
+
+func testRetry(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	until, again := now.Add(time.Minute), now.Add(10*time.Minute)
+	lease(t, s, now, until, 1, leased(m, until, 1))
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, again, "refused") })
+	wantDue(t, s, again)
+	lease(t, s, again.Add(-1), again, 1)
+	m.Reason = "refused"
+	lease(t, s, again, again.Add(1), 1, leased(m, again.Add(1), 2))
+}
+
+func testBury(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	until := now.Add(time.Minute)
+	lease(t, s, now, until, 1, leased(m, until, 1))
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "no such mailbox") })
+	m = leased(m, until, 1)
+	m.Dead, m.Reason, m.Sealed = true, "no such mailbox", nil
+	view(t, s, func(tx storage.Tx) error {
+		dead, err := tx.Outbox().List(true, 9)
+		if err != nil {
+			return err
+		}
+		equal(t, "dead letters", dead, []storage.Mail{m})
+		waiting, err := tx.Outbox().List(false, 9)
+		equal(t, "waiting", len(waiting), 0)
+		return err
+	})
+}
+
+func testDeadNotDue(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	until := now.Add(time.Minute)
+	lease(t, s, now, until, 1, leased(m, until, 1))
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") })
+	wantDue(t, s, time.Time{})
+	lease(t, s, until, until.Add(1), 9)
+	for _, fn := range []func(storage.Outbox) (bool, error){
+		func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) },
+		func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") },
+		func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") },
+		func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) }, // its seed is gone
+	} {
+		act(t, s, false, fn)
+	}
+}
+
+func testRevive(t *testing.T, s storage.Store) {
+	m := mail("m", now.Add(time.Hour), now.Add(2*time.Hour))
+	enqueue(t, s, m)
+	lease(t, s, now, now.Add(1), 1)
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) })
+	wantDue(t, s, now)
+	lease(t, s, now, now.Add(1), 1, leased(m, now.Add(1), 1))
+}
+
+func testStats(t *testing.T, s storage.Store) {
+	wantStats := func(waiting int, oldest time.Time) {
+		t.Helper()
+		view(t, s, func(tx storage.Tx) error {
+			n, at, err := tx.Outbox().Stats()
+			equal(t, "Stats", pair(n, at), pair(waiting, oldest))
+			return err
+		})
+	}
+	wantStats(0, time.Time{})
+	for i := range 5 {
+		m := mail(fmt.Sprint(i), now.Add(time.Duration(5-i)*time.Second), now.Add(time.Hour))
+		m.Queued = now.Add(time.Duration(i) * time.Second)
+		enqueue(t, s, m)
+	}
+	wantStats(5, now)
+	update(t, s, func(tx storage.Tx) error { // the one that is due last was queued first
+		mails, err := tx.Outbox().Lease(now.Add(time.Hour), now.Add(2*time.Hour), 5)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Outbox().Finish(mails[4].ID, 1)
+		return err
+	})
+	wantStats(4, now.Add(time.Second))
+	view(t, s, func(tx storage.Tx) error {
+		list, err := tx.Outbox().List(false, 3)
+		equal(t, "limited", len(list), 3)
+		return err
+	})
+}
