@@ -175,12 +175,12 @@ func group(code string) string {
 
 // device names a browser for people: the closed list's names stay as they are, "a browser" is a word of the catalogue.
 func (c *catalog) device(name string) string {
-	if name == "" || name == "a browser" {
-		return c.fill("device.unknown", nil, plain)
+	browser, system, both := strings.Cut(name, " on ")
+	if browser == "" || browser == "a browser" {
+		browser = c.fill("device.unknown", nil, plain)
 	}
-	browser, system, ok := strings.Cut(name, " on ")
-	if !ok {
-		return name
+	if !both {
+		return browser
 	}
 	return c.fill("device.on", []any{"browser", browser, "system", system}, plain)
 }

@@ -1,0 +1,40 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// codePage is for whoever loads the address of the code form: the form itself is on "check your mail".
+func (x *exchange) codePage() { x.methodNotAllowedOr("/resend") }
+
+// methodNotAllowedOr leads a person to the page that they look for, and refuses a program.
+func (x *exchange) methodNotAllowedOr(page string) {
+	if x.json {
+		x.w.Header().Set("Allow", "POST")
+		x.refuse(http.StatusMethodNotAllowed, templates.MethodNotAllowed)
+		return
+	}
+	x.redirect(x.path(page))
+}
+
+// code takes the typed code, in the browser that asked.
+func (x *exchange) code() {
+	fields, err := x.form("code")
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	done, err := x.Flows.TypeCode(x.r.Context(), x.Site.Site, x.asker(), fields["code"])
+	if err != nil {
+		x.refuseResend(x.problemOf(err))
+		return
+	}
+	x.signedIn(done, true)
+	if x.json {
+		x.replyOK(http.StatusOK, x.doneBody(done))
+		return
+	}
+	x.redirect(done.ReturnTo)
+}

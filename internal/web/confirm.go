@@ -1,0 +1,156 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// confirmPage says what the parked token would do.
+func (x *exchange) confirmPage() { x.showParked(problem{status: http.StatusOK}, "") }
+
+// showParked shows the page of the parked token, with what went wrong before.
+func (x *exchange) showParked(p problem, name string) {
+	if x.Cookies.Token == "" {
+		x.noToken()
+		return
+	}
+	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.asker(), x.Cookies.Token)
+	switch {
+	case errors.Is(err, flow.ErrDead):
+		x.dead()
+		return
+	case err != nil:
+		x.refuseWith(x.problemOf(err))
+		return
+	case opened.Destination != "" && !x.json:
+		x.clearCookie(boundary.TokenCookie)
+		x.redirect(opened.Destination)
+		return
+	}
+	if x.json && p.status == http.StatusOK {
+		x.replyOK(http.StatusOK, openedBody(opened))
+		return
+	}
+	x.refuseOn(p, x.openedFacts(opened, p, name))
+}
+
+// noToken is /confirm of a browser that has opened no link.
+func (x *exchange) noToken() {
+	if x.json {
+		x.refuse(http.StatusNotFound, templates.NoFlow)
+		return
+	}
+	x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code})
+}
+
+// openedFacts fills the page. Only the browser that asked sees the whole address.
+func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.PageFacts {
+	account := o.Masked
+	if o.SameBrowser {
+		account = o.Address
+	}
+	asked := x.Clock.ShownAs(o.Started)
+	if o.Cancel {
+		return templates.ConfirmCancel{
+			Token: o.H, Account: o.Masked, Asked: asked, Device: o.Device, Network: o.Network, Problem: p.words(),
+		}
+	}
+	page := templates.Confirm{
+		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: asked,
+		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.Other, Problem: p.words(),
+	}
+	if o.ReturnTo != "/" {
+		page.ReturnTo = o.ReturnTo
+	}
+	return page
+}
+
+// confirmBody is /confirm as JSON.
+type confirmBody struct {
+	H       string `json:"h"`
+	Purpose string `json:"purpose"`
+	Cancel  bool   `json:"cancel,omitempty"`
+	Account string `json:"account"`
+	Site    string `json:"site"`
+	Device  string `json:"device,omitempty"`
+	Network string `json:"network,omitempty"`
+	// SameBrowser says that this browser asked; Other is another account it is signed in to, masked.
+	SameBrowser bool   `json:"same_browser"`
+	Other       string `json:"signed_in_as,omitempty"`
+	AskName     bool   `json:"ask_name,omitempty"`
+	ReturnTo    string `json:"return_to,omitempty"`
+	// Destination is set, and H is not, when the link has been used and this browser holds the session it opened.
+	Destination string `json:"destination,omitempty"`
+}
+
+func openedBody(o flow.Opened) confirmBody {
+	b := confirmBody{
+		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
+		SameBrowser: o.SameBrowser, Other: o.Other, AskName: o.AskName, ReturnTo: o.ReturnTo,
+		Destination: o.Destination,
+	}
+	if o.SameBrowser && !o.Cancel {
+		b.Account = o.Address
+	}
+	return b
+}
+
+// confirm does what the page said, if it is still what is parked.
+func (x *exchange) confirm() {
+	fields, err := x.form("h", "name")
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	if x.Cookies.Token == "" {
+		if x.json {
+			x.noToken()
+			return
+		}
+		x.redirect(x.path("/confirm"))
+		return
+	}
+	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.asker(), x.Cookies.Token)
+	if err == nil && opened.Cancel {
+		x.confirmCancel(fields["h"])
+		return
+	}
+	if err != nil && !errors.Is(err, flow.ErrDead) {
+		x.refuseWith(x.problemOf(err))
+		return
+	}
+	// A dead link goes on to Confirm, too: the first replay by POST is an event.
+	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, x.asker(), flow.ConfirmInput{
+		Token: x.Cookies.Token, H: fields["h"], Name: fields["name"],
+	})
+	if err != nil {
+		x.refuseConfirm(x.problemOf(err), fields["name"])
+		return
+	}
+	x.signedIn(done, opened.SameBrowser)
+	if x.json {
+		x.replyOK(http.StatusOK, x.doneBody(done))
+		return
+	}
+	x.redirect(done.ReturnTo)
+}
+
+// refuseConfirm shows what is parked now, with what went wrong.
+func (x *exchange) refuseConfirm(p problem, name string) {
+	switch p.code {
+	case templates.DeadLink:
+		x.dead()
+	case templates.Changed, templates.InvalidName:
+		if !x.json {
+			x.showParked(p, name)
+			return
+		}
+		x.refuseWith(p)
+	default:
+		x.refuseWith(p)
+	}
+}

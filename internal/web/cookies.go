@@ -1,0 +1,50 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+)
+
+// parkedFor is how long an opened link waits for the press of a button.
+const parkedFor = 10 * time.Minute
+
+// setCookie sets one of our cookies for at least a second.
+func (x *exchange) setCookie(kind, value string, life time.Duration) {
+	x.writeCookie(kind, value, max(int(life/time.Second), 1))
+}
+
+// clearCookie takes one of our cookies back.
+func (x *exchange) clearCookie(kind string) { x.writeCookie(kind, "", -1) }
+
+func (x *exchange) writeCookie(kind, value string, maxAge int) {
+	http.SetCookie(x.w, &http.Cookie{
+		Name: boundary.CookieName(kind, x.Site.Secure), Value: value, Path: "/", MaxAge: maxAge,
+		Secure: x.Site.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// park keeps an opened token for the page that asks for the press of a button.
+func (x *exchange) park(text string, p token.Parsed) {
+	x.setCookie(boundary.TokenCookie, text, min(time.Unix(p.End, 0).Sub(x.Clock.Now()), parkedFor))
+}
+
+// signedIn sets the cookies of a flow that has ended in a session. ownFlow says that the browser's flow cookie is of it.
+func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
+	if ownFlow {
+		x.clearCookie(boundary.FlowCookie)
+	}
+	if x.Cookies.Token != "" {
+		x.clearCookie(boundary.TokenCookie)
+	}
+	if d.Already {
+		return
+	}
+	x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
+	if d.KnownCookie != "" {
+		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownLife)
+	}
+}

@@ -1,0 +1,106 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// setHeaders sets what every answer of ours carries.
+func (x *exchange) setHeaders() {
+	h := x.w.Header()
+	h.Set("Content-Security-Policy", contentPolicy(x.Site))
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store, no-transform")
+	// no-referrer would make the Origin of our own forms null, same-origin would write our query strings into our own log.
+	h.Set("Referrer-Policy", "strict-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Add("Vary", "Accept, Accept-Language, Cookie")
+	if x.Site != nil && x.Site.Secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// contentPolicy lists the origins of FormActions because Chromium applies form-action to each redirect after a POST.
+func contentPolicy(s *Site) string {
+	actions := "'self'"
+	if s != nil {
+		for _, origin := range s.FormActions {
+			actions += " " + origin
+		}
+	}
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + actions +
+		"; frame-ancestors 'none'; base-uri 'none'"
+}
+
+// asset serves the stylesheet and the logo. Their names change with their content.
+func (x *exchange) asset(name string) {
+	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		x.methodNotAllowed(false)
+		return
+	}
+	content, contentType, found := x.Templates.Asset(name)
+	if !found && x.Site != nil && len(x.Site.Logo) > 0 && name == x.Site.logoName() {
+		content, contentType, found = x.Site.Logo, x.Site.LogoType, true
+	}
+	if !found {
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	// An SVG opened on its own is a document: it gets no more rights than a picture.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'")
+	h.Del("Vary")
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodGet {
+		_, _ = x.w.Write(content)
+	}
+}
+
+// logoName is the hashed name of the logo.
+func (s *Site) logoName() string {
+	sum := sha256.Sum256(s.Logo)
+	extension := ".bin"
+	for _, known := range [...][2]string{
+		{"image/svg+xml", ".svg"}, {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"}, {"image/gif", ".gif"},
+	} {
+		if mediaType(s.LogoType) == known[0] {
+			extension = known[1]
+		}
+	}
+	return "logo." + hex.EncodeToString(sum[:8]) + extension
+}
+
+// mediaType returns the lower-case media type of a header value, empty when it is malformed.
+func mediaType(value string) string {
+	t, _, err := mime.ParseMediaType(value)
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// wantsJSON says whether an answer should be JSON: Accept names it, and no page before it; or Accept says nothing and the
+// request itself is JSON.
+func wantsJSON(h http.Header) bool {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		switch mediaType(part) {
+		case "application/json", "application/problem+json":
+			return true
+		case "text/html", "application/xhtml+xml":
+			return false
+		}
+	}
+	return mediaType(h.Get("Content-Type")) == "application/json"
+}

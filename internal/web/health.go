@@ -1,0 +1,19 @@
+package web
+
+import "net/http"
+
+// HealthRoute says whether a path is the one that answers at any Host, without a session and without a line in the log.
+func HealthRoute(path, prefix string) bool { return path == prefix+"/health" }
+
+// health says whether the gate can work, and nothing about why not: anybody may ask.
+func (x *exchange) health() {
+	status, body := http.StatusOK, "ok\n"
+	if x.Health != nil && x.Health() != nil {
+		status, body = http.StatusServiceUnavailable, "unavailable\n"
+	}
+	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.w.WriteHeader(status)
+	if x.r.Method == http.MethodGet {
+		_, _ = x.w.Write([]byte(body))
+	}
+}

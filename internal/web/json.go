@@ -1,0 +1,183 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// maxBody is the largest body that is read, in bytes.
+	maxBody = 16 << 10
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 15 * time.Second
+)
+
+var (
+	errTooLarge = errors.New("web: the body is too large")
+	errForm     = errors.New("web: the form is not as it should be")
+)
+
+// form reads the fields of a POST. Only the named fields may stand in it, each at most once and as one text; a field that is
+// not there is empty.
+func (x *exchange) form(fields ...string) (map[string]string, error) {
+	contentType := ""
+	if values := x.r.Header.Values("Content-Type"); len(values) == 1 {
+		contentType = mediaType(values[0])
+	}
+	if contentType == "" && x.r.ContentLength == 0 {
+		return map[string]string{}, nil
+	}
+	if contentType != "application/x-www-form-urlencoded" && contentType != "application/json" {
+		return nil, errForm
+	}
+	if x.r.Header.Get("Content-Encoding") != "" {
+		return nil, errForm
+	}
+	body, err := x.body()
+	if err != nil {
+		return nil, err
+	}
+	if contentType == "application/json" {
+		return parseJSON(body, fields)
+	}
+	return parseForm(body, fields)
+}
+
+// body reads the body within its bounds of size and time.
+func (x *exchange) body() ([]byte, error) {
+	if x.r.ContentLength > maxBody {
+		x.w.Header().Set("Connection", "close")
+		return nil, errTooLarge
+	}
+	// The system's own time: a deadline of the connection is no time of ours. Where there is no deadline to set, the server
+	// before us bounds the time.
+	control := http.NewResponseController(x.w)
+	limited := control.SetReadDeadline(time.Now().Add(bodyTime)) == nil
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, errTooLarge
+	case err != nil:
+		return nil, errForm
+	}
+	if limited {
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	return body, nil
+}
+
+// parseForm reads a urlencoded body.
+func parseForm(body []byte, fields []string) (map[string]string, error) {
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errForm
+	}
+	out := make(map[string]string, len(values))
+	for name, list := range values {
+		if len(list) != 1 {
+			return nil, errForm
+		}
+		if err := take(out, fields, name, list[0]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// parseJSON reads one object of texts; true and false stand for "1" and nothing. A member that stands twice, in whatever
+// case, is refused: encoding/json would quietly let the last one win.
+func parseJSON(body []byte, fields []string) (map[string]string, error) {
+	if !utf8.Valid(body) {
+		return nil, errForm
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, errForm
+	}
+	out := map[string]string{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, errForm
+		}
+		name, _ := t.(string)
+		value, err := dec.Token()
+		if err != nil {
+			return nil, errForm
+		}
+		var text string
+		switch v := value.(type) {
+		case string:
+			text = v
+		case bool:
+			if v {
+				text = "1"
+			}
+		default:
+			return nil, errForm
+		}
+		if err := take(out, fields, name, text); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, errForm
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errForm
+	}
+	return out, nil
+}
+
+// take accepts one field.
+func take(out map[string]string, fields []string, name, value string) error {
+	if _, twice := out[name]; twice || !slices.Contains(fields, name) || !utf8.ValidString(value) ||
+		strings.ContainsRune(value, 0) {
+		return errForm
+	}
+	out[name] = value
+	return nil
+}
+
+// reply writes a JSON answer.
+func (x *exchange) reply(status int, contentType string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		http.Error(x.w, "", http.StatusInternalServerError)
+		return
+	}
+	x.w.Header().Set("Content-Type", contentType)
+	x.w.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.w.Write(append(b, '\n'))
+	}
+}
+
+// replyOK writes an ordinary JSON answer.
+func (x *exchange) replyOK(status int, v any) { x.reply(status, "application/json", v) }
+
+// problemBody is an application/problem+json answer (RFC 9457).
+type problemBody struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	// Code is stable; Title is in words and changes with the language.
+	Code string `json:"code"`
+	// Field is the field of the form that Code is about.
+	Field string `json:"field,omitempty"`
+	// RetryAfter is in seconds.
+	RetryAfter int `json:"retry_after,omitempty"`
+	// SignIn is the address to send a person to who has to sign in.
+	SignIn string `json:"sign_in,omitempty"`
+	// Address is where the site really is.
+	Address string `json:"address,omitempty"`
+}

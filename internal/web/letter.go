@@ -1,0 +1,29 @@
+package web
+
+import (
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// Mail is a letter as its template needs it.
+func Mail(s *Site, l outbox.Letter) templates.Mail {
+	m := templates.Mail{
+		Site: s.Name, Host: s.Host(), Origin: s.Origin, Prefix: s.Prefix, Contact: s.Contact,
+		SignUp: l.Purpose == outbox.Activation, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
+		Asked: l.Asked, Device: l.Device, Network: l.Network, Ends: l.Ends,
+	}
+	if m.Site == "" {
+		m.Site = m.Host
+	}
+	switch l.Kind {
+	case outbox.KindAlreadyHere:
+		m.Kind = templates.MailExists
+	case outbox.KindNoAccount:
+		m.Kind = templates.MailNoAccount
+	case outbox.KindNewDevice:
+		m.Kind = templates.MailNewDevice
+	default:
+		m.Kind = templates.MailLink
+	}
+	return m
+}

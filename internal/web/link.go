@@ -1,0 +1,69 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// link opens a mailed link. It changes nothing: the token waits in a cookie for the press of a button, and the address that
+// the browser ends at holds no token. The one exception is the browser that asked, see oneClick.
+func (x *exchange) link() { x.openToken(true) }
+
+// openToken parks the token of the query. A malformed one is dead at once: it is no token, so a page may stand at its address.
+func (x *exchange) openToken(oneClick bool) {
+	text, parsed, ok := queryToken(x.r.URL.RawQuery)
+	if !ok {
+		x.dead()
+		return
+	}
+	if oneClick && x.oneClick(text) {
+		return
+	}
+	x.park(text, parsed)
+	x.redirect(x.path("/confirm"))
+}
+
+// queryToken reads the one token of a query.
+func queryToken(query string) (string, token.Parsed, bool) {
+	values, err := url.ParseQuery(query)
+	if err != nil || len(values["t"]) != 1 {
+		return "", token.Parsed{}, false
+	}
+	parsed, err := token.Parse(values.Get("t"))
+	return values.Get("t"), parsed, err == nil
+}
+
+// oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
+// twice. It says whether it has answered.
+func (x *exchange) oneClick(text string) bool {
+	asker := x.asker()
+	if !asker.Navigation || x.json || asker.FlowCookie == "" && x.Live == nil {
+		return false
+	}
+	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, asker, text)
+	switch {
+	case err != nil:
+		return false
+	case opened.Destination != "":
+		x.redirect(opened.Destination)
+		return true
+	case !opened.OneClick || opened.Cancel:
+		return false
+	}
+	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, asker, flow.ConfirmInput{Token: text, OneClick: true})
+	if err != nil {
+		return false
+	}
+	x.signedIn(done, true)
+	x.redirect(done.ReturnTo)
+	return true
+}
+
+// dead is the one answer to every link that does not work. It sets and takes no cookie.
+func (x *exchange) dead() {
+	x.refuseOn(problem{status: http.StatusGone, code: templates.DeadLink}, templates.Dead{})
+}

@@ -1,0 +1,255 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// Refusal says why the gate does not let a request through.
+type Refusal uint8
+
+// Refusals of the gate.
+const (
+	// SignIn: nobody is signed in. A browser's navigation is led to the form (303), everything else gets a 401.
+	SignIn Refusal = iota + 1
+	// Forbidden: whoever is signed in lacks what the site requires (403).
+	Forbidden
+	// Misdirected: no site of ours has this Host; the page names Visit.Site (421).
+	Misdirected
+	// Unavailable: the gate is not ready, or cannot read its store (503).
+	Unavailable
+	// BadRequest: a malformed path (400).
+	BadRequest
+	// MethodNotAllowed: TRACE, or CONNECT without a protocol (405).
+	MethodNotAllowed
+	// UpgradeOrigin: an upgrade that does not come from the site's own pages (403).
+	UpgradeOrigin
+)
+
+// retrySoon is the Retry-After of a 503.
+const retrySoon = 5 * time.Second
+
+// Refuse answers in the gate's place a request to the backend, or one to no site at all.
+func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refusal) {
+	x := p.exchange(w, r, v)
+	x.setHeaders()
+	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
+	x.json = x.json || !wantsPage(r.Header)
+	switch why {
+	case SignIn:
+		x.refuseAnonymous()
+	case Forbidden:
+		x.refuse(http.StatusForbidden, templates.Forbidden)
+	case Misdirected:
+		x.refuseMisdirected()
+	case BadRequest:
+		x.refuse(http.StatusBadRequest, templates.BadRequest)
+	case MethodNotAllowed:
+		x.refuse(http.StatusMethodNotAllowed, templates.MethodNotAllowed)
+	case UpgradeOrigin:
+		x.refuse(http.StatusForbidden, templates.UpgradeOrigin)
+	default:
+		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
+	}
+}
+
+// wantsPage says whether Accept names pages, or says nothing.
+func wantsPage(h http.Header) bool {
+	accept := strings.Join(h.Values("Accept"), ",")
+	return accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*")
+}
+
+// refuseAnonymous leads to the sign-in form, and back here afterwards.
+func (x *exchange) refuseAnonymous() {
+	to := x.URI
+	if to == "" {
+		to = x.r.URL.RequestURI()
+	}
+	address := x.path("/sign-in")
+	if back := x.returnTo(to); back != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
+		address += "?return_to=" + url.QueryEscape(back)
+	}
+	if boundary.IsNavigation(x.r) {
+		x.redirect(address)
+		return
+	}
+	x.json = true
+	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
+}
+
+// refuseMisdirected names the right address. The stylesheet of its page is served at the wrong one, too.
+func (x *exchange) refuseMisdirected() {
+	if x.Site != nil {
+		if asset, ok := strings.CutPrefix(x.r.URL.Path, x.Site.Prefix+"/assets/"); ok {
+			x.asset(asset)
+			return
+		}
+	}
+	// The wrong host may be plain http, or somebody else's: nothing about transport is promised for it.
+	x.w.Header().Del("Strict-Transport-Security")
+	x.refuse(http.StatusMisdirectedRequest, templates.Misdirected)
+}
+
+// problem is a refusal in the making.
+type problem struct {
+	status int
+	code   templates.Code
+	field  string
+	wait   time.Duration
+	signIn string
+}
+
+func (p problem) words() templates.Problem { return templates.Problem{Code: p.code, Wait: p.wait} }
+
+// refuse answers with an error page, or with problem+json.
+func (x *exchange) refuse(status int, code templates.Code) {
+	p := problem{status: status, code: code}
+	if status == http.StatusServiceUnavailable {
+		p.wait = retrySoon
+	}
+	x.refuseWith(p)
+}
+
+func (x *exchange) refuseWith(p problem) {
+	facts := templates.Refused{Status: p.status, Problem: p.words()}
+	if p.code == templates.Misdirected && x.Site != nil {
+		facts.Address = x.Site.Origin
+	}
+	if p.code == templates.Forbidden && x.Live != nil {
+		facts.Email = x.Live.Account.Email
+	}
+	x.refuseOn(p, facts)
+}
+
+// refuseOn answers with a page of its own, or with problem+json.
+func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
+	if p.wait > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(p.wait)))
+	}
+	if !x.json {
+		x.page(p.status, page)
+		return
+	}
+	body := problemBody{
+		Type: "about:blank", Title: x.Templates.Say(x.language, p.words()), Status: p.status, Code: string(p.code),
+		Field: p.field, SignIn: p.signIn,
+	}
+	if p.wait > 0 {
+		body.RetryAfter = seconds(p.wait)
+	}
+	if p.code == templates.Misdirected && x.Site != nil {
+		body.Address = x.Site.Origin
+	}
+	x.reply(p.status, "application/problem+json", body)
+}
+
+// seconds rounds up.
+func seconds(d time.Duration) int { return max(int((d+time.Second-1)/time.Second), 0) }
+
+func (x *exchange) methodNotAllowed(post bool) {
+	allow := "GET, HEAD"
+	if post {
+		allow += ", POST"
+	}
+	x.w.Header().Set("Allow", allow)
+	x.refuse(http.StatusMethodNotAllowed, templates.MethodNotAllowed)
+}
+
+// refuseForm answers a body that could not be read.
+func (x *exchange) refuseForm(err error) {
+	if errors.Is(err, errTooLarge) {
+		x.refuse(http.StatusRequestEntityTooLarge, templates.TooLarge)
+		return
+	}
+	x.refuse(http.StatusBadRequest, templates.BadForm)
+}
+
+// problemOf says what an error of package flow means to whoever asked. What it does not know is a 503: nothing of the inside
+// is told.
+func (x *exchange) problemOf(err error) problem {
+	var limited *flow.Limited
+	var invalid *flow.Invalid
+	switch {
+	case errors.As(err, &limited):
+		p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.wait(limited.RetryAt)}
+		switch limited.Name {
+		case flow.LimitResend:
+			p.code = templates.TooEarly
+		case flow.LimitResends:
+			p.code = templates.ResendsSpent
+		}
+		return p
+	case errors.As(err, &invalid):
+		return problemOfField(invalid)
+	case errors.Is(err, flow.ErrDead):
+		return problem{status: http.StatusGone, code: templates.DeadLink}
+	case errors.Is(err, flow.ErrChanged):
+		return problem{status: http.StatusConflict, code: templates.Changed}
+	case errors.Is(err, flow.ErrNoFlow):
+		return problem{status: http.StatusNotFound, code: templates.NoFlow}
+	case errors.Is(err, flow.ErrClosed):
+		return problem{status: http.StatusForbidden, code: templates.SignUpClosed}
+	case errors.Is(err, flow.ErrNoMail):
+		return problem{status: http.StatusForbidden, code: templates.MailOff}
+	default:
+		return problem{status: http.StatusServiceUnavailable, code: templates.Unavailable, wait: retrySoon}
+	}
+}
+
+// problemOfField says what is wrong with one field.
+func problemOfField(invalid *flow.Invalid) problem {
+	p := problem{status: http.StatusBadRequest, code: templates.BadForm, field: invalid.Field}
+	switch invalid.Field {
+	case "email":
+		p.code = templates.InvalidEmail
+	case "name":
+		p.code = templates.InvalidName
+	case "code":
+		switch invalid.Code {
+		case "wrong":
+			p.status, p.code = http.StatusForbidden, templates.WrongCode
+		case "off":
+			p.status, p.code = http.StatusForbidden, templates.CodesOff
+		default:
+			p.code = templates.MalformedCode
+		}
+	}
+	return p
+}
+
+// page writes a page.
+func (x *exchange) page(status int, facts templates.PageFacts) {
+	var b bytes.Buffer
+	if err := x.Templates.Page(&b, x.frame(), facts); err != nil {
+		if x.Log != nil {
+			x.Log.Error("a page could not be rendered", "event", "template", "error", err)
+		}
+		x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		x.w.WriteHeader(http.StatusInternalServerError)
+		_, _ = x.w.Write([]byte("500\n"))
+		return
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", x.language)
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	x.w.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.w.Write(b.Bytes())
+	}
+}
+
+// redirect leads on with a 303 that has no body: http.Redirect would write the address into one.
+func (x *exchange) redirect(to string) {
+	x.w.Header().Set("Location", to)
+	x.w.WriteHeader(http.StatusSeeOther)
+}

@@ -1,0 +1,110 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// sentBody is the answer to whoever asked for a mail.
+type sentBody struct {
+	// Status is "sent", or "signed_in" once this browser is signed in to the account it waits for.
+	Status      string `json:"status"`
+	ResendsLeft int    `json:"resends_left"`
+	// ResendIn and ExpiresIn are in seconds.
+	ResendIn  int `json:"resend_in"`
+	ExpiresIn int `json:"expires_in"`
+	// ReturnTo is where to go, once signed in.
+	ReturnTo string `json:"return_to,omitempty"`
+}
+
+func (x *exchange) sent(p flow.Pending) sentBody {
+	now := x.Clock.Now()
+	return sentBody{
+		Status: "sent", ResendsLeft: p.ResendsLeft, ResendIn: seconds(p.NextResend.Sub(now)), ExpiresIn: seconds(p.End.Sub(now)),
+	}
+}
+
+// resendPage is "check your mail". It leads on once this browser is signed in.
+func (x *exchange) resendPage() {
+	p, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.asker())
+	switch {
+	case err != nil:
+		x.refuseWith(x.problemOf(err))
+	case !ok:
+		x.noFlow()
+	case x.json:
+		body := x.sent(p)
+		if p.SignedIn {
+			body.Status, body.ReturnTo = "signed_in", p.ReturnTo
+		}
+		x.replyOK(http.StatusOK, body)
+	case p.SignedIn:
+		x.clearCookie(boundary.FlowCookie)
+		x.redirect(p.ReturnTo)
+	default:
+		facts := x.resendFacts(p, templates.Problem{})
+		facts.Sent = x.r.URL.RawQuery == "sent"
+		x.page(http.StatusOK, facts)
+	}
+}
+
+// resend asks for one more mail.
+func (x *exchange) resend() {
+	if _, err := x.form(); err != nil {
+		x.refuseForm(err)
+		return
+	}
+	p, err := x.Flows.Resend(x.r.Context(), x.Site.Site, x.asker())
+	switch {
+	case err != nil:
+		x.refuseResend(x.problemOf(err))
+	case x.json:
+		x.replyOK(http.StatusAccepted, x.sent(p))
+	default:
+		x.redirect(x.path("/resend?sent"))
+	}
+}
+
+// refuseResend shows "check your mail" with what is wrong.
+func (x *exchange) refuseResend(p problem) {
+	if x.json || p.status == http.StatusServiceUnavailable {
+		x.refuseWith(p)
+		return
+	}
+	pending, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.asker())
+	switch {
+	case err != nil:
+		x.refuseWith(x.problemOf(err))
+	case !ok:
+		x.noFlow()
+	default:
+		x.refuseOn(p, x.resendFacts(pending, p.words()))
+	}
+}
+
+// noFlow says that this browser waits for no mail.
+func (x *exchange) noFlow() {
+	if x.json {
+		x.refuse(http.StatusNotFound, templates.NoFlow)
+		return
+	}
+	x.page(http.StatusOK, templates.NoFlowPage{})
+}
+
+func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templates.Resend {
+	total := flow.DefaultResends
+	if x.Site.Resends != nil {
+		total = *x.Site.Resends
+	}
+	address := p.Address
+	if address == "" {
+		address = p.Typed
+	}
+	return templates.Resend{
+		Address: address, SignUp: p.Purpose == flow.Activation, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
+		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Code: !p.CodeOff, Problem: problem,
+	}
+}

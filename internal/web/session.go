@@ -1,0 +1,57 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// sessionBody is a session as JSON, in the words of the assertion's claims.
+type sessionBody struct {
+	// Sub is the account's id, Sid the session's.
+	Sub   string   `json:"sub"`
+	Sid   string   `json:"sid"`
+	Email string   `json:"email,omitempty"`
+	Name  string   `json:"name,omitempty"`
+	Roles []string `json:"roles,omitempty"`
+	Amr   []string `json:"amr"`
+	// AuthTime and Exp are in seconds since 1970; Exp is the end that no use moves.
+	AuthTime int64 `json:"auth_time"`
+	Exp      int64 `json:"exp"`
+	// ReturnTo is where to go after having just signed in.
+	ReturnTo string `json:"return_to,omitempty"`
+}
+
+func (x *exchange) sessionBody(s storage.Session, end time.Time) sessionBody {
+	return sessionBody{
+		Sub: s.Account, Sid: s.ID, Amr: s.Methods,
+		AuthTime: x.Clock.ShownAs(s.AuthTime).Unix(), Exp: x.Clock.ShownAs(end).Unix(),
+	}
+}
+
+// session says who is signed in, or 401.
+func (x *exchange) session() {
+	x.json = true
+	if x.Live == nil {
+		x.refuseWith(problem{
+			status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + x.path("/sign-in"),
+		})
+		return
+	}
+	body := x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())
+	body.Email, body.Name, body.Roles = x.Live.Account.Email, x.Live.Account.Name, x.Live.Account.Roles
+	x.replyOK(http.StatusOK, body)
+}
+
+// doneBody is the session that a flow has just opened.
+func (x *exchange) doneBody(d flow.Done) sessionBody {
+	body := x.sessionBody(d.Session, d.Session.Key.Ends())
+	if d.Already && x.Live != nil {
+		body = x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())
+	}
+	body.ReturnTo = d.ReturnTo
+	return body
+}

@@ -1,0 +1,60 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// signOutPage asks, or says that it has happened.
+func (x *exchange) signOutPage() {
+	facts := templates.SignOut{}
+	if x.Live != nil {
+		facts.SignedIn, facts.Email = true, x.Live.Account.Email
+	}
+	x.page(http.StatusOK, facts)
+}
+
+// signOut ends this session, or all sessions of the account. The cookie goes only after the session has ended.
+func (x *exchange) signOut() {
+	fields, err := x.form("everywhere")
+	if err != nil || fields["everywhere"] != "" && fields["everywhere"] != "1" {
+		if err == nil {
+			err = errForm
+		}
+		x.refuseForm(err)
+		return
+	}
+	everywhere := fields["everywhere"] == "1"
+	if x.Live != nil {
+		if everywhere {
+			err = x.Sessions.EndEverywhere(x.r.Context(), x.Live.Account.ID)
+		} else {
+			err = x.Sessions.End(x.r.Context(), x.Live)
+		}
+		if err != nil {
+			x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
+			return
+		}
+		x.logSignOut(everywhere)
+	}
+	x.clearCookie(boundary.SessionCookie)
+	if x.json {
+		x.replyOK(http.StatusOK, map[string]string{"status": "signed_out"})
+		return
+	}
+	x.redirect(x.path("/sign-out"))
+}
+
+func (x *exchange) logSignOut(everywhere bool) {
+	if x.Log == nil {
+		return
+	}
+	outcome := "here"
+	if everywhere {
+		outcome = "everywhere"
+	}
+	x.Log.Info("signed out", "event", "signed_out", "outcome", outcome, "account", x.Live.Account.ID, "site", x.Site.Origin,
+		"client", boundary.NetworkText(x.Client))
+}

@@ -1,0 +1,35 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// signUpForm shows the form, or says that there is none.
+func (x *exchange) signUpForm() {
+	back := x.queryReturnTo()
+	if x.leadOn(back) {
+		return
+	}
+	x.page(http.StatusOK, x.signUpFacts("", back, templates.Problem{}))
+}
+
+// signUp asks for a mail that makes an account.
+func (x *exchange) signUp() {
+	x.ask(flow.Activation, func(email, back string, p templates.Problem) templates.PageFacts {
+		return x.signUpFacts(email, back, p)
+	})
+}
+
+func (x *exchange) signUpFacts(email, back string, p templates.Problem) templates.SignUp {
+	s := templates.SignUp{
+		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail, Closed: x.Site.SignUp.Mode != flow.SignUpOpen,
+	}
+	if s.Closed {
+		// The page says it in its own words already.
+		s.Problem = templates.Problem{}
+	}
+	return s
+}

@@ -1,0 +1,236 @@
+// Package web is our pages and endpoints: everything below a site's path prefix, in plain net/http.
+//
+// It turns requests into steps of package flow and their results into pages, JSON, cookies and redirects. It judges what is
+// in method, headers and body (cross-origin requests, forms, one click); everything else is flow's. There is one file for
+// each noun, with the same name as in the other layers.
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// Site is one site as its pages need it. It is built once and read only afterwards.
+type Site struct {
+	// Site is what flows need: Origin, Prefix, policy and limits.
+	flow.Site
+	// Name is the site's name; empty: its host. Contact is whom to ask; empty: nobody.
+	Name, Contact string
+	// FormActions are origins that a form may lead to beside the site's own: those of base_url and the portal.
+	FormActions []string
+	// Audience is the audience of the site's assertions.
+	Audience string
+	// Secure says that Origin is https: it decides the names and the attributes of cookies.
+	Secure bool
+	// Logo is an image and LogoType its media type; empty: none.
+	Logo     []byte
+	LogoType string
+}
+
+// Host returns the host of the site's origin, with its port when that is not the scheme's own.
+func (s *Site) Host() string {
+	if _, host, ok := strings.Cut(s.Origin, "://"); ok {
+		return host
+	}
+	return s.Origin
+}
+
+// Visit is one request as the gate has judged it before it came here. Our cookies have been taken from the request.
+type Visit struct {
+	// Site is the site of the request's Host. In a refusal it may be nil.
+	Site *Site
+	// Client is the client's address, invalid when unknown.
+	Client netip.Addr
+	// Live is the session of this browser at this site, nil when there is none.
+	Live *session.Live
+	// Cookies are the values of our cookies.
+	Cookies boundary.Cookies
+	// URI is the path and query as the client sent them, before any rewrite; empty: those of the request.
+	URI string
+}
+
+// Pages serves our own pages. All fields but JWKS, Health and Log are required. It is safe for concurrent use.
+type Pages struct {
+	Flows     *flow.Service
+	Sessions  *session.Manager
+	Templates *templates.Set
+	Clock     *clock.Clock
+	// Log gets a line for what no other package writes; nil: none is written.
+	Log *slog.Logger
+	// JWKS returns the public signing keys as JSON; nil: /jwks.json is 404.
+	JWKS func() []byte
+	// Health says why the gate cannot work; nil: it always can.
+	Health func() error
+}
+
+// route is what one path does. A nil handler is a method that the path does not take; HEAD goes where GET goes.
+type route struct {
+	get, post func(*exchange)
+}
+
+// routes are all our paths below the prefix.
+var routes = map[string]route{
+	"":           {get: (*exchange).home},
+	"/":          {get: (*exchange).home},
+	"/sign-in":   {get: (*exchange).signInForm, post: (*exchange).signIn},
+	"/sign-up":   {get: (*exchange).signUpForm, post: (*exchange).signUp},
+	"/resend":    {get: (*exchange).resendPage, post: (*exchange).resend},
+	"/code":      {get: (*exchange).codePage, post: (*exchange).code},
+	"/link":      {get: (*exchange).link},
+	"/confirm":   {get: (*exchange).confirmPage, post: (*exchange).confirm},
+	"/cancel":    {get: (*exchange).cancel},
+	"/sign-out":  {get: (*exchange).signOutPage, post: (*exchange).signOut},
+	"/session":   {get: (*exchange).session},
+	"/jwks.json": {get: (*exchange).jwks},
+	"/health":    {get: (*exchange).health},
+}
+
+// exchange is one request and its answer.
+type exchange struct {
+	*Pages
+	Visit
+	w http.ResponseWriter
+	r *http.Request
+	// language is the catalogue that fits the request best.
+	language string
+	// json says that the client asks for JSON, not for a page.
+	json bool
+	// passed says that this is an unsafe request which passed the cross-origin check.
+	passed bool
+}
+
+func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
+	return &exchange{
+		Pages: p, Visit: v, w: w, r: r,
+		language: p.Templates.Language(r.Header.Get("Accept-Language")),
+		json:     wantsJSON(r.Header),
+	}
+}
+
+// TokenRoute says whether a path below the prefix carries a token in its query: it belongs in no access log.
+func TokenRoute(path, prefix string) bool {
+	switch strings.TrimPrefix(path, prefix) {
+	case "/link", "/cancel":
+		return strings.HasPrefix(path, prefix)
+	}
+	return false
+}
+
+// Serve answers a request below the site's prefix.
+func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
+	x := p.exchange(w, r, v)
+	x.setHeaders()
+	defer x.recover()
+	path := strings.TrimPrefix(r.URL.Path, v.Site.Prefix)
+	if strings.EqualFold(r.Header.Get("Service-Worker"), "script") {
+		// A worker registered from here would sit between the person and every page of ours.
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	if asset, ok := strings.CutPrefix(path, "/assets/"); ok {
+		x.asset(asset)
+		return
+	}
+	rt, ok := routes[path]
+	if !ok {
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		rt.get(x)
+	case r.Method == http.MethodPost && rt.post != nil:
+		if !crossOriginOK(r, v.Site.Origin) {
+			x.refuse(http.StatusForbidden, templates.CrossOrigin)
+			return
+		}
+		x.passed = true
+		rt.post(x)
+	default:
+		x.methodNotAllowed(rt.post != nil)
+	}
+}
+
+// recover turns a panic into a 500 and a line in the log without its value, which may hold what somebody typed.
+func (x *exchange) recover() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares with
+		panic(v)
+	}
+	if x.Log != nil {
+		x.Log.Error("a page panicked", "event", "panic", "site", x.Site.Origin, "stack", string(debug.Stack()))
+	}
+	x.refuse(http.StatusInternalServerError, templates.Internal)
+}
+
+// asker describes the browser for package flow.
+func (x *exchange) asker() flow.Asker {
+	return flow.Asker{
+		Client:      x.Client,
+		Device:      boundary.Device(x.r.UserAgent()),
+		Locale:      x.language,
+		FlowCookie:  x.Cookies.Flow,
+		KnownCookie: x.Cookies.Known,
+		Session:     x.Live,
+		Origin:      x.passed && x.r.Method == http.MethodPost,
+		Navigation:  boundary.OneClickHeaders(x.r),
+	}
+}
+
+// returnTo judges a path to go to after signing in; "" stands for the front page.
+func (x *exchange) returnTo(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	if to := boundary.ReturnTo(raw, x.Site.Prefix); to != "/" {
+		return to
+	}
+	return ""
+}
+
+// queryReturnTo reads the return_to of a GET; more than one is none.
+func (x *exchange) queryReturnTo() string {
+	values, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil || len(values["return_to"]) != 1 {
+		return ""
+	}
+	return x.returnTo(values.Get("return_to"))
+}
+
+// path returns the address of one of our pages.
+func (x *exchange) path(name string) string { return x.Site.Prefix + name }
+
+// frame is what every page knows.
+func (x *exchange) frame() templates.Frame {
+	f := templates.Frame{Language: x.language, Now: x.Clock.Wall()}
+	if s := x.Site; s != nil {
+		f.Site, f.Host, f.Origin, f.Prefix, f.Contact = s.Name, s.Host(), s.Origin, s.Prefix, s.Contact
+		if f.Site == "" {
+			f.Site = f.Host
+		}
+		if len(s.Logo) > 0 {
+			f.Logo = s.Prefix + "/assets/" + s.logoName()
+		}
+	}
+	return f
+}
+
+// wait is the time from now to a moment of the gate's clock, in whole seconds and at least one.
+func (x *exchange) wait(until time.Time) time.Duration {
+	d := until.Sub(x.Clock.Now())
+	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
+}
