@@ -144,8 +144,12 @@ func plain(s string) bool {
 
 func checkHeaders(m mailer.Message) error {
 	for _, h := range []struct{ name, value string }{
-		{"from", m.From}, {"reply_to", m.ReplyTo}, {"to", m.To}, {"subject", m.Subject},
-		{"message id", m.MessageID}, {"language", m.Language},
+		{"from", m.From},
+		{"reply_to", m.ReplyTo},
+		{"to", m.To},
+		{"subject", m.Subject},
+		{"message id", m.MessageID},
+		{"language", m.Language},
 	} {
 		if len(h.value) > maxHeader {
 			return fmt.Errorf("%s: longer than %d bytes", h.name, maxHeader)

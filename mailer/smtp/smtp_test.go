@@ -161,12 +161,16 @@ func TestMAIL4_AnswersOfTheServer(t *testing.T) {
 		"wrong sender":    {mailertest.From, mailertest.Fault{Code: 553, Text: "not you"}, true, "553"},
 		"greylisted":      {mailertest.To, mailertest.Fault{Code: 450, Text: "greylisted"}, false, "450"},
 		"unknown user": {
-			mailertest.To, mailertest.Fault{Code: 550, Text: "<Someone.1@example.org>: no mailbox someone.1 here"}, true,
+			mailertest.To,
+			mailertest.Fault{Code: 550, Text: "<Someone.1@example.org>: no mailbox someone.1 here"},
+			true,
 			"550 5.0.0 <<address>>: no mailbox <address> here",
 		},
 		"silent RCPT": {mailertest.To, mailertest.Fault{Silent: true}, false, "no answer within"},
 		"spam": {
-			mailertest.Data, mailertest.Fault{Code: 554, Text: "URL https://app.example.com/x?t=abc listed, code 1234 5678"}, true,
+			mailertest.Data,
+			mailertest.Fault{Code: 554, Text: "URL https://app.example.com/x?t=abc listed, code 1234 5678"},
+			true,
 			"554 5.0.0 URL <url> listed, code <removed>",
 		},
 		"full disk":          {mailertest.Data, mailertest.Fault{Code: 452, Text: "no space"}, false, "452"},
