@@ -1,0 +1,119 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// KeySuffix is what the name of a key file that belongs to a backup ends in.
+const KeySuffix = ".key"
+
+func (r *root) backup() *cobra.Command {
+	var withKey bool
+	cmd := r.command("backup <file> [--with-key]", "Writes a consistent copy of the database",
+		`Writes a consistent copy of the database while the gate goes on. A copy is of no use without the master key it names;
+with --with-key the key is written beside it, and then the two together open every address: keep them as you keep passwords.
+
+A restored backup serves the accounts. Sessions and links from before are dead there.
+
+Example: caddy email-link backup /var/backups/email_link-2031-05-04.db`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error { return r.writeBackup(ctx, b, args[0], withKey, out) })
+		})
+	cmd.Flags().BoolVar(&withKey, "with-key", false, "Write the master key beside it, as <file>"+KeySuffix)
+	return cmd
+}
+
+func (r *root) writeBackup(ctx context.Context, b Backend, file string, withKey bool, out io.Writer) error {
+	info, err := b.BackupInfo(ctx)
+	if err != nil {
+		return err
+	}
+	keyFile := ""
+	if withKey {
+		keys, err := b.MasterKeys(ctx)
+		if err != nil {
+			return err
+		}
+		keyFile = file + KeySuffix
+		if err := writeNew(keyFile, func(w io.Writer) error { _, err := io.WriteString(w, keys); return err }); err != nil {
+			return err
+		}
+	}
+	if err := writeNew(file, func(w io.Writer) error { return b.Backup(ctx, w) }); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("wrote %s\nit needs the master key %s, which is not in it\n", file, info.Fingerprint)
+	if withKey {
+		text = fmt.Sprintf("wrote %s and %s\nkeep them as you keep passwords: together they open every address\n", file, keyFile)
+	}
+	return r.print(out, map[string]string{"file": file, "fingerprint": info.Fingerprint, "key_file": keyFile}, text)
+}
+
+// writeNew makes a file that nobody else can read and that did not exist, whole or not at all.
+func writeNew(path string, write func(io.Writer) error) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s exists; name another file", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".email_link-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
+	err = errors.Join(f.Chmod(0o600), write(f), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func (r *root) restore() *cobra.Command {
+	var keyFile string
+	cmd := r.command("restore <file> [--key <file>]", "Puts a backup in the place of a database that is not there",
+		`Checks a backup, puts it where the configuration keeps its database, and writes the key file where none is. The database
+must not exist and no Caddy may hold it: stop Caddy, move the old file away, restore, start.
+
+The first start on it ends every session, link and queued mail from before, and says so.
+
+Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			keys, err := keyBeside(args[0], keyFile)
+			if err != nil {
+				return err
+			}
+			configuration, err := r.load()
+			if err != nil {
+				return err
+			}
+			done, err := r.host.Restore(ctx, configuration, args[0], keys)
+			if err != nil {
+				return err
+			}
+			text := fmt.Sprintf("restored %s, which the master key %s opens\n", done.Database, done.Fingerprint)
+			if done.KeyFile != "" {
+				text += "wrote the key file " + done.KeyFile + "\n"
+			}
+			return r.print(out, done, text+"sessions and links from before are dead; start Caddy now\n")
+		})
+	cmd.Flags().StringVar(&keyFile, "key", "", "The key file that came with the backup (default: <file>"+KeySuffix+" where it is)")
+	return cmd
+}
+
+// keyBeside reads the named key file, or the one beside the backup where there is one.
+func keyBeside(backup, named string) (string, error) {
+	path := named
+	if path == "" {
+		path = backup + KeySuffix
+	}
+	text, err := os.ReadFile(path)
+	if named == "" && errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(text), err
+}

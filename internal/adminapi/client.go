@@ -1,0 +1,188 @@
+package adminapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// errNobody says that no Caddy answers at the admin address.
+var errNobody = errors.New("no Caddy answers")
+
+// client asks a running Caddy over its admin API.
+type client struct {
+	http *http.Client
+	base string
+	// origin is sent as Origin: the admin API checks it where the operator has switched that on.
+	origin string
+}
+
+// newClient connects to the admin address, in Caddy's network address form. The error is [errNobody] when nothing listens
+// there, so that the caller may open the database itself.
+func newClient(ctx context.Context, address string) (*client, error) {
+	parsed, err := caddy.ParseNetworkAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("%q is not an admin address", address)
+	}
+	network, target, host := "tcp", parsed.JoinHostPort(0), parsed.JoinHostPort(0)
+	if parsed.IsUnixNetwork() {
+		path, _, _ := strings.Cut(parsed.Host, "|") // permissions may follow the path
+		network, target, host = "unix", path, "127.0.0.1"
+	}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(ctx, network, target)
+	if err != nil {
+		return nil, fmt.Errorf("%w at %s: %v", errNobody, address, err)
+	}
+	_ = conn.Close() // it was only asked whether somebody is there
+	return &client{
+		base:   "http://" + host,
+		origin: "http://" + host,
+		http: &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, target)
+			},
+		}},
+	}, nil
+}
+
+// do sends a request and decodes the answer into out unless that is nil or a writer, which gets the body as it is.
+func (c *client) do(ctx context.Context, method string, path []string, query url.Values, in, out any) error {
+	for i := range path {
+		path[i] = url.PathEscape(path[i])
+	}
+	target := c.base + Prefix + strings.Join(path, "/")
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Origin", c.origin)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking the running Caddy: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 400 {
+		return refusal(resp)
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case io.Writer:
+		_, err = io.Copy(out, resp.Body)
+	default:
+		err = json.NewDecoder(resp.Body).Decode(out)
+	}
+	return err
+}
+
+// ask is do with the answer as a value.
+func ask[T any](ctx context.Context, c *client, method string, path []string, query url.Values, in any) (T, error) {
+	var out T
+	err := c.do(ctx, method, path, query, in, &out)
+	return out, err
+}
+
+// refusal turns an answer of Caddy's admin API into the error it stands for.
+func refusal(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	var caddyError struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(text, &caddyError) != nil || caddyError.Error == "" {
+		if resp.StatusCode == http.StatusNotFound {
+			return ErrNotRunning // a Caddy without this module
+		}
+		return &Error{resp.StatusCode, fmt.Sprintf("the running Caddy answered %s", resp.Status)}
+	}
+	if caddyError.Error == ErrNotRunning.Error() {
+		return ErrNotRunning
+	}
+	return &Error{resp.StatusCode, caddyError.Error}
+}
+
+func (c *client) AddAccount(ctx context.Context, in AccountInput) (Account, error) {
+	return ask[Account](ctx, c, http.MethodPost, []string{"accounts"}, nil, in)
+}
+
+func (c *client) Accounts(ctx context.Context, each func(Account) error) error {
+	read, write := io.Pipe()
+	go func() {
+		write.CloseWithError(c.do(ctx, http.MethodGet, []string{"accounts"}, nil, nil, io.Writer(write)))
+	}()
+	defer func() { _ = read.Close() }()
+	dec := json.NewDecoder(read)
+	for {
+		var a Account
+		if err := dec.Decode(&a); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := each(a); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *client) Account(ctx context.Context, who string) (Account, error) {
+	return ask[Account](ctx, c, http.MethodGet, []string{"accounts", who}, nil, nil)
+}
+
+func (c *client) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
+	return ask[Account](ctx, c, http.MethodPatch, []string{"accounts", who}, nil, change)
+}
+
+func (c *client) DeleteAccount(ctx context.Context, who string) error {
+	return c.do(ctx, http.MethodDelete, []string{"accounts", who}, nil, nil, nil)
+}
+
+func (c *client) EndSessions(ctx context.Context, who string) error {
+	return c.do(ctx, http.MethodDelete, []string{"sessions", who}, nil, nil, nil)
+}
+
+func (c *client) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
+	return ask[Link](ctx, c, http.MethodPost, []string{"link"}, nil, in)
+}
+
+func (c *client) AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error) {
+	query := url.Values{}
+	if sign {
+		query.Set("use", "sign_key")
+	}
+	return ask[AudienceKey](ctx, c, http.MethodGet, []string{"keys", audience}, query, nil)
+}
+
+func (c *client) BackupInfo(ctx context.Context) (BackupInfo, error) {
+	return ask[BackupInfo](ctx, c, http.MethodGet, []string{"backup_info"}, nil, nil)
+}
+
+func (c *client) MasterKeys(ctx context.Context) (string, error) {
+	return ask[string](ctx, c, http.MethodGet, []string{"master_keys"}, nil, nil)
+}
+
+func (c *client) Backup(ctx context.Context, w io.Writer) error {
+	return c.do(ctx, http.MethodGet, []string{"backup"}, nil, nil, w)
+}

@@ -1,0 +1,317 @@
+package adminapi
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// Opener opens the gate of a configuration without a running Caddy. create permits it to make a database where there is
+// none. The returned function closes it again.
+type Opener func(ctx context.Context, configuration []byte, create bool) (Backend, func() error, error)
+
+// Restorer puts a backup where a configuration keeps its database, which must not exist yet. keyFile is the text of the key
+// that came with the backup, empty when there is none.
+type Restorer func(ctx context.Context, configuration []byte, backup, keyText string) (Restored, error)
+
+// Restored says what a restore did.
+type Restored struct {
+	Database    string `json:"database"`
+	Fingerprint string `json:"fingerprint"`
+	// KeyFile is the key file it wrote, empty when the key was there.
+	KeyFile string `json:"key_file,omitempty"`
+}
+
+// Host is what the program gives to the commands that work without a running Caddy.
+type Host struct {
+	Open    Opener
+	Restore Restorer
+}
+
+// Register adds the command `caddy email-link`.
+func Register(host Host) {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "email-link",
+		Usage: "<command>",
+		Short: "Looks after the gate: accounts, links, keys, backups",
+		Long: `Looks after the gate that the email_link module keeps.
+
+The commands ask the running Caddy over its admin API, found as 'caddy reload' finds it (--address, else the "admin" option of
+--config or of ./Caddyfile, else localhost:2019). When nothing answers and the database is free they open the file themselves.
+
+Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is everything that is not the answer).`,
+		CobraFunc: func(cmd *cobra.Command) {
+			r := &root{host: host}
+			flags := cmd.PersistentFlags()
+			flags.StringVar(&r.address, "address", "", "The admin address of the running Caddy")
+			flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile where there is one)")
+			flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
+			flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
+			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
+			cmd.AddCommand(r.accounts(), r.link(), r.keys(), r.sessions(), r.backup(), r.restore(), r.serve())
+		},
+	})
+}
+
+// root holds the flags that all commands share.
+type root struct {
+	host                     Host
+	address, config, adapter string
+	json, create             bool
+}
+
+// with runs do against the running Caddy, else against the database itself.
+func (r *root) with(ctx context.Context, do func(Backend) error) error {
+	address, err := caddycmd.DetermineAdminAPIAddress(r.address, nil, r.configFile(), r.adapter)
+	if err != nil {
+		return err
+	}
+	c, err := newClient(ctx, address)
+	if err == nil {
+		err = do(c)
+	}
+	if !errors.Is(err, errNobody) && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	if r.address != "" {
+		return err // it was named, so nothing else is meant
+	}
+	configuration, err := r.load()
+	if err != nil {
+		return err
+	}
+	b, done, err := r.host.Open(ctx, configuration, r.create)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(b), done())
+}
+
+// configFile names the configuration as `caddy reload` would.
+func (r *root) configFile() string {
+	if r.config != "" {
+		return r.config
+	}
+	if _, err := os.Stat("Caddyfile"); err == nil {
+		return "Caddyfile"
+	}
+	return ""
+}
+
+// load returns the configuration in Caddy's native form, nil where there is none.
+func (r *root) load() ([]byte, error) {
+	file := r.configFile()
+	if file == "" {
+		return nil, nil
+	}
+	configuration, _, _, err := caddycmd.LoadConfig(file, r.adapter)
+	return configuration, err
+}
+
+// command makes a leaf that takes between least and most arguments.
+func (r *root) command(use, short, long string, least, most int, run func(ctx context.Context, args []string, out io.Writer) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long,
+		Args:                  cobra.RangeArgs(least, most),
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			err := errors.Join(run(cmd.Context(), args, out), out.Flush())
+			if err != nil {
+				cmd.SilenceErrors = true
+				fmt.Fprintln(cmd.ErrOrStderr(), "caddy email-link: "+err.Error())
+			}
+			return err
+		},
+	}
+}
+
+// print writes v as JSON where that was asked for, else as text.
+func (r *root) print(out io.Writer, v any, text string) error {
+	if !r.json {
+		_, err := io.WriteString(out, text)
+		return err
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func (r *root) accounts() *cobra.Command {
+	group := &cobra.Command{Use: "accounts", Short: "Adds, lists and changes the embedded accounts"}
+	group.AddCommand(r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
+		r.accountsStatus("disable", "disabled", "Ends its sessions, links and flows at once and lets it in no more."),
+		r.accountsStatus("enable", "active", "Lets a disabled account in again."),
+		r.accountsDelete())
+	return group
+}
+
+func (r *root) accountsAdd() *cobra.Command {
+	var in AccountInput
+	cmd := r.command("add <email> [--role <role>]… [--name <name>]", "Adds an account",
+		`Adds an account. Nobody gets a mail: the person signs in at the site, or you print a link with 'caddy email-link link'.
+
+Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			in.Email = args[0]
+			return r.with(ctx, func(b Backend) error {
+				a, err := b.AddAccount(ctx, in)
+				if err != nil {
+					return err
+				}
+				return r.print(out, a, fmt.Sprintf("added %s as %s\n", a.Email, a.ID))
+			})
+		})
+	cmd.Flags().StringArrayVar(&in.Roles, "role", nil, "A role; may be given more than once")
+	cmd.Flags().StringVar(&in.Name, "name", "", "The person's name")
+	cmd.Flags().StringVar(&in.Language, "language", "", "The language of mails, such as de")
+	return cmd
+}
+
+func (r *root) accountsList() *cobra.Command {
+	return r.command("list", "Lists the accounts",
+		"Lists the accounts, one a line; with --json one object a line.\n\nExample: caddy email-link accounts list", 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				if r.json {
+					enc := json.NewEncoder(out)
+					return b.Accounts(ctx, func(a Account) error { return enc.Encode(a) })
+				}
+				table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+				fmt.Fprintln(table, "ID\tEMAIL\tSTATUS\tROLES\tNAME\tCREATED")
+				err := b.Accounts(ctx, func(a Account) error {
+					_, err := fmt.Fprintln(table, accountLine(a))
+					return err
+				})
+				return errors.Join(err, table.Flush())
+			})
+		})
+}
+
+func accountLine(a Account) string {
+	return strings.Join([]string{a.ID, a.Email, a.Status, strings.Join(a.Roles, ","), a.Name, a.Created.Format(time.DateOnly)}, "\t")
+}
+
+func (r *root) accountsShow() *cobra.Command {
+	return r.command("show <email or id>", "Shows one account",
+		"Shows one account.\n\nExample: caddy email-link accounts show you@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				a, err := b.Account(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return r.print(out, a, strings.ReplaceAll(accountLine(a), "\t", "  ")+"\n")
+			})
+		})
+}
+
+func (r *root) accountsSet() *cobra.Command {
+	var name string
+	var roles []string
+	var cmd *cobra.Command
+	cmd = r.command("set <email or id> [--name <name>] [--role <role>]…", "Changes an account's name or roles",
+		`Changes an account's name or roles. The roles given replace all it had; --role "" leaves it none.
+
+Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			var change AccountChange
+			if cmd.Flags().Changed("name") {
+				change.Name = &name
+			}
+			if cmd.Flags().Changed("role") {
+				if len(roles) == 1 && roles[0] == "" {
+					roles = []string{}
+				}
+				change.Roles = &roles
+			}
+			if change == (AccountChange{}) {
+				return errors.New("nothing to change: give --name or --role")
+			}
+			return r.change(ctx, args[0], change, out)
+		})
+	cmd.Flags().StringVar(&name, "name", "", "The person's name")
+	cmd.Flags().StringArrayVar(&roles, "role", nil, "A role; may be given more than once")
+	return cmd
+}
+
+func (r *root) change(ctx context.Context, who string, change AccountChange, out io.Writer) error {
+	return r.with(ctx, func(b Backend) error {
+		a, err := b.ChangeAccount(ctx, who, change)
+		if err != nil {
+			return err
+		}
+		return r.print(out, a, strings.ReplaceAll(accountLine(a), "\t", "  ")+"\n")
+	})
+}
+
+func (r *root) accountsStatus(word, status, what string) *cobra.Command {
+	return r.command(word+" <email or id>", strings.ToUpper(word[:1])+word[1:]+"s an account",
+		what+"\n\nExample: caddy email-link accounts "+word+" you@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.change(ctx, args[0], AccountChange{Status: &status}, out)
+		})
+}
+
+func (r *root) accountsDelete() *cobra.Command {
+	return r.command("delete <email or id>", "Deletes an account",
+		"Deletes an account with its sessions, links and flows. Its id is never used again.\n\n"+
+			"Example: caddy email-link accounts delete old@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				if err := b.DeleteAccount(ctx, args[0]); err != nil {
+					return err
+				}
+				return r.print(out, map[string]string{"deleted": args[0]}, "deleted "+args[0]+"\n")
+			})
+		})
+}
+
+func (r *root) sessions() *cobra.Command {
+	group := &cobra.Command{Use: "sessions", Short: "Ends sessions"}
+	group.AddCommand(r.command("end <email or id>", "Ends every session, link and flow of an account",
+		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
+			"Example: caddy email-link sessions end you@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				if err := b.EndSessions(ctx, args[0]); err != nil {
+					return err
+				}
+				return r.print(out, map[string]string{"ended": args[0]}, "ended the sessions of "+args[0]+"\n")
+			})
+		}))
+	return group
+}
+
+func (r *root) keys() *cobra.Command {
+	var sign bool
+	group := &cobra.Command{Use: "keys", Short: "Shows the keys that apps need"}
+	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
+		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host unless
+the configuration names another. The key only opens assertions; it makes none.
+
+Example: caddy email-link keys audience app.example.com`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				k, err := b.AudienceKey(ctx, args[0], sign)
+				if err != nil {
+					return err
+				}
+				return r.print(out, k, k.Key+"\n")
+			})
+		})
+	audience.Flags().BoolVar(&sign, "sign", false, "The other key: for apps that start flows or own accounts")
+	group.AddCommand(audience)
+	return group
+}

@@ -1,0 +1,74 @@
+package adminapi
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"rsc.io/qr"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+)
+
+func (r *root) link() *cobra.Command {
+	var in LinkInput
+	var code bool
+	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
+		`Prints a link that works like the one in a mail, for whoever cannot get mail. Hand it over as you would hand over a key.
+
+An address without an account gets a link for an activation, which creates the account when the link is used.
+
+Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			in.Email = args[0]
+			return r.with(ctx, func(b Backend) error {
+				l, err := b.MakeLink(ctx, in)
+				if err != nil {
+					return err
+				}
+				text := fmt.Sprintf("%s\nworks until %s, once\n", l.URL, l.Expires.Local().Format("2006-01-02 15:04 MST"))
+				if code && !r.json {
+					picture, err := drawQR(l.URL)
+					if err != nil {
+						return err
+					}
+					text += picture
+				}
+				return r.print(out, l, text)
+			})
+		})
+	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in or activation (default: by whether there is an account)")
+	cmd.Flags().DurationVar(&in.TTL, "ttl", 0, "How long the link works, "+flow.MaxLinkTTL.String()+" at most (default: the purpose's lifetime)")
+	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
+	cmd.Flags().BoolVar(&code, "qr", false, "Draw it as a QR code too")
+	return cmd
+}
+
+// drawQR draws text with half blocks, dark on light, with the quiet zone that readers want.
+func drawQR(text string) (string, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", fmt.Errorf("drawing the QR code: %w", err)
+	}
+	const quiet = 2
+	var b strings.Builder
+	for y := -quiet; y < code.Size+quiet; y += 2 {
+		b.WriteString("\x1b[30;47m")
+		for x := -quiet; x < code.Size+quiet; x++ {
+			switch upper, lower := code.Black(x, y), code.Black(x, y+1); {
+			case upper && lower:
+				b.WriteRune('█')
+			case upper:
+				b.WriteRune('▀')
+			case lower:
+				b.WriteRune('▄')
+			default:
+				b.WriteByte(' ')
+			}
+		}
+		b.WriteString("\x1b[0m\n")
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,177 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/spf13/cobra"
+)
+
+// serveInput is what `serve` builds a Caddyfile from.
+type serveInput struct {
+	from, to, mailFrom, smtp, smtpUser, contact string
+	signUp, admin, data                         string
+}
+
+// trialOrigin is where a gate without --from listens.
+const trialOrigin = "http://localhost:8080"
+
+func (r *root) serve() *cobra.Command {
+	var in serveInput
+	var show bool
+	cmd := r.command("serve --to <host:port> [--from <host> --mail-from <address> --smtp <host:port>]", "Runs a gate without a Caddyfile",
+		`Runs Caddy with a gate before one backend, without a Caddyfile. --print shows the Caddyfile it stands for, to start your own.
+
+Without --from it is a trial: `+trialOrigin+`, on this machine only, mails as files in ./mails, anyone can sign up.
+
+The password for --smtp-user is read from the environment, SMTP_PASSWORD, so that no list of processes shows it.
+
+Examples:
+  caddy email-link serve --to localhost:3000
+  caddy email-link serve --from app.example.com --to localhost:3000 \
+      --mail-from no-reply@example.com --smtp mail.example.com:587 --smtp-user mailer`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			text, err := in.caddyfile()
+			if err != nil {
+				return err
+			}
+			if show {
+				_, err := io.WriteString(out, text)
+				return err
+			}
+			return run(ctx, text)
+		})
+	flags := cmd.Flags()
+	flags.StringVar(&in.from, "from", "", "The public host or origin, such as app.example.com")
+	flags.StringVar(&in.to, "to", "", "The backend, such as localhost:3000")
+	flags.StringVar(&in.mailFrom, "mail-from", "", "The sender of mails, such as no-reply@example.com")
+	flags.StringVar(&in.smtp, "smtp", "", "The mail server, such as mail.example.com:587 (STARTTLS) or :465 (implicit TLS)")
+	flags.StringVar(&in.smtpUser, "smtp-user", "", "The user at the mail server; its password is $SMTP_PASSWORD")
+	flags.StringVar(&in.contact, "contact", "", "Whom people can ask when a mail does not arrive")
+	flags.StringVar(&in.signUp, "sign-up", "", "Who may sign up: closed or open (default: closed; open in a trial)")
+	flags.StringVar(&in.admin, "admin", "", "Caddy's admin address (default: localhost:2019)")
+	flags.StringVar(&in.data, "storage", "", "The database file (default: in Caddy's data directory)")
+	flags.BoolVar(&show, "print", false, "Print the Caddyfile and stop")
+	return cmd
+}
+
+// caddyfile returns the Caddyfile that the flags stand for.
+func (in serveInput) caddyfile() (string, error) {
+	if in.to == "" {
+		return "", errors.New("--to is missing: name the backend, such as --to localhost:3000")
+	}
+	trial := in.from == ""
+	if trial {
+		in.from = trialOrigin
+	}
+	origin, err := originOf(in.from)
+	if err != nil {
+		return "", err
+	}
+	if err := in.defaults(trial); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("{\n")
+	if in.admin != "" {
+		fmt.Fprintf(&b, "\tadmin %s\n", word(in.admin))
+	}
+	fmt.Fprintf(&b, "\temail_link {\n\t\tbase_url %s\n\t\tfrom %s\n", word(origin), word(in.mailFrom))
+	switch {
+	case in.smtp == "":
+		b.WriteString("\t\tmailer file ./mails\n")
+	case in.smtpUser != "":
+		fmt.Fprintf(&b, "\t\tmailer smtp %s %s {env.SMTP_PASSWORD}\n", word(in.smtp), word(in.smtpUser))
+	default:
+		fmt.Fprintf(&b, "\t\tmailer smtp %s\n", word(in.smtp))
+	}
+	if in.contact != "" {
+		fmt.Fprintf(&b, "\t\tcontact %s\n", word(in.contact))
+	}
+	if in.data != "" {
+		fmt.Fprintf(&b, "\t\tstorage bbolt %s\n", word(in.data))
+	}
+	fmt.Fprintf(&b, "\t\tsign_up %s\n\t}\n}\n\n%s {\n", word(in.signUp), word(origin))
+	if trial {
+		b.WriteString("\tbind 127.0.0.1\n")
+	}
+	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n}\n", word(in.to))
+	return b.String(), nil
+}
+
+func (in *serveInput) defaults(trial bool) error {
+	switch {
+	case trial:
+		if in.mailFrom == "" {
+			in.mailFrom = "no-reply@localhost.localdomain"
+		}
+		if in.data == "" {
+			in.data = "./email_link_data/email_link.db"
+		}
+		if in.signUp == "" {
+			in.signUp = "open"
+		}
+	case in.mailFrom == "":
+		return errors.New("--mail-from is missing: name the sender of mails, such as --mail-from no-reply@example.com")
+	case in.smtp == "":
+		return errors.New("--smtp is missing: name your provider's mail server, such as --smtp mail.example.com:587")
+	}
+	if in.signUp == "" {
+		in.signUp = "closed"
+	}
+	if in.smtp != "" {
+		if _, _, err := net.SplitHostPort(in.smtp); err != nil {
+			return fmt.Errorf("--smtp %s: name host and port, such as mail.example.com:587", in.smtp)
+		}
+	}
+	return nil
+}
+
+// originOf makes an origin of a host or an origin.
+func originOf(from string) (string, error) {
+	if !strings.Contains(from, "://") {
+		from = "https://" + from
+	}
+	u, err := url.Parse(from)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("--from %s: name a host or an origin, such as app.example.com", from)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// word quotes s for a Caddyfile where that is needed.
+func word(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\r\n\"`{}#\\") {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// run serves a Caddyfile until the process is told to end.
+func run(ctx context.Context, text string) error {
+	adapter := caddyconfig.GetAdapter("caddyfile")
+	if adapter == nil {
+		return errors.New("this Caddy has no Caddyfile adapter")
+	}
+	configuration, warnings, err := adapter.Adapt([]byte(text), map[string]any{"filename": "serve"})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		caddy.Log().Warn(w.String())
+	}
+	caddy.TrapSignals()
+	if err := caddy.Load(configuration, false); err != nil {
+		return err
+	}
+	<-ctx.Done() // a signal ends the process through Caddy's own handler
+	return nil
+}
