@@ -56,6 +56,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file", path)
+	} else if info.Size() == 0 {
+		return nil, notOurs(path, errors.New("it is empty")) // bbolt would make a database of it
 	}
 
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, storage.ErrLocked)
