@@ -185,5 +185,5 @@ func keepCookies(values []string) []string {
 	return kept
 }
 
-// trimSpace trims what RFC 6265 calls white space.
-func trimSpace(s string) string { return strings.Trim(s, " \t") }
+// trimSpace trims what readers of headers take for white space: SP and TAB, and what cannot arrive but some would trim.
+func trimSpace(s string) string { return strings.Trim(s, " \t\r\n\v\f") }

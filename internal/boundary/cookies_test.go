@@ -121,6 +121,7 @@ func BenchmarkTakeCookies(b *testing.B) {
 func FuzzSES2_TakeCookies(f *testing.F) {
 	f.Add("a=b; __Host-email_link=S; c=d", "email_link_flow=F")
 	f.Add(";;=;__Host-email_link", "__Host-email_link = x ;")
+	f.Add("\nemail_link", "1")
 	f.Fuzz(func(t *testing.T, one, two string) {
 		h := http.Header{"Cookie": {one, two}}
 		TakeCookies(h, true)
