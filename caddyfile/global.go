@@ -1,0 +1,109 @@
+package caddyfile
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-email-link/caddy-email-link/module"
+)
+
+func timeOf(d caddy.Duration) time.Duration { return time.Duration(d) }
+
+func short(d caddy.Duration) string {
+	switch t := timeOf(d); {
+	case t%time.Hour == 0:
+		return strconv.Itoa(int(t/time.Hour)) + "h"
+	case t%time.Minute == 0:
+		return strconv.Itoa(int(t/time.Minute)) + "m"
+	default:
+		return t.String()
+	}
+}
+
+// globalOption parses the global option:
+//
+//	email_link {
+//		base_url  <origin...>
+//		storage   bbolt [<path>]
+//		secret    <value> [<older>...]
+//		mailer    smtp|file|none ...
+//		from      <mailbox>
+//		reply_to  <mailbox>
+//		contact   <text>
+//		site_name <text>
+//		logo      <file>
+//		accounts  embedded
+//		sign_up   closed | open [<domain>...]
+//		sign_in   link code
+//		links     stored
+//		lifetime  activation|sign_in <duration>
+//		resend    <n> [<wait>]
+//		limit     <name> <rate>...
+//		session   idle|absolute <duration>
+//		templates <dir>
+//	}
+func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
+	d.Next()
+	if prev != nil {
+		return nil, d.Err("email_link is configured twice: the global option stands once, move everything into one block")
+	}
+	if d.NextArg() {
+		return nil, d.Errf("the global option email_link takes a block only, found %q", d.Val())
+	}
+	app := new(module.App)
+	at := *d
+	if err := globalBlock(app).parse(d, d.Nesting()); err != nil {
+		return nil, err
+	}
+	if err := app.CheckRequired(); err != nil {
+		return nil, at.WrapErr(err)
+	}
+	return httpcaddyfile.App{Name: "email_link", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+func globalBlock(app *module.App) block {
+	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn}
+	sessions := map[string]*caddy.Duration{"idle": &app.Session.Idle, "absolute": &app.Session.Absolute}
+	return block{
+		what:   "email_link",
+		repeat: []string{"base_url", "lifetime", "limit", "session"},
+		unavailable: map[string]string{
+			"portal":   "; each site has its own pages",
+			"password": "; people sign in by link or code",
+		},
+		options: map[string]func(*caddyfile.Dispenser) error{
+			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &app.BaseURL) },
+			"storage": func(d *caddyfile.Dispenser) (err error) {
+				app.StorageRaw, err = guest(d, "storage", "email_link.storage", "engine")
+				return
+			},
+			"mailer": func(d *caddyfile.Dispenser) (err error) {
+				app.MailerRaw, err = guest(d, "mailer", "email_link.mailers", "transport")
+				return
+			},
+			"accounts": func(d *caddyfile.Dispenser) (err error) {
+				app.AccountsRaw, err = guest(d, "accounts", "email_link.accounts", "source")
+				return
+			},
+			"secret":    func(d *caddyfile.Dispenser) error { return words(d, &app.Secret) },
+			"from":      func(d *caddyfile.Dispenser) error { return mailbox(d, &app.From) },
+			"reply_to":  func(d *caddyfile.Dispenser) error { return mailbox(d, &app.ReplyTo) },
+			"contact":   func(d *caddyfile.Dispenser) error { return word(d, &app.Contact) },
+			"site_name": func(d *caddyfile.Dispenser) error { return word(d, &app.SiteName) },
+			"logo":      func(d *caddyfile.Dispenser) error { return word(d, &app.Logo) },
+			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
+			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
+			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
+			"links":     links,
+			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
+			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },
+			"resend":    func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },
+			"limit":     func(d *caddyfile.Dispenser) error { return limit(d, app) },
+		},
+	}
+}

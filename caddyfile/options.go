@@ -1,0 +1,173 @@
+package caddyfile
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-email-link/caddy-email-link/module"
+)
+
+// laterGuests are guest modules of the contract that this version does not have.
+var laterGuests = map[string]string{
+	"email_link.accounts.backend": "; the accounts are the embedded ones",
+}
+
+// origins reads origins and checks each as the module will.
+func origins(d *caddyfile.Dispenser, into *[]string) error {
+	from := len(*into)
+	if err := words(d, into); err != nil {
+		return err
+	}
+	for _, o := range (*into)[from:] {
+		if strings.Contains(o, "{") {
+			continue // a placeholder, resolved and checked when the configuration is loaded
+		}
+		if _, err := module.ParseOrigin(o); err != nil {
+			return wrap(d, "base_url", err)
+		}
+	}
+	return nil
+}
+
+// guest reads `<option> <name> ...` and hands the rest to the guest module of that name.
+func guest(d *caddyfile.Dispenser, option, namespace, key string) (json.RawMessage, error) {
+	var names []string
+	for _, m := range caddy.GetModules(namespace) {
+		names = append(names, m.ID.Name())
+	}
+	slices.Sort(names)
+	later := map[string]string{}
+	for id, why := range laterGuests {
+		if rest, ok := strings.CutPrefix(id, namespace+"."); ok {
+			later[rest] = why
+		}
+	}
+	name, err := choice(d, option, names, later)
+	if err != nil {
+		return nil, err
+	}
+	unm, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(unm, key, name, nil), nil
+}
+
+func mailbox(d *caddyfile.Dispenser, into *string) error {
+	name := d.Val()
+	if err := word(d, into); err != nil {
+		return err
+	}
+	if strings.Contains(*into, "{") {
+		return nil
+	}
+	return wrap(d, name, module.CheckMailbox(*into))
+}
+
+func signUp(d *caddyfile.Dispenser, into **module.SignUp) error {
+	policy, err := choice(d, "sign_up", []string{"closed", "open"}, map[string]string{"invite": "; accounts are added with 'caddy email-link accounts add'"})
+	if err != nil {
+		return err
+	}
+	s := &module.SignUp{Policy: policy}
+	if args := d.RemainingArgs(); len(args) > 0 {
+		if policy != "open" {
+			return d.Errf("sign_up %s takes no domains; write 'sign_up open %s'", policy, strings.Join(args, " "))
+		}
+		s.Domains = args
+	}
+	if err := s.Check(); err != nil {
+		return wrap(d, "sign_up", err)
+	}
+	*into = s
+	return noBlock(d, "sign_up")
+}
+
+func signIn(d *caddyfile.Dispenser, into *[]string) error {
+	for d.CountRemainingArgs() > 0 {
+		method, err := choice(d, "sign_in", []string{"link", "code"}, map[string]string{"password": ""})
+		if err != nil {
+			return err
+		}
+		if slices.Contains(*into, method) {
+			return d.Errf("sign_in: %s is given twice", method)
+		}
+		*into = append(*into, method)
+	}
+	if len(*into) == 0 {
+		return d.Err("sign_in: a value is missing; expected link, code or both")
+	}
+	return noBlock(d, "sign_in")
+}
+
+func links(d *caddyfile.Dispenser) error {
+	if _, err := choice(d, "links", []string{"stored"}, map[string]string{"stateless": "; links are stored"}); err != nil {
+		return err
+	}
+	return end(d, "links")
+}
+
+// named reads `<option> <name> <duration>` for options that hold a few named durations.
+func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.Duration) error {
+	option := d.Val()
+	names := make([]string, 0, len(into))
+	for name := range into {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var later map[string]string
+	if option == "lifetime" {
+		later = map[string]string{"reset": "; there are no passwords to reset"}
+	}
+	name, err := choice(d, option, names, later)
+	if err != nil {
+		return err
+	}
+	if *into[name] != 0 {
+		return d.Errf("%s %s is given twice", option, name)
+	}
+	return duration(d, option+" "+name, limit, into[name])
+}
+
+func resend(d *caddyfile.Dispenser, into *module.Resend) error {
+	if !d.NextArg() {
+		return d.Err("resend: a number is missing, such as 'resend 5 60s'")
+	}
+	n, err := strconv.Atoi(d.Val())
+	if err != nil || n < 0 || n > module.MaxResends {
+		return d.Errf("resend: %q is not a number from 0 to %d", d.Val(), module.MaxResends)
+	}
+	into.Count = &n
+	if d.CountRemainingArgs() == 0 {
+		return noBlock(d, "resend")
+	}
+	return duration(d, "resend", caddy.Duration(module.MaxLifetime), &into.Wait)
+}
+
+func limit(d *caddyfile.Dispenser, app *module.App) error {
+	name, err := choice(d, "limit", module.LimitNames(), map[string]string{"password_ip": "; there are no passwords", "password_mailbox": "; there are no passwords"})
+	if err != nil {
+		return err
+	}
+	if _, twice := app.Limit[name]; twice {
+		return d.Errf("limit %s is given twice", name)
+	}
+	rates := d.RemainingArgs()
+	if len(rates) == 0 {
+		return d.Errf("limit %s: a rate is missing, such as 5-H, 20-D or 5/h", name)
+	}
+	if err := module.CheckRates(rates); err != nil {
+		return wrap(d, "limit "+name, err)
+	}
+	if app.Limit == nil {
+		app.Limit = map[string][]string{}
+	}
+	app.Limit[name] = rates
+	return noBlock(d, "limit")
+}

@@ -1,0 +1,375 @@
+// Package module is the Caddy side of email_link: the app, the handler, the guests for storage, mailers and accounts, and
+// what they share. It translates between Caddy and the packages that know nothing of it, and decides nothing else.
+//
+// What happens when: Provision reads and checks and touches nothing, so that `caddy validate` may run beside a live server.
+// App.Start opens the store, or shares the one that is open. Requests that come before that wait for a moment. App.Stop does
+// nothing, because requests outlive it; Cleanup gives the store back.
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+// App holds what all sites share: who may sign in, where it is kept, how mail leaves. In a Caddyfile it is the global option
+// `email_link`:
+//
+//	{
+//		email_link {
+//			base_url https://app.example.com
+//			from "Example <no-reply@example.com>"
+//			mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}
+//		}
+//	}
+type App struct {
+	// BaseURL is the closed list of origins we answer for, such as `https://app.example.com`; `https://*.example.com` covers
+	// one label. Links, redirects, site and audience take the entry that equals the request's Host; any other Host gets a page
+	// that names the right address. Plain http is for this machine only. Default: none; each site then needs its own.
+	BaseURL []string `json:"base_url,omitempty"`
+	// StorageRaw is where sessions, links and accounts are kept. Default: bbolt, in Caddy's data directory.
+	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=email_link.storage inline_key=engine"`
+	// Secret holds the master keys, 32 random bytes or more each, as `{env.X}` or `{file.X}`. The first seals, all open.
+	// Default: a key file in Caddy's data directory, made at the very first start.
+	Secret []string `json:"secret,omitempty"`
+	// MailerRaw is how mail leaves. Required.
+	MailerRaw json.RawMessage `json:"mailer,omitempty" caddy:"namespace=email_link.mailers inline_key=transport"`
+	// From is the sender of all mails. Required, unless the mailer is `none`.
+	From string `json:"from,omitempty"`
+	// ReplyTo is where answers to the mails go. Default: to the sender.
+	ReplyTo string `json:"reply_to,omitempty"`
+	// Contact is whom people ask when they cannot get in, as pages and mails name it. Default: nobody.
+	Contact string `json:"contact,omitempty"`
+	// SiteName is what pages and mails call the site. Default: its host.
+	SiteName string `json:"site_name,omitempty"`
+	// Logo is the path of an image file, such as an SVG, that pages show. Default: none.
+	Logo string `json:"logo,omitempty"`
+	// AccountsRaw is who owns the accounts. Default: embedded.
+	AccountsRaw json.RawMessage `json:"accounts,omitempty" caddy:"namespace=email_link.accounts inline_key=source"`
+	// SignUp says who may make an account. Default: nobody.
+	SignUp *SignUp `json:"sign_up,omitempty"`
+	// SignIn lists the methods offered: `link`, `code`. Default: both.
+	SignIn []string `json:"sign_in,omitempty"`
+	// Lifetime says how long links and codes work.
+	Lifetime Lifetime `json:"lifetime,omitzero"`
+	// Resend says how often a mail may be asked for again.
+	Resend Resend `json:"resend,omitzero"`
+	// Limit holds rates such as `5-H`, by the name of the limit: `mail_ip` (60-H 300-D), `mail_address` (5-H),
+	// `mail_mailbox` (20-D), `mail_known` (5-H 20-D), `mail_strangers` (500-H), `redeem_ip` (60-H).
+	Limit map[string][]string `json:"limit,omitempty"`
+	// Session says how long a sign-in lasts.
+	Session Session `json:"session,omitzero"`
+	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
+	// Default: none.
+	Templates string `json:"templates,omitempty"`
+
+	ctx      caddy.Context
+	log      *slog.Logger
+	origins  []Origin
+	policy   policy
+	secrets  secrets
+	storage  StorageGuest
+	mailer   MailerGuest
+	accounts AccountsGuest
+	emitter  *emitter
+	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
+	untrusted sync.Once
+
+	registering sync.Mutex
+	handlers    []*Handler // guarded by registering until Start
+
+	gate     gate
+	coreKey  string
+	core     *core
+	delivery *delivery
+	closers  []func(context.Context) error
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "email_link", New: func() caddy.Module { return new(App) }}
+}
+
+// CheckRequired says which option nobody can do without is missing, and what to write.
+func (a *App) CheckRequired() error {
+	if len(a.MailerRaw) == 0 {
+		return errors.New("email_link: the mailer is missing; write one of\n" +
+			"\tmailer smtp <your provider's host>:587 <user> {env.SMTP_PASSWORD}\n" +
+			"\tmailer file <dir>   (for development: mails become files)\n" +
+			"\tmailer none         (no mail leaves; 'caddy email-link link <email>' prints links)")
+	}
+	var m struct {
+		Transport string `json:"transport"`
+	}
+	if err := json.Unmarshal(a.MailerRaw, &m); err == nil && m.Transport != "none" && a.From == "" {
+		return errors.New("email_link: the sender of the mails is missing; write\n\tfrom \"Example <no-reply@example.com>\"")
+	}
+	return nil
+}
+
+// Provision reads and checks the configuration. It opens nothing, writes nothing and starts nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.gate.init()
+	if err := a.CheckRequired(); err != nil {
+		return err
+	}
+	if err := a.loadGuests(ctx); err != nil {
+		return err
+	}
+	var err error
+	if a.origins, err = parseOrigins(a.BaseURL); err != nil {
+		return err
+	}
+	if err := a.readPolicy(); err != nil {
+		return fmt.Errorf("email_link: %w", err)
+	}
+	if err := a.readSecrets(); err != nil {
+		return fmt.Errorf("email_link: %w", err)
+	}
+	registerMetrics(ctx.GetMetricsRegistry())
+	a.emitter, err = newEmitter(ctx)
+	if err != nil {
+		return err
+	}
+	a.log = slog.New(a.emitter.handler(ctx.Slogger().Handler()))
+	return nil
+}
+
+func (a *App) loadGuests(ctx caddy.Context) error {
+	if len(a.StorageRaw) == 0 {
+		a.StorageRaw = json.RawMessage(`{"engine":"bbolt"}`)
+	}
+	if len(a.AccountsRaw) == 0 {
+		a.AccountsRaw = json.RawMessage(`{"source":"embedded"}`)
+	}
+	for _, g := range []struct {
+		field, option string
+		use           func(any) bool
+	}{
+		{"StorageRaw", "storage", func(v any) (ok bool) { a.storage, ok = v.(StorageGuest); return ok }},
+		{"MailerRaw", "mailer", func(v any) (ok bool) { a.mailer, ok = v.(MailerGuest); return ok }},
+		{"AccountsRaw", "accounts", func(v any) (ok bool) { a.accounts, ok = v.(AccountsGuest); return ok }},
+	} {
+		v, err := ctx.LoadModule(a, g.field)
+		if err != nil {
+			return fmt.Errorf("email_link: %s: %w", g.option, err)
+		}
+		if !g.use(v) {
+			return fmt.Errorf("email_link: %s: module %T cannot be used for it", g.option, v)
+		}
+	}
+	return nil
+}
+
+func (a *App) readSecrets() error {
+	a.secrets = secrets{keyFile: DefaultKeyFile()}
+	if len(a.Secret) == 0 {
+		return nil
+	}
+	values := make([]string, len(a.Secret))
+	for i, s := range a.Secret {
+		value, err := expand(s)
+		if err != nil {
+			return fmt.Errorf("secret: value %d cannot be read: %w; write 32 random bytes into it, for example with 'openssl rand -base64 32'", i+1, err)
+		}
+		values[i] = value
+	}
+	masters, err := keyring.ParseMasters(values)
+	if err != nil {
+		return err
+	}
+	a.secrets.masters = masters
+	return nil
+}
+
+const (
+	// readyWait is how long a request waits for a configuration that is still starting.
+	readyWait = 10 * time.Second
+	// openWait bounds the opening of the store.
+	openWait = 30 * time.Second
+)
+
+// Start opens the store, or shares the open one, and lets requests in.
+func (a *App) Start() error {
+	err := a.start()
+	if err != nil {
+		a.gate.fail()
+		return fmt.Errorf("email_link: %w", err)
+	}
+	return nil
+}
+
+func (a *App) start() error {
+	sites, err := a.survey()
+	if err != nil {
+		return err
+	}
+	pages, err := templates.Load(templates.Options{
+		Dir:    a.policy.templates,
+		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openWait)
+	defer cancel()
+	key := a.storage.StorageKey()
+	value, shared, err := cores.LoadOrNew(key, func() (caddy.Destructor, error) {
+		c, err := openCore(ctx, a.storage, a.secrets, newLogSwitch(a.log.Handler()))
+		if err != nil {
+			return nil, err
+		}
+		c.run()
+		return c, nil
+	})
+	if err != nil {
+		return err
+	}
+	c := value.(*core)
+	a.coreKey, a.core = key, c
+	if shared {
+		if err := c.rekey(ctx, a.secrets); err != nil {
+			return err
+		}
+	}
+	source, err := a.accounts.OpenAccounts(c.Accounts)
+	if err != nil {
+		return err
+	}
+	if err := a.deliver(c, source, pages); err != nil {
+		return err
+	}
+	a.emitter.start()
+	a.open(c, source, pages)
+	running.add(a)
+	a.hint(ctx, c, sites)
+	return nil
+}
+
+// Stop does nothing to the store: requests outlive it, on reload and at exit.
+func (a *App) Stop() error {
+	running.remove(a)
+	return nil
+}
+
+// Cleanup takes this configuration out of force and gives the store back. It runs once, also after a failed Provision or
+// Start.
+func (a *App) Cleanup() error {
+	running.remove(a)
+	a.gate.fail()
+	var errs []error
+	if a.core != nil && a.delivery != nil {
+		a.core.drop(a.delivery)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	for _, c := range a.closers {
+		errs = append(errs, c(ctx))
+	}
+	if a.emitter != nil {
+		a.emitter.stop()
+	}
+	if a.coreKey != "" {
+		_, err := cores.Delete(a.coreKey)
+		errs = append(errs, err)
+		a.coreKey = ""
+	}
+	return errors.Join(errs...)
+}
+
+// policy is what the options say, resolved.
+type policy struct {
+	from, replyTo, contact, siteName, templates string
+
+	logo     []byte
+	logoType string
+	limits   limit.Table
+	noMail   bool
+}
+
+func (a *App) readPolicy() error {
+	p := &a.policy
+	p.limits = limit.Defaults()
+	for _, one := range []struct {
+		name, from string
+		into       *string
+	}{{"from", a.From, &p.from}, {"reply_to", a.ReplyTo, &p.replyTo}, {"contact", a.Contact, &p.contact}, {"site_name", a.SiteName, &p.siteName}, {"templates", a.Templates, &p.templates}} {
+		text, err := expand(one.from)
+		if err != nil {
+			return fmt.Errorf("%s: %w", one.name, err)
+		}
+		if hasControl(text) {
+			return fmt.Errorf("%s holds a control character", one.name)
+		}
+		*one.into = text
+	}
+	path, err := expand(a.Logo)
+	if err == nil {
+		p.logo, p.logoType, err = readLogo(path)
+	}
+	if err != nil {
+		return err
+	}
+	for name, mailbox := range map[string]string{"from": p.from, "reply_to": p.replyTo} {
+		if mailbox == "" {
+			continue
+		}
+		if err := CheckMailbox(mailbox); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := a.SignUp.Check(); err != nil {
+		return err
+	}
+	if slices.Contains(a.SignIn, "password") {
+		return errors.New("sign_in password is not available in this version; expected link, code or both")
+	}
+	for name, rates := range a.Limit {
+		if !slices.Contains(LimitNames(), name) {
+			return fmt.Errorf("unrecognized limit %q; expected one of %s", name, strings.Join(LimitNames(), ", "))
+		}
+		if err := p.limits.Set(name, rates...); err != nil {
+			return err
+		}
+	}
+	_, p.noMail = a.mailer.(*MailerNone)
+	return a.checkTimes()
+}
+
+func (a *App) checkTimes() error {
+	for name, d := range map[string]caddy.Duration{
+		"lifetime activation": a.Lifetime.Activation, "lifetime sign_in": a.Lifetime.SignIn, "resend wait": a.Resend.Wait,
+	} {
+		if t := time.Duration(d); t < 0 || t > MaxLifetime {
+			return fmt.Errorf("%s: %s is above the largest value, 72h, or below zero", name, t)
+		}
+	}
+	if a.Session.Idle < 0 || a.Session.Absolute < 0 {
+		return errors.New("session: a duration must be above zero")
+	}
+	if n := a.Resend.Count; n != nil && (*n < 0 || *n > MaxResends) {
+		return fmt.Errorf("resend: %d is not a number from 0 to %d", *n, MaxResends)
+	}
+	return nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,195 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
+)
+
+const (
+	// MaxLifetime is the longest a link may work.
+	MaxLifetime = 72 * time.Hour
+	// MaxAssertionTTL is the longest an assertion may live.
+	MaxAssertionTTL = 5 * time.Minute
+	// MaxResends is the largest number of resends of one flow.
+	MaxResends = 100
+)
+
+// LimitNames lists the names that `limit` knows: those of the reference without the ones for passwords.
+func LimitNames() []string {
+	return slices.DeleteFunc(limit.Names(), func(name string) bool { return strings.HasPrefix(name, "password_") })
+}
+
+// CheckRates says whether all words are rates, such as 5-H, 20-D or 5/h.
+func CheckRates(words []string) error {
+	_, err := limit.Parse(words...)
+	return err
+}
+
+// CheckMailbox says whether s is one mailbox as it stands in a From line: an address, or a name and an address in <>.
+func CheckMailbox(s string) error {
+	if strings.ContainsAny(s, "\r\n\x00") {
+		return errors.New("a mailbox is one line")
+	}
+	if _, err := mime.Mailbox(s); err != nil {
+		return fmt.Errorf(`%q is not a mailbox; write one like "Example <no-reply@example.com>": %w`, s, err)
+	}
+	return nil
+}
+
+// CheckPrefix says whether s may be where our pages live: a path of plain segments without a slash at its end.
+func CheckPrefix(s string) error {
+	if len(s) < 2 || s[0] != '/' || strings.HasSuffix(s, "/") {
+		return fmt.Errorf("%q is not a prefix; write one like /email-link or /auth", s)
+	}
+	for _, segment := range strings.Split(s[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return fmt.Errorf("%q has an empty or dot segment", s)
+		}
+		for _, c := range []byte(segment) {
+			if !('a' <= c && c <= 'z') && !('0' <= c && c <= '9') && c != '-' && c != '_' && c != '.' {
+				return fmt.Errorf("%q: a prefix is made of lower-case letters, digits, - _ and .", s)
+			}
+		}
+	}
+	return nil
+}
+
+// Check says whether the policy and the domains are usable.
+func (s *SignUp) Check() error {
+	if s == nil {
+		return nil
+	}
+	switch s.Policy {
+	case "", "closed", "open":
+	case "invite":
+		return errors.New("sign_up invite is not available in this version; accounts are added with 'caddy email-link accounts add'")
+	default:
+		return fmt.Errorf("unrecognized sign_up value %q; expected one of closed, open", s.Policy)
+	}
+	if len(s.Domains) > 0 && s.Policy != "open" {
+		return errors.New("sign_up: domains stand behind 'open' only")
+	}
+	for _, d := range s.Domains {
+		if _, err := address.Parse("a@" + d); err != nil {
+			return fmt.Errorf("%q is not a mail domain, such as example.com", d)
+		}
+	}
+	return nil
+}
+
+// Check says whether every word can be met.
+func (r Require) Check() error {
+	for _, group := range r.Role {
+		if len(group) == 0 {
+			return errors.New("require role: a value is missing")
+		}
+		for _, role := range group {
+			if role == "" || strings.ContainsAny(role, ", \t") || hasControl(role) {
+				return fmt.Errorf("require role: %q is not a role; roles hold no commas and no spaces", role)
+			}
+		}
+	}
+	for _, group := range r.Email {
+		if len(group) == 0 {
+			return errors.New("require email: a value is missing")
+		}
+		for _, pattern := range group {
+			if err := address.ParsePattern(pattern); err != nil {
+				return fmt.Errorf("require email: %q: %w", pattern, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Empty says that nothing is required.
+func (r Require) Empty() bool { return len(r.Role) == 0 && len(r.Email) == 0 }
+
+// reserved are headers that mean something to HTTP itself or to this module, folded.
+var reserved = func() map[string]bool {
+	set := map[string]bool{}
+	for _, name := range []string{
+		"Host", "Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "Trailer", "TE",
+		"Cookie", "Set-Cookie", "Origin", "Referer", "Accept", "Expect", "Range", "Date", "Email-Link-Start", "Email-Link-Done",
+	} {
+		set[boundary.Fold(name)] = true
+	}
+	return set
+}()
+
+// CheckHeaderName says whether the identity may be passed in a header of this name.
+func CheckHeaderName(name string) error {
+	if !httpguts.ValidHeaderFieldName(name) || strings.ContainsAny(name, "_.") {
+		return fmt.Errorf("%q is not a usable header name; write one like Remote-User, without _ and .", name)
+	}
+	if reserved[boundary.Fold(name)] {
+		return fmt.Errorf("%q has a meaning of its own and cannot carry an identity", name)
+	}
+	return nil
+}
+
+// CheckHeaders says whether the names are usable and apart, and whether every placeholder exists.
+func CheckHeaders(headers []Header) error {
+	seen := map[string]bool{}
+	for _, h := range headers {
+		if err := CheckHeaderName(h.Name); err != nil {
+			return err
+		}
+		fold := boundary.Fold(h.Name)
+		if seen[fold] {
+			return fmt.Errorf("%s is given twice, or differs from another by its spelling only", h.Name)
+		}
+		seen[fold] = true
+		if _, err := parseValue(h.Value); err != nil {
+			return fmt.Errorf("%s: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkIdentity says whether an identity block is usable, its key aside.
+func checkIdentity(id *Identity, headers []Header) error {
+	if id == nil {
+		return nil
+	}
+	switch id.Format {
+	case "", "jwe", "jws", "none":
+	default:
+		return fmt.Errorf("unrecognized identity format value %q; expected one of jwe, jws, none", id.Format)
+	}
+	if id.Format == "jws" && id.Key != "" {
+		return errors.New("identity: format jws is signed only and uses no key; remove the key or write format jwe")
+	}
+	if id.TTL < 0 || time.Duration(id.TTL) > MaxAssertionTTL || time.Duration(id.TTL)%time.Second != 0 {
+		return fmt.Errorf("identity: ttl is %s; it is a number of whole seconds up to %s", time.Duration(id.TTL), MaxAssertionTTL)
+	}
+	if id.Header != "" {
+		if err := CheckHeaderName(id.Header); err != nil {
+			return err
+		}
+		for _, h := range headers {
+			if boundary.Fold(h.Name) == boundary.Fold(id.Header) {
+				return fmt.Errorf("headers: %s already carries the assertion", h.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
+
+// canonical returns a header name as net/http stores it.
+func canonical(name string) string { return http.CanonicalHeaderKey(name) }

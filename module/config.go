@@ -1,0 +1,67 @@
+package module
+
+import (
+	"github.com/caddyserver/caddy/v2"
+)
+
+// SignUp says who may make an account by proving a mailbox.
+type SignUp struct {
+	// Policy is `closed`, where accounts come from the operator alone, or `open`. Default: `closed`.
+	Policy string `json:"policy,omitempty"`
+	// Domains narrows `open` to mailboxes of these domains, compared as a whole. Default: any domain.
+	Domains []string `json:"domains,omitempty"`
+}
+
+// Lifetime holds how long links and codes work. A value above 72 hours is refused.
+type Lifetime struct {
+	// Activation is the lifetime of a sign-up. Default: 24 hours.
+	Activation caddy.Duration `json:"activation,omitempty"`
+	// SignIn is the lifetime of a sign-in. Default: 15 minutes.
+	SignIn caddy.Duration `json:"sign_in,omitempty"`
+}
+
+// Resend says how often a person may ask for the mail again.
+type Resend struct {
+	// Count is how many mails may follow the first one of a flow. Default: 5.
+	Count *int `json:"count,omitempty"`
+	// Wait is the time between two of them. Default: 60 seconds.
+	Wait caddy.Duration `json:"wait,omitempty"`
+}
+
+// Session says how long a sign-in lasts.
+type Session struct {
+	// Idle is how long an unused session lives. Default: 7 days.
+	Idle caddy.Duration `json:"idle,omitempty"`
+	// Absolute is how long a session lives at most; the cookie is persistent until then. Default: 30 days.
+	Absolute caddy.Duration `json:"absolute,omitempty"`
+}
+
+// Require says which accounts pass. Each list that is given must hold by one of its words.
+type Require struct {
+	// Role holds groups of roles; of each group the account needs one.
+	Role [][]string `json:"role,omitempty"`
+	// Email holds groups of address patterns; of each group one must match. In a pattern `*` stands for the whole local part
+	// or for one whole label of the domain, as in `*@example.com`.
+	Email [][]string `json:"email,omitempty"`
+}
+
+// Identity says in which form the identity is passed to the backend.
+type Identity struct {
+	// Header carries the assertion. Default: `Email-Link-Assertion`.
+	Header string `json:"header,omitempty"`
+	// Key encrypts the assertion: 32 bytes as base64, base64url or hex text; `{env.X}` and `{file.X}` are resolved at
+	// run time. Default: derived from the key ring for the audience; `caddy email-link keys audience` prints it.
+	Key string `json:"key,omitempty"`
+	// TTL is the lifetime of an assertion, 5 minutes at most. Default: 60 seconds.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+	// Format is `jwe` (signed and encrypted), `jws` (signed only) or `none` (no assertion). Default: `jwe`.
+	Format string `json:"format,omitempty"`
+}
+
+// Header is one plain header with a part of the identity, for backends that cannot read the assertion.
+type Header struct {
+	// Name is the header's name, such as `Remote-User`.
+	Name string `json:"name"`
+	// Value is text with the placeholders `{http.auth.user.id}`, `.email`, `.name` and `.roles`.
+	Value string `json:"value"`
+}

@@ -1,0 +1,180 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// cores holds the open stores of this process, by the key of their place only: a reload starts the new configuration before
+// it stops the old one, and both share what is open.
+var cores = caddy.NewUsagePool()
+
+// core is what outlives a configuration: the open state, whose memory must survive a reload, and the mail worker. The sockets
+// that end with their session are registered in its session manager.
+type core struct {
+	*state.State
+	limiter *limit.Limiter
+	worker  *outbox.Worker
+	log     *slog.Logger
+	logs    *logSwitch
+
+	// keyFile is the path of the key file in use, empty when the keys come from the configuration.
+	keyFile string
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	inUse []*delivery // guarded by mu; the last one is in force
+}
+
+// delivery is what one configuration tells the core.
+type delivery struct {
+	outbox    outbox.Delivery
+	lifetimes session.Lifetimes
+	log       slog.Handler
+}
+
+// secrets says where the master keys come from.
+type secrets struct {
+	// masters are those of the configuration; nil: the key file.
+	masters [][]byte
+	keyFile string
+}
+
+// openCore opens the store and what depends on it. Nothing runs until run.
+func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *logSwitch) (*core, error) {
+	store, err := guest.OpenStorage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &core{logs: logs, log: slog.New(logs), keyFile: sec.file()}
+	c.State, err = state.Open(ctx, state.Config{Store: timedStore{store}, Masters: sec.load, Log: c.log})
+	if err != nil {
+		return nil, errors.Join(sec.explain(err), store.Close())
+	}
+	c.limiter = &limit.Limiter{Ring: c.Ring}
+	c.worker = &outbox.Worker{Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Observer: observer{}, Log: c.log}
+	return c, nil
+}
+
+// file returns the path of the key file, empty when the keys come from the configuration.
+func (s secrets) file() string {
+	if s.masters != nil {
+		return ""
+	}
+	return s.keyFile
+}
+
+// load returns the master keys: those of the configuration, else those of the key file, which is made only beside an empty
+// database.
+func (s secrets) load(sealed []byte) ([][]byte, error) {
+	if s.masters != nil {
+		return s.masters, nil
+	}
+	masters, _, err := keyring.LoadOrCreateKeyFile(s.keyFile, len(sealed) > 0)
+	var missing *keyring.MissingKeyError
+	if errors.As(err, &missing) && missing.Fingerprint == "" {
+		if by, e := keyring.SealedBy(sealed); e == nil {
+			missing.Fingerprint = by
+		}
+	}
+	return masters, err
+}
+
+// explain adds the path that was looked at.
+func (s secrets) explain(err error) error {
+	if errors.Is(err, keyring.ErrForeignKey) && s.masters == nil {
+		return fmt.Errorf("%w (the key file is %s)", err, s.keyFile)
+	}
+	return err
+}
+
+// rekey takes over the master keys of a further configuration: they must open this database, and the first of them seals it.
+func (c *core) rekey(ctx context.Context, sec secrets) error {
+	var sealed []byte
+	err := c.Store.View(ctx, func(tx storage.Tx) error {
+		value, _, err := tx.Meta().Get(storage.MetaDataKey)
+		sealed = slices.Clone(value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	masters, err := sec.load(sealed)
+	if err != nil {
+		return err
+	}
+	_, resealed, err := keyring.Open(masters, sealed)
+	if err != nil || resealed == nil {
+		return sec.explain(err)
+	}
+	return c.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaDataKey, resealed) })
+}
+
+// run starts the goroutines: the mail worker, and those that look after the state.
+func (c *core) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.Start()
+	c.wg.Go(func() {
+		if err := c.worker.Run(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("the mail worker has stopped", "event", "worker", "error", err)
+		}
+	})
+}
+
+// use puts a configuration in force. A configuration that fails later is taken out again by drop, and the one before it is in
+// force as before.
+func (c *core) use(d *delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inUse = append(c.inUse, d)
+	c.apply(d)
+}
+
+// drop takes a configuration out.
+func (c *core) drop(d *delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, one := range c.inUse {
+		if one == d {
+			c.inUse = append(c.inUse[:i], c.inUse[i+1:]...)
+			break
+		}
+	}
+	if n := len(c.inUse); n > 0 {
+		c.apply(c.inUse[n-1])
+	}
+}
+
+func (c *core) apply(d *delivery) {
+	c.logs.set(d.log)
+	c.Sessions.SetLifetimes(d.lifetimes)
+	c.worker.Use(d.outbox)
+	c.worker.Wake()
+}
+
+// Destruct stops the goroutines and closes the store. Requests that are still under way meet storage.ErrClosed.
+func (c *core) Destruct() error {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.wg.Wait()
+	return c.Close()
+}
+
+var _ caddy.Destructor = (*core)(nil)

@@ -1,0 +1,271 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
+)
+
+func init() { caddy.RegisterModule(Handler{}) }
+
+// DefaultPath is where our pages live where no path is configured.
+const DefaultPath = "/email-link"
+
+// Handler is the gate of one site: it serves the pages, strips forged identity headers and our cookies from every request,
+// lets nobody through who has not signed in, and passes the identity on. In a Caddyfile it is the directive `email_link`:
+//
+//	app.example.com {
+//		email_link
+//		reverse_proxy localhost:3000
+//	}
+type Handler struct {
+	// BaseURL is the closed list of origins of this site. Default: the one of the app.
+	BaseURL []string `json:"base_url,omitempty"`
+	// Path is where our pages live. Default: `/email-link`.
+	Path string `json:"path,omitempty"`
+	// ProtectRaw says which requests need a session: those of which any view of the path matches. Default: all.
+	ProtectRaw caddyhttp.RawMatcherSets `json:"protect,omitempty" caddy:"namespace=http.matchers"`
+	// PublicRaw says which requests need none: those of which every view of the path matches. An ambiguous spelling of a path
+	// is never public. Default: none.
+	PublicRaw caddyhttp.RawMatcherSets `json:"public,omitempty" caddy:"namespace=http.matchers"`
+	// Optional lets everybody through and passes the identity on where there is one. Default: false.
+	Optional bool `json:"optional,omitempty"`
+	// Require says which accounts pass; on a path that needs no session others pass without their identity. Default: all.
+	Require Require `json:"require,omitzero"`
+	// Audience names the app in assertions. Default: the origin's host.
+	Audience string `json:"audience,omitempty"`
+	// Identity says in which form the identity is passed on.
+	Identity *Identity `json:"identity,omitempty"`
+	// Headers are plain headers with parts of the identity. Default: none.
+	Headers []Header `json:"headers,omitempty"`
+	// SignUp says who may make an account at this site. Default: as the app says.
+	SignUp *SignUp `json:"sign_up,omitempty"`
+	// MaxAge asks for a new proof when the last one is older. Default: none.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	app      *App
+	log      *slog.Logger
+	origins  []Origin
+	prefix   string
+	protect  caddyhttp.MatcherSets
+	public   caddyhttp.MatcherSets
+	emails   [][]address.Pattern
+	plain    []plainHeader
+	identity identityConfig
+	stripper *boundary.Stripper
+
+	template web.Site
+	sites    map[string]*web.Site
+	// fallback is the site that a misdirected request is told of, nil where all have a star.
+	fallback *web.Site
+	// minters is made by the app's Start, before the first request.
+	minters *minters
+}
+
+// plainHeader is a configured header, ready to be set.
+type plainHeader struct {
+	name  string
+	value value
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.email_link", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Check says whether the options are usable, as far as that can be told without the app, files and the environment.
+func (h *Handler) Check() error {
+	if h.Optional && !h.Require.Empty() {
+		return errors.New("optional never stops a request and require does: keep one of them")
+	}
+	if h.Optional && h.MaxAge > 0 {
+		return errors.New("optional never stops a request and max_age does: keep one of them")
+	}
+	if h.Optional && (len(h.PublicRaw) > 0 || len(h.ProtectRaw) > 0) {
+		return errors.New("optional lets everybody through everywhere: remove the matcher and public, or optional")
+	}
+	if h.MaxAge < 0 {
+		return errors.New("max_age must be above zero")
+	}
+	if h.Path != "" {
+		if err := CheckPrefix(h.Path); err != nil {
+			return fmt.Errorf("path: %w", err)
+		}
+	}
+	if err := h.SignUp.Check(); err != nil {
+		return err
+	}
+	if err := h.Require.Check(); err != nil {
+		return err
+	}
+	if err := CheckHeaders(h.Headers); err != nil {
+		return fmt.Errorf("headers: %w", err)
+	}
+	return checkIdentity(h.Identity, h.Headers)
+}
+
+// Provision reads and checks the configuration.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("email_link: %w", err)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
+	app, err := ctx.App("email_link")
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	h.log = h.app.log
+	if err := h.Check(); err != nil {
+		return err
+	}
+	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
+		return err
+	}
+	if len(h.origins) == 0 {
+		h.origins = h.app.origins
+	}
+	if len(h.origins) == 0 {
+		return errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link")
+	}
+	if h.prefix = h.Path; h.prefix == "" {
+		h.prefix = DefaultPath
+	}
+	if err := h.loadMatchers(ctx); err != nil {
+		return err
+	}
+	for _, group := range h.Require.Email {
+		var patterns []address.Pattern
+		for _, text := range group {
+			p, err := address.CompilePattern(text)
+			if err != nil {
+				return fmt.Errorf("require email: %q: %w", text, err)
+			}
+			patterns = append(patterns, p)
+		}
+		h.emails = append(h.emails, patterns)
+	}
+	if err := h.readIdentity(); err != nil {
+		return err
+	}
+	ours := []string{identity.Header, "Email-Link-Start", "Email-Link-Done", h.identity.header}
+	for _, one := range h.Headers {
+		v, err := parseValue(one.Value)
+		if err != nil {
+			return fmt.Errorf("headers: %s: %w", one.Name, err)
+		}
+		h.plain = append(h.plain, plainHeader{canonical(one.Name), v})
+		ours = append(ours, one.Name)
+	}
+	h.stripper = boundary.NewStripper(ours)
+	if err := h.buildSites(); err != nil {
+		return err
+	}
+	h.app.register(h)
+	return nil
+}
+
+func (h *Handler) loadMatchers(ctx caddy.Context) error {
+	for _, m := range []struct {
+		field string
+		raw   caddyhttp.RawMatcherSets
+		into  *caddyhttp.MatcherSets
+	}{{"ProtectRaw", h.ProtectRaw, &h.protect}, {"PublicRaw", h.PublicRaw, &h.public}} {
+		for _, set := range m.raw {
+			if len(set) == 0 {
+				return errors.New("an empty matcher set would match everything; write 'optional' to let everyone in")
+			}
+		}
+		if len(m.raw) == 0 {
+			continue
+		}
+		loaded, err := ctx.LoadModule(h, m.field)
+		if err != nil {
+			return fmt.Errorf("loading matchers: %w", err)
+		}
+		if err := m.into.FromInterface(loaded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// register makes the app know its sites.
+func (a *App) register(h *Handler) {
+	a.registering.Lock()
+	defer a.registering.Unlock()
+	a.handlers = append(a.handlers, h)
+}
+
+func parseOrigins(list []string) ([]Origin, error) {
+	var origins []Origin
+	for _, s := range list {
+		text, err := expand(s)
+		if err != nil {
+			return nil, fmt.Errorf("base_url: %w", err)
+		}
+		o, err := ParseOrigin(text)
+		if err != nil {
+			return nil, fmt.Errorf("base_url: %w", err)
+		}
+		origins = append(origins, o)
+	}
+	return origins, nil
+}
+
+// meets says whether an account is what `require` asks for: each group by one of its words.
+func (h *Handler) meets(u user) bool {
+	for _, group := range h.Require.Role {
+		if !anyOf(group, u.account.Roles) {
+			return false
+		}
+	}
+	if len(h.emails) == 0 {
+		return true
+	}
+	a, err := address.Parse(u.account.Email)
+	if err != nil {
+		return false
+	}
+	for _, group := range h.emails {
+		ok := false
+		for _, p := range group {
+			ok = ok || p.Match(a)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func anyOf(want, have []string) bool {
+	for _, w := range want {
+		for _, h := range have {
+			if w == h {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// wait returns what runs, or nil when the configuration does not start within a bounded time.
+func (h *Handler) wait(ctx context.Context) *live { return h.app.gate.enter(ctx) }
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

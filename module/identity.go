@@ -1,0 +1,175 @@
+package module
+
+import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"crypto/ed25519"
+
+	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+)
+
+// identityConfig is the identity block, resolved.
+type identityConfig struct {
+	// given says that there was a block: an inner handler without one passes the identity on as the outer one does.
+	given  bool
+	header string
+	// format is empty where no assertion is wanted.
+	format identity.Format
+	ttl    time.Duration
+	// key or public is the configured encryption key; without either it comes from the key ring, by audience.
+	key    []byte
+	public *ecdsa.PublicKey
+}
+
+// readIdentity resolves the identity block. The key stays in unexported fields.
+func (h *Handler) readIdentity() error {
+	c := identityConfig{header: identity.Header, format: identity.FormatJWE, ttl: identity.DefaultTTL}
+	if id := h.Identity; id != nil {
+		c.given = true
+		if id.Header != "" {
+			c.header = canonical(id.Header)
+		}
+		if id.TTL > 0 {
+			c.ttl = time.Duration(id.TTL)
+		}
+		switch id.Format {
+		case "jws":
+			c.format = identity.FormatJWS
+		case "none":
+			c.format = ""
+		}
+		text, err := expand(id.Key)
+		if err != nil {
+			return fmt.Errorf("identity key: %w", err)
+		}
+		if text != "" {
+			if c.key, c.public, err = parseAudienceKey(text); err != nil {
+				return fmt.Errorf("identity key: %w; 'caddy email-link keys audience <name>' prints one", err)
+			}
+		}
+	}
+	h.identity = c
+	return nil
+}
+
+// parseAudienceKey reads 32 bytes of text, or a public key in PEM for an app that must not share a secret.
+func parseAudienceKey(text string) ([]byte, *ecdsa.PublicKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		key, err := identity.ParseKey(text)
+		return key, nil, err
+	}
+	if strings.Contains(block.Type, "PRIVATE") {
+		return nil, nil, errors.New("this is a private key; it belongs to the app alone, give the public one here")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	public, ok := parsed.(*ecdsa.PublicKey)
+	if err != nil || !ok {
+		return nil, nil, errors.New("the public key is not an EC key in PEM")
+	}
+	if _, err := identity.PublicKeyID(public); err != nil {
+		return nil, nil, err
+	}
+	return nil, public, nil
+}
+
+// minter makes the assertions of one audience in one form. Its cache key names all that they depend on beside session and
+// account.
+type minter struct {
+	*identity.Minter
+	audience, cacheKey string
+}
+
+// minters are those of one handler. A site with a star may have many audiences.
+type minters struct {
+	config identityConfig
+	core   *core
+
+	mu   sync.RWMutex
+	made map[string]*minter // guarded by mu
+}
+
+// mintersMax bounds what hosts that a star covers can make us keep.
+const mintersMax = 1000
+
+func (m *minters) of(audience string) (*minter, error) {
+	m.mu.RLock()
+	one := m.made[audience]
+	m.mu.RUnlock()
+	if one != nil {
+		return one, nil
+	}
+	one, err := m.make(audience)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.made == nil || len(m.made) >= mintersMax {
+		m.made = map[string]*minter{}
+	}
+	m.made[audience] = one
+	return one, nil
+}
+
+func (m *minters) make(audience string) (*minter, error) {
+	c := identity.MinterConfig{
+		Format: m.config.format, Key: m.config.key, PublicKey: m.config.public, TTL: m.config.ttl, Now: m.core.Clock.Wall,
+		Signer: func() (string, ed25519.PrivateKey) {
+			k := m.core.Signing.Current(m.core.Clock.Now())
+			return k.ID, k.Private
+		},
+	}
+	kid := ""
+	if c.Format == identity.FormatJWE {
+		switch {
+		case c.PublicKey != nil:
+			der, err := x509.MarshalPKIXPublicKey(c.PublicKey)
+			if err != nil {
+				return nil, err
+			}
+			kid = digest(der)
+		case c.Key == nil:
+			c.Key = m.core.Ring.AudienceKey(audience)
+			kid = digest(c.Key)
+		default:
+			kid = digest(c.Key)
+		}
+	}
+	made, err := identity.NewMinter(c)
+	if err != nil {
+		return nil, err
+	}
+	return &minter{made, audience, strings.Join([]string{audience, string(c.Format), kid, c.TTL.String()}, "\x00")}, nil
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(append([]byte("email_link minter\x00"), b...))
+	return hex.EncodeToString(sum[:])
+}
+
+// mint returns the assertion for a session at an origin, from the session's cache where it is young enough.
+func (m *minter) mint(c *core, l *session.Live, origin string) (string, error) {
+	return l.Assertion(m.cacheKey, func() (string, time.Time, error) {
+		text, exp, err := m.Mint(identity.Identity{
+			Issuer: origin, Audience: m.audience,
+			Subject: l.Account.ID, SessionID: l.Session.ID,
+			Email: l.Account.Email, EmailVerified: true, Name: l.Account.Name, Roles: l.Account.Roles,
+			AuthTime: c.Clock.ShownAs(l.Session.AuthTime), Methods: l.Session.Methods,
+		})
+		if err == nil {
+			metrics.minted.Inc()
+		}
+		return text, exp, err
+	})
+}

@@ -1,0 +1,273 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// live is what requests of one configuration work with, once it has started.
+type live struct {
+	core  *core
+	pages *web.Pages
+	parts *Parts
+}
+
+// audienceOf returns the host of an origin, with its port when that is not the scheme's own.
+func audienceOf(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	return host
+}
+
+// sites builds the sites of one handler.
+func (h *Handler) buildSites() error {
+	a := h.app
+	methods, err := flow.ParseMethods(orDefault(a.SignIn, "link", "code")...)
+	if err != nil {
+		return err
+	}
+	signUp := a.SignUp
+	if h.SignUp != nil {
+		signUp = h.SignUp
+	}
+	policy := flow.SignUp{}
+	if signUp != nil && signUp.Policy != "" {
+		if policy, err = flow.ParseSignUp(append([]string{signUp.Policy}, signUp.Domains...)...); err != nil {
+			return err
+		}
+	}
+	h.template = web.Site{
+		Site: flow.Site{
+			Prefix: h.prefix, SignUp: policy, Methods: methods,
+			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn)},
+			Resends:   a.Resend.Count, ResendWait: time.Duration(a.Resend.Wait),
+			Limits:      a.policy.limits,
+			SessionIdle: time.Duration(a.Session.Idle), SessionAbsolute: time.Duration(a.Session.Absolute),
+			NoMail: a.policy.noMail,
+		},
+		Name: a.policy.siteName, Contact: a.policy.contact, Logo: a.policy.logo, LogoType: a.policy.logoType,
+	}
+	h.sites = map[string]*web.Site{}
+	for _, o := range h.origins {
+		if o.wildcard {
+			continue
+		}
+		h.sites[o.text] = h.makeSite(o.text)
+		if h.fallback == nil {
+			h.fallback = h.sites[o.text]
+		}
+	}
+	return nil
+}
+
+// makeSite fills in what depends on the origin.
+func (h *Handler) makeSite(origin string) *web.Site {
+	s := h.template
+	s.Origin = origin
+	s.Secure = strings.HasPrefix(origin, "https://")
+	if s.Audience = h.Audience; s.Audience == "" {
+		s.Audience = audienceOf(origin)
+	}
+	for _, o := range h.origins {
+		if o.text != origin && !o.wildcard {
+			s.FormActions = append(s.FormActions, o.text)
+		}
+	}
+	return &s
+}
+
+// site returns the site of an origin that resolve has found. Those below a star are made for each request: nobody can fill
+// our memory with hosts.
+func (h *Handler) site(origin string) *web.Site {
+	if s := h.sites[origin]; s != nil {
+		return s
+	}
+	return h.makeSite(origin)
+}
+
+func orDefault(list []string, words ...string) []string {
+	if len(list) == 0 {
+		return words
+	}
+	return list
+}
+
+// siteOf finds the site of an origin among all handlers: for mails, which know nothing but the origin, and for operators.
+func (a *App) siteOf(origin string) (*web.Site, bool) {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return nil, false
+	}
+	for _, h := range a.handlers {
+		if found, ok := resolve(h.origins, u.Host); ok && found == origin {
+			return h.site(origin), true
+		}
+	}
+	return nil, false
+}
+
+// open makes what requests work with, and lets them in.
+func (a *App) open(c *core, source account.Source, set *templates.Set) {
+	l := &live{core: c, parts: a.newParts(c, source)}
+	l.pages = &web.Pages{
+		Flows: l.parts.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
+		JWKS:   func() []byte { return jwks(c) },
+		Health: func() error { return healthy(c.Store) },
+	}
+	for _, h := range a.handlers {
+		h.minters = &minters{config: h.identity, core: c}
+	}
+	a.gate.open(l)
+}
+
+// newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
+func (a *App) newParts(c *core, source account.Source) *Parts {
+	flows := &flow.Service{
+		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions,
+		Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
+	}
+	p := &Parts{
+		State: c.State, Limiter: c.limiter, Source: source, Worker: c.worker, Flows: flows, KeyFile: c.keyFile,
+		Site: func(origin string) (flow.Site, bool) {
+			s, ok := a.siteOf(origin)
+			if !ok {
+				return flow.Site{}, false
+			}
+			return s.Site, true
+		},
+	}
+	for _, h := range a.handlers {
+		for _, o := range h.origins {
+			if s := h.sites[o.text]; s != nil && !slices.ContainsFunc(p.Sites, func(f flow.Site) bool { return f.Origin == s.Origin }) {
+				p.Sites = append(p.Sites, s.Site)
+			}
+		}
+	}
+	return p
+}
+
+// deliver opens the mailer and puts this configuration in force for what outlives it.
+func (a *App) deliver(c *core, source account.Source, set *templates.Set) error {
+	m, err := a.mailer.OpenMailer()
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, m.Close)
+	a.delivery = &delivery{
+		outbox: outbox.Delivery{
+			Mailer: m, Source: source, Strangers: a.policy.limits.MailStrangers,
+			Render: func(l outbox.Letter) (mailer.Message, error) { return a.render(set, l) },
+		},
+		lifetimes: session.Lifetimes{
+			Idle:     orElse(time.Duration(a.Session.Idle), flow.DefaultIdle),
+			Absolute: orElse(time.Duration(a.Session.Absolute), flow.DefaultAbsolute),
+		},
+		log: a.log.Handler(),
+	}
+	c.use(a.delivery)
+	return nil
+}
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// render writes a letter. A mail of a site that the configuration no longer has is written with what is known.
+func (a *App) render(set *templates.Set, l outbox.Letter) (mailer.Message, error) {
+	site, ok := a.siteOf(l.Site)
+	if !ok {
+		site = &web.Site{
+			Site: flow.Site{Origin: l.Site, Prefix: strings.TrimPrefix(l.Base, l.Site)},
+			Name: a.policy.siteName, Contact: a.policy.contact,
+		}
+	}
+	out, err := set.Mail(web.Mail(site, l), l.Locale)
+	if err != nil {
+		return mailer.Message{}, err
+	}
+	return mailer.Message{
+		From: a.policy.from, ReplyTo: a.policy.replyTo, Subject: out.Subject, Text: out.Text, HTML: out.HTML, Language: out.Language,
+	}, nil
+}
+
+// healthWait bounds how long /health waits for the store.
+const healthWait = 2 * time.Second
+
+// healthy says whether the store can be read.
+func healthy(store storage.Store) error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
+	defer cancel()
+	return store.View(ctx, func(tx storage.Tx) error {
+		_, _, err := tx.Meta().Get(storage.MetaDataKey)
+		return err
+	})
+}
+
+// jwks lists the public signing keys (RFC 7517, RFC 8037).
+func jwks(c *core) []byte {
+	type key struct {
+		Type      string `json:"kty"`
+		Curve     string `json:"crv"`
+		X         string `json:"x"`
+		ID        string `json:"kid"`
+		Use       string `json:"use"`
+		Algorithm string `json:"alg"`
+	}
+	set := struct {
+		Keys []key `json:"keys"`
+	}{Keys: []key{}}
+	for _, k := range c.Signing.Listed(c.Clock.Now()) {
+		set.Keys = append(set.Keys, key{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(k.Public), k.ID, "sig", "EdDSA"})
+	}
+	text, err := json.Marshal(set)
+	if err != nil || len(set.Keys) == 0 {
+		return nil
+	}
+	return text
+}
+
+// logoTypes are the images that pages may show, by their file's ending.
+var logoTypes = map[string]string{".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+// maxLogo is the largest logo, in bytes.
+const maxLogo = 256 << 10
+
+// readLogo reads the image.
+func readLogo(path string) (content []byte, mediaType string, err error) {
+	if path == "" {
+		return nil, "", nil
+	}
+	mediaType, ok := logoTypes[strings.ToLower(filepath.Ext(path))]
+	if !ok {
+		return nil, "", fmt.Errorf("logo: %q is not a file of one of the kinds .svg, .png, .webp, .jpg", path)
+	}
+	content, err = os.ReadFile(path)
+	if err != nil {
+		return nil, "", fmt.Errorf("logo: %w", err)
+	}
+	if len(content) > maxLogo || len(bytes.TrimSpace(content)) == 0 {
+		return nil, "", errors.New("logo: the file is empty or above 256 KiB")
+	}
+	return content, mediaType, nil
+}

@@ -1,0 +1,59 @@
+package module
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+)
+
+// logSwitch is a slog.Handler that outlives configurations: it writes to the handler of the one in force, because Caddy
+// closes the writers of a configuration that has ended.
+type logSwitch struct {
+	current *atomic.Pointer[slog.Handler]
+	// with are the attributes and groups that were added to this handler, in order.
+	with []func(slog.Handler) slog.Handler
+}
+
+func newLogSwitch(h slog.Handler) *logSwitch {
+	s := &logSwitch{current: new(atomic.Pointer[slog.Handler])}
+	s.set(h)
+	return s
+}
+
+func (s *logSwitch) set(h slog.Handler) { s.current.Store(&h) }
+
+func (s *logSwitch) handler() slog.Handler {
+	h := *s.current.Load()
+	for _, add := range s.with {
+		h = add(h)
+	}
+	return h
+}
+
+// Enabled implements slog.Handler.
+func (s *logSwitch) Enabled(ctx context.Context, level slog.Level) bool {
+	return (*s.current.Load()).Enabled(ctx, level)
+}
+
+// Handle implements slog.Handler.
+func (s *logSwitch) Handle(ctx context.Context, r slog.Record) error {
+	return s.handler().Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (s *logSwitch) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return s.plus(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
+}
+
+// WithGroup implements slog.Handler.
+func (s *logSwitch) WithGroup(name string) slog.Handler {
+	return s.plus(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
+}
+
+func (s *logSwitch) plus(add func(slog.Handler) slog.Handler) slog.Handler {
+	with := make([]func(slog.Handler) slog.Handler, len(s.with), len(s.with)+1)
+	copy(with, s.with)
+	return &logSwitch{current: s.current, with: append(with, add)}
+}
+
+var _ slog.Handler = (*logSwitch)(nil)

@@ -1,0 +1,136 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const metricsPrefix = "caddy_email_link_"
+
+// The collectors live as long as the process: Caddy's registry is a new one at each load, the counts are not.
+var metrics = struct {
+	mails, flows, denied *prometheus.CounterVec
+	minted               prometheus.Counter
+	commits              prometheus.Histogram
+	gauges               gauges
+}{
+	mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricsPrefix + "mails_total", Help: "Mails by purpose and outcome of an attempt: sent, dropped, retry, dead.",
+	}, []string{"purpose", "outcome"}),
+	flows: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricsPrefix + "flows_total", Help: "Steps of flows by purpose, step and outcome.",
+	}, []string{"purpose", "step", "outcome"}),
+	denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: metricsPrefix + "denied_total", Help: "Requests and mails refused by a limit.",
+	}, []string{"limit"}),
+	minted: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: metricsPrefix + "assertions_minted_total", Help: "Assertions made; one serves many requests.",
+	}),
+	commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: metricsPrefix + "store_commit_seconds", Help: "Time from asking for a durable step to its commit.",
+		Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, 1, 5},
+	}),
+	gauges: gauges{
+		queue:    prometheus.NewDesc(metricsPrefix+"mail_queue_length", "Mails that wait to be sent.", nil, nil),
+		oldest:   prometheus.NewDesc(metricsPrefix+"mail_oldest_seconds", "Age of the oldest mail that waits, 0 when none does.", nil, nil),
+		sessions: prometheus.NewDesc(metricsPrefix+"sessions", "Sessions held in memory.", nil, nil),
+	},
+}
+
+// registerMetrics adds the collectors to the registry of a load. One that is there already is no error.
+func registerMetrics(registry *prometheus.Registry) {
+	if registry == nil {
+		return
+	}
+	for _, c := range []prometheus.Collector{metrics.mails, metrics.flows, metrics.denied, metrics.minted, metrics.commits, metrics.gauges} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			panic(err) // two collectors of this package with one name
+		}
+	}
+}
+
+// observer counts for the packages that know nothing of metrics.
+type observer struct{}
+
+// Mailed implements outbox.Observer.
+func (observer) Mailed(purpose, outcome string) {
+	metrics.mails.WithLabelValues(purpose, outcome).Inc()
+}
+
+// Denied implements outbox.Observer and flow.Observer.
+func (observer) Denied(limit string) { metrics.denied.WithLabelValues(limit).Inc() }
+
+// Flow implements flow.Observer.
+func (observer) Flow(purpose, step, outcome string) {
+	metrics.flows.WithLabelValues(purpose, step, outcome).Inc()
+}
+
+// gauges reads what runs at the moment it is asked.
+type gauges struct{ queue, oldest, sessions *prometheus.Desc }
+
+// Describe implements prometheus.Collector.
+func (g gauges) Describe(ch chan<- *prometheus.Desc) {
+	ch <- g.queue
+	ch <- g.oldest
+	ch <- g.sessions
+}
+
+// gaugeWait bounds how long a scrape waits for the store.
+const gaugeWait = 2 * time.Second
+
+// Collect implements prometheus.Collector.
+func (g gauges) Collect(ch chan<- prometheus.Metric) {
+	p, ok := Running()
+	if !ok {
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(g.sessions, prometheus.GaugeValue, float64(p.Sessions.Stats().Sessions))
+	ctx, cancel := context.WithTimeout(context.Background(), gaugeWait)
+	defer cancel()
+	var waiting int
+	var oldest time.Time
+	err := p.Store.View(ctx, func(tx storage.Tx) (err error) {
+		waiting, oldest, err = tx.Outbox().Stats()
+		return err
+	})
+	if err != nil {
+		return
+	}
+	age := 0.0
+	if waiting > 0 && !oldest.IsZero() {
+		age = max(0, p.Clock.Now().Sub(oldest).Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(g.queue, prometheus.GaugeValue, float64(waiting))
+	ch <- prometheus.MustNewConstMetric(g.oldest, prometheus.GaugeValue, age)
+}
+
+// timedStore measures the steps.
+type timedStore struct{ storage.Store }
+
+// Update implements storage.Store.
+func (s timedStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	start := time.Now()
+	err := s.Store.Update(ctx, fn)
+	if err == nil {
+		metrics.commits.Observe(time.Since(start).Seconds())
+	}
+	return err
+}
+
+// Backup implements storage.Backuper for engines that do.
+func (s timedStore) Backup(ctx context.Context, w io.Writer) error {
+	b, ok := s.Store.(storage.Backuper)
+	if !ok {
+		return errors.New("this storage cannot be backed up while it is in use")
+	}
+	return b.Backup(ctx, w)
+}
+
+var _ storage.Backuper = timedStore{}

@@ -1,0 +1,344 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
+)
+
+// passVar is the request variable through which an inner handler finds what the outer one has found out.
+const passVar = "email_link.pass"
+
+// pass is one request on its way through the gate.
+type pass struct {
+	live *live
+	// outer is the handler that stood first.
+	outer *Handler
+	site  *web.Site
+	visit web.Visit
+	sess  *session.Live
+}
+
+// placeholders answers {http.auth.user.…}.
+func (p *pass) placeholders(name string) (any, bool) {
+	return user{&p.sess.Account}.placeholders(name)
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	// First of all, on every request and whatever follows: error routes see the same header.
+	h.stripper.Request(r.Header, r.Trailer)
+	h.stripper.Body(r)
+	if p, ok := caddyhttp.GetVar(r.Context(), passVar).(*pass); ok {
+		return h.judge(w, r, next, p)
+	}
+	origin, known := resolve(h.origins, r.Host)
+	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
+	rest, own := h.below(r.URL.Path)
+	l := h.wait(r.Context())
+	if l == nil {
+		unavailable(w)
+		return nil
+	}
+	site := h.fallback
+	if known {
+		site = h.site(origin)
+	}
+	p := &pass{live: l, outer: h, site: site, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies, URI: sentURI(r)}}
+	switch {
+	case web.HealthRoute(r.URL.Path, h.prefix):
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+		if p.visit.Site == nil {
+			p.visit.Site = &h.template
+		}
+		l.pages.Serve(w, r, p.visit)
+		return nil
+	case !known:
+		return h.refuse(w, r, p, web.Misdirected)
+	case r.Method == http.MethodTrace, r.Method == http.MethodConnect && !boundary.IsUpgrade(r):
+		return h.refuse(w, r, p, web.MethodNotAllowed)
+	}
+	if cookies.Session != "" {
+		var err error
+		if p.sess, err = l.core.Sessions.Find(r.Context(), cookies.Session, origin); err != nil {
+			h.log.Warn("a session could not be read", "event", "unavailable", "site", origin, "error", err)
+			return h.refuse(w, r, p, web.Unavailable)
+		}
+		p.visit.Live = p.sess
+	}
+	if own {
+		return h.pages(w, r, p, rest)
+	}
+	if h.movedAway(r) {
+		h.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
+		return h.refuse(w, r, p, web.Unavailable)
+	}
+	caddyhttp.SetVar(r.Context(), passVar, p)
+	return h.judge(w, r, next, p)
+}
+
+// below says whether a path is one of our pages, and returns the rest of it.
+func (h *Handler) below(path string) (rest string, own bool) {
+	rest, ok := strings.CutPrefix(path, h.prefix)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
+// movedAway says whether the client asked for one of our pages and a rewrite before us has made something else of it.
+func (h *Handler) movedAway(r *http.Request) bool {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return false
+	}
+	_, own := h.below(original.URL.Path)
+	return own
+}
+
+// sentURI returns path and query as the client sent them.
+func sentURI(r *http.Request) string {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return ""
+	}
+	return original.URL.RequestURI()
+}
+
+// pages serves one of our pages.
+func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass, rest string) error {
+	if web.TokenRoute(r.URL.Path, h.prefix) {
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+		rec := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+		defer func() {
+			h.log.Info("opened", "event", "opened", "path", h.prefix+rest, "method", r.Method, "status", rec.status,
+				"site", p.site.Origin, "client", network(p.visit.Client))
+		}()
+		w = rec
+	}
+	p.live.pages.Serve(w, r, p.visit)
+	return nil
+}
+
+// statusWriter remembers the status for our own line in the log.
+type statusWriter struct {
+	caddyhttp.ResponseWriterWrapper
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(code int) {
+	if w.status < 200 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// judge decides whether a request goes on, and with which identity. It is the whole of an inner handler.
+func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass) error {
+	needed, err := h.needsSession(r)
+	if err != nil {
+		return h.refuse(w, r, p, web.BadRequest)
+	}
+	if p.sess == nil {
+		if needed {
+			return h.refuse(w, r, p, web.SignIn)
+		}
+		return h.forward(w, r, next, p, nil)
+	}
+	if boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, p.site.Origin) {
+		if needed {
+			return h.refuse(w, r, p, web.UpgradeOrigin)
+		}
+		return h.forward(w, r, next, p, nil) // as anybody, so that no other site speaks in this person's name
+	}
+	u := user{&p.sess.Account}
+	if !h.meets(u) {
+		if needed {
+			return h.refuse(w, r, p, web.Forbidden)
+		}
+		return h.forward(w, r, next, p, nil)
+	}
+	if h.MaxAge > 0 && p.live.core.Clock.Now().Sub(p.sess.Session.AuthTime) > time.Duration(h.MaxAge) && needed {
+		return h.refuse(w, r, p, web.SignIn)
+	}
+	return h.forward(w, r, next, p, p.sess)
+}
+
+// needsSession says whether a request needs a session. A session is needed where any view of the path is protected; none is
+// where every view is public. A path that two programs may read in two ways is never public.
+func (h *Handler) needsSession(r *http.Request) (bool, error) {
+	views, ambiguous, err := boundary.Views(r.URL.EscapedPath())
+	if err != nil {
+		return true, err
+	}
+	if h.Optional {
+		return false, nil
+	}
+	if ambiguous || (len(h.protect) == 0 && len(h.public) == 0) {
+		return true, nil
+	}
+	protected := len(h.protect) == 0
+	public := len(h.public) > 0
+	for i := -1; i < len(views); i++ {
+		seen := r
+		if i >= 0 {
+			if views[i] == r.URL.Path && r.URL.RawPath == "" {
+				continue // it is the request itself
+			}
+			seen = asSeen(r, views[i])
+		}
+		if !protected {
+			if protected, err = h.protect.AnyMatchWithError(seen); err != nil {
+				return true, nil
+			}
+		}
+		if public {
+			ok, err := h.public.AnyMatchWithError(seen)
+			public = ok && err == nil
+		}
+	}
+	return protected && !public, nil
+}
+
+// asSeen returns the request as somebody sees it who reads the path in another way.
+func asSeen(r *http.Request, path string) *http.Request {
+	seen := *r
+	u := *r.URL
+	u.Path, u.RawPath = path, ""
+	seen.URL = &u
+	return &seen
+}
+
+// forward hands a request to the next handler, with an identity or without one.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess *session.Live) error {
+	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper}
+	if sess != nil {
+		if err := h.identify(r, p, sess); err != nil {
+			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.Account.ID, "site", p.site.Origin, "error", err)
+			return h.refuse(w, r, p, web.Unavailable)
+		}
+		rw.ended = sess.Ended
+		rw.refuse = func(w http.ResponseWriter) { p.live.pages.Refuse(w, asFetch(r), anonymous(p), web.SignIn) }
+		if longLived(r) {
+			ctx, cancel := context.WithCancelCause(r.Context())
+			defer cancel(nil)
+			defer p.live.core.Sessions.Track(sess, cancel)()
+			r = r.WithContext(ctx)
+		}
+	}
+	return rw.run(next, r)
+}
+
+// anonymous is the visit of somebody whose session has ended.
+func anonymous(p *pass) web.Visit {
+	v := p.visit
+	v.Live = nil
+	return v
+}
+
+// asFetch returns a request to which the answer is a plain 401, never a redirect.
+func asFetch(r *http.Request) *http.Request {
+	plain := *r
+	plain.Header = r.Header.Clone()
+	plain.Header["Sec-Fetch-Mode"] = []string{"cors"}
+	return &plain
+}
+
+// run calls the next handler. When its response was replaced, what it says about its failure is our doing.
+func (w *respWriter) run(next caddyhttp.Handler, r *http.Request) (err error) {
+	defer func() {
+		if w.state == replaced {
+			if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+				panic(v)
+			}
+			err = nil
+		}
+		w.finish()
+	}()
+	err = next.ServeHTTP(w, r)
+	if w.state == fresh && w.ended != nil && w.ended() {
+		// Nothing has been written: a pending answer that was cancelled with its session.
+		w.replace()
+	}
+	return err
+}
+
+// longLived says whether a response may outlive its session, as far as the request tells. Every other one is looked at again
+// when it starts and at each write.
+func longLived(r *http.Request) bool {
+	return boundary.IsUpgrade(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+}
+
+// identify puts the identity on a request: the assertion, the plain headers, the placeholders.
+func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
+	from, plain := h, h.plain
+	if p.outer != h {
+		if !h.identity.given {
+			from = p.outer
+		}
+		if len(plain) == 0 {
+			plain = p.outer.plain
+		}
+	}
+	if from.identity.format != "" {
+		audience := p.site.Audience
+		if h.Audience != "" {
+			audience = h.Audience
+		}
+		m, err := from.minters.of(audience)
+		if err != nil {
+			return err
+		}
+		text, err := m.mint(p.live.core, sess, p.site.Origin)
+		if err != nil {
+			return err
+		}
+		if text == "" {
+			return errors.New("the assertion is empty")
+		}
+		// A slice of its own for each request: request_header edits values in place.
+		r.Header[from.identity.header] = []string{text}
+	}
+	u := user{&sess.Account}
+	for _, one := range plain {
+		r.Header[one.name] = []string{one.value.text(u)}
+	}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && p.outer == h {
+		repl.Map(p.placeholders)
+	}
+	return nil
+}
+
+// refuse writes a page or a problem instead of going on.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p *pass, why web.Refusal) error {
+	if _, own := p.outer.below(r.URL.Path); own {
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true) // an address of ours may hold a token
+	}
+	p.live.pages.Refuse(w, r, p.visit, why)
+	return nil
+}
+
+// unavailable answers when there is nothing yet that could write a page.
+func unavailable(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Retry-After", "2")
+	header.Set("X-Content-Type-Options", "nosniff")
+	http.Error(w, "The sign-in service is starting. Please try again in a moment.", http.StatusServiceUnavailable)
+}
+
+// network names the network of a client for the log.
+func network(addr netip.Addr) string {
+	if prefix := boundary.Network(addr); prefix.IsValid() {
+		return prefix.String()
+	}
+	return "unknown"
+}

@@ -1,0 +1,132 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
+)
+
+func init() {
+	caddy.RegisterModule(StorageBbolt{})
+	caddy.RegisterModule(AccountsEmbedded{})
+}
+
+// StorageGuest is what a module in the namespace `email_link.storage` is.
+type StorageGuest interface {
+	// StorageKey names the place, one spelling for each: two configurations with one key share one open store.
+	StorageKey() string
+	// OpenStorage opens the place. It is called when a configuration starts, never while it is only being validated.
+	OpenStorage(ctx context.Context) (storage.Store, error)
+}
+
+// StorageBbolt keeps everything in one file. One process owns it.
+type StorageBbolt struct {
+	// Path is the file. Default: `email_link/email_link.db` in Caddy's data directory.
+	Path string `json:"path,omitempty"`
+
+	path string
+}
+
+// DefaultDatabase is the path of the database where none is configured.
+func DefaultDatabase() string {
+	return filepath.Join(caddy.AppDataDir(), "email_link", "email_link.db")
+}
+
+// DefaultKeyFile is the path of the key file that is used without `secret`, in a directory of its own, so that a copy of the
+// database's directory does not hold both.
+func DefaultKeyFile() string {
+	return filepath.Join(caddy.AppDataDir(), "email_link", "keys", "master.key")
+}
+
+// CaddyModule returns the Caddy module information.
+func (StorageBbolt) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "email_link.storage.bbolt", New: func() caddy.Module { return new(StorageBbolt) }}
+}
+
+// Provision resolves the path and touches nothing: the file belongs to whoever runs.
+func (s *StorageBbolt) Provision(caddy.Context) error {
+	path, err := expand(s.Path)
+	if err != nil {
+		return fmt.Errorf("storage bbolt: %w", err)
+	}
+	if path == "" {
+		path = DefaultDatabase()
+	}
+	s.path, err = canonicalPath(path)
+	return err
+}
+
+// StorageKey implements StorageGuest.
+func (s *StorageBbolt) StorageKey() string { return "bbolt:" + s.path }
+
+// OpenStorage implements StorageGuest.
+func (s *StorageBbolt) OpenStorage(ctx context.Context) (storage.Store, error) {
+	store, err := bolt.Open(ctx, bolt.Options{Path: s.path})
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, fmt.Errorf("one process owns the database; if it is a running Caddy, use 'caddy reload': %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// UnmarshalCaddyfile reads `bbolt [<path>]`.
+func (s *StorageBbolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	switch args := d.RemainingArgs(); len(args) {
+	case 0:
+	case 1:
+		if s.Path = args[0]; s.Path == "" {
+			return d.Err("storage bbolt: the path is empty")
+		}
+	default:
+		return d.Errf("storage bbolt takes one path, found %d words", len(args))
+	}
+	return refuseBlock(d, "storage bbolt")
+}
+
+// AccountsGuest is what a module in the namespace `email_link.accounts` is.
+type AccountsGuest interface {
+	// OpenAccounts returns who looks accounts up; own are the accounts in the open store.
+	OpenAccounts(own *embedded.Accounts) (account.Source, error)
+}
+
+// AccountsEmbedded keeps the accounts in the module's own store.
+type AccountsEmbedded struct{}
+
+// CaddyModule returns the Caddy module information.
+func (AccountsEmbedded) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "email_link.accounts.embedded", New: func() caddy.Module { return new(AccountsEmbedded) }}
+}
+
+// OpenAccounts implements AccountsGuest.
+func (*AccountsEmbedded) OpenAccounts(own *embedded.Accounts) (account.Source, error) {
+	return own, nil
+}
+
+// UnmarshalCaddyfile reads `embedded`.
+func (*AccountsEmbedded) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return d.Errf("accounts embedded takes no value, found %q", d.Val())
+	}
+	return refuseBlock(d, "accounts embedded")
+}
+
+var (
+	_ StorageGuest          = (*StorageBbolt)(nil)
+	_ AccountsGuest         = (*AccountsEmbedded)(nil)
+	_ caddy.Provisioner     = (*StorageBbolt)(nil)
+	_ caddyfile.Unmarshaler = (*StorageBbolt)(nil)
+	_ caddyfile.Unmarshaler = (*AccountsEmbedded)(nil)
+)

@@ -1,0 +1,153 @@
+package module
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+)
+
+// errEnded stops whoever still writes a response after its session has ended.
+var errEnded = errors.New("email_link: the session has ended")
+
+// respWriter stands between the backend's response and the client. It removes our headers and our cookies on every way back:
+// informational responses, the final one, 101 and both kinds of trailers. A response whose session has ended before it began
+// becomes a 401; one that has begun is cut at its next write.
+//
+// It has methods of its own for flushing, copying and taking over the connection, because a writer without them is passed by.
+type respWriter struct {
+	caddyhttp.ResponseWriterWrapper
+	strip *boundary.Stripper
+	// ended says whether the session of this request has ended; nil for an anonymous one.
+	ended func() bool
+	// refuse writes the response that takes the place of the backend's.
+	refuse func(w http.ResponseWriter)
+	state  wrapState
+}
+
+type wrapState uint8
+
+const (
+	fresh wrapState = iota
+	passing
+	replaced
+)
+
+// keep are headers of the server itself; all others are gone when a response is replaced.
+var keep = map[string]bool{"Server": true, "Alt-Svc": true, "Strict-Transport-Security": true}
+
+// WriteHeader implements http.ResponseWriter. An informational response comes on a goroutine of the transport, so it changes
+// no state here.
+func (w *respWriter) WriteHeader(code int) {
+	if w.state != fresh {
+		return
+	}
+	header := w.ResponseWriter.Header()
+	w.strip.Response(header)
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		w.state = passing
+		if w.ended != nil && code != http.StatusSwitchingProtocols && w.ended() {
+			w.replace()
+			return
+		}
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// replace answers in the backend's place.
+func (w *respWriter) replace() {
+	w.state = replaced
+	header := w.ResponseWriter.Header()
+	for name := range header {
+		if !keep[name] {
+			delete(header, name)
+		}
+	}
+	w.refuse(w.ResponseWriter)
+}
+
+// begin makes sure that a header has been written, and says whether the body may be.
+func (w *respWriter) begin() error {
+	if w.state == fresh {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.state == replaced || (w.ended != nil && w.ended()) {
+		return errEnded
+	}
+	return nil
+}
+
+// Write implements http.ResponseWriter.
+func (w *respWriter) Write(p []byte) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// copyChunk is how much is copied before the session is looked at again.
+const copyChunk = 1 << 20
+
+// ReadFrom implements io.ReaderFrom in pieces. A limited reader is taken apart, so that a file below it can still go out by
+// sendfile.
+func (w *respWriter) ReadFrom(src io.Reader) (n int64, err error) {
+	outer, limited := src.(*io.LimitedReader)
+	for {
+		if err := w.begin(); err != nil {
+			return n, err
+		}
+		piece := &io.LimitedReader{R: src, N: copyChunk}
+		if limited {
+			piece.R, piece.N = outer.R, min(copyChunk, outer.N)
+		}
+		want := piece.N
+		if want == 0 {
+			return n, nil
+		}
+		m, err := w.ResponseWriterWrapper.ReadFrom(piece)
+		n += m
+		if limited {
+			outer.N -= want - piece.N
+		}
+		if err != nil || piece.N > 0 {
+			return n, err
+		}
+	}
+}
+
+// FlushError is what http.ResponseController calls.
+func (w *respWriter) FlushError() error {
+	if w.state == fresh {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.state == replaced {
+		return nil
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack is what http.ResponseController calls.
+func (w *respWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.state == replaced {
+		return nil, nil, errEnded
+	}
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// finish runs after the backend's handler: trailers are sent when the handler returns, under plain names where they were
+// announced, and with a prefix where not.
+func (w *respWriter) finish() {
+	if w.state != replaced {
+		w.strip.Response(w.ResponseWriter.Header())
+	}
+}
+
+var (
+	_ io.ReaderFrom = (*respWriter)(nil)
+	_ http.Hijacker = (*respWriter)(nil)
+)
