@@ -15,14 +15,16 @@
 //     was believed, or a wall clock that has fallen back) therefore blocks nothing: Now runs on from it at the speed of time.
 //     A wall clock that is far ahead of the persisted time is what every longer downtime looks like, so it is used at once;
 //     but until it has agreed for Settle it is doubted, and if it falls back within that time (a hardware clock that NTP puts
-//     right) it is not believed at all until the next start.
+//     right) Now stays where it is, and the next start begins without it.
 //
-// While there is doubt ([Clock.Stepped]) nobody may sweep, and [Clock.Seen], the time to persist, stays on the line that was
-// believed before. So a clock that was wrong for a few minutes has neither deleted nor remembered anything.
+// While there is doubt ([Clock.Stepped]) nobody may sweep up to Now. [Clock.Seen], the time to persist, stays on the line that
+// was believed before, and may always be swept up to. So a clock that was wrong for a few minutes has neither deleted nor
+// remembered anything, and no doubt keeps dead records for good.
 package clock
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +35,8 @@ const (
 	Settle = 5 * time.Minute
 	// steady is how far readings may be apart and still agree with each other: the clock is being slewed meanwhile.
 	steady = time.Minute
+	// glance is how long Now may go on without comparing with the wall clock; every request asks it.
+	glance = 100 * time.Millisecond
 )
 
 // Clock tells the time. The zero value is ready and tells the system's time. It is safe for use by many goroutines and must
@@ -40,6 +44,8 @@ const (
 type Clock struct {
 	// read returns the system's time and a monotonic reading of one instant; nil is the system's.
 	read func() (wall time.Time, mono time.Duration)
+	// recent is what Now needs between two comparisons, nil for clocks with a read of their own.
+	recent atomic.Pointer[recent]
 
 	mu    sync.Mutex
 	begun bool
@@ -49,7 +55,6 @@ type Clock struct {
 	// probation.
 	trusted   time.Time
 	probation bool
-	refuted   bool
 	// line is the doubted wall clock at monotonic reading 0, zero when there is no doubt; since is when it was first seen
 	// there.
 	line  time.Time
@@ -58,9 +63,15 @@ type Clock struct {
 	behind time.Time
 }
 
+// recent is a base that was right at one monotonic reading and is good until another.
+type recent struct {
+	base        time.Time
+	from, until time.Duration
+}
+
 var started = time.Now()
 
-// New returns a clock over a wall clock; nil means the system's. Readings of wall that carry Go's monotonic part are used for
+// New returns a clock over a wall clock; nil means the system's, and is the fastest. Readings of wall that carry Go's monotonic part are used for
 // that as well; for others the process's own monotonic clock is.
 func New(wall func() time.Time) *Clock {
 	if wall == nil {
@@ -86,6 +97,11 @@ func (c *Clock) reading() (time.Time, time.Duration) {
 // Now returns the time by which everything here ends, in UTC. It never runs back within a process, nor across restarts when
 // the time of [Clock.Seen] is given to [Clock.Restore].
 func (c *Clock) Now() time.Time {
+	if r := c.recent.Load(); r != nil {
+		if mono := time.Since(started); mono >= r.from && mono < r.until {
+			return r.base.Add(mono)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, mono := c.observe()
@@ -110,7 +126,7 @@ func (c *Clock) Restore(seen time.Time) {
 	line := seen.Round(0).UTC().Add(-mono)
 	switch ahead := c.base.Sub(line); {
 	case ahead > Step:
-		c.trusted, c.probation, c.refuted = line, true, false
+		c.trusted, c.probation = line, true
 		c.line, c.since = c.base, mono
 	case ahead < 0:
 		c.base, c.trusted = line, line
@@ -118,7 +134,8 @@ func (c *Clock) Restore(seen time.Time) {
 	c.observe()
 }
 
-// Seen returns the time to persist, once a minute and at the end: the largest time believed.
+// Seen returns the largest time believed: the time to persist, once a minute and at the end, and the time up to which a sweep
+// is safe even in doubt. It is never after Now.
 func (c *Clock) Seen() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +144,7 @@ func (c *Clock) Seen() time.Time {
 }
 
 // Stepped says how far the wall clock is from the time believed, when that is more than [Step] (positive: the wall clock is
-// ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing may be swept while it is.
+// ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing after [Clock.Seen] may be swept while it is.
 func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,26 +169,31 @@ func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 	wall, mono = c.reading()
 	wall = wall.UTC()
 	line := wall.Add(-mono)
-	if !c.begun {
+	switch {
+	case !c.begun:
 		c.begun, c.base, c.trusted = true, line, line
-		return wall, mono
-	}
-	if c.probation {
+	case c.probation:
 		c.observeProbation(line, mono)
-		return wall, mono
+	default:
+		c.observeRunning(line, mono)
 	}
+	if c.read == nil {
+		c.recent.Store(&recent{base: c.base, from: mono, until: mono + glance})
+	}
+	return wall, mono
+}
+
+func (c *Clock) observeRunning(line time.Time, mono time.Duration) {
 	ahead := line.Sub(c.base)
-	if ahead <= Step && ahead >= -Step {
+	switch {
+	case ahead <= Step && ahead >= -Step:
 		if ahead > 0 {
 			c.base, c.trusted = line, line
 		}
 		c.line, c.behind = time.Time{}, time.Time{}
-		return wall, mono
-	}
-	if !c.behind.IsZero() && near(c.behind, line) {
-		return wall, mono
-	}
-	if c.agrees(line, mono) {
+	case !c.behind.IsZero() && near(c.behind, line):
+		c.line = time.Time{}
+	case c.agrees(line, mono):
 		if ahead > 0 {
 			c.base, c.trusted, c.behind = line, line, time.Time{}
 		} else {
@@ -179,29 +201,24 @@ func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 		}
 		c.line = time.Time{}
 	}
-	return wall, mono
 }
 
 // observeProbation judges a wall clock that was far ahead of the persisted time at start.
 func (c *Clock) observeProbation(line time.Time, mono time.Duration) {
-	switch ahead := line.Sub(c.base); {
-	case ahead < -Step:
-		// It has fallen back: it was wrong at start. Now cannot follow, or what was born meanwhile would live too long.
-		c.refuted = true
-	case c.refuted:
-		// Only time itself could tell that the first reading was right after all; the next start decides.
-	case ahead > Step:
-		if c.agrees(line, mono) {
-			c.base = line
-			c.believe()
-		}
-	default:
+	ahead := line.Sub(c.base)
+	if ahead > 0 && ahead <= Step {
+		c.base = line
+	}
+	switch agreed := c.agrees(line, mono); {
+	case agreed && ahead >= -Step:
 		if ahead > 0 {
 			c.base = line
 		}
-		if c.agrees(line, mono) {
-			c.believe()
-		}
+		c.believe()
+	case agreed && line.After(c.trusted):
+		// It has fallen back: it was wrong at start. Now cannot follow, or what was born meanwhile would live too long; what is
+		// persisted and swept can.
+		c.trusted = line
 	}
 }
 

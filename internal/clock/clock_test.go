@@ -195,6 +195,29 @@ func TestCLK1_WrongClockAtStartIsForgottenByTheNextStart(t *testing.T) {
 	wantDoubt(t, next, false)
 }
 
+func TestCLK1_WrongClockAtStartDoesNotStopTheSweepForGood(t *testing.T) {
+	f := NewFake(start.Add(48 * time.Hour))
+	c := f.Clock()
+	c.Restore(start.Add(-12 * time.Hour))
+	wrong := c.Now()
+	f.Set(start) // the truth: down for 12 hours
+	wantNow(t, c, wrong)
+	f.Advance(Settle)
+	wantNow(t, c, wrong.Add(Settle))
+	if got := c.Seen(); !got.Equal(start.Add(Settle)) {
+		t.Errorf("Seen = %v, want the wall clock's time", got)
+	}
+	wantDoubt(t, c, true)
+	f.Set(wrong.Add(Settle)) // the first reading was right after all
+	c.Now()
+	f.Advance(Settle)
+	wantNow(t, c, wrong.Add(2*Settle))
+	wantDoubt(t, c, false)
+	if got := c.Seen(); !got.Equal(c.Now()) {
+		t.Errorf("Seen = %v, want Now", got)
+	}
+}
+
 func TestCLK1_StartOnProbationThenAnotherStep(t *testing.T) {
 	f := NewFake(start)
 	c := f.Clock()
@@ -239,6 +262,21 @@ func TestCLK1_NowNeverRunsBack(t *testing.T) {
 		f.Advance(time.Duration(i%11) * time.Minute)
 	}
 	wg.Wait()
+}
+
+func TestRestoreIsSeenAtOnce(t *testing.T) {
+	var c Clock
+	future := c.Now().Add(24 * time.Hour)
+	c.Restore(future)
+	if now := c.Now(); now.Before(future) {
+		t.Errorf("Now = %v after Restore(%v)", now, future)
+	}
+}
+
+func BenchmarkSystem(b *testing.B) {
+	for b.Loop() {
+		time.Now()
+	}
 }
 
 func BenchmarkNow(b *testing.B) {
