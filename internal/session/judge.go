@@ -20,8 +20,9 @@ type verdict struct {
 type ends struct {
 	// idle is the earlier of the session's own idle end and its parent's, absolute likewise.
 	idle, absolute time.Time
-	// touch is when the next use is to be recorded.
+	// touch is when the next use is to be recorded, every how long that is after the last one.
 	touch time.Time
+	every time.Duration
 }
 
 func (e *ends) alive(now time.Time) bool { return now.Before(e.idle) && now.Before(e.absolute) }
@@ -35,16 +36,14 @@ func (m *Manager) ends(s storage.Session) ends {
 			e.absolute = earlier(e.absolute, s.Created.Add(lt.Absolute))
 		}
 		if lt.Idle > 0 {
-			idle = lt.Idle
+			idle = min(idle, lt.Idle)
 			e.idle = earlier(e.idle, s.Seen.Add(idle))
 		}
 	}
-	e.touch = s.Seen.Add(touchEvery(idle))
+	e.every = min(TouchEvery, idle/2)
+	e.touch = s.Seen.Add(e.every)
 	return e
 }
-
-// touchEvery returns how often the use of a session with this idle time is written.
-func touchEvery(idle time.Duration) time.Duration { return min(TouchEvery, idle/2) }
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

@@ -28,7 +28,7 @@ type Live struct {
 	size int
 	// In nanoseconds since 1970. ends is the earlier of the other two.
 	ends, idleEnd, absEnd atomic.Int64
-	nextTouch             atomic.Int64
+	nextTouch, touchEvery atomic.Int64
 
 	touching atomic.Bool
 	ended    atomic.Bool
@@ -63,6 +63,7 @@ func (l *Live) apply(e ends) {
 	l.idleEnd.Store(e.idle.UnixNano())
 	l.absEnd.Store(e.absolute.UnixNano())
 	l.ends.Store(earlier(e.idle, e.absolute).UnixNano())
+	l.touchEvery.Store(int64(e.every))
 	l.nextTouch.Store(e.touch.UnixNano())
 }
 

@@ -176,9 +176,10 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 	if lt := m.lifetimes.Load(); lt != nil && lt.Idle > 0 {
 		idle = lt.Idle
 	}
+	every := time.Duration(l.touchEvery.Load())
 	var got, parent storage.Session
 	err := m.store.Update(ctx, func(tx storage.Tx) error {
-		s, _, err := tx.Sessions().Touch(l.Session.Key, now, now.Add(idle), touchEvery(idle))
+		s, _, err := tx.Sessions().Touch(l.Session.Key, now, now.Add(idle), every)
 		if err != nil {
 			return err
 		}
@@ -187,7 +188,7 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 			return nil
 		}
 		// A use of a child is a use of its parent, else everybody would be signed out when the portal has been idle.
-		parent, _, err = tx.Sessions().Touch(l.Session.Parent, now, now.Add(idle), touchEvery(idle))
+		parent, _, err = tx.Sessions().Touch(l.Session.Parent, now, now.Add(idle), every)
 		return err
 	})
 	switch {
