@@ -1,0 +1,497 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
+)
+
+var start = time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
+
+// counting is a store that counts steps and what they write.
+type counting struct {
+	storage.Store
+	mu      sync.Mutex
+	updates int
+	writes  map[string]int
+	fail    error
+}
+
+func (c *counting) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	c.mu.Lock()
+	c.updates++
+	fail := c.fail
+	c.mu.Unlock()
+	if fail != nil {
+		return fail
+	}
+	var writes map[string]int
+	err := c.Store.Update(ctx, func(tx storage.Tx) error {
+		writes = map[string]int{}
+		return fn(spy{tx, writes})
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, n := range writes {
+		c.writes[name] += n
+	}
+	return err
+}
+
+func (c *counting) View(ctx context.Context, fn func(storage.Tx) error) error {
+	c.mu.Lock()
+	fail := c.fail
+	c.mu.Unlock()
+	if fail != nil {
+		return fail
+	}
+	return c.Store.View(ctx, func(tx storage.Tx) error { return fn(spy{tx, map[string]int{}}) })
+}
+
+// take returns what was counted since the last call.
+func (c *counting) take() (updates int, writes map[string]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	updates, writes = c.updates, c.writes
+	c.updates, c.writes = 0, map[string]int{}
+	return updates, writes
+}
+
+func (c *counting) break_(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail = err
+}
+
+// spy counts the writes of one transaction by name, and every look at an account.
+type spy struct {
+	storage.Tx
+	writes map[string]int
+}
+
+type (
+	spyAccounts struct {
+		storage.Accounts
+		spy
+	}
+	spyFlows struct {
+		storage.Flows
+		spy
+	}
+	spyTokens struct {
+		storage.Tokens
+		spy
+	}
+	spyCounters struct {
+		storage.Counters
+		spy
+	}
+	spyOutbox struct {
+		storage.Outbox
+		spy
+	}
+	spyEvents struct {
+		storage.Events
+		spy
+	}
+)
+
+func (s spy) Accounts() storage.Accounts { return spyAccounts{s.Tx.Accounts(), s} }
+func (s spy) Flows() storage.Flows       { return spyFlows{s.Tx.Flows(), s} }
+func (s spy) Tokens() storage.Tokens     { return spyTokens{s.Tx.Tokens(), s} }
+func (s spy) Counters() storage.Counters { return spyCounters{s.Tx.Counters(), s} }
+func (s spy) Outbox() storage.Outbox     { return spyOutbox{s.Tx.Outbox(), s} }
+func (s spy) Events() storage.Events     { return spyEvents{s.Tx.Events(), s} }
+
+func (s spyAccounts) ByMailbox(d storage.Digest) (storage.Account, bool, error) {
+	s.writes["account look-up"]++
+	return s.Accounts.ByMailbox(d)
+}
+
+func (s spyAccounts) ByMailboxForUpdate(d storage.Digest) (storage.Account, bool, error) {
+	s.writes["account look-up"]++
+	return s.Accounts.ByMailboxForUpdate(d)
+}
+
+func (s spyFlows) Create(f storage.Flow) error {
+	s.writes["flow"]++
+	return s.Flows.Create(f)
+}
+
+func (s spyFlows) TakeResend(k storage.Key, now time.Time, wait time.Duration, code storage.Digest) (storage.Flow, storage.ResendResult, error) {
+	s.writes["flow"]++
+	return s.Flows.TakeResend(k, now, wait, code)
+}
+
+func (s spyFlows) TakeCode(k storage.Key, now time.Time, code storage.Digest, n int) (storage.Flow, storage.CodeResult, error) {
+	f, r, err := s.Flows.TakeCode(k, now, code, n)
+	if r == storage.CodeWrong {
+		s.writes["flow"]++
+	}
+	return f, r, err
+}
+
+func (s spyTokens) Create(t storage.Token) error {
+	s.writes["token"]++
+	return s.Tokens.Create(t)
+}
+
+func (s spyCounters) Take(k storage.Key, n, limit int64) (int64, bool, error) {
+	count, taken, err := s.Counters.Take(k, n, limit)
+	if taken {
+		s.writes["counter"]++
+	}
+	return count, taken, err
+}
+
+func (s spyOutbox) Enqueue(m storage.Mail) error {
+	s.writes["mail"]++
+	return s.Outbox.Enqueue(m)
+}
+
+func (s spyEvents) Append(e storage.Event, end time.Time) error {
+	s.writes["event"]++
+	return s.Events.Append(e, end)
+}
+
+// inbox is a mailer that keeps what it is given, as the mailboxes of everybody would.
+type inbox struct {
+	mu    sync.Mutex
+	mails []mailer.Message
+	// refuse decides what becomes of a message; nil: all arrive.
+	refuse func(mailer.Message) error
+}
+
+func (b *inbox) Send(_ context.Context, m mailer.Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refuse != nil {
+		if err := b.refuse(m); err != nil {
+			return err
+		}
+	}
+	b.mails = append(b.mails, m)
+	return nil
+}
+
+func (b *inbox) Close(context.Context) error { return nil }
+
+// to returns all mails to an address, oldest first.
+func (b *inbox) to(addr string) (list []letter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.mails {
+		if m.To == addr {
+			list = append(list, read(m))
+		}
+	}
+	return list
+}
+
+func (b *inbox) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.mails)
+}
+
+// letter is a mail as its reader takes it apart.
+type letter struct {
+	kind               outbox.Kind
+	link, cancel, code string
+	message            mailer.Message
+}
+
+func render(l outbox.Letter) (mailer.Message, error) {
+	text := strings.Join([]string{string(l.Kind), l.Link, l.Cancel, l.Code, l.Name, l.Device, l.Network}, "\n")
+	return mailer.Message{From: `"Example" <no-reply@example.com>`, Subject: string(l.Kind), Text: text, HTML: text}, nil
+}
+
+func read(m mailer.Message) letter {
+	lines := strings.Split(m.Text, "\n")
+	token := func(link string) string {
+		_, t, _ := strings.Cut(link, "?t=")
+		return t
+	}
+	return letter{kind: outbox.Kind(lines[0]), link: token(lines[1]), cancel: token(lines[2]), code: lines[3], message: m}
+}
+
+// gate is everything a flow needs, over a real database.
+type gate struct {
+	*Service
+	t       *testing.T
+	dir     string
+	fake    *clock.Fake
+	spy     *counting
+	bolt    *bolt.Store
+	masters [][]byte
+	worker  *outbox.Worker
+	inbox   *inbox
+	site    Site
+}
+
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	g := &gate{
+		t: t, dir: t.TempDir(), fake: clock.NewFake(start), masters: [][]byte{[]byte("a master key of thirty-two bytes")}, inbox: &inbox{},
+		site: Site{Origin: "https://app.example.com", Prefix: "/email-link", SignUp: SignUp{Mode: SignUpOpen}, Limits: limit.Defaults()},
+	}
+	g.open(g.fake.Clock())
+	t.Cleanup(func() {
+		if err := g.bolt.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+// open does what a start of the process does.
+func (g *gate) open(clk *clock.Clock) {
+	g.t.Helper()
+	store, err := bolt.Open(context.Background(), bolt.Options{Path: filepath.Join(g.dir, "gate.db")})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.bolt, g.spy = store, &counting{Store: store, writes: map[string]int{}}
+	var ring *keyring.Ring
+	if err := store.Update(context.Background(), func(tx storage.Tx) error {
+		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
+		if err != nil {
+			return err
+		}
+		r, resealed, err := keyring.Open(g.masters, sealed)
+		if err != nil {
+			return err
+		}
+		ring = r
+		if resealed != nil {
+			return tx.Meta().Put(storage.MetaDataKey, resealed)
+		}
+		return nil
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	accounts := &embedded.Accounts{Store: store, Ring: ring, Clock: clk}
+	limiter := &limit.Limiter{Ring: ring}
+	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
+	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: accounts, Strangers: g.site.Limits.MailStrangers})
+	g.Service = &Service{
+		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts,
+		Sessions: session.NewManager(store, ring, clk, accounts), Wake: g.worker.Wake,
+	}
+}
+
+// restart closes the database and opens it as a new process does.
+func (g *gate) restart() {
+	g.t.Helper()
+	if err := g.bolt.Close(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.open(g.fake.Restarted())
+}
+
+// post lets the worker do all that is due.
+func (g *gate) post() {
+	g.t.Helper()
+	if err := g.worker.Flush(context.Background()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// account makes an account and lets a minute pass, so that flows are younger than it.
+func (g *gate) account(email string) string {
+	g.t.Helper()
+	a := parseAddress(g.t, email)
+	var id string
+	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+		made, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada"})
+		id = made.ID
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.fake.Advance(time.Minute)
+	return id
+}
+
+func (g *gate) disable(id string) {
+	g.t.Helper()
+	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+		return g.Accounts.SetStatus(tx, id, storage.StatusDisabled)
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.Sessions.Changed(id)
+}
+
+func (g *gate) accounts() (n int) {
+	g.t.Helper()
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		list, err := tx.Accounts().List("", 100)
+		n = len(list)
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	return n
+}
+
+func (g *gate) events(name string) (n int) {
+	g.t.Helper()
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		list, err := tx.Events().List(1000)
+		for _, e := range list {
+			if e.Name == name {
+				n++
+			}
+		}
+		return err
+	}); err != nil {
+		g.t.Fatal(err)
+	}
+	return n
+}
+
+func parseAddress(t *testing.T, s string) address.Address {
+	t.Helper()
+	a, err := address.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// browser is one cookie jar.
+type browser struct {
+	g                    *gate
+	client               netip.Addr
+	device               string
+	flow, known, session string
+	// header says whether the next request has the headers of a navigation.
+	navigation bool
+}
+
+func (g *gate) browser() *browser {
+	return &browser{g: g, client: netip.MustParseAddr("203.0.113.7"), device: "Firefox on Linux"}
+}
+
+func (g *gate) stranger(i int) *browser {
+	return &browser{g: g, client: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 9}), device: "Chrome on Windows"}
+}
+
+func (b *browser) asker() Asker {
+	b.g.t.Helper()
+	a := Asker{
+		Client: b.client, Device: b.device, Locale: "en", FlowCookie: b.flow, KnownCookie: b.known, Origin: true,
+		Navigation: b.navigation,
+	}
+	if b.session != "" {
+		live, err := b.g.Sessions.Find(context.Background(), b.session, b.g.site.Origin)
+		if err != nil {
+			b.g.t.Fatal(err)
+		}
+		a.Session = live
+	}
+	return a
+}
+
+func (b *browser) ask(purpose, email string) (Asked, error) {
+	asked, err := b.g.Request(context.Background(), b.g.site, b.asker(), RequestInput{Purpose: purpose, Email: email, ReturnTo: "/private?x=1"})
+	if err == nil {
+		b.flow = asked.FlowCookie
+	}
+	return asked, err
+}
+
+// mustAsk asks and lets the worker do its work, and returns the newest mail to the address, if there is one.
+func (b *browser) mustAsk(purpose, email string) letter {
+	b.g.t.Helper()
+	if _, err := b.ask(purpose, email); err != nil {
+		b.g.t.Fatalf("ask for %s: %v", purpose, err)
+	}
+	b.g.post()
+	return b.newest(email)
+}
+
+func (b *browser) newest(email string) letter {
+	list := b.g.inbox.to(email)
+	if len(list) == 0 {
+		return letter{}
+	}
+	return list[len(list)-1]
+}
+
+func (b *browser) open(token string) (Opened, error) {
+	return b.g.Open(context.Background(), b.g.site, b.asker(), token)
+}
+
+func (b *browser) keep(done Done, err error) (Done, error) {
+	if err == nil && !done.Already {
+		b.session, b.known, b.flow = done.SessionCookie, done.KnownCookie, ""
+	}
+	return done, err
+}
+
+// press opens a link and presses the button.
+func (b *browser) press(token string) (Done, error) {
+	o, err := b.open(token)
+	if err != nil {
+		return Done{}, err
+	}
+	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.asker(), ConfirmInput{Token: token, H: o.H}))
+}
+
+func (b *browser) click(token string) (Done, error) {
+	b.navigation = true
+	defer func() { b.navigation = false }()
+	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.asker(), ConfirmInput{Token: token, OneClick: true}))
+}
+
+func (b *browser) type_(code string) (Done, error) {
+	return b.keep(b.g.TypeCode(context.Background(), b.g.site, b.asker(), code))
+}
+
+func (b *browser) cancel(token string) error {
+	o, err := b.open(token)
+	if err != nil {
+		return err
+	}
+	_, err = b.g.Cancel(context.Background(), b.g.site, b.asker(), token, o.H)
+	return err
+}
+
+func (b *browser) resend() (Pending, error) {
+	return b.g.Resend(context.Background(), b.g.site, b.asker())
+}
+
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}

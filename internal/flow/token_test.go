@@ -1,0 +1,434 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+func TestTOK1_OneOfManyParallelRedemptionsHasAnEffect(t *testing.T) {
+	for _, purpose := range []string{SignIn, Activation} {
+		t.Run(purpose, func(t *testing.T) {
+			g := newGate(t)
+			if purpose == SignIn {
+				g.account("ada@example.com")
+			}
+			mail := g.browser().mustAsk(purpose, "ada@example.com")
+			const parallel = 50
+			var (
+				ready, done sync.WaitGroup
+				begin       = make(chan struct{})
+				errs        = make([]error, parallel)
+			)
+			for i := range parallel {
+				ready.Add(1)
+				done.Go(func() {
+					b := g.stranger(i)
+					o, err := b.open(mail.link)
+					ready.Done()
+					if err != nil {
+						errs[i] = err
+						return
+					}
+					<-begin
+					_, errs[i] = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
+				})
+			}
+			ready.Wait()
+			close(begin)
+			done.Wait()
+			good := 0
+			for _, err := range errs {
+				switch {
+				case err == nil:
+					good++
+				case !errors.Is(err, ErrDead):
+					t.Errorf("a redemption that came too late: %v", err)
+				}
+			}
+			if good != 1 {
+				t.Errorf("%d redemptions had an effect, want 1", good)
+			}
+			if n := g.accounts(); n != 1 {
+				t.Errorf("%d accounts, want 1", n)
+			}
+			if n := g.events(eventReplayed); n != 1 {
+				t.Errorf("%d events of replays, want 1", n)
+			}
+			g.restart()
+			if _, err := g.stranger(99).open(mail.link); !errors.Is(err, ErrDead) {
+				t.Errorf("after a restart: %v, want a dead link", err)
+			}
+		})
+	}
+}
+
+func TestTOK1_AUsedLinkLeadsTheBrowserThatUsedItToItsDestination(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	must[Done](t)(b.press(mail.link))
+	o := must[Opened](t)(b.open(mail.link))
+	if o.Destination != "/private?x=1" || o.OneClick {
+		t.Errorf("opened again: %+v, want only its destination", o)
+	}
+	done := must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link}))
+	if !done.Already || done.SessionCookie != "" || done.ReturnTo != "/private?x=1" {
+		t.Errorf("confirmed again: %+v, want the way on and no cookie", done)
+	}
+	if n := g.events(eventReplayed); n != 0 {
+		t.Errorf("%d replays recorded, want 0", n)
+	}
+	_, err := g.stranger(1).open(mail.link)
+	wantErr(t, err, ErrDead)
+}
+
+func TestTOK1_OnlyTheFirstReplayByPostIsRecorded(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	mail := g.browser().mustAsk(SignIn, "ada@example.com")
+	must[Done](t)(g.stranger(1).press(mail.link))
+	for i := range 3 {
+		b := g.stranger(2)
+		_, err := b.click(mail.link) // a GET
+		wantErr(t, err, ErrDead)
+		if n := g.events(eventReplayed); n != min(i, 1) {
+			t.Fatalf("%d replays recorded after a GET, want %d", n, min(i, 1))
+		}
+		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+		wantErr(t, err, ErrDead)
+		if n := g.events(eventReplayed); n != 1 {
+			t.Fatalf("%d replays recorded, want 1", n)
+		}
+	}
+}
+
+func TestTOK2_OpeningChangesNothing(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	g.spy.take()
+	for range 20 {
+		must[Opened](t)(g.stranger(1).open(mail.link))
+		_, err := g.stranger(1).click(mail.link)
+		wantErr(t, err, ErrChanged)
+	}
+	if _, writes := g.spy.take(); len(writes) != 0 {
+		t.Errorf("opening wrote %v", writes)
+	}
+	must[Done](t)(b.press(mail.link))
+}
+
+func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
+	spoil := map[string]func(g *gate, b *browser){
+		"no flow cookie":      func(_ *gate, b *browser) { b.flow = "" },
+		"another flow cookie": func(g *gate, b *browser) { b.flow = token.Random(g.Clock.Now().Add(time.Hour)) },
+		"signed in as somebody else": func(g *gate, b *browser) {
+			g.account("eve@example.com")
+			e := g.browser()
+			must[Done](t)(e.press(e.mustAsk(SignIn, "eve@example.com").link))
+			b.session = e.session
+		},
+		"started without the cross-origin check": func(g *gate, b *browser) {
+			a := b.asker()
+			a.FlowCookie, a.Origin = "", false
+			asked, err := g.Request(context.Background(), g.site, a, RequestInput{Purpose: SignIn, Email: "ada@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.flow = asked.FlowCookie
+			g.post()
+		},
+	}
+	for name, change := range spoil {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			g.account("ada@example.com")
+			b := g.browser()
+			b.mustAsk(SignIn, "ada@example.com")
+			change(g, b)
+			mail := b.newest("ada@example.com")
+			_, err := b.click(mail.link)
+			wantErr(t, err, ErrChanged)
+			must[Done](t)(b.press(mail.link))
+		})
+	}
+	t.Run("no navigation", func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, OneClick: true})
+		wantErr(t, err, ErrChanged)
+	})
+	t.Run("an activation that asks for a name", func(t *testing.T) {
+		g := newGate(t)
+		g.site.AskName = true
+		b := g.browser()
+		mail := b.mustAsk(Activation, "ada@example.com")
+		_, err := b.click(mail.link)
+		wantErr(t, err, ErrChanged)
+	})
+	t.Run("all hold", func(t *testing.T) {
+		for _, purpose := range []string{SignIn, Activation} {
+			g := newGate(t)
+			if purpose == SignIn {
+				g.account("ada@example.com")
+			}
+			b := g.browser()
+			mail := b.mustAsk(purpose, "ada@example.com")
+			b.navigation = true
+			if o := must[Opened](t)(b.open(mail.link)); !o.OneClick || !o.SameBrowser {
+				t.Fatalf("%s: opened as %+v, want one click", purpose, o)
+			}
+			must[Done](t)(b.click(mail.link))
+		}
+	})
+}
+
+func TestTOK3_ATokenWorksAtItsOwnPurposeAndSiteOnly(t *testing.T) {
+	g := newGate(t)
+	id := g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	other := g.site
+	other.Origin = "https://other.example.com"
+	_, err := g.Open(context.Background(), other, b.asker(), mail.link)
+	wantErr(t, err, ErrDead)
+	_, err = g.Confirm(context.Background(), other, b.asker(), ConfirmInput{Token: mail.link})
+	wantErr(t, err, ErrDead)
+	_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, "")
+	wantErr(t, err, ErrChanged)
+	o := must[Opened](t)(b.open(mail.cancel))
+	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.cancel, H: o.H})
+	wantErr(t, err, ErrChanged)
+	done := must[Done](t)(b.press(mail.link))
+	if done.Account != id {
+		t.Errorf("signed in as %q, want %q", done.Account, id)
+	}
+	_, err = g.Resend(context.Background(), other, b.asker())
+	wantErr(t, err, ErrNoFlow)
+}
+
+func TestTOK4_ExpiryIsExactAndASweepLeavesNothing(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	g.fake.Advance(DefaultSignIn - time.Second)
+	must[Opened](t)(b.open(mail.link))
+	g.fake.Advance(time.Second)
+	_, err := b.open(mail.link)
+	wantErr(t, err, ErrDead)
+	_, err = b.type_(mail.code)
+	wantErr(t, err, ErrNoFlow)
+	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+	wantErr(t, err, ErrDead)
+	if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	parsed := must[token.Parsed](t)(token.Parse(mail.link))
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		_, found, err := tx.Tokens().Get(parsed.Key(g.Ring, SignIn, g.site.Origin))
+		if found {
+			t.Error("the record is there after the sweep")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTOK4_TheSecondBeforeTheEndStillWorks(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	g.fake.Advance(DefaultSignIn - time.Second)
+	must[Done](t)(b.press(mail.link))
+}
+
+func TestTOK5_EveryMailOfAFlowWorksUntilItEnds(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	first := b.mustAsk(SignIn, "ada@example.com")
+	g.fake.Advance(DefaultResendWait)
+	must[Pending](t)(b.resend())
+	g.post()
+	second := b.newest("ada@example.com")
+	if second.link == first.link || second.code == first.code {
+		t.Fatal("a second mail with the secrets of the first")
+	}
+	must[Done](t)(b.press(first.link))
+	_, err := g.stranger(1).open(second.link)
+	wantErr(t, err, ErrDead)
+}
+
+func TestTOK5_DisablingKillsEveryLinkAtOnce(t *testing.T) {
+	g := newGate(t)
+	id := g.account("ada@example.com")
+	bound, unbound := g.browser(), g.stranger(1)
+	mail := bound.mustAsk(SignIn, "ada@example.com")
+	if _, err := unbound.ask(SignIn, "ada@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	g.disable(id)
+	_, err := bound.open(mail.link)
+	wantErr(t, err, ErrDead)
+	before := g.inbox.count()
+	g.post()
+	if n := g.inbox.count(); n != before {
+		t.Error("a disabled account got a mail that was queued before")
+	}
+	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+		return g.Accounts.SetStatus(tx, id, storage.StatusActive)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = bound.press(mail.link)
+	wantErr(t, err, ErrDead)
+}
+
+func TestTOK5_CancelEndsItsOneFlowOnly(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	a, b := g.browser(), g.stranger(1)
+	first, second := a.mustAsk(SignIn, "ada@example.com"), b.mustAsk(SignIn, "ada@example.com")
+	if err := g.stranger(5).cancel(second.cancel); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.open(second.link)
+	wantErr(t, err, ErrDead)
+	wantErr(t, g.stranger(5).cancel(second.cancel), ErrDead)
+	must[Done](t)(a.press(first.link))
+}
+
+func TestTOK6_MalformedTokensAreDeadAndCostNothing(t *testing.T) {
+	g := newGate(t)
+	b := g.browser()
+	g.spy.take()
+	for _, text := range []string{"", "x", strings.Repeat("A", 50), strings.Repeat("A", 49), strings.Repeat("é", 1<<20), "\x00", "../../etc/passwd"} {
+		_, err := b.open(text)
+		wantErr(t, err, ErrDead)
+		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: text})
+		wantErr(t, err, ErrDead)
+		_, err = g.Cancel(context.Background(), g.site, b.asker(), text, "")
+		wantErr(t, err, ErrDead)
+	}
+	if updates, _ := g.spy.take(); updates != 0 {
+		t.Errorf("%d updates for tokens that need no look at the store", updates)
+	}
+}
+
+func TestTOK7_ARefusedNameUsesNothingUp(t *testing.T) {
+	g := newGate(t)
+	g.site.AskName = true
+	b := g.browser()
+	mail := b.mustAsk(Activation, "ada@example.com")
+	o := must[Opened](t)(b.open(mail.link))
+	_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada\r\nBcc: x"})
+	var invalid *Invalid
+	if !errors.As(err, &invalid) || invalid.Field != "name" {
+		t.Fatalf("got %v, want the name refused", err)
+	}
+	must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada"}))
+}
+
+func TestTOK8_CodesWorkInTheAskingBrowserOnlyAndGoOffAfterFive(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	if _, err := g.stranger(1).type_(mail.code); !errors.Is(err, ErrNoFlow) {
+		t.Errorf("in a browser without a flow: %v", err)
+	}
+	other := g.stranger(2)
+	other.mustAsk(SignIn, "eve@example.com")
+	var invalid *Invalid
+	if _, err := other.type_(mail.code); !errors.As(err, &invalid) || invalid.Code != "wrong" {
+		t.Errorf("in another flow's browser: %v", err)
+	}
+	if _, err := b.type_("12 34"); !errors.As(err, &invalid) || invalid.Code != "syntax" {
+		t.Errorf("four digits: %v", err)
+	}
+	wrong := "00000000"
+	if mail.code == wrong {
+		wrong = "00000001"
+	}
+	for i := range MaxWrongCodes {
+		_, err := b.type_(wrong)
+		if !errors.As(err, &invalid) || invalid.Code != "wrong" || invalid.Left != MaxWrongCodes-1-i {
+			t.Fatalf("wrong code %d: %v", i+1, err)
+		}
+	}
+	if _, err := b.type_(mail.code); !errors.As(err, &invalid) || invalid.Code != "off" {
+		t.Fatalf("the right code after five wrong ones: %v", err)
+	}
+	if p, _, err := g.Status(context.Background(), g.site, b.asker()); err != nil || !p.CodeOff {
+		t.Errorf("the page offers codes that are off (%v)", err)
+	}
+	must[Done](t)(b.press(mail.link))
+}
+
+func TestTOK8_SpacesAndDashesAreIgnored(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	done := must[Done](t)(b.type_(" " + mail.code[:4] + " - " + mail.code[4:]))
+	if len(done.Session.Methods) != 1 || done.Session.Methods[0] != methodCode {
+		t.Errorf("methods %v, want code", done.Session.Methods)
+	}
+	_, err := g.stranger(1).open(mail.link)
+	wantErr(t, err, ErrDead)
+}
+
+func TestTOK8_ParallelGuessesAreCountedExactly(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	wrong := "00000000"
+	if mail.code == wrong {
+		wrong = "00000001"
+	}
+	var (
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		tried int
+	)
+	asker := b.asker()
+	for range 50 {
+		all.Go(func() {
+			_, err := g.TypeCode(context.Background(), g.site, asker, wrong)
+			var invalid *Invalid
+			if errors.As(err, &invalid) && invalid.Code == "wrong" {
+				mu.Lock()
+				tried++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if tried != MaxWrongCodes {
+		t.Errorf("%d guesses were compared, want %d", tried, MaxWrongCodes)
+	}
+}
+
+func TestTOK5_MailsOfBothKindsCarryTheirOwnSecrets(t *testing.T) {
+	g := newGate(t)
+	mail := g.browser().mustAsk(Activation, "ada@example.com")
+	if mail.kind != outbox.KindActivation || len(mail.link) != token.Size || len(mail.cancel) != token.Size || len(mail.code) != token.CodeDigits {
+		t.Errorf("the letter says %+v", mail)
+	}
+}
