@@ -3,12 +3,8 @@ package identity
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,9 +14,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 )
-
-// keySize is the size of an A256KW key in bytes.
-const keySize = 32
 
 // ErrTooLarge says that an assertion would be larger than [MaxSize]: too many or too long roles.
 var ErrTooLarge = errors.New("identity: the assertion is larger than 4 KiB")
@@ -204,36 +197,4 @@ func randomID() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// KeyID returns the kid of an audience key: 3 characters of base64url, from its digest.
-func KeyID(key []byte) string { return shortID(append([]byte("email-link audience key\x00"), key...)) }
-
-// PublicKeyID returns the kid of an audience's public key: 3 characters of base64url, from the digest of its PKIX form.
-func PublicKeyID(key *ecdsa.PublicKey) (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil || (key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521()) {
-		return "", errors.New("identity: the public key is not on P-256, P-384 or P-521")
-	}
-	return shortID(der), nil
-}
-
-func shortID(b []byte) string {
-	sum := sha256.Sum256(b)
-	return base64.RawURLEncoding.EncodeToString(sum[:3])[:3]
-}
-
-// ParseKey reads an audience key: 32 bytes as base64, base64url (padded or not) or hex. The error never repeats the text.
-func ParseKey(text string) ([]byte, error) {
-	text = strings.TrimSpace(text)
-	if b, err := hex.DecodeString(text); err == nil && len(b) == keySize {
-		return b, nil
-	}
-	plain := strings.TrimRight(text, "=")
-	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if b, err := enc.Strict().DecodeString(plain); err == nil && len(b) == keySize {
-			return b, nil
-		}
-	}
-	return nil, fmt.Errorf("identity: a key is %d bytes as base64, base64url or hex", keySize)
 }
