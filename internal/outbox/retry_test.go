@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+func TestPause_DoublesUpToABound(t *testing.T) {
+	for attempt := -1; attempt < 100; attempt++ {
+		d := pause(attempt)
+		if d < firstPause/2 || d >= maxPause*3/2 {
+			t.Errorf("attempt %d: %v", attempt, d)
+		}
+	}
+	if pause(1) >= 3*time.Second {
+		t.Error("the first pause is long")
+	}
+}
+
+func TestPast_CountsWhatWasLost(t *testing.T) {
+	reason := past{answered: 2, unanswered: 1}.reason("words: 7")
+	for attempts, want := range map[int]past{1: {2, 1}, 4: {2, 1}, 5: {2, 2}, 7: {2, 4}} {
+		if got := of(storage.Mail{Attempts: attempts, Reason: reason}); got != want {
+			t.Errorf("attempt %d: %+v, want %+v", attempts, got, want)
+		}
+	}
+	if got := of(storage.Mail{Attempts: 3, Reason: "anything"}); got != (past{0, 2}) {
+		t.Errorf("without a count: %+v", got)
+	}
+}
+
+func FuzzScrub(f *testing.F) {
+	for _, seed := range []string{
+		"550 <ada@example.com> unknown", "x?t=" + strings.Repeat("A", 50), "code 1234 5678", "line\r\nevent=forged", "\xff\u202e", "",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := scrub(text+" ada@example.com 12345678 "+strings.Repeat("x", 50), "ada@example.com")
+		if len(got) > maxReason || strings.ContainsAny(got, "\r\n\x00") || strings.Contains(got, "ada@example.com") ||
+			tokenLike.MatchString(got) {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}
