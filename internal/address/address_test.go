@@ -7,8 +7,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
+	"golang.org/x/text/unicode/norm"
 )
 
 // fakeRing is a keyed digest of length-prefixed parts.
@@ -57,6 +60,11 @@ func TestEML2_Accepts(t *testing.T) {
 		{"ada@l·l.example", "ada@xn--ll-0ea.example"},
 		{"ada@מייל.קום", "ada@xn--eebajf.xn--9dbq2a"},
 		{longLocal + "@" + longDomain, longLocal + "@" + longDomain},
+		{"ada@\u0375α.example", "ada@xn--wva4j.example"},
+		{"ada@א\u05F3ב.example", "ada@xn--4dbc5h.example"},
+		{"ada@ア\u30FBイ.example", "ada@xn--ccke4x.example"},
+		{"ada@\u3007.example", "ada@xn--w6j.example"},
+		{"ada@ا٠١.example", "ada@xn--mgb8id.example"},
 	} {
 		a, err := Parse(c.in)
 		if err != nil || a.String() != c.canonical {
@@ -137,6 +145,11 @@ func TestEML2_Refuses(t *testing.T) {
 		{"superscript", "ada@x².example", ErrDomain},
 		{"middle dot without l", "ada@a·b.example", ErrDomain},
 		{"katakana middle dot alone", "ada@a・b.example", ErrDomain},
+		{"non-joiner where IDNA2008 has one", "ada@نامه\u200Cای.example", ErrDomain},
+		{"the same as A-label", "ada@xn--mgba3gch31f060k.example", ErrDomain},
+		{"Greek numeral sign without Greek", "ada@\u0375a.example", ErrDomain},
+		{"Hebrew punctuation first", "ada@\u05F3א.example", ErrDomain},
+		{"two kinds of Arabic digits in one word", "ada@ا٠ا۰.example", ErrDomain},
 		{"two kinds of Arabic digits", "ada@ا٠۰.example", ErrDomain},
 		{"mixed directions", "ada@aא.example", ErrDomain},
 		{"A-label of ASCII", "ada@xn--abc-.example", ErrDomain},
@@ -152,6 +165,32 @@ func TestEML2_Refuses(t *testing.T) {
 		if a != (Address{}) {
 			t.Errorf("%s: an error with an address", c.name)
 		}
+	}
+}
+
+// TestEML2_EveryCharacter tries each code point in each place: nothing is accepted that is a control, format, private, space
+// or symbol character (but for the two Sindhi signs that RFC 5892 lists), that has another compatibility form, or that shares its canonical form with another one.
+func TestEML2_EveryCharacter(t *testing.T) {
+	forms := map[string]rune{}
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		c := string(r)
+		if a, err := Parse("a" + c + "a@example.com"); err == nil && r >= utf8.RuneSelf {
+			t.Errorf("%U in the local part: %q", r, a)
+		}
+		a, err := Parse("a@" + c + ".example")
+		if err != nil {
+			continue
+		}
+		if unicode.In(r, unicode.C, unicode.Z) || unicode.Is(unicode.S, r) && r != 0x06FD && r != 0x06FE || !norm.NFKC.IsNormalString(strings.ToLower(c)) {
+			t.Errorf("%U in the domain: %q", r, a)
+		}
+		if other, taken := forms[a.Domain()]; taken && unicode.ToLower(r) != unicode.ToLower(other) {
+			t.Errorf("%U and %U are both %q", r, other, a)
+		}
+		forms[a.Domain()] = r
+	}
+	if len(forms) < 90_000 {
+		t.Errorf("only %d characters are accepted", len(forms))
 	}
 }
 

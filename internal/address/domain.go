@@ -72,29 +72,23 @@ func permittedTop(label string) bool {
 	return strings.ContainsFunc(label, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// permitted says whether each character of a U-label is PVALID or, in its context, CONTEXTO (RFC 5892). CONTEXTJ and bidi
-// rules have been judged by the profile.
+// permitted says whether each character of a U-label is PVALID or, in its context, CONTEXTO (RFC 5892). Joiners
+// (CONTEXTJ) are format characters and refused. That two kinds of Arabic digits do not meet follows from the bidi rule of the
+// profile.
 func permitted(label []rune) bool {
-	var arabicIndic, extendedArabicIndic bool
 	for i, r := range label {
 		switch {
 		case r < utf8.RuneSelf: // letters, digits and hyphens only, by the profile
-		case 0x0660 <= r && r <= 0x0669:
-			arabicIndic = true
-		case 0x06F0 <= r && r <= 0x06F9:
-			extendedArabicIndic = true
 		case contextual(r):
 			if !inContext(label, i) {
 				return false
 			}
-		case strings.ContainsRune("\u06FD\u06FE\u0F0B\u3007\u200C\u200D", r): // exceptions; joiners are CONTEXTJ
+		case strings.ContainsRune("\u06FD\u06FE\u0F0B\u3007", r): // exceptions of section 2.6
 		case !unicode.In(r, unicode.Ll, unicode.Lo, unicode.Lm, unicode.Mn, unicode.Mc, unicode.Nd):
-			return false
-		case !norm.NFKC.IsNormalString(string(r)) && !unicode.Is(unicode.M, r):
 			return false
 		}
 	}
-	return !arabicIndic || !extendedArabicIndic
+	return true
 }
 
 func contextual(r rune) bool { return strings.ContainsRune("\u00B7\u0375\u05F3\u05F4\u30FB", r) }
