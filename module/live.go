@@ -3,8 +3,6 @@ package module
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -141,7 +140,7 @@ func (a *App) open(c *core, source account.Source, set *templates.Set) {
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
 func (a *App) newParts(c *core, source account.Source) *Parts {
 	flows := &flow.Service{
-		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions,
+		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
 		Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
 	}
 	p := &Parts{
@@ -224,27 +223,16 @@ func healthy(store storage.Store) error {
 	})
 }
 
-// jwks lists the public signing keys (RFC 7517, RFC 8037).
+// jwks lists the public signing keys.
 func jwks(c *core) []byte {
-	type key struct {
-		Type      string `json:"kty"`
-		Curve     string `json:"crv"`
-		X         string `json:"x"`
-		ID        string `json:"kid"`
-		Use       string `json:"use"`
-		Algorithm string `json:"alg"`
-	}
-	set := struct {
-		Keys []key `json:"keys"`
-	}{Keys: []key{}}
+	var keys []identity.PublicKey
 	for _, k := range c.Signing.Listed(c.Clock.Now()) {
-		set.Keys = append(set.Keys, key{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(k.Public), k.ID, "sig", "EdDSA"})
+		keys = append(keys, identity.PublicKey{ID: k.ID, Key: k.Public})
 	}
-	text, err := json.Marshal(set)
-	if err != nil || len(set.Keys) == 0 {
+	if len(keys) == 0 {
 		return nil
 	}
-	return text
+	return identity.JWKS(keys)
 }
 
 // logoTypes are the images that pages may show, by their file's ending.

@@ -83,6 +83,9 @@ The first start on it ends every session, link and queued mail from before, and 
 
 Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return err
+			}
 			keys, err := keyBeside(args[0], keyFile)
 			if err != nil {
 				return err

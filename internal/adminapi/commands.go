@@ -58,6 +58,8 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 			flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
 			flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
 			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
+			cmd.Args = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(r.accounts(), r.link(), r.keys(), r.sessions(), r.backup(), r.restore(), r.serve())
 		},
 	})
@@ -122,7 +124,15 @@ func (r *root) load() ([]byte, error) {
 func (r *root) command(use, short, long string, least, most int, run func(ctx context.Context, args []string, out io.Writer) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long,
-		Args:                  cobra.RangeArgs(least, most),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) < least:
+				return fmt.Errorf("something is missing; usage: caddy email-link … %s", use)
+			case len(args) > most:
+				return fmt.Errorf("%q is one word too many; usage: caddy email-link … %s", args[most], use)
+			}
+			return nil
+		},
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -137,6 +147,17 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 	}
 }
 
+// group makes a command that only has commands below it.
+func group(use, short string, below ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: use, Short: short,
+		Args: cobra.NoArgs, // so that an unknown word is an error
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	g.AddCommand(below...)
+	return g
+}
+
 // print writes v as JSON where that was asked for, else as text.
 func (r *root) print(out io.Writer, v any, text string) error {
 	if !r.json {
@@ -149,12 +170,11 @@ func (r *root) print(out io.Writer, v any, text string) error {
 }
 
 func (r *root) accounts() *cobra.Command {
-	group := &cobra.Command{Use: "accounts", Short: "Adds, lists and changes the embedded accounts"}
-	group.AddCommand(r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
+	return group("accounts", "Adds, lists and changes the embedded accounts",
+		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
 		r.accountsStatus("disable", "disabled", "Ends its sessions, links and flows at once and lets it in no more."),
 		r.accountsStatus("enable", "active", "Lets a disabled account in again."),
 		r.accountsDelete())
-	return group
 }
 
 func (r *root) accountsAdd() *cobra.Command {
@@ -279,8 +299,7 @@ func (r *root) accountsDelete() *cobra.Command {
 }
 
 func (r *root) sessions() *cobra.Command {
-	group := &cobra.Command{Use: "sessions", Short: "Ends sessions"}
-	group.AddCommand(r.command("end <email or id>", "Ends every session, link and flow of an account",
+	return group("sessions", "Ends sessions", r.command("end <email or id>", "Ends every session, link and flow of an account",
 		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
 			"Example: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -291,12 +310,10 @@ func (r *root) sessions() *cobra.Command {
 				return r.print(out, map[string]string{"ended": args[0]}, "ended the sessions of "+args[0]+"\n")
 			})
 		}))
-	return group
 }
 
 func (r *root) keys() *cobra.Command {
 	var sign bool
-	group := &cobra.Command{Use: "keys", Short: "Shows the keys that apps need"}
 	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
 		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host unless
 the configuration names another. The key only opens assertions; it makes none.
@@ -312,6 +329,5 @@ Example: caddy email-link keys audience app.example.com`, 1, 1,
 			})
 		})
 	audience.Flags().BoolVar(&sign, "sign", false, "The other key: for apps that start flows or own accounts")
-	group.AddCommand(audience)
-	return group
+	return group("keys", "Shows the keys that apps need", audience)
 }

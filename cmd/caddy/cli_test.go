@@ -1,0 +1,447 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// asCaddy makes this test binary behave as the program it tests.
+const asCaddy = "EMAIL_LINK_TEST_AS_CADDY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCaddy) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// place is a directory with a Caddyfile, in which the program runs with its own data directory.
+type place struct {
+	t     *testing.T
+	dir   string
+	admin string
+	site  string
+}
+
+func newPlace(t *testing.T, options ...string) *place {
+	t.Helper()
+	p := &place{t: t, dir: t.TempDir(), admin: freeAddress(t), site: freeAddress(t)}
+	_, port, _ := net.SplitHostPort(p.site)
+	origin := "http://localhost:" + port
+	p.write("Caddyfile", fmt.Sprintf(`{
+	admin %s
+	email_link {
+		base_url %s
+		from "Example <no-reply@example.com>"
+		mailer file ./mails
+		%s
+	}
+}
+
+%s {
+	bind 127.0.0.1
+	email_link
+	respond "hello {http.auth.user.email}"
+}
+`, p.admin, origin, strings.Join(options, "\n\t\t"), origin))
+	return p
+}
+
+// freeAddress returns a loopback address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func (p *place) write(name, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *place) command(args ...string) *exec.Cmd {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(p.t.Context(), self, args...)
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), asCaddy+"=1",
+		"XDG_DATA_HOME="+filepath.Join(p.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(p.dir, "config"))
+	return cmd
+}
+
+// run runs `caddy email-link` and returns what it printed and its exit code.
+func (p *place) run(args ...string) (stdout, stderr string, code int) {
+	p.t.Helper()
+	cmd := p.command(append([]string{"email-link"}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		p.t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// must is run for what has to go well.
+func (p *place) must(args ...string) string {
+	p.t.Helper()
+	out, errs, code := p.run(args...)
+	if code != 0 {
+		p.t.Fatalf("%v: exit %d\n%s%s", args, code, out, errs)
+	}
+	return out
+}
+
+// start runs Caddy until stop is called or the test ends.
+func (p *place) start() (stop func()) {
+	p.t.Helper()
+	cmd := p.command("run")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		_ = cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			_ = cmd.Process.Kill()
+			<-done
+		}
+	}
+	p.t.Cleanup(stop)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		resp, err := http.Get(p.origin() + "/email-link/health")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return stop
+			}
+		}
+		select {
+		case <-done:
+			p.t.Fatalf("Caddy ended:\n%s", log.String())
+		case <-time.After(20 * time.Millisecond): // polling another process
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("Caddy does not answer:\n%s", log.String())
+		}
+	}
+}
+
+func (p *place) origin() string {
+	_, port, _ := net.SplitHostPort(p.site)
+	return "http://localhost:" + port
+}
+
+// browser follows redirects and keeps cookies by hand: the standard jar does not keep cookies of http://localhost apart by
+// port, and neither do browsers.
+type browser struct {
+	t       *testing.T
+	cookies map[string]string
+}
+
+func newBrowser(t *testing.T) *browser { return &browser{t, map[string]string{}} }
+
+func (b *browser) do(method, url, form string) (int, string) {
+	b.t.Helper()
+	for range 10 {
+		req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(form))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		req.Header.Set("Sec-Fetch-Mode", "navigate")
+		req.Header.Set("Sec-Fetch-Dest", "document")
+		req.Header.Set("Accept", "text/html")
+		if method == http.MethodPost {
+			req.Header.Set("Sec-Fetch-Site", "same-origin")
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		for name, value := range b.cookies {
+			req.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var body bytes.Buffer
+		_, err = body.ReadFrom(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, c := range resp.Cookies() {
+			if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
+				delete(b.cookies, c.Name)
+			}
+		}
+		if resp.StatusCode != http.StatusSeeOther {
+			return resp.StatusCode, body.String()
+		}
+		next, err := resp.Location()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		method, url, form = http.MethodGet, next.String(), ""
+	}
+	b.t.Fatal("too many redirects")
+	return 0, ""
+}
+
+var hidden = regexp.MustCompile(`name="h" value="([^"]*)"`)
+
+// open opens a printed link and presses the button.
+func (b *browser) open(url string) (int, string) {
+	b.t.Helper()
+	status, page := b.do(http.MethodGet, url, "")
+	h := hidden.FindStringSubmatch(page)
+	if h == nil {
+		return status, page
+	}
+	return b.do(http.MethodPost, url[:strings.Index(url, "/link?")]+"/confirm", "h="+h[1])
+}
+
+func firstLine(text string) string { return strings.SplitN(text, "\n", 2)[0] }
+
+func TestCommandsWhileCaddyRuns(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.start()
+	if out := p.must("accounts", "add", "Anna@example.com", "--role", "admin", "--name", "Anna"); !strings.HasPrefix(out, "added Anna@example.com as ") {
+		t.Errorf("add printed %q", out)
+	}
+	if _, errs, code := p.run("accounts", "add", "anna@example.com"); code != 1 || !strings.Contains(errs, "has an account already") {
+		t.Errorf("a second add: exit %d, %q", code, errs)
+	}
+	var listed struct {
+		Email, Status string
+		Roles         []string
+	}
+	if err := json.Unmarshal([]byte(p.must("accounts", "list", "--json")), &listed); err != nil || listed.Email != "Anna@example.com" || listed.Status != "active" {
+		t.Errorf("list: %+v, %v", listed, err)
+	}
+
+	link := firstLine(p.must("link", "anna@example.com"))
+	if !strings.HasPrefix(link, p.origin()+"/email-link/link?t=") {
+		t.Fatalf("link printed %q", link)
+	}
+	b := newBrowser(t)
+	if status, page := b.open(link); status != 200 || page != "hello Anna@example.com" {
+		t.Fatalf("the link led to %d %q", status, page)
+	}
+	if status, _ := newBrowser(t).open(link); status != http.StatusGone {
+		t.Errorf("the used link answered %d elsewhere", status)
+	}
+
+	p.must("accounts", "disable", "anna@example.com")
+	if status, page := b.do(http.MethodGet, p.origin()+"/", ""); strings.Contains(page, "hello") {
+		t.Errorf("FLOW-5: a disabled account got %d %q", status, page)
+	}
+	if _, errs, code := p.run("link", "anna@example.com"); code != 1 || !strings.Contains(errs, "disabled") {
+		t.Errorf("FLOW-5: a link for a disabled account: exit %d, %q", code, errs)
+	}
+	p.must("accounts", "enable", "anna@example.com")
+	if _, page := b.do(http.MethodGet, p.origin()+"/", ""); strings.Contains(page, "hello") {
+		t.Errorf("the old session is alive after enabling")
+	}
+	if out := p.must("link", "anna@example.com", "--qr", "--ttl", "2h"); strings.Count(out, "\n") < 20 {
+		t.Errorf("no QR code in %q", out)
+	}
+}
+
+func TestLinkCreatesAccount(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.start()
+	link := firstLine(p.must("link", "new@example.com"))
+	if out := p.must("accounts", "list", "--json"); out != "" {
+		t.Errorf("FLOW-2: an account before its link was used: %s", out)
+	}
+	if status, page := newBrowser(t).open(link); status != 200 || page != "hello new@example.com" {
+		t.Errorf("the link led to %d %q", status, page)
+	}
+	if out := p.must("accounts", "list"); !strings.Contains(out, "new@example.com") {
+		t.Errorf("no account after the link: %s", out)
+	}
+}
+
+func TestKeysAudience(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.start()
+	key, err := base64.RawURLEncoding.DecodeString(firstLine(p.must("keys", "audience", "app.example.com")))
+	if err != nil || len(key) != 32 {
+		t.Errorf("key: %d bytes, %v", len(key), err)
+	}
+	if p.must("keys", "audience", "app.example.com", "--sign") == p.must("keys", "audience", "app.example.com") {
+		t.Error("both keys of an audience are one")
+	}
+	if _, errs, code := p.run("keys", "audience", "https://app.example.com"); code != 1 || !strings.Contains(errs, "host") {
+		t.Errorf("an origin as audience: exit %d, %q", code, errs)
+	}
+}
+
+func TestREST2_RestoredBackupServesAccountsOnly(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	stop := p.start()
+	p.must("accounts", "add", "anna@example.com")
+	b := newBrowser(t)
+	if status, page := b.open(firstLine(p.must("link", "anna@example.com"))); status != 200 || !strings.HasPrefix(page, "hello") {
+		t.Fatalf("signing in: %d %q", status, page)
+	}
+	unused := firstLine(p.must("link", "anna@example.com"))
+	file := filepath.Join(t.TempDir(), "backup.db")
+	p.must("backup", file, "--with-key")
+	if _, errs, code := p.run("backup", file); code != 1 || !strings.Contains(errs, "exists") {
+		t.Errorf("a backup over a backup: exit %d, %q", code, errs)
+	}
+	if _, errs, code := p.run("restore", file); code != 1 || !strings.Contains(errs, "there is a database") {
+		t.Errorf("a restore over a live database: exit %d, %q", code, errs)
+	}
+	stop()
+
+	// Another machine: an empty directory, the same site.
+	text, err := os.ReadFile(filepath.Join(p.dir, "Caddyfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &place{t: t, dir: t.TempDir(), admin: p.admin, site: p.site}
+	other.write("Caddyfile", string(text))
+	if out := other.must("restore", file); !strings.Contains(out, "wrote the key file") {
+		t.Errorf("restore printed %q", out)
+	}
+	other.start()
+	if out := other.must("accounts", "list"); !strings.Contains(out, "anna@example.com") {
+		t.Errorf("the account is missing: %s", out)
+	}
+	if _, page := b.do(http.MethodGet, p.origin()+"/", ""); strings.HasPrefix(page, "hello") {
+		t.Error("a session from before the backup is alive")
+	}
+	if status, _ := newBrowser(t).open(unused); status != http.StatusGone {
+		t.Errorf("a link from before the backup answered %d", status)
+	}
+	if status, page := newBrowser(t).open(firstLine(other.must("link", "anna@example.com"))); status != 200 || !strings.HasPrefix(page, "hello") {
+		t.Errorf("a new link: %d %q", status, page)
+	}
+}
+
+func TestCommandsWithoutCaddy(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	if _, errs, code := p.run("accounts", "add", "anna@example.com"); code != 1 || !strings.Contains(errs, "no database at") || !strings.Contains(errs, "--create") {
+		t.Errorf("without a database: exit %d, %q", code, errs)
+	}
+	p.must("accounts", "add", "anna@example.com", "--role", "admin", "--create")
+	if out := p.must("accounts", "show", "anna@example.com"); !strings.Contains(out, "admin") {
+		t.Errorf("show printed %q", out)
+	}
+	link := firstLine(p.must("link", "anna@example.com"))
+	p.start()
+	if status, page := newBrowser(t).open(link); status != 200 || page != "hello anna@example.com" {
+		t.Errorf("a link made before the start led to %d %q", status, page)
+	}
+}
+
+func TestLockedDatabaseNamesItsHolder(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.start()
+	// The same database under another admin address: nothing answers there, and the file is held.
+	text, err := os.ReadFile(filepath.Join(p.dir, "Caddyfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("Other", strings.ReplaceAll(string(text), p.admin, freeAddress(t)))
+	_, errs, code := p.run("accounts", "list", "--config", "Other", "--adapter", "caddyfile")
+	if code != 1 || !strings.Contains(errs, "one process owns") {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+func TestBadUseOfCommands(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for _, one := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"acounts"}, "acounts"},
+		{[]string{"accounts", "ad"}, "ad"},
+		{[]string{"accounts", "add"}, "something is missing"},
+		{[]string{"accounts", "add", "a@example.com", "b@example.com"}, "one word too many"},
+		{[]string{"accounts", "add", "a@example.com", "--rolle", "x"}, "rolle"},
+		{[]string{"accounts", "add", "not an address", "--create"}, "address"},
+		{[]string{"accounts", "add", "a@example.com", "--role", "a,b", "--create"}, "role"},
+		{[]string{"accounts", "set", "a@example.com"}, "nothing to change"},
+		{[]string{"accounts", "list", "--address", "127.0.0.1:1"}, "no Caddy answers"},
+		{[]string{"accounts", "list", "--address", "127.0.0.1:1-9"}, "admin address"},
+		{[]string{"accounts", "list", "--config", "missing"}, "missing"},
+		{[]string{"link", "a@example.com", "--ttl", "100h", "--create"}, "ttl"},
+		{[]string{"link", "a@example.com", "--for", "reset", "--create"}, "sign_in"},
+		{[]string{"link", "a@example.com", "--site", "https://other.example", "--create"}, "none of this gate's sites"},
+		{[]string{"restore", "missing.db"}, "missing.db"},
+		{[]string{"restore", "Caddyfile"}, "Caddyfile"},
+		{[]string{"serve"}, "--to"},
+		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com"}, "--mail-from"},
+		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com", "--mail-from", "a@example.com"}, "--smtp"},
+		{[]string{"serve", "--to", "localhost:1", "--from", "ftp://x/y"}, "--from"},
+		{[]string{"serve", "--to", "localhost:1", "--smtp", "mail.example.com"}, "--smtp"},
+	} {
+		out, errs, code := p.run(one.args...)
+		if code != 1 || !strings.Contains(errs, one.want) {
+			t.Errorf("%v: exit %d\n%s%s", one.args, code, out, errs)
+		}
+	}
+}
+
+func TestServePrintsACaddyfileThatAdapts(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for _, args := range [][]string{
+		{"--to", "localhost:3000"},
+		{"--to", "localhost:3000", "--from", "app.example.com", "--mail-from", "Example <no-reply@example.com>", "--smtp", "mail.example.com:587", "--smtp-user", "mailer", "--contact", `"Anna" <anna@example.com>`},
+		{"--to", "unix//run/app.sock", "--from", "https://app.example.com", "--mail-from", "no-reply@example.com", "--smtp", "mail.example.com:465"},
+	} {
+		text := p.must(append([]string{"serve", "--print"}, args...)...)
+		p.write("Printed", text)
+		if out, err := p.command("fmt", "--diff", "Printed").CombinedOutput(); err != nil || bytes.Contains(out, []byte("\n- ")) {
+			t.Errorf("%v is not formatted: %v\n%s", args, err, out)
+		}
+		cmd := p.command("validate", "--config", "Printed", "--adapter", "caddyfile")
+		cmd.Env = append(cmd.Env, "SMTP_PASSWORD=secret")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
