@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -62,25 +60,14 @@ func (h *Handler) readIdentity() error {
 	return nil
 }
 
-// parseAudienceKey reads 32 bytes of text, or a public key in PEM for an app that must not share a secret.
+// parseAudienceKey reads 32 bytes of text, or a public key as PEM or JWK for an app that must not share a secret.
 func parseAudienceKey(text string) ([]byte, *ecdsa.PublicKey, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		key, err := identity.ParseKey(text)
-		return key, nil, err
+	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "-----") {
+		public, err := identity.ParsePublicKey([]byte(text))
+		return nil, public, err
 	}
-	if strings.Contains(block.Type, "PRIVATE") {
-		return nil, nil, errors.New("this is a private key; it belongs to the app alone, give the public one here")
-	}
-	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
-	public, ok := parsed.(*ecdsa.PublicKey)
-	if err != nil || !ok {
-		return nil, nil, errors.New("the public key is not an EC key in PEM")
-	}
-	if _, err := identity.PublicKeyID(public); err != nil {
-		return nil, nil, err
-	}
-	return nil, public, nil
+	key, err := identity.ParseKey(text)
+	return key, nil, err
 }
 
 // minter makes the assertions of one audience in one form. Its cache key names all that they depend on beside session and
