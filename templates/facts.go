@@ -115,8 +115,9 @@ type Resend struct {
 	// ResendsLeft of ResendsTotal are left, the next from NextResend on. Mails work until End.
 	ResendsLeft, ResendsTotal int
 	NextResend, End           time.Time
-	// Code says that a code may be typed: codes are offered and not switched off by wrong ones.
-	Code bool
+	// Code says that a code may be typed, CodesOff that wrong ones have switched codes off; both are false where no codes are
+	// offered. Link says that mails carry links.
+	Code, CodesOff, Link bool
 	// Sent says that a further mail was asked for just now.
 	Sent    bool
 	MailOff bool
@@ -244,7 +245,7 @@ type Mail struct {
 	Contact                    string
 	// Link and Cancel are whole addresses; Link is empty in notices, Cancel where there is nothing to cancel.
 	Link, Cancel string
-	// Code is eight digits, empty where codes are not offered.
+	// Code is eight digits, empty where codes are not offered. A mail of the kind MailLink has a link or a code, or both.
 	Code string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time

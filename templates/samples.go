@@ -32,7 +32,7 @@ func PageSamples() []PageSample {
 	bare.Contact = ""
 	resend := Resend{
 		Address: "jo@example.com", ResendsLeft: 5, ResendsTotal: 5, NextResend: sampleTime.Add(43 * time.Second),
-		End: sampleTime.Add(15 * time.Minute), Code: true,
+		End: sampleTime.Add(15 * time.Minute), Code: true, Link: true,
 	}
 	with := func(change func(*Resend)) Resend { r := resend; change(&r); return r }
 	confirm := Confirm{
@@ -85,7 +85,10 @@ func PageSamples() []PageSample {
 		{"resend-spent-refused", 429, bare, with(func(r *Resend) { r.ResendsLeft, r.Problem = 0, Problem{Code: ResendsSpent} })},
 		{"code-refused", 403, f, with(func(r *Resend) { r.Problem = Problem{Code: WrongCode} })},
 		{"code-malformed", 400, f, with(func(r *Resend) { r.Problem = Problem{Code: MalformedCode} })},
-		{"code-off", 403, f, with(func(r *Resend) { r.Code, r.Problem = false, Problem{Code: CodesOff} })},
+		{"code-off", 403, f, with(func(r *Resend) { r.Code, r.CodesOff, r.Problem = false, true, Problem{Code: CodesOff} })},
+		{"resend-codes-off", 200, f, with(func(r *Resend) { r.Code, r.CodesOff = false, true })},
+		{"resend-code-only", 200, f, with(func(r *Resend) { r.Link = false })},
+		{"resend-link-only", 200, f, with(func(r *Resend) { r.Code = false })},
 		{"no-flow", 200, f, NoFlowPage{}},
 		{"confirm", 200, f, confirm},
 		{"confirm-other-browser", 200, f, other},
@@ -138,6 +141,7 @@ func MailSamples() []MailSample {
 	return []MailSample{
 		{"sign-in", with(func(m *Mail) { m.Link, m.Code = sampleLink, "12345678" })},
 		{"sign-in-no-code", with(func(m *Mail) { m.Link, m.Network, m.Device, m.Contact = sampleLink, "", "a browser", "" })},
+		{"sign-in-code-only", with(func(m *Mail) { m.Code = "12345678" })},
 		{"sign-up", with(func(m *Mail) {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},

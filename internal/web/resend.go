@@ -99,12 +99,14 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 	if x.Site.Resends != nil {
 		total = *x.Site.Resends
 	}
+	methods := x.Site.Methods.WithDefaults()
 	address := p.Address
 	if address == "" {
 		address = p.Typed
 	}
 	return templates.Resend{
 		Address: address, SignUp: p.Purpose == flow.Activation, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
-		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Code: !p.CodeOff, Problem: problem,
+		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Problem: problem,
+		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code, Link: methods.Link || p.Purpose == flow.Activation,
 	}
 }

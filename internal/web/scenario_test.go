@@ -63,7 +63,7 @@ func TestFLOW4_LinkInAnotherBrowser(t *testing.T) {
 		t.Errorf("cookies: %v", other.cookies)
 	}
 	page := other.get("/email-link/confirm").wants(t, 200, "").
-		says(t, "j•••@example.com", "app.example.com", "Safari on iPhone", "There are two ways to go on", "/deep", "Sign in here")
+		says(t, "j•••@example.com", "app.example.com", "Safari on iPhone", "there are two ways to go on", "/deep", "Sign in here")
 	if strings.Contains(page.body, known) {
 		t.Error("the whole address stands on the page of a browser that did not ask")
 	}
