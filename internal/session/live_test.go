@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 )
 
 func TestAssertionIsSharedForHalfItsLife(t *testing.T) {
@@ -146,9 +148,11 @@ func TestHitsAllocateNothing(t *testing.T) {
 
 func BenchmarkHit(b *testing.B) {
 	r := newRig(b)
+	system := clock.New(nil)
+	r.Manager = NewManager(r.spy, r.ring, system, r.accounts)
 	cookie, _ := r.open(r.account("ada@example.com"), OpenInput{})
 	ctx := b.Context()
-	mint := func() (string, time.Time, error) { return "text", r.time.Clock().Wall().Add(time.Hour), nil }
+	mint := func() (string, time.Time, error) { return "text", system.Wall().Add(time.Hour), nil }
 	hit := func() {
 		l, err := r.Find(ctx, cookie, siteA)
 		if l == nil || err != nil {
