@@ -233,14 +233,14 @@ func (d Durable) verify(t *testing.T, dir string, round int, created, used map[c
 		}
 		return err
 	})
-	for c := range used {
-		update(t, s, func(tx storage.Tx) error {
+	update(t, s, func(tx storage.Tx) error {
+		for c := range used {
 			if _, res, err := tx.Tokens().Consume(c.token(), now); err != nil || res == storage.TokenConsumed {
 				t.Errorf("%s is alive again: %d, %v", c.name(), res, err)
 			}
-			return nil
-		})
-	}
+		}
+		return nil
+	})
 	t.Logf("round %d: %d created, %d used, %d found used", round, len(created), len(used), total)
 }
 
