@@ -1,0 +1,183 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	in := g.browser()
+	in.get(g.find(linkPattern, in.asks(known).Text)).wants(t, 303, "/")
+	g.deliver() // the notice about a new device
+	set := func(pairs ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			for i := 0; i < len(pairs); i += 2 {
+				r.Header.Del(pairs[i])
+				if pairs[i+1] != "" {
+					r.Header.Set(pairs[i], pairs[i+1])
+				}
+			}
+		}
+	}
+	for name, change := range map[string]func(*http.Request){
+		"cross-site":           set("Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
+		"same-site":            set("Sec-Fetch-Site", "same-site", "Origin", "https://other.example.com"),
+		"old browser":          set("Sec-Fetch-Site", "", "Origin", "https://evil.example"),
+		"opaque, old browser":  set("Sec-Fetch-Site", "", "Origin", "null"),
+		"plain http":           set("Sec-Fetch-Site", "", "Origin", "http://app.example.com"),
+		"metadata that misses": set("Origin", "https://evil.example"),
+	} {
+		for path, body := range map[string]string{
+			"/email-link/sign-in": "email=jo%40example.com", "/email-link/sign-up": "email=jo%40example.com", "/email-link/resend": "",
+			"/email-link/code": "code=12345678", "/email-link/confirm": "h=x", "/email-link/sign-out": "everywhere=1",
+		} {
+			a := in.do("POST", path, "application/x-www-form-urlencoded", body, change)
+			if a.status != 403 || len(a.header.Values("Set-Cookie")) != 0 {
+				t.Errorf("%s at %s: %d %v", name, path, a.status, a.header.Values("Set-Cookie"))
+			}
+		}
+	}
+	if len(g.deliver()) != 0 {
+		t.Error("a mail left")
+	}
+	in.get("/email-link/").wants(t, 200, "")
+}
+
+func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	in := g.browser()
+	in.get(g.find(linkPattern, in.asks(known).Text))
+	want := map[string]string{
+		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store, no-transform",
+		"Referrer-Policy": "strict-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+		"Strict-Transport-Security": "max-age=31536000", "Vary": "Accept, Accept-Language, Cookie",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https://portal.example.com; " +
+			"frame-ancestors 'none'; base-uri 'none'",
+	}
+	paths := []string{"/nothing-here", "/link?t=x", "/cancel?done"}
+	for path := range routes {
+		paths = append(paths, path)
+	}
+	check := func(path string, a answer) {
+		for name, value := range want {
+			if path == "/jwks.json" && a.status == 200 && (name == "Cache-Control" || name == "Vary") {
+				continue
+			}
+			if got := a.header.Get(name); got != value {
+				t.Errorf("%s (%d): %s: %q, want %q", path, a.status, name, got, value)
+			}
+		}
+	}
+	for _, b := range []*browser{g.browser(), in} {
+		for _, path := range paths {
+			check(path, b.get("/email-link"+path))
+			check(path, b.json("GET", "/email-link"+path, ""))
+			check(path, b.do("OPTIONS", "/email-link"+path, "", "", nil))
+			check(path, b.do("PUT", "/email-link"+path, "text/plain", "x", nil))
+		}
+	}
+	for _, path := range []string{"/sign-in", "/sign-up", "/resend", "/code", "/confirm", "/sign-out"} {
+		check(path, in.do("POST", "/email-link"+path, "text/plain", "x", nil))
+		check(path, in.post("/email-link"+path))
+	}
+	check("/protected", g.browser().get("/protected"))
+	a := g.browser().get("/email-link/jwks.json")
+	if got := a.header.Get("Cache-Control"); got != "public, max-age=300" {
+		t.Errorf("jwks: %q", got)
+	}
+	a = g.browser().get("/email-link/assets/" + g.pages.Templates.StyleName())
+	if a.status != 200 || !strings.Contains(a.header.Get("Cache-Control"), "immutable") || a.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("stylesheet: %d %v", a.status, a.header)
+	}
+	g.browser().get("/email-link/assets/style.css").wants(t, 404, "")
+}
+
+func TestWEB2_ServiceWorkersAre404(t *testing.T) {
+	g := newGate(t)
+	for path := range routes {
+		a := g.browser().do("GET", "/email-link"+path, "", "", func(r *http.Request) { r.Header.Set("Service-Worker", "script") })
+		if a.status != 404 {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+}
+
+func TestWEB2_PlainHTTPOnLocalhost(t *testing.T) {
+	g := newGate(t)
+	g.site.Secure = false
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "http://localhost:8080/email-link/sign-up", strings.NewReader("email=x%40example.com"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	g.pages.Serve(w, r, Visit{Site: g.site})
+	if w.Code != 303 || w.Header().Get("Strict-Transport-Security") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	c := w.Result().Cookies()
+	if len(c) != 1 || c[0].Name != "email_link_flow" || c[0].Secure || !c[0].HttpOnly {
+		t.Errorf("cookies: %v", c)
+	}
+}
+
+func TestCookies_AsInTheContract(t *testing.T) {
+	g := newGate(t)
+	b := g.browser()
+	life := map[string]int{}
+	note := func() {
+		for _, c := range b.last.Cookies() {
+			if c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+				t.Errorf("%v", c)
+			}
+			life[c.Name] = c.MaxAge
+		}
+	}
+	b.post("/email-link/sign-up", "email", known)
+	note()
+	link := g.find(linkPattern, g.deliver()[0].Text)
+	b.do("HEAD", link, "", "", nil)
+	note()
+	if diff := cmp.Diff(map[string]int{"__Host-email_link_flow": 86400, "__Host-email_link_token": 600}, life); diff != "" {
+		t.Error(diff)
+	}
+	g.clock.Advance(24*time.Hour - 90*time.Second)
+	b.do("HEAD", link, "", "", nil)
+	note()
+	if life["__Host-email_link_token"] != 90 {
+		t.Errorf("a token is parked for %d s, beyond its end", life["__Host-email_link_token"])
+	}
+	b.get(link).wants(t, 303, "/")
+	note()
+	want := map[string]int{
+		"__Host-email_link": 30 * 86400, "__Host-email_link_known": 400 * 86400, "__Host-email_link_flow": -1, "__Host-email_link_token": -1,
+	}
+	if diff := cmp.Diff(want, life); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHealthAndLogo(t *testing.T) {
+	g := newGate(t)
+	g.browser().get("/email-link/health").wants(t, 200, "").says(t, "ok")
+	g.site.Logo, g.site.LogoType = []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml"
+	page := g.browser().get("/email-link/sign-in").body
+	src := regexp.MustCompile(`<img src="([^"]+\.svg)"`).FindStringSubmatch(page)
+	if src == nil {
+		t.Fatalf("no logo:\n%s", page)
+	}
+	a := g.browser().get(src[1]).wants(t, 200, "")
+	if a.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(a.header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("logo: %v", a.header)
+	}
+	if !HealthRoute("/email-link/health", "/email-link") || HealthRoute("/health", "/email-link") ||
+		!TokenRoute("/email-link/link", "/email-link") || !TokenRoute("/email-link/cancel", "/email-link") || TokenRoute("/link", "/email-link") {
+		t.Error("routes are not told apart")
+	}
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+func TestRun_WritesEachPageAndMail(t *testing.T) {
+	out := t.TempDir()
+	if err := run(out, ""); err != nil {
+		t.Fatal(err)
+	}
+	index, err := os.ReadFile(filepath.Join(out, "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range templates.PageSamples() {
+		names = append(names, "en/"+p.Name+".html")
+	}
+	for _, m := range templates.MailSamples() {
+		names = append(names, "en/mail-"+m.Name+".html", "en/mail-"+m.Name+".txt")
+	}
+	seen := map[string]bool{}
+	for _, name := range names {
+		if seen[name] {
+			t.Errorf("%s stands for two samples", name)
+		}
+		seen[name] = true
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(string(index), `"`+name+`"`) {
+			t.Errorf("the index does not lead to %s", name)
+		}
+	}
+	if err := run(out, filepath.Join(out, "none")); err == nil {
+		t.Error("a directory that is not there was taken")
+	}
+}

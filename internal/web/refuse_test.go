@@ -1,0 +1,92 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestDOS1_APanicIsA500(t *testing.T) {
+	g := newGate(t)
+	g.pages.JWKS = func() []byte { panic("secret-value") }
+	a := g.browser().get("/email-link/jwks.json").wants(t, 500, "").says(t, "Something went wrong here")
+	if strings.Contains(a.body+g.log.String(), "secret-value") || !strings.Contains(g.log.String(), "event=panic") {
+		t.Errorf("the log says:\n%s", g.log.String())
+	}
+	g.browser().get("/email-link/sign-in").wants(t, 200, "")
+}
+
+func TestWEB3_AStoreThatFailsSaysNothing(t *testing.T) {
+	g := newGate(t)
+	b := g.browser()
+	b.post("/email-link/sign-in", "email", known)
+	flow := b.cookies["__Host-email_link_flow"]
+	closed := newGate(t)
+	if err := closed.state.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed.pages.Health = func() error { return errors.New("/var/lib/secret.db: bad page") }
+	d := closed.browser()
+	d.cookies["__Host-email_link_flow"], d.cookies["__Host-email_link_token"] = flow, flow
+	for _, a := range []answer{
+		d.get("/email-link/resend"), d.get("/email-link/confirm"), d.post("/email-link/sign-in", "email", known),
+		d.post("/email-link/code", "code", "12345678"), d.post("/email-link/resend"), d.get("/email-link/health"),
+		d.json("POST", "/email-link/sign-in", `{"email":"jo@example.com"}`), d.post("/email-link/confirm", "h", "x"),
+	} {
+		if a.status != 503 || regexp.MustCompile(`(?i)bolt|closed|store|\.go|/var|database`).MatchString(a.body) || len(a.header.Values("Set-Cookie")) != 0 {
+			t.Errorf("%d %v:\n%s", a.status, a.header.Values("Set-Cookie"), a.body)
+		}
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	g := newGate(t)
+	refuse := func(why Refusal, change func(*http.Request, *Visit)) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", origin+"/app?x=1", nil)
+		r.Header.Set("Accept", "text/html")
+		v := Visit{Site: g.site}
+		if change != nil {
+			change(r, &v)
+		}
+		w := httptest.NewRecorder()
+		g.pages.Refuse(w, r, v, why)
+		return w
+	}
+	for why, want := range map[Refusal]int{
+		SignIn: 303, Forbidden: 403, Misdirected: 421, Unavailable: 503, BadRequest: 400, MethodNotAllowed: 405, UpgradeOrigin: 403,
+	} {
+		if w := refuse(why, nil); w.Code != want {
+			t.Errorf("%d: %d, want %d", why, w.Code, want)
+		}
+		if why == SignIn {
+			continue
+		}
+		w := refuse(why, func(r *http.Request, v *Visit) { r.Header.Set("Accept", "application/json"); v.Site = nil })
+		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%d without a site: %d %v", why, w.Code, w.Header())
+		}
+	}
+	w := refuse(Misdirected, nil)
+	if !strings.Contains(w.Body.String(), `href="https://app.example.com"`) || w.Header().Get("Strict-Transport-Security") != "" {
+		t.Errorf("misdirected:\n%s", w.Body.String())
+	}
+	w = refuse(Misdirected, func(r *http.Request, _ *Visit) { r.URL.Path = "/email-link/assets/" + g.pages.Templates.StyleName() })
+	if w.Code != 200 {
+		t.Errorf("the stylesheet of a misdirected page: %d", w.Code)
+	}
+	w = refuse(SignIn, func(r *http.Request, v *Visit) { r.URL.Path, v.URI = "/stripped", "/before/stripped?y" })
+	if got := w.Header().Get("Location"); got != "/email-link/sign-in?return_to=%2Fbefore%2Fstripped%3Fy" {
+		t.Errorf("location: %s", got)
+	}
+	w = refuse(SignIn, func(r *http.Request, _ *Visit) { r.Method = "POST" })
+	if w.Code != 401 || !strings.Contains(w.Body.String(), `"sign_in":"https://app.example.com/email-link/sign-in"`) {
+		t.Errorf("a POST: %d %s", w.Code, w.Body.String())
+	}
+	w = refuse(Unavailable, nil)
+	if w.Header().Get("Retry-After") != "5" {
+		t.Errorf("503: %v", w.Header())
+	}
+}
