@@ -105,7 +105,7 @@ func NewServer(t testing.TB, o Options) *Server {
 // NewServerAt is NewServer at an address, so that a test can bring a server back where one was.
 func NewServerAt(t testing.TB, o Options, addr string) *Server {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,13 +72,14 @@ func TestMailbox(t *testing.T) {
 		"=?utf-8?q?=0d=0aBcc:?= <a@example.com": "",
 	} {
 		a, err := mime.Mailbox(in)
-		if got := ""; err == nil {
-			got = a.Address
-			if got != want {
-				t.Errorf("%q: %q, want %q", in, got, want)
+		if err != nil {
+			if want != "" {
+				t.Errorf("%q: %v", in, err)
 			}
-		} else if want != "" {
-			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		if a.Address != want {
+			t.Errorf("%q: %q, want %q", in, a.Address, want)
 		}
 	}
 }

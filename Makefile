@@ -1,0 +1,79 @@
+# `make help` lists the targets. `make test` needs Go alone; `make check` is everything and installs what it needs on Debian.
+
+GO     ?= go
+BUILD  := build
+# The tools of the checks, by version. They run from Go's module cache; nothing is installed.
+GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
+LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Build tags of tests that need more than Go: a browser, Node and Python, the long build of xcaddy.json.
+TAGS := e2e,interop,xbuild
+
+# More flags for go test, such as TESTFLAGS=-v.
+TESTFLAGS ?=
+
+# How long each fuzz target runs, and how many rounds of kill -9 the engine goes through.
+FUZZTIME ?= 20s
+ROUNDS   ?= 200
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop kill-rounds xbuild tools clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the quickstart: the gate, a demo backend and a page with the mails, on localhost
+	$(GO) run ./examples/quickstart
+
+test: fmt-check vet ## formatting, go vet and every test that needs Go alone
+	scripts/isolated $(GO) test $(TESTFLAGS) ./...
+	@scripts/not-covered
+
+check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
+	scripts/isolated $(GO) test -race -timeout 20m -tags $(TAGS) $(TESTFLAGS) ./...
+
+lint: ## golangci-lint with the import rules of the house
+	$(LINT) run
+
+fmt: ## write every Go file as gofumpt would
+	$(GOFUMPT) -w .
+
+fmt-check:
+	@out=$$($(GOFUMPT) -l .) || exit 1; \
+	if [ -n "$$out" ]; then printf 'not formatted (make fmt mends it):\n%s\n' "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+caddyfiles: ## every Caddyfile as `caddy fmt` would write it
+	scripts/caddyfiles
+
+bench: ## the benchmarks, each three times
+	scripts/isolated $(GO) test -run '^$$' -bench . -benchmem -count 3 ./...
+
+preview: ## every page and mail in every state and language, with an index
+	$(GO) run ./internal/web/preview -o $(BUILD)/preview
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	FUZZTIME=$(FUZZTIME) scripts/isolated scripts/fuzz
+
+build: ## Caddy with the module, in build/caddy
+	CGO_ENABLED=0 $(GO) build -trimpath -tags nobadger,nomysql,nopgx -ldflags '-w -s' -o $(BUILD)/caddy ./cmd/caddy
+
+xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
+	$(GO) run ./cmd/xbuild -dev -o $(BUILD)/xcaddy
+
+e2e: tools ## the tests in a real browser
+	scripts/isolated $(GO) test -count 1 -timeout 20m -tags e2e -v ./internal/e2e/...
+
+interop: tools ## the assertion read by Node and Python
+	scripts/isolated $(GO) test -count 1 -tags interop -v ./identity/interop/...
+
+kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load
+	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run Durability -v ./storage/...
+
+tools:
+	scripts/tools
+
+clean: ## remove what the other targets built
+	rm -rf $(BUILD)
