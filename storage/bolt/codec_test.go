@@ -100,7 +100,9 @@ func TestDUR1_DamagedRecordsAreRefused(t *testing.T) {
 
 func TestTimesOutsideTheFormatAreBroughtIntoIt(t *testing.T) {
 	for _, at := range []time.Time{
-		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), {}, time.Unix(0, 0), time.Date(2026, 3, 1, 1, 2, 3, 4, time.Local),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
+		{},
+		time.Unix(0, 0), time.Date(2026, 3, 1, 1, 2, 3, 4, time.Local),
 		time.Date(200000, 1, 1, 0, 0, 0, 0, time.UTC),
 	} {
 		w := &writer{}

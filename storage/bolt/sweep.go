@@ -7,11 +7,15 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// sweepChunk is how many records one transaction of a sweep deletes at most. At about a microsecond a record it keeps the
-// transaction well below two milliseconds, and whatever waits meanwhile shares the next one.
-const sweepChunk = 512
+// One transaction of a sweep deletes at most sweepChunk records, and among them at most scatteredChunk of a kind whose index is
+// in another order than its records: each of those changes a page of its own. That keeps the transaction below two milliseconds
+// (measured: 0.6 µs for a record, 6 µs for a session among 100 000), and whatever waits meanwhile shares the next one.
+const (
+	sweepChunk     = 512
+	scatteredChunk = 96
+)
 
-// Sweep deletes up to max records that have ended, in transactions of at most 512 records, between which other steps run.
+// Sweep deletes up to max records that have ended, in short transactions, between which other steps run.
 func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error) {
 	for deleted < max {
 		want, n := min(max-deleted, sweepChunk), 0
@@ -23,15 +27,15 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 		if err != nil {
 			return deleted, err
 		}
-		deleted += n
-		if n < want {
+		if n == 0 {
 			break
 		}
+		deleted += n
 	}
 	return deleted, nil
 }
 
-// sweep deletes up to max ended records of all kinds.
+// sweep deletes up to max ended records of all kinds. It deletes none only when there is none.
 func (t *tx) sweep(now time.Time, max int) (deleted int, err error) {
 	for _, kind := range []func(time.Time, int) (int, error){
 		t.sweepSessions,
@@ -84,7 +88,7 @@ func (t *tx) sweepBucket(b bucket, now time.Time, max int) (int, error) {
 // entry then leads nowhere, which readers pass over.
 func (t *tx) sweepSessions(now time.Time, max int) (int, error) {
 	var keys, index [][]byte
-	err := t.ended(bSessions, nil, now, max, func(k, v []byte) {
+	err := t.ended(bSessions, nil, now, min(max, scatteredChunk), func(k, v []byte) {
 		keys = append(keys, k)
 		if s, err := decodeSession(storage.Key{}, v); err == nil {
 			index = append(index, signedIn(s.Account, k))
@@ -111,7 +115,7 @@ func (t *tx) sweepSessions(now time.Time, max int) (int, error) {
 func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 	var ids []storage.MailID
 	var keys [][]byte
-	err := t.ended(bMailIndex, []byte{endEntry}, now, max, func(k, _ []byte) {
+	err := t.ended(bMailIndex, []byte{endEntry}, now, min(max, scatteredChunk), func(k, _ []byte) {
 		if len(k) == outLen {
 			ids = append(ids, storage.MailID(k[1+endLen:]))
 			keys = append(keys, k)

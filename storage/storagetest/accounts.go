@@ -38,8 +38,8 @@ func testAccountCreate(t *testing.T, s storage.Store) {
 	a := account("a")
 	a.Version = 77
 	update(t, s, func(tx storage.Tx) error {
-		if any, err := tx.Accounts().Any(); any || err != nil {
-			t.Errorf("Any of an empty store = %v, %v", any, err)
+		if found, err := tx.Accounts().Any(); found || err != nil {
+			t.Errorf("Any of an empty store = %v, %v", found, err)
 		}
 		created, err := tx.Accounts().Create(a)
 		equal(t, "created", created, true)
@@ -48,8 +48,8 @@ func testAccountCreate(t *testing.T, s storage.Store) {
 	a.Version = 1
 	wantAccount(t, s, a)
 	view(t, s, func(tx storage.Tx) error {
-		any, err := tx.Accounts().Any()
-		equal(t, "Any", any, true)
+		some, err := tx.Accounts().Any()
+		equal(t, "Any", some, true)
 		_, found, _ := tx.Accounts().Get("other")
 		equal(t, "found", found, false)
 		_, found, _ = tx.Accounts().Get("")
