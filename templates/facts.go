@@ -255,8 +255,14 @@ type Mail struct {
 	Ends time.Time
 }
 
-// Lifetime is the time from asking to the end.
-func (m Mail) Lifetime() time.Duration { return m.Ends.Sub(m.Asked).Round(time.Minute) }
+// Lifetime is the time from asking to the end, in whole minutes unless it is short.
+func (m Mail) Lifetime() time.Duration {
+	d := m.Ends.Sub(m.Asked)
+	if d < 2*time.Minute {
+		return d
+	}
+	return d.Round(time.Minute)
+}
 
 // SignInURL is the plain address of the sign-in form, the same for everybody.
 func (m Mail) SignInURL() string { return m.Origin + m.Prefix + "/sign-in" }

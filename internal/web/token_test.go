@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -141,4 +142,41 @@ func TestFLOW7_APageConfirmsOnlyWhatItShowed(t *testing.T) {
 	victim.post("/email-link/confirm", "h", h).wants(t, 303, "/")
 	victim.post("/email-link/confirm", "h", h).wants(t, 303, "/email-link/confirm")
 	victim.get("/email-link/confirm").wants(t, 200, "").says(t, "No link is open here")
+}
+
+func TestTOK1_OfManyPressesOneCounts(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	asker := g.browser()
+	link := g.find(linkPattern, asker.asks(known).Text)
+	const n = 50
+	statuses, sessions := make(chan int, n), make(chan string, n)
+	start := make(chan struct{})
+	for range n {
+		b := g.browser()
+		b.get(link)
+		h := g.find(hPattern, b.get("/email-link/confirm").body)
+		go func() {
+			<-start
+			r := httptest.NewRequest("POST", origin+"/email-link/confirm", strings.NewReader("h="+h))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.AddCookie(&http.Cookie{Name: "__Host-email_link_token", Value: b.cookies["__Host-email_link_token"]})
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, r)
+			for _, c := range w.Result().Cookies() {
+				if c.Name == "__Host-email_link" {
+					sessions <- c.Value
+				}
+			}
+			statuses <- w.Code
+		}()
+	}
+	close(start)
+	count := map[int]int{}
+	for range n {
+		count[<-statuses]++
+	}
+	if count[303] != 1 || count[410] != n-1 || len(sessions) != 1 {
+		t.Errorf("answers %v, %d sessions", count, len(sessions))
+	}
 }
