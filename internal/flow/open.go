@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -59,8 +60,8 @@ type linked struct {
 	flow    storage.Flow
 	private private
 	addr    address.Address
-	// sub is whom the flow is about, when good.
-	sub subject
+	// account is the flow's, when good; an activation has none.
+	account account.Account
 	// good says that the token does something now.
 	good bool
 }
@@ -107,12 +108,12 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 	var err error
 	if o.Cancel {
 		l.good = f.State == storage.FlowOpen && f.Key.Alive(now)
-	} else if l.sub, l.good, err = s.judge(tx, site, f, now, false); err != nil {
+	} else if l.account, l.good, err = s.judge(tx, site, f, now, false); err != nil {
 		return o, err
 	}
 	shown := l.addr
-	if l.good && l.sub.account.Email != "" {
-		if shown, err = address.Parse(l.sub.account.Email); err != nil {
+	if l.good && l.account.Email != "" {
+		if shown, err = address.Parse(l.account.Email); err != nil {
 			return o, err
 		}
 	}

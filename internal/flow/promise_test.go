@@ -246,7 +246,14 @@ func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.post()
+		_, err := b.type_("00000000")
+		seen = append(seen, watch(g, Pending{}, err))
 		elsewhere(g, id, b.newest("ada@example.com"))
+		g.spy.take()
+		_, err = b.type_("00000000")
+		o := watch(g, Pending{}, err)
+		o.Writes = nil
+		seen = append(seen, o)
 		for range 4 {
 			g.fake.Advance(DefaultResendWait)
 			g.spy.take()
@@ -367,6 +374,26 @@ func TestMAIL3_CapsByMailboxAreExactUnderParallelRequestsAndRestart(t *testing.T
 	collect(parallel - 10)
 	if good != 20 {
 		t.Errorf("%d mails to one mailbox, want 20", good)
+	}
+}
+
+func TestMAIL3_ASpentCapKeepsResendsBackWithoutAWord(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	b.mustAsk(SignIn, "ada@example.com")
+	for i := range 30 {
+		_, _ = g.stranger(i).ask(SignIn, "ada@example.com")
+	}
+	g.post()
+	n := g.inbox.count()
+	g.fake.Advance(DefaultResendWait)
+	if p := must[Pending](t)(b.resend()); p.ResendsLeft != DefaultResends-1 {
+		t.Errorf("%d left", p.ResendsLeft)
+	}
+	g.post()
+	if g.inbox.count() != n {
+		t.Error("a mail above the cap left")
 	}
 }
 

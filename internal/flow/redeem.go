@@ -21,21 +21,14 @@ const (
 // noticeLife is how long the notice of a new device is tried.
 const noticeLife = 24 * time.Hour
 
-// subject is whom a flow is about.
-type subject struct {
-	// account is empty for an activation.
-	account account.Account
-	created time.Time
-}
-
-// judge says whether a flow may be redeemed, and for whom. It is asked twice in a step: with plain reads before anything is
+// judge says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with plain reads before anything is
 // written, and with reads that guard what follows.
-func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time, forUpdate bool) (sub subject, ok bool, err error) {
+func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time, forUpdate bool) (a account.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
-		return sub, false, nil
+		return a, false, nil
 	}
 	if ok, err = living(tx, f, now, forUpdate); err != nil || !ok {
-		return sub, false, err
+		return a, false, err
 	}
 	if f.Purpose == Activation {
 		get := tx.Accounts().ByMailbox
@@ -43,10 +36,10 @@ func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time,
 			get = tx.Accounts().ByMailboxForUpdate
 		}
 		_, taken, err := get(f.Mailbox)
-		return sub, err == nil && !taken && f.Account == "", err
+		return a, err == nil && !taken && f.Account == "", err
 	}
 	if f.Purpose != SignIn || f.Account == "" {
-		return sub, false, nil
+		return a, false, nil
 	}
 	get := tx.Accounts().Get
 	if forUpdate {
@@ -54,11 +47,10 @@ func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time,
 	}
 	record, found, err := get(f.Account)
 	if err != nil || !found || record.Status != storage.StatusActive || record.Mailbox != f.Mailbox {
-		return sub, false, err
+		return a, false, err
 	}
-	sub.created = record.Created
-	sub.account, found, err = s.Accounts.Get(tx, f.Account)
-	return sub, err == nil && found && sub.account.Status == account.Active, err
+	a, found, err = s.Accounts.Get(tx, f.Account)
+	return a, err == nil && found && a.Status == account.Active, err
 }
 
 // redemption is what ends a flow well.
@@ -85,7 +77,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := s.Limiter.Return(tx, r.flow.MailIP); err != nil {
 		return done, rec, err
 	}
-	sub, ok, err := s.judge(tx, r.site, r.flow, r.now, true)
+	a, ok, err := s.judge(tx, r.site, r.flow, r.now, true)
 	if err != nil {
 		return done, rec, err
 	}
@@ -93,7 +85,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 		return done, rec, errMoved
 	}
 	if r.flow.Purpose == Activation {
-		sub.account, err = s.Accounts.Create(tx, embedded.NewAccount{
+		a, err = s.Accounts.Create(tx, embedded.NewAccount{
 			Address: r.addr, Name: r.name, Language: r.private.Locale,
 		})
 		if err != nil {
@@ -117,18 +109,18 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if r.asker.Session != nil {
 		in.Replaces = r.asker.Session.Session.Key
 	}
-	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, Account: sub.account.ID}
-	if done.SessionCookie, done.Session, err = s.Sessions.Open(tx, sub.account, in); err != nil {
+	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, Account: a.ID}
+	if done.SessionCookie, done.Session, err = s.Sessions.Open(tx, a, in); err != nil {
 		return done, rec, err
 	}
 	if ok, err := tx.Flows().Finish(r.flow.Key, storage.FlowRedeemed, r.by, done.Session.Key); err != nil || !ok {
 		return done, rec, orMoved(err)
 	}
-	if err := s.notice(tx, r, sub); err != nil {
+	if err := s.notice(tx, r, a); err != nil {
 		return done, rec, err
 	}
 	done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
-	rec.account = sub.account.ID
+	rec.account = a.ID
 	return done, rec, s.recordRedeemed(tx, &rec, r)
 }
 
@@ -152,14 +144,14 @@ func (s *Service) recordRedeemed(tx storage.Tx, rec *record, r redemption) error
 }
 
 // notice queues the mail about a sign-in from a browser that has not signed in to this mailbox before. An account that the
-// flow has just made gets none.
-func (s *Service) notice(tx storage.Tx, r redemption, sub subject) error {
-	if r.site.NoMail || r.flow.Purpose != SignIn || !sub.created.Before(r.flow.Started) ||
+// flow has just made gets none; any other is older than the flow, since a new account ends all flows of its mailbox.
+func (s *Service) notice(tx storage.Tx, r redemption, a account.Account) error {
+	if r.site.NoMail || r.flow.Purpose != SignIn ||
 		s.knows(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now) {
 		return nil
 	}
 	m, err := s.mail(outbox.Payload{
-		To: sub.account.Email, Name: sub.account.Name, Account: sub.account.ID, Base: r.site.base(), Locale: sub.account.Language,
+		To: a.Email, Name: a.Name, Account: a.ID, Base: r.site.base(), Locale: a.Language,
 		Device: cut(r.asker.Device, maxDevice), Network: network(r.asker.Client), FlowID: r.flow.ID,
 		Asked: s.Clock.ShownAs(r.now).Unix(),
 	}, r.now, r.now.Add(noticeLife))

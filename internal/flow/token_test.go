@@ -89,6 +89,10 @@ func TestTOK1_AUsedLinkLeadsTheBrowserThatUsedItToItsDestination(t *testing.T) {
 	}
 	_, err := g.stranger(1).open(mail.link)
 	wantErr(t, err, ErrDead)
+	other := g.stranger(2) // the same person in another browser
+	must[Done](t)(other.press(other.mustAsk(SignIn, "ada@example.com").link))
+	_, err = other.open(mail.link)
+	wantErr(t, err, ErrDead)
 }
 
 func TestTOK1_OnlyTheFirstReplayByPostIsRecorded(t *testing.T) {
@@ -430,5 +434,49 @@ func TestTOK5_MailsOfBothKindsCarryTheirOwnSecrets(t *testing.T) {
 	mail := g.browser().mustAsk(Activation, "ada@example.com")
 	if mail.kind != outbox.KindActivation || len(mail.link) != token.Size || len(mail.cancel) != token.Size || len(mail.code) != token.CodeDigits {
 		t.Errorf("the letter says %+v", mail)
+	}
+}
+
+func TestTOK3_ALinkOfAFlowThatTheWorkerHasNotSeenIsDead(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	if _, err := b.ask(Activation, "bob@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	var link string
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		list, err := tx.Outbox().List(false, 1)
+		if err != nil || len(list) != 1 {
+			return err
+		}
+		p, err := outbox.OpenPayload(g.Ring, list[0].ID, list[0].Sealed)
+		link = token.New(g.Ring, p.Seed, Activation, g.site.Origin, list[0].End)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.open(link)
+	wantErr(t, err, ErrDead)
+	g.post()
+	must[Done](t)(b.press(link))
+}
+
+func TestTOK5_AMailQueuedBeforeACancelDoesNotLeave(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.browser()
+	must[Done](t)(b.press(b.mustAsk(SignIn, "ada@example.com").link)) // known: no mute holds its mails back
+	g.post()
+	mail := b.mustAsk(SignIn, "ada@example.com")
+	g.fake.Advance(DefaultResendWait)
+	must[Pending](t)(b.resend())
+	if err := g.stranger(1).cancel(mail.cancel); err != nil {
+		t.Fatal(err)
+	}
+	n := g.inbox.count()
+	g.post()
+	if g.inbox.count() != n {
+		t.Error("a mail of a cancelled flow left")
 	}
 }
