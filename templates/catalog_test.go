@@ -114,8 +114,11 @@ func TestZone(t *testing.T) {
 		loc  *time.Location
 		want string
 	}{
-		{time.UTC, "14:03 UTC"}, {time.FixedZone("CET", 3600), "15:03 CET"}, {time.FixedZone("+0530", 19800), "19:33 UTC+5:30"},
-		{time.FixedZone("-03", -10800), "11:03 UTC−3"}, {time.FixedZone("", 0), "14:03 UTC"},
+		{time.UTC, "14:03 UTC"},
+		{time.FixedZone("CET", 3600), "15:03 CET"},
+		{time.FixedZone("+0530", 19800), "19:33 UTC+5:30"},
+		{time.FixedZone("-03", -10800), "11:03 UTC−3"},
+		{time.FixedZone("", 0), "14:03 UTC"},
 	} {
 		if got := clock(at, c.loc); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

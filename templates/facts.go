@@ -96,6 +96,8 @@ type SignIn struct {
 	SignUp bool
 	// MailOff says that no mail leaves: ask the contact for a link.
 	MailOff bool
+	// Again says that somebody who is signed in is asked for a fresh proof.
+	Again   bool
 	Problem Problem
 }
 

@@ -63,6 +63,7 @@ func PageSamples() []PageSample {
 	samples := []PageSample{
 		{"sign-in", 200, f, SignIn{SignUp: true}},
 		{"sign-in-closed", 200, bare, SignIn{ReturnTo: "/reports"}},
+		{"sign-in-again", 200, f, SignIn{ReturnTo: "/accounting", Again: true}},
 		{"sign-in-refused", 400, f, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
 		{"sign-in-limited", 429, f, SignIn{
 			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",

@@ -221,3 +221,11 @@ func TestSay(t *testing.T) {
 		}
 	}
 }
+
+func TestPages_OfNoSite(t *testing.T) {
+	s := load(t, Options{})
+	out := render(t, s, Frame{}, Refused{Status: 421, Problem: Problem{Code: Misdirected}})
+	if strings.Contains(out, "href=") || strings.Contains(out, "·") {
+		t.Errorf("a page of no site leads somewhere:\n%s", out)
+	}
+}

@@ -12,6 +12,15 @@
 // Files in the directory are read anew when they have changed. A mistake refuses to load, with the file and the line; a
 // mistake in a file that was changed later is reported and the last good set stays.
 //
+// A catalogue is a JSON object with a member for each message: a text, or an object of plural forms ("one", "other", and what
+// else the language has) chosen by {n}. Words in braces are filled in, **two stars** are strong. "@language" is the language's
+// own name, "@direction" ltr or rtl.
+//
+// Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
+// words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
+// time, device a browser, methods how somebody signed in, group a code; until is the time from one moment to another; lang and
+// dir are of the catalogue.
+//
 // What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a
 // template.
 package templates

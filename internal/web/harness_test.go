@@ -44,7 +44,9 @@ type gate struct {
 	state *state.State
 	clock *clock.Fake
 	work  *outbox.Worker
-	log   strings.Builder
+	// maxAge is how old the last proof may be; 0: any age.
+	maxAge time.Duration
+	log    strings.Builder
 
 	mu    sync.Mutex
 	mails []mailer.Message
@@ -184,7 +186,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, g.site.Prefix):
 		g.pages.Serve(w, r, v)
-	case live == nil:
+	case live == nil, g.maxAge > 0 && g.state.Clock.Now().Sub(live.Session.AuthTime) > g.maxAge:
 		g.pages.Refuse(w, r, v, SignIn)
 	default:
 		_, _ = io.WriteString(w, "backend")

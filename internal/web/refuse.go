@@ -19,7 +19,8 @@ type Refusal uint8
 
 // Refusals of the gate.
 const (
-	// SignIn: nobody is signed in. A browser's navigation is led to the form (303), everything else gets a 401.
+	// SignIn: nobody is signed in, or somebody whose last proof is too old. A browser's navigation is led to the form (303),
+	// everything else gets a 401.
 	SignIn Refusal = iota + 1
 	// Forbidden: whoever is signed in lacks what the site requires (403).
 	Forbidden
@@ -74,9 +75,16 @@ func (x *exchange) refuseAnonymous() {
 	if to == "" {
 		to = x.r.URL.RequestURI()
 	}
-	address := x.path("/sign-in")
+	address, query := x.path("/sign-in"), url.Values{}
 	if back := x.returnTo(to); back != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		address += "?return_to=" + url.QueryEscape(back)
+		query.Set("return_to", back)
+	}
+	if x.Live != nil {
+		// The form would lead a signed-in browser back here.
+		query.Set("again", "1")
+	}
+	if len(query) > 0 {
+		address += "?" + query.Encode()
 	}
 	if boundary.IsNavigation(x.r) {
 		x.redirect(address)

@@ -37,11 +37,11 @@ func (x *exchange) resendPage() {
 		x.noFlow()
 	case x.json:
 		body := x.sent(p)
-		if p.SignedIn {
+		if x.leadsOn(p) {
 			body.Status, body.ReturnTo = "signed_in", p.ReturnTo
 		}
 		x.replyOK(http.StatusOK, body)
-	case p.SignedIn:
+	case x.leadsOn(p):
 		x.clearCookie(boundary.FlowCookie)
 		x.redirect(p.ReturnTo)
 	default:
@@ -49,6 +49,12 @@ func (x *exchange) resendPage() {
 		facts.Sent = x.r.URL.RawQuery == "sent"
 		x.page(http.StatusOK, facts)
 	}
+}
+
+// leadsOn says whether this browser has signed in to the account it waits for since it asked. A sign-in from before does not
+// count: whoever asks again was asked for a fresh proof.
+func (x *exchange) leadsOn(p flow.Pending) bool {
+	return p.SignedIn && x.Live != nil && !x.Live.Session.AuthTime.Before(p.Started)
 }
 
 // resend asks for one more mail.

@@ -271,3 +271,19 @@ func TestScenario_WhatArrives(t *testing.T) {
 		}
 	}
 }
+
+func TestScenario_AFreshProof(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	b := g.browser()
+	b.get(g.find(linkPattern, b.asks(known).Text)).wants(t, 303, "/")
+	g.deliver()
+	g.clock.Advance(time.Hour)
+	g.maxAge = time.Minute
+	b.get("/deep").wants(t, 303, "/email-link/sign-in?again=1&return_to=%2Fdeep")
+	b.get("/email-link/sign-in?again=1&return_to=%2Fdeep").wants(t, 200, "").says(t, "please sign in once more")
+	b.post("/email-link/sign-in", "email", known, "return_to", "/deep").wants(t, 303, "/email-link/resend")
+	b.get("/email-link/resend").wants(t, 200, "").says(t, "Check your mail")
+	b.get(g.find(linkPattern, g.deliver()[0].Text)).wants(t, 303, "/deep")
+	b.get("/deep").wants(t, 200, "").says(t, "backend")
+}

@@ -9,13 +9,15 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// signInForm shows the form. Whoever is signed in is led on.
+// signInForm shows the form. Whoever is signed in is led on, unless a fresh proof is asked for.
 func (x *exchange) signInForm() {
-	back := x.queryReturnTo()
-	if x.leadOn(back) {
+	back, again := x.queryReturnTo(), x.Live != nil && x.r.URL.Query().Has("again")
+	if !again && x.leadOn(back) {
 		return
 	}
-	x.page(http.StatusOK, x.signInFacts("", back, templates.Problem{}))
+	facts := x.signInFacts("", back, templates.Problem{})
+	facts.Again = again
+	x.page(http.StatusOK, facts)
 }
 
 // signIn asks for a mail that signs in.
