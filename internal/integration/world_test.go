@@ -103,7 +103,7 @@ func (w *world) caddyfile(s setup) string {
 	}
 }
 `, s.top, w.origin(), w.db, w.mails.Addr, s.global)
-	return text + strings.NewReplacer("$ADDR", w.origin(), "$BACKEND", w.backend.addr).Replace(site)
+	return text + strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(site)
 }
 
 // load adapts and loads the configuration, as `caddy reload` does.
@@ -131,7 +131,17 @@ func adapt(text string) ([]byte, error) {
 // up makes sure that Caddy really serves: a test against nothing would prove nothing.
 func (w *world) up() {
 	w.t.Helper()
-	status, _ := w.client().get("/email-link/health")
+	c := w.client()
+	// Caddy's own authority issues the certificate in the background; nothing tells when it is there.
+	for end := time.Now().Add(20 * time.Second); w.tls && time.Now().Before(end); {
+		res, err := c.Get(w.origin() + "/email-link/health")
+		if err == nil {
+			_ = res.Body.Close()
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	status, _ := c.get("/email-link/health")
 	if status != http.StatusOK {
 		w.t.Fatalf("the gate is not up: %d", status)
 	}
