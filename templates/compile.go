@@ -8,7 +8,6 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	texttemplate "text/template"
@@ -20,8 +19,9 @@ import (
 type compiled struct {
 	tags      []string
 	languages map[string]*language
-	style     []byte
-	styleName string
+	// assets are by hashed name; styleName and iconName are two of these names.
+	assets              map[string]asset
+	styleName, iconName string
 	// keys are the messages that the templates name, for the tests.
 	keys map[string]bool
 }
@@ -45,10 +45,9 @@ func compile(opts Options) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiled{languages: map[string]*language{}, keys: map[string]bool{}}
-	c.style = []byte(src.files["assets/style.css"].text)
-	sum := sha256.Sum256(c.style)
-	c.styleName = "style." + hex.EncodeToString(sum[:8]) + ".css"
+	c := &compiled{languages: map[string]*language{}, keys: map[string]bool{}, assets: map[string]asset{}}
+	c.styleName = c.addAsset("style", ".css", "text/css; charset=utf-8", src)
+	c.iconName = c.addAsset("icon", ".svg", "image/svg+xml", src)
 	c.tags = sortedKeys(cats)
 	for _, tag := range c.tags {
 		l, err := c.compileLanguage(src, cats[tag], opts.Location)
@@ -58,6 +57,21 @@ func compile(opts Options) (*compiled, error) {
 		c.languages[tag] = l
 	}
 	return c, c.try()
+}
+
+// asset is a file that pages load.
+type asset struct {
+	content     []byte
+	contentType string
+}
+
+// addAsset takes up a file of assets/ and returns its name, which changes with its content.
+func (c *compiled) addAsset(name, extension, contentType string, src sources) string {
+	content := []byte(src.files["assets/"+name+extension].text)
+	sum := sha256.Sum256(content)
+	hashed := name + "." + hex.EncodeToString(sum[:8]) + extension
+	c.assets[hashed] = asset{content, contentType}
+	return hashed
 }
 
 func (c *compiled) compileLanguage(src sources, cat *catalog, loc *time.Location) (*language, error) {
@@ -222,9 +236,9 @@ func (c *compiled) try() error {
 // pageData is the dot of a page.
 type pageData struct {
 	Frame
-	// Style is the path of the stylesheet.
-	Style string
-	Page  PageFacts
+	// Style and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
+	Style, Icon string
+	Page        PageFacts
 }
 
 func (c *compiled) language(tag string) *language {
@@ -240,7 +254,10 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 	if !ok {
 		return fmt.Errorf("templates: no page is named %q", page.page())
 	}
-	data := pageData{Frame: f, Style: f.Prefix + "/" + path.Join("assets", c.styleName), Page: page}
+	data := pageData{Frame: f, Style: f.Prefix + "/assets/" + c.styleName, Icon: f.Prefix + "/assets/" + c.iconName, Page: page}
+	if f.Logo != "" {
+		data.Icon = f.Logo
+	}
 	if err := t.Execute(w, data); err != nil {
 		return tidy(err)
 	}

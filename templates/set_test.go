@@ -204,6 +204,9 @@ func TestAsset(t *testing.T) {
 	if !found || len(content) == 0 || !strings.HasPrefix(contentType, "text/css") {
 		t.Errorf("%q %v", contentType, found)
 	}
+	if _, contentType, found := s.Asset(s.current.Load().iconName); !found || contentType != "image/svg+xml" {
+		t.Errorf("icon: %q %v", contentType, found)
+	}
 	if _, _, found := s.Asset("style.css"); found {
 		t.Error("the stylesheet has a name without a hash")
 	}

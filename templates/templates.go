@@ -7,6 +7,7 @@
 //	mails/link.txt       the text part of the same mail
 //	catalog/en.json      every word that is shown, in one language; a new file is a new language
 //	assets/style.css     the one stylesheet of the pages
+//	assets/icon.svg      the icon of the pages, where the site has no logo
 //
 // A catalogue in the directory need not be whole: what it lacks comes from the embedded one of its language, then from English.
 // Files in the directory are read anew when they have changed. A mistake refuses to load, with the file and the line; a
@@ -123,11 +124,8 @@ func (s *Set) Languages() []string { return append([]string(nil), s.fresh().tags
 
 // Asset returns the content of an asset under its hashed name, such as "style.0f343b0931126a20.css".
 func (s *Set) Asset(name string) (content []byte, contentType string, found bool) {
-	c := s.fresh()
-	if name != c.styleName {
-		return nil, "", false
-	}
-	return c.style, "text/css; charset=utf-8", true
+	a, found := s.fresh().assets[name]
+	return a.content, a.contentType, found
 }
 
 // fresh returns the current templates and reads changed files first, looking at most once a second.

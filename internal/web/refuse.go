@@ -94,7 +94,7 @@ func (x *exchange) refuseAnonymous() {
 	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
 }
 
-// refuseMisdirected names the right address. The stylesheet of its page is served at the wrong one, too.
+// refuseMisdirected names the right address. What its page loads is served at the wrong one, too.
 func (x *exchange) refuseMisdirected() {
 	if x.Site != nil {
 		if asset, ok := strings.CutPrefix(x.r.URL.Path, x.Site.Prefix+"/assets/"); ok {

@@ -11,6 +11,7 @@ import (
 	"html"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -63,27 +64,26 @@ func run(out, dir string) error {
 	return os.WriteFile(filepath.Join(out, "index.html"), []byte(index.String()), 0o644)
 }
 
-// page writes one page, and the stylesheet beside it.
+// loaded finds the names of assets that a page loads.
+var loaded = regexp.MustCompile(`href="/\./assets/([^"]+)"`)
+
+// page writes one page, and what it loads beside it.
 func page(set *templates.Set, out, tag string, s templates.PageSample) error {
 	s.Frame.Language, s.Frame.Prefix = tag, "/."
 	var b bytes.Buffer
 	if err := set.Page(&b, s.Frame, s.Facts); err != nil {
 		return err
 	}
-	const before = `<link rel="stylesheet" href="/./assets/`
-	_, rest, found := strings.Cut(b.String(), before)
-	if !found {
-		return fmt.Errorf("%s: no stylesheet", s.Name)
+	for _, m := range loaded.FindAllStringSubmatch(b.String(), -1) {
+		content, _, found := set.Asset(m[1])
+		if !found {
+			return fmt.Errorf("%s: the asset %s is unknown", s.Name, m[1])
+		}
+		if err := write(out, filepath.Join("assets", m[1]), content); err != nil {
+			return err
+		}
 	}
-	name, _, _ := strings.Cut(rest, `"`)
-	style, _, found := set.Asset(name)
-	if !found {
-		return fmt.Errorf("%s: the stylesheet %s is unknown", s.Name, name)
-	}
-	if err := write(out, filepath.Join("assets", name), style); err != nil {
-		return err
-	}
-	text := strings.ReplaceAll(b.String(), before, `<link rel="stylesheet" href="../assets/`)
+	text := strings.ReplaceAll(b.String(), `href="/./assets/`, `href="../assets/`)
 	return write(out, filepath.Join(tag, s.Name+".html"), []byte(text))
 }
 

@@ -38,6 +38,9 @@ func TestRun_WritesEachPageAndMail(t *testing.T) {
 			t.Errorf("the index does not lead to %s", name)
 		}
 	}
+	if assets, err := os.ReadDir(filepath.Join(out, "assets")); err != nil || len(assets) != 2 {
+		t.Errorf("assets: %v, %v", assets, err)
+	}
 	if err := run(out, filepath.Join(out, "none")); err == nil {
 		t.Error("a directory that is not there was taken")
 	}
