@@ -138,7 +138,7 @@ func TestDUR1_AFailedSyncIsUnknownAndThenRefused(t *testing.T) {
 			return err
 		}
 		return syscall.EIO
-	}, put("a"), refuse, put("b"))
+	}, put("a"), refuse, func(storage.Tx) error { return errExists }, put("b"))
 	for i, err := range errs {
 		if !errors.Is(err, storage.ErrUnknown) || !errors.Is(err, syscall.EIO) {
 			t.Errorf("step %d = %v, want ErrUnknown", i, err)
@@ -309,6 +309,29 @@ func TestSweepInShortTransactions(t *testing.T) {
 		t.Errorf("Sweep = %d, %v in %d transactions", deleted, err, commits)
 	}
 	if err := s.Check(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASweptSessionLeavesNoIndexEntry(t *testing.T) {
+	s := open(t)
+	defer s.Close() //nolint:errcheck // the end of the test
+	err := s.Update(context.Background(), func(tx storage.Tx) error {
+		return tx.Sessions().Create(storage.Session{Key: storage.Key{End: 1, Digest: storage.Digest{1}}, Account: "me"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Sweep(context.Background(), time.Unix(1, 0), 9); n != 1 || err != nil {
+		t.Fatalf("Sweep = %d, %v", n, err)
+	}
+	err = s.View(context.Background(), func(st storage.Tx) error {
+		return st.(*tx).scan(bSignedIn, nil, func(k, _ []byte) (bool, error) {
+			t.Errorf("%q is left", k)
+			return true, nil
+		})
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }
