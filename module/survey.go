@@ -3,7 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
 // place is where one of our handlers stands in the routes of the HTTP app.
@@ -26,7 +28,10 @@ type place struct {
 
 // survey is what the HTTP app says about our sites. A directive cannot see the addresses of its site; the app can, once
 // everything has been provisioned.
-type survey struct{ places []*place }
+type survey struct {
+	places  []*place
+	servers []doctor.Server
+}
 
 // survey walks the routes of the HTTP app and refuses what cannot work.
 func (a *App) survey() (*survey, error) {
@@ -46,6 +51,7 @@ func (a *App) survey() (*survey, error) {
 	slices.Sort(names)
 	for _, name := range names {
 		server := servers[name]
+		s.servers = append(s.servers, doctor.Server{Name: name, TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
 		w := walker{survey: s, named: server.NamedRoutes}
 		if err := w.routes(server.Routes, way{}); err != nil {
 			return nil, err
@@ -57,6 +63,13 @@ func (a *App) survey() (*survey, error) {
 		}
 	}
 	return s, s.audiences()
+}
+
+// trustsProxies says whether trusted_proxies is set. Caddy forgets the text of the option once it has been read and keeps what
+// came of it to itself.
+func trustsProxies(server *caddyhttp.Server) bool {
+	ranges := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
+	return ranges.IsValid() && ranges.Kind() == reflect.Interface && !ranges.IsNil()
 }
 
 // way is what lies on the way to a route.
@@ -214,35 +227,4 @@ func (p *place) title() string {
 		return "of any host"
 	}
 	return strings.Join(p.hosts, ", ")
-}
-
-// covered says whether an origin of the list covers a site's host. A host that a Caddyfile cannot know is taken as covered.
-func covered(list []Origin, host string) bool {
-	if strings.Contains(host, "{") {
-		return true
-	}
-	host = strings.ToLower(host)
-	for _, o := range list {
-		own := strings.TrimPrefix(o.host, ".")
-		switch {
-		case !o.wildcard && (o.host == host || coveredByStar(host, o.host)):
-			return true
-		case o.wildcard && (host == "*."+own || strings.HasSuffix(host, o.host) && !strings.Contains(strings.TrimSuffix(host, o.host), ".")):
-			return true
-		}
-	}
-	return false
-}
-
-// coveredByStar says whether a site with a star serves an origin's host.
-func coveredByStar(site, host string) bool {
-	rest, ok := strings.CutPrefix(site, "*.")
-	if !ok {
-		return false
-	}
-	_, tail, found := strings.Cut(host, ".")
-	if _, err := netip.ParseAddr(host); err == nil {
-		return false
-	}
-	return found && tail == rest
 }

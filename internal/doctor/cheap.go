@@ -1,0 +1,230 @@
+package doctor
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+)
+
+// StrictProxies are the lines that make Caddy take a client's address from the end that proxies write.
+const StrictProxies = "add to the global options:\n\tservers {\n\t\ttrusted_proxies_strict\n\t}"
+
+// secrets finds keys that stand in the configuration itself.
+func secrets(f Facts) []Finding {
+	if len(f.Secrets) == 0 {
+		return nil
+	}
+	r := report{check: "secret"}
+	for i, secret := range f.Secrets {
+		if !strings.Contains(secret, "{") {
+			r.add(Warn, fmt.Sprintf("value %d of 'secret' stands in the configuration, which Caddy stores and shows", i+1),
+				"write secret {env.EMAIL_LINK_SECRET} or {file./run/secrets/email_link}")
+		}
+	}
+	return r.or("no key stands in the configuration itself")
+}
+
+// baseURL compares base_url with the sites.
+func baseURL(f Facts) []Finding {
+	r := report{check: "base_url"}
+	served := map[string]bool{}
+	anyHost, entries := false, 0
+	for _, s := range f.Sites {
+		if s.Nested {
+			continue
+		}
+		anyHost = anyHost || len(s.Hosts) == 0
+		for _, host := range s.Hosts {
+			if !Covered(s.Origins, host) {
+				r.add(Fail, fmt.Sprintf("no base_url for the site %s: everybody there is sent away with 421", host),
+					"write base_url https://"+strings.TrimPrefix(host, "*."))
+			}
+		}
+		for _, o := range s.Origins {
+			entries++
+			for _, host := range s.Hosts {
+				served[o.Text] = served[o.Text] || Covered([]Origin{o}, host)
+			}
+		}
+	}
+	if entries == 0 {
+		r.add(Warn, "no site has email_link, so nothing is protected", "write email_link into a site")
+		return r.list
+	}
+	for _, s := range f.Sites {
+		for _, o := range s.Origins {
+			if !s.Nested && !anyHost && !served[o.Text] {
+				r.add(Fail, fmt.Sprintf("no site with email_link serves %s: its links lead nowhere", o.Text),
+					"add a site for it, or remove it from base_url")
+			}
+		}
+	}
+	return r.or("each site has its base_url, and each base_url its site")
+}
+
+// signUp finds sites that let anybody in.
+func signUp(f Facts) []Finding {
+	if len(f.Sites) == 0 {
+		return nil
+	}
+	r := report{check: "sign_up"}
+	for _, s := range f.Sites {
+		if s.OpenToAll {
+			r.add(Warn, "anyone with a mailbox can reach "+s.title(),
+				"write 'sign_up open example.com' or 'require email *@example.com' if that is not meant")
+		}
+	}
+	return r.or("accounts, sign_up or require say who gets in")
+}
+
+func (s Site) title() string {
+	if len(s.Hosts) > 0 {
+		return strings.Join(s.Hosts, ", ")
+	}
+	for _, o := range s.Origins {
+		if !o.Wildcard {
+			_, host, _ := strings.Cut(o.Text, "://")
+			return host
+		}
+	}
+	return "the site"
+}
+
+// proxies finds servers that believe what clients write.
+func proxies(f Facts) []Finding {
+	if len(f.Servers) == 0 {
+		return nil
+	}
+	r := report{check: "trusted_proxies"}
+	trusting := false
+	for _, s := range f.Servers {
+		trusting = trusting || s.TrustsProxies
+		if s.TrustsProxies && !s.Strict {
+			r.add(Warn, "trusted_proxies without trusted_proxies_strict believes what clients write", StrictProxies)
+		}
+	}
+	if trusting {
+		return r.or("the address of a client is the last one that a trusted proxy has seen")
+	}
+	return r.or("no proxy is trusted: right where nothing stands before Caddy, else all clients share one limit")
+}
+
+// cookies finds origins that share their cookies. Browsers keep cookies by host, whatever the port.
+func cookies(f Facts) []Finding {
+	r := report{check: "cookies"}
+	type kind struct {
+		host  string
+		plain bool
+	}
+	seen := map[kind]string{}
+	for _, s := range f.Sites {
+		for _, o := range s.Origins {
+			if s.Nested {
+				continue
+			}
+			if o.plain() {
+				r.add(OK, o.Text+" is plain http, for this machine only: its cookies are neither Secure nor __Host-", "")
+			}
+			k := kind{o.Host, o.plain()}
+			if other, ok := seen[k]; ok && other != o.Text {
+				r.add(Warn, fmt.Sprintf("%s and %s differ by their port only, and browsers send the cookies of one to the other: signing in to one signs out of the other", other, o.Text),
+					"give each a host name of its own in base_url")
+				continue
+			}
+			seen[k] = o.Text
+		}
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	return r.or("Secure, HttpOnly, with __Host-: each host has its own")
+}
+
+// files looks at who may read and replace what is on the disk.
+func files(f Facts) []Finding {
+	if runtime.GOOS == "windows" || f.Database == "" && f.KeyFile == "" {
+		return nil // modes say nothing there
+	}
+	r := report{check: "file modes"}
+	if f.KeyFile != "" {
+		if line := keyring.KeyFileWarning(f.KeyFile); line != "" {
+			r.add(Fail, line, "")
+		}
+	}
+	if f.Database != "" {
+		if mode, ok := perm(f.Database); ok && mode&0o077 != 0 {
+			r.add(Fail, fmt.Sprintf("the database has mode %04o: others can read it", mode), "chmod 600 "+f.Database)
+		}
+		if mode, ok := perm(filepath.Dir(f.Database)); ok && mode&0o022 != 0 {
+			r.add(Warn, fmt.Sprintf("the database's directory has mode %04o: others can replace the database", mode), "chmod 700 "+filepath.Dir(f.Database))
+		}
+	}
+	return r.or("nobody else can read the database or the key")
+}
+
+// perm returns the mode of what is there.
+func perm(path string) (fs.FileMode, bool) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	mode := fi.Mode().Perm()
+	if fi.IsDir() && fi.Mode()&fs.ModeSticky != 0 {
+		mode &^= 0o022 // nobody replaces what belongs to others there
+	}
+	return mode, true
+}
+
+// mails says where mails go when they do not go to people.
+func mails(f Facts) []Finding {
+	r := report{check: "mailer"}
+	if f.MailFolder != "" {
+		r.add(Warn, "mails become files in "+f.MailFolder+": whoever reads them can sign in as anybody", "write 'mailer smtp …' before others use this")
+	}
+	return r.list
+}
+
+func accounts(f Facts) []Finding {
+	r := report{check: "accounts"}
+	if f.NoAccount {
+		r.add(Warn, "there is no account yet", "make the first one: caddy email-link accounts add you@example.com --role admin")
+	}
+	return r.list
+}
+
+// Covered says whether an origin of the list covers a site's host. A host that a Caddyfile cannot know is taken as covered.
+func Covered(list []Origin, host string) bool {
+	if strings.Contains(host, "{") {
+		return true
+	}
+	host = strings.ToLower(host)
+	for _, o := range list {
+		own := strings.TrimPrefix(o.Host, ".")
+		switch {
+		case !o.Wildcard && (o.Host == host || coveredByStar(host, o.Host)):
+			return true
+		case o.Wildcard && (host == "*."+own || strings.HasSuffix(host, o.Host) && !strings.Contains(strings.TrimSuffix(host, o.Host), ".")):
+			return true
+		}
+	}
+	return false
+}
+
+// coveredByStar says whether a site with a star serves an origin's host.
+func coveredByStar(site, host string) bool {
+	rest, ok := strings.CutPrefix(site, "*.")
+	if !ok {
+		return false
+	}
+	_, tail, found := strings.Cut(host, ".")
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	return found && tail == rest
+}

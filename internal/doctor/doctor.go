@@ -1,0 +1,131 @@
+// Package doctor finds what an operator may have overlooked. Its cheap half ([Cheap]) asks no network: it runs at each start
+// of a gate as well, so that a start and `caddy email-link doctor` say the same. [Network] is the other half.
+//
+// It knows nothing of Caddy: whoever knows the configuration fills in [Facts].
+package doctor
+
+import (
+	"strings"
+)
+
+// Result is what a check came to.
+type Result string
+
+// Results. A check that could not be made is [Skip], which is no failure.
+const (
+	OK   Result = "ok"
+	Warn Result = "warn"
+	Fail Result = "fail"
+	Skip Result = "skip"
+)
+
+// Finding is the answer of one check.
+type Finding struct {
+	// Check is what was looked at, a word or two.
+	Check  string `json:"check"`
+	Result Result `json:"result"`
+	// Text says what was found, Fix what to write or do where something is to be done.
+	Text string `json:"text"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+// Line is the finding in one line without its result, as a log has it.
+func (f Finding) Line() string {
+	if f.Fix == "" {
+		return f.Text
+	}
+	return f.Text + "; " + f.Fix
+}
+
+// Failed says whether any finding is a failure.
+func Failed(list []Finding) bool {
+	for _, f := range list {
+		if f.Result == Fail {
+			return true
+		}
+	}
+	return false
+}
+
+// Facts are what the checks look at. What is empty is not looked at.
+type Facts struct {
+	// Secrets are the values of `secret` as they are written in the configuration.
+	Secrets []string
+	// Sites are where the gate stands, Servers what Caddy listens with.
+	Sites   []Site
+	Servers []Server
+	// Database and KeyFile are paths; empty where there is none of ours.
+	Database, KeyFile string
+	// MailFolder is where mails become files.
+	MailFolder string
+	// NoMail says that no mail leaves (`mailer none`).
+	NoMail bool
+	// From is the bare address of the sender, empty without one.
+	From string
+	// NoAccount says that there is no account yet.
+	NoAccount bool
+}
+
+// Site is one place where a gate stands.
+type Site struct {
+	// Hosts are those of the site's addresses; none: any.
+	Hosts []string
+	// Origins are its entries of base_url.
+	Origins []Origin
+	// Path is where our pages live.
+	Path string
+	// Nested says that another gate comes before this one.
+	Nested bool
+	// OpenToAll says that anybody with a mailbox can sign up and that nothing else is required.
+	OpenToAll bool
+}
+
+// Origin is one entry of base_url.
+type Origin struct {
+	// Text is the entry, such as https://app.example.com or https://*.example.com.
+	Text string
+	// Host is what it names, without the star but with its dot where Wildcard is set; Port is empty for the scheme's own.
+	Host, Port string
+	Wildcard   bool
+}
+
+func (o Origin) plain() bool { return strings.HasPrefix(o.Text, "http:") }
+
+// Server is one server of Caddy's HTTP app.
+type Server struct {
+	Name string
+	// TrustsProxies says that trusted_proxies is set, Strict that trusted_proxies_strict is.
+	TrustsProxies, Strict bool
+}
+
+// Cheap makes the checks that need no network, in a fixed order.
+func Cheap(f Facts) []Finding {
+	var list []Finding
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, proxies, cookies, files, mails, accounts} {
+		list = append(list, check(f)...)
+	}
+	return list
+}
+
+// report collects the findings of one check; where there is none when it ends, all is well.
+type report struct {
+	check string
+	list  []Finding
+}
+
+func (r *report) add(result Result, text, fix string) {
+	f := Finding{Check: r.check, Result: result, Text: text, Fix: fix}
+	for _, have := range r.list {
+		if have == f {
+			return
+		}
+	}
+	r.list = append(r.list, f)
+}
+
+func (r *report) or(text string) []Finding {
+	if len(r.list) == 0 {
+		r.add(OK, text, "")
+	}
+	return r.list
+}

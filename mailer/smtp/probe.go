@@ -1,0 +1,182 @@
+package smtp
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// The steps of a dialogue, as [Probed] names them.
+const (
+	StepConnect  = "connect"
+	StepTLS      = "tls"
+	StepBanner   = "banner"
+	StepEHLO     = "ehlo"
+	StepSTARTTLS = "starttls"
+	StepAuth     = "auth"
+	StepMail     = "MAIL"
+	StepRcpt     = "RCPT"
+)
+
+// Probed is how far a mail would get.
+type Probed struct {
+	// Addr is the server, Mode the TLS mode that was used.
+	Addr, Mode string
+	// Step is where it ended, one of the Step constants; empty when the server would have taken the message.
+	Step string
+	// Err says why, Fix what to write instead where the failure is a known one. Neither names a recipient.
+	Err error
+	Fix string
+	// TLS is the version that was spoken, such as "TLS 1.3"; empty without TLS.
+	TLS string
+	// CertificateEnds is when the server's certificate ends; zero without TLS.
+	CertificateEnds time.Time
+	// SignedIn says that user and password were asked for and taken.
+	SignedIn bool
+}
+
+// maxProbeTimeout bounds each step of a probe: somebody waits before a terminal.
+const maxProbeTimeout = 10 * time.Second
+
+// Probe goes through the dialogue of a mail up to the answer to RCPT and ends it there: nothing is sent. from and to are bare
+// addresses. Each step is bounded by the configured timeout, and by ten seconds.
+func (m *Mailer) Probe(ctx context.Context, from, to string) Probed {
+	cfg := m.cfg
+	cfg.Timeout = min(cfg.Timeout, maxProbeTimeout)
+	p := &Mailer{cfg: cfg, host: m.host, tls: m.tls} // a Mailer of its own: the spare connection stays where it is
+	return p.probe(ctx, from, to)
+}
+
+func (m *Mailer) probe(ctx context.Context, from, to string) Probed {
+	out := Probed{Addr: m.cfg.Addr, Mode: m.cfg.TLS}
+	nc, err := m.dial(ctx)
+	if err != nil {
+		return m.stopped(ctx, out, StepConnect, err)
+	}
+	c := &conn{Conn: nc, timeout: m.cfg.Timeout}
+	client, step, err := m.greet(ctx, c, from)
+	if err != nil {
+		c.kill(err)
+		return m.stopped(ctx, out, step, err)
+	}
+	s := &session{conn: c, client: client}
+	defer s.quit()
+	if state, ok := client.TLSConnectionState(); ok {
+		out.TLS = tls.VersionName(state.Version)
+		if len(state.PeerCertificates) > 0 {
+			out.CertificateEnds = state.PeerCertificates[0].NotAfter
+		}
+	}
+	out.SignedIn = m.cfg.User != ""
+	for _, one := range []struct {
+		step, address string
+		say           func(string) error
+	}{{StepMail, from, client.Mail}, {StepRcpt, to, client.Rcpt}} {
+		if err := c.during(ctx, 1, func() error { return one.say("<" + one.address + ">") }); err != nil {
+			out.Step, out.Err = one.step, s.refusal(ctx, one.step, to, err)
+			out.Fix = m.envelopeHint(one.step, err)
+			return out
+		}
+	}
+	return out
+}
+
+func (m *Mailer) dial(ctx context.Context) (net.Conn, error) {
+	return (&net.Dialer{Timeout: m.cfg.Timeout}).DialContext(ctx, "tcp", m.cfg.Addr)
+}
+
+// stopped describes a dialogue that did not come to MAIL.
+func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error) Probed {
+	out.Step = step
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		out.Err = &replyError{step: step, code: reply.Code, text: redact(reply.Msg, "")}
+		if step == StepAuth && reply.Code/100 == 5 {
+			out.Fix = "the server refuses user or password: compare both in `mailer smtp " + m.cfg.Addr + " <user> <password>`; " +
+				"many providers want a password made for this purpose"
+		}
+		return out
+	}
+	out.Err = plainError(ctx, &conn{timeout: m.cfg.Timeout}, step, err)
+	if ended(ctx) != nil {
+		return out
+	}
+	// Servers with implicit TLS wait for our first word as we wait for theirs: what looks like silence is a matter of mode.
+	if (step == StepBanner || step == StepEHLO) && m.cfg.TLS != ImplicitTLS && m.speaksTLS(ctx) {
+		out.Fix = fmt.Sprintf("port %s speaks implicit TLS: write `tls implicit`", m.port())
+		return out
+	}
+	out.Fix = m.hint(step, err)
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		out.Fix = "no authority known here has signed the certificate: name the one that has, or the certificate itself where it " +
+			"is self-signed, with `ca <file>`"
+	}
+	return out
+}
+
+// speaksTLS says whether the server answers a TLS handshake at once. It asks for nothing but the mode: the certificate is not
+// looked at, and nothing is said over the connection.
+func (m *Mailer) speaksTLS(ctx context.Context) bool {
+	nc, err := m.dial(ctx)
+	if err != nil {
+		return false
+	}
+	c := &conn{Conn: nc, timeout: m.cfg.Timeout}
+	defer c.kill(net.ErrClosed)
+	tc := tls.Client(c, &tls.Config{ServerName: m.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}) //nolint:gosec // see above
+	return c.during(ctx, 1, func() error { return tc.HandshakeContext(ctx) }) == nil
+}
+
+// envelopeHint says what a refusal of the sender or the recipient usually means.
+func (m *Mailer) envelopeHint(step string, err error) string {
+	var reply *textproto.Error
+	switch {
+	case !errors.As(err, &reply):
+		return ""
+	case m.cfg.User == "" && (reply.Code == 530 || step == StepRcpt && (reply.Code == 550 || reply.Code == 554)):
+		return "the server may want a sign-in: write `mailer smtp " + m.cfg.Addr + " <user> {env.SMTP_PASSWORD}`"
+	case step == StepMail:
+		return "the server does not let you send as this address: write in `from` one that your account there may use"
+	default:
+		return ""
+	}
+}
+
+// Published is a DKIM record as the DNS has to hold it.
+type Published struct {
+	// Name is where the record belongs, Value what it has to say (RFC 6376 section 3.6.1).
+	Name, Value string
+}
+
+// Published returns the records of the keys that sign.
+func (m *Mailer) Published() []Published {
+	var list []Published
+	for _, s := range m.signers {
+		kind, key := "rsa", []byte(nil)
+		switch public := s.options.Signer.Public().(type) {
+		case ed25519.PublicKey:
+			kind, key = "ed25519", public // RFC 8463 section 3: the bare key
+		case *rsa.PublicKey:
+			der, err := x509.MarshalPKIXPublicKey(public)
+			if err != nil {
+				continue // readKey has made sure that there is one
+			}
+			key = der
+		}
+		list = append(list, Published{
+			Name:  strings.ToLower(s.options.Selector + "._domainkey." + s.options.Domain),
+			Value: "v=DKIM1; k=" + kind + "; p=" + base64.StdEncoding.EncodeToString(key),
+		})
+	}
+	return list
+}
