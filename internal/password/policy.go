@@ -1,0 +1,215 @@
+package password
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/trustelem/zxcvbn"
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	// DefaultMinLength is the least number of code points of a new password.
+	DefaultMinLength = 12
+	// LowestMinLength is the lowest value that MinLength may have.
+	LowestMinLength = 8
+	// minScore is zxcvbn's "safely unguessable: moderate protection from an offline attack on a slow hash" (10^8 guesses).
+	minScore = 3
+	// window is how many bytes of a password zxcvbn sees at a time: its work grows with the third power.
+	window = 64
+	// Bounds on the words zxcvbn sees beside the password.
+	maxWords   = 32
+	maxWordLen = 64
+	minWordLen = 3
+)
+
+// Reason is why a new password is refused, as a stable code; catalogues have words for each. The empty one is no refusal.
+type Reason string
+
+// The reasons.
+const (
+	TooShort Reason = "too_short"
+	TooLong  Reason = "too_long"
+	// TooCommon: guessed too soon, being a common password, a pattern or a repetition.
+	TooCommon Reason = "too_common"
+	// ContainsName: guessed too soon because it is made of the person's address or name or the site's.
+	ContainsName Reason = "contains_name"
+	// SameAsOld: it is the current password.
+	SameAsOld Reason = "same_as_old"
+	// Reused: it is one of the earlier passwords.
+	Reused Reason = "reused"
+	// InvalidCharacters: control characters, or no text at all.
+	InvalidCharacters Reason = "invalid_characters"
+)
+
+// Reasons returns all reasons, for catalogues to be complete.
+func Reasons() []Reason {
+	return []Reason{TooShort, TooLong, TooCommon, ContainsName, SameAsOld, Reused, InvalidCharacters}
+}
+
+// Policy says which new passwords are good. There are no rules of composition (NIST SP 800-63B, section 3.1.1.2). The zero
+// value is the default.
+type Policy struct {
+	// MinLength is in code points after normalisation; 0 is [DefaultMinLength].
+	MinLength int
+	// Last is how many passwords a new one must differ from, the current one included; 0 is 1, [MaxLast] at most.
+	Last int
+}
+
+// Validate answers an error for a policy that cannot be had.
+func (p Policy) Validate() error {
+	if p.MinLength != 0 && (p.MinLength < LowestMinLength || p.MinLength > MaxLength) {
+		return fmt.Errorf("password min_length: %d is not from %d to %d", p.MinLength, LowestMinLength, MaxLength)
+	}
+	if p.Last < 0 || p.Last > MaxLast {
+		return fmt.Errorf("password: %d earlier passwords are not from 0 to %d", p.Last, MaxLast)
+	}
+	return nil
+}
+
+// Min returns the minimum length in force, for pages to tell.
+func (p Policy) Min() int {
+	if p.MinLength == 0 {
+		return DefaultMinLength
+	}
+	return p.MinLength
+}
+
+// kept is Last with its default.
+func (p Policy) kept() int { return min(max(p.Last, 1), MaxLast) }
+
+// Words are what others know of the person and the site: a password made of them is guessed soon.
+type Words struct {
+	// Site holds the site's name and host.
+	Site []string
+	// Email is the address, Name the person's name; either may be empty.
+	Email, Name string
+}
+
+// Check judges a new password by itself; it is cheap and hashes nothing. See [Hasher.Check] for the comparison with the old
+// ones.
+func (p Policy) Check(typed string, w Words) Reason {
+	normal, why := Normalize(typed)
+	if why != "" {
+		return why
+	}
+	if utf8.RuneCountInString(normal) < p.Min() {
+		return TooShort
+	}
+	return strength(normal, w.list())
+}
+
+// Check judges a new password: by itself first, then by what the account had. Each old record costs one hash. A refusal
+// changes nothing: the link that led here stays good. Errors: *[BusyError] and that of ctx while it waits.
+func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k Kept) (Reason, error) {
+	if why := p.Check(typed, w); why != "" {
+		return why, nil
+	}
+	old := append([]Record{k.Current}, k.Earlier...)
+	for i, r := range old[:min(len(old), p.kept())] {
+		if r.IsZero() {
+			continue
+		}
+		v, err := h.Verify(ctx, r, typed)
+		switch {
+		case err != nil:
+			return "", err
+		case v.OK && i == 0:
+			return SameAsOld, nil
+		case v.OK:
+			return Reused, nil
+		}
+	}
+	return "", nil
+}
+
+// Replace returns what is kept after a change to a new record: see [Kept.Set].
+func (p Policy) Replace(k Kept, r Record) Kept { return k.Set(r, p.kept()) }
+
+// list splits the words as people do when they make passwords of them.
+func (w Words) list() []string {
+	var list []string
+	add := func(word string) {
+		if n := utf8.RuneCountInString(word); n >= minWordLen && len(word) <= maxWordLen && len(list) < maxWords && !slices.Contains(list, word) {
+			list = append(list, word)
+		}
+	}
+	local, domain, _ := strings.Cut(w.Email, "@")
+	for _, text := range append([]string{local, w.Name, domain}, w.Site...) {
+		if len(text) > MaxBytes {
+			continue
+		}
+		text = strings.ToLower(norm.NFC.String(text))
+		parts := strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsNumber(c) })
+		add(text)
+		add(strings.Join(parts, ""))
+		for _, part := range parts {
+			add(part)
+		}
+	}
+	return list
+}
+
+// strength asks zxcvbn about the password, or about its ends where it is long: what is hard to guess does not become easier by
+// what follows. A password that is one unit over and over is as good as the unit; zxcvbn sees that in ASCII only.
+func strength(normal string, words []string) Reason {
+	why := Reason("")
+	for _, part := range ends(unit(normal)) {
+		r := zxcvbn.PasswordStrength(part, words)
+		if r.Score >= minScore {
+			return ""
+		}
+		for _, m := range r.Sequence {
+			if m.DictionaryName == "user_inputs" {
+				why = ContainsName
+			}
+		}
+	}
+	if why == "" {
+		why = TooCommon
+	}
+	return why
+}
+
+// unit returns the shortest beginning of which the whole is a repetition, the last time perhaps in part.
+func unit(text string) string {
+	runes := []rune(text)
+	// border[i] is the length of the longest proper border of the first i+1 (Knuth, Morris, Pratt).
+	border := make([]int, len(runes))
+	for i, k := 1, 0; i < len(runes); i++ {
+		for k > 0 && runes[i] != runes[k] {
+			k = border[k-1]
+		}
+		if runes[i] == runes[k] {
+			k++
+		}
+		border[i] = k
+	}
+	if len(runes) == 0 {
+		return ""
+	}
+	period := len(runes) - border[len(runes)-1]
+	if 2*period > len(runes) {
+		return text
+	}
+	return string(runes[:period])
+}
+
+// ends returns the first and last bytes of a long text, cut between code points, or all of a short one.
+func ends(text string) []string {
+	if len(text) <= window {
+		return []string{text}
+	}
+	i, j := window, len(text)-window
+	for !utf8.RuneStart(text[i]) {
+		i--
+	}
+	for !utf8.RuneStart(text[j]) {
+		j++
+	}
+	return []string{text[:i], text[j:]}
+}

@@ -1,0 +1,176 @@
+package password
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// Margin is what is added to the slowest hash for the moment at which answers go out.
+	Margin = 50 * time.Millisecond
+	// Unmeasured is that moment before any hash has been measured.
+	Unmeasured = 500 * time.Millisecond
+	// maxRetryAfter bounds what a busy hasher tells.
+	maxRetryAfter = 30 * time.Second
+	// measured is how long [Hasher.Measure] repeats one cost, three times at most.
+	measured = 100 * time.Millisecond
+)
+
+// Attempt is one sign-in with a password whose answer goes out at a fixed moment, whatever the answer is:
+//
+//	a := hasher.Begin()             // when the request arrives, before the account is looked up
+//	v, err := a.Verify(ctx, r, pw)  // r is the zero record where there is no account
+//	…                               // the permit has been given back
+//	a.Wait(ctx)                     // then answer
+//
+// The moment is the time of the slowest hash among the records plus [Margin]. When the hash had to wait for its permit, it is the
+// first whole multiple of that time which leaves room for any hash: it follows from the waiting, never from the account. A
+// record dearer than the default may wait longer under load, until its owner signs in and it is replaced.
+type Attempt struct {
+	h       *Hasher
+	start   time.Time
+	period  time.Duration
+	release time.Time
+}
+
+// Begin starts the time of an attempt.
+func (h *Hasher) Begin() *Attempt {
+	a := &Attempt{h: h, start: h.now(), period: h.Period()}
+	a.release = a.start.Add(a.period)
+	return a
+}
+
+// Verify is [Hasher.Verify].
+func (a *Attempt) Verify(ctx context.Context, r Record, typed string) (Verdict, error) {
+	v, began, err := a.h.verify(ctx, r, typed)
+	if err == nil {
+		a.release = a.after(began.Add(a.period - Margin/2))
+	}
+	return v, err
+}
+
+// after is the first whole multiple of the period that is not before t.
+func (a *Attempt) after(t time.Time) time.Time {
+	n := max((t.Sub(a.start)+a.period-1)/a.period, 1)
+	return a.start.Add(n * a.period)
+}
+
+// Wait returns when the answer may go out, or with the error of ctx when nobody waits for it any more. An answer that is
+// late goes out at the next whole multiple of the time.
+func (a *Attempt) Wait(ctx context.Context) error {
+	now := a.h.now()
+	if now.After(a.release) {
+		a.release = a.after(now)
+	}
+	d := a.release.Sub(now)
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-a.h.after(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Period is the time from a request to its answer: the slowest hash plus [Margin].
+func (h *Hasher) Period() time.Duration {
+	slowest := h.slowest()
+	if slowest == 0 {
+		return Unmeasured
+	}
+	return slowest + Margin
+}
+
+func (h *Hasher) slowest() (d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, took := range h.took {
+		d = max(d, took)
+	}
+	return d
+}
+
+// retryAfter is about the time until a full queue is empty.
+func (h *Hasher) retryAfter() time.Duration {
+	d := h.slowest() * time.Duration(h.queue/h.permits+1)
+	return min(max(d.Truncate(time.Second)+time.Second, time.Second), maxRetryAfter)
+}
+
+// learn notes the time of a cost that has not been measured: an account was imported meanwhile.
+func (h *Hasher) learn(c Cost, took time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.took[c]; !known {
+		h.took[c] = took
+	}
+}
+
+// Measure makes the current cost and these the ones that answers wait for, and measures those that are new. Call it at
+// start with the costs of the store's records, and again when some were imported or the last of a kind is gone. It takes up
+// to a second for each dear cost. Errors: of a cost out of bounds, *[BusyError], that of ctx.
+func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
+	keep := map[Cost]time.Duration{}
+	for _, c := range append(Costs{h.cost}, costs...) {
+		if err := c.check(); err != nil {
+			return err
+		}
+		if _, done := keep[c]; done {
+			continue
+		}
+		took, err := h.measure(ctx, c)
+		if err != nil {
+			return err
+		}
+		keep[c] = took
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.took = keep
+	return nil
+}
+
+// measure returns the time of one hash, the longest of up to three.
+func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, err error) {
+	h.mu.Lock()
+	took, known := h.took[c]
+	h.mu.Unlock()
+	if known {
+		return took, nil
+	}
+	r, total := dummyRecord(c), time.Duration(0)
+	for range 3 {
+		_, err := h.do(ctx, c, func() {
+			start := h.now()
+			r.matches([]byte("a password to measure with"))
+			took = h.now().Sub(start)
+		})
+		if err != nil {
+			return 0, err
+		}
+		longest, total = max(longest, took), total+took
+		if total > measured {
+			break
+		}
+	}
+	return longest, nil
+}
+
+// Costs returns the costs that answers wait for, those met since the last [Hasher.Measure] included, in a stable order: the
+// value to keep beside the records.
+func (h *Hasher) Costs() Costs {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	set := make(Costs, 0, len(h.took))
+	for c := range h.took {
+		set = append(set, c)
+	}
+	slices.SortFunc(set, func(a, b Cost) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), cmp.Compare(a.N, b.N), cmp.Compare(a.R, b.R), cmp.Compare(a.P, b.P))
+	})
+	return set
+}
