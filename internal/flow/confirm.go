@@ -73,8 +73,6 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 		return done, rec, nil, err
 	}
 	switch {
-	case o.Cancel:
-		return done, rec, ErrChanged, nil
 	case o.Destination != "":
 		return Done{
 			Purpose: l.flow.Purpose, ReturnTo: o.Destination, Account: c.asker.Session.Session.Account, Already: true,
@@ -85,7 +83,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 			err = s.replayed(tx, c.site, c.asker, l, c.now, &rec)
 		}
 		return done, rec, ErrDead, err
-	case c.in.OneClick && !o.OneClick, !c.in.OneClick && subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) != 1:
+	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) != 1:
 		return done, rec, ErrChanged, nil
 	}
 	done, rec, err = s.redeem(tx, redemption{

@@ -62,6 +62,13 @@ func TestTOK5_CancelEndsItsOneFlowOnly(t *testing.T) {
 	_, err := b.open(second.link)
 	wantErr(t, err, ErrDead)
 	wantErr(t, g.stranger(5).cancel(second.cancel), ErrDead)
+	for range 2 { // the form of the page that is shown for either kind of token
+		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: second.cancel})
+		wantErr(t, err, ErrDead)
+	}
+	if n := g.events(eventReplayed); n != 1 {
+		t.Errorf("%d replays recorded, want 1", n)
+	}
 	must[Done](t)(a.press(first.link))
 }
 

@@ -19,9 +19,10 @@ var (
 	ErrNoMail = errors.New("flow: no mail leaves")
 	// ErrUnavailable wraps every failure of the store: nothing is handed out, whether or not the step happened.
 	ErrUnavailable = errors.New("flow: the store is not available")
-	// ErrNoAccount and ErrTaken answer operators only, never a browser.
+	// ErrNoAccount says that a link to sign in has nobody to sign in. It answers operators only, never a browser.
 	ErrNoAccount = errors.New("flow: there is no active account with this address")
-	ErrTaken     = errors.New("flow: there is an account with this address")
+	// ErrTaken says that a link to activate has nothing to activate. It answers operators only, never a browser.
+	ErrTaken = errors.New("flow: there is an account with this address")
 )
 
 // Names of limits that a Limited may carry beside those of the configuration.

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -167,7 +168,7 @@ func (r *request) again(tx storage.Tx, h held) (asked Asked, rec record, refused
 	if err != nil {
 		return asked, rec, nil, err
 	}
-	if l, ok := refused.(*Limited); ok && (l.Name == LimitResend || l.Name == LimitResends) {
+	if l := new(Limited); errors.As(refused, &l) && (l.Name == LimitResend || l.Name == LimitResends) {
 		refused = nil
 	}
 	return Asked{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.asker, f, p, addr)}, rec, refused, nil
