@@ -78,9 +78,9 @@ var (
 	codeLike    = regexp.MustCompile(`\b[0-9]{4}[ -]?[0-9]{4}\b`)
 )
 
-// scrub makes the words of a failure fit for logs and records: servers like to repeat the address they refuse, and some
-// repeat a part of the message.
-func scrub(text string, secrets ...string) string {
+// scrub makes the words of a failure fit for logs and records: servers like to repeat the address they refuse, or the user's
+// name in it, and some repeat a part of the message.
+func scrub(text, to string, secrets ...string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case r == utf8.RuneError, unicode.Is(unicode.Cf, r):
@@ -97,6 +97,9 @@ func scrub(text string, secrets ...string) string {
 		}
 	}
 	text = addressLike.ReplaceAllString(text, "(address)")
+	if local, _, _ := strings.Cut(to, "@"); local != "" {
+		text = regexp.MustCompile(`(?i)\b`+regexp.QuoteMeta(local)+`\b`).ReplaceAllLiteralString(text, "(name)")
+	}
 	text = tokenLike.ReplaceAllString(text, "…")
 	text = codeLike.ReplaceAllString(text, "…")
 	for len(text) > maxReason {

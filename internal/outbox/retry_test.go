@@ -32,6 +32,14 @@ func TestPast_CountsWhatWasLost(t *testing.T) {
 	}
 }
 
+func TestLOG1_ReasonsNameNobody(t *testing.T) {
+	got := scrub("550 Mailbox ADA unknown (ada@example.com) for https://x.example/link?t=TOKEN; code 1234-5678", "ada@example.com",
+		"https://x.example/link?t=TOKEN")
+	if want := "550 Mailbox (name) unknown ((address)) for …; code …"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	for _, seed := range []string{
 		"550 <ada@example.com> unknown", "x?t=" + strings.Repeat("A", 50), "code 1234 5678", "line\r\nevent=forged", "\xff\u202e", "",
