@@ -7,9 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"mime/quotedprintable"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,4 +188,73 @@ func TestREST1_RecordsInTheClearNameNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	scan(t, g.dir, map[string]string{"address": "ada@example.com", "path": "/private?x=1"})
+}
+
+// tally is an observer that keeps what it counts.
+type tally struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (c *tally) add(words ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[strings.Join(words, " ")]++
+}
+
+func (c *tally) Flow(purpose, step, outcome string) { c.add("flow", purpose, step, outcome) }
+func (c *tally) Denied(limit string)                { c.add("denied", limit) }
+func (c *tally) Mailed(purpose, outcome string)     { c.add("mailed", purpose, outcome) }
+
+func TestLOG1_LogLinesHoldNoSecretAndNoAddress(t *testing.T) {
+	g := newGate(t)
+	var out bytes.Buffer
+	counted := &tally{seen: map[string]int{}}
+	logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	g.Log, g.Observer, g.worker.Log, g.worker.Observer = logger, counted, logger, counted
+	g.account("ada@example.com")
+	b := g.browser()
+	g.inbox.refuse = func(m mailer.Message) error { return fmt.Errorf("451 <%s> later: %s", m.To, m.Text) }
+	if _, err := b.ask(SignIn, "ada@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	g.post()
+	g.inbox.refuse = nil
+	g.fake.Advance(5 * time.Minute)
+	g.post()
+	mail := b.newest("ada@example.com")
+	_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+	wantErr(t, err, ErrChanged)
+	flowCookie := b.flow
+	done := must[Done](t)(b.press(mail.link))
+	_, err = g.Confirm(context.Background(), g.site, g.stranger(1).asker(), ConfirmInput{Token: mail.link})
+	wantErr(t, err, ErrDead)
+	for range 7 {
+		_, _ = g.stranger(1).ask(SignIn, "ada@example.com")
+	}
+	g.spy.break_(errors.New("disk full"))
+	_, err = b.ask(SignIn, "ada@example.com")
+	wantErr(t, err, ErrUnavailable)
+	text := out.String()
+	for name, secret := range map[string]string{
+		"link": mail.link, "cancel link": mail.cancel, "code": mail.code, "flow cookie": flowCookie, "address": "ada@example.com",
+		"session cookie": done.SessionCookie, "known cookie": done.KnownCookie,
+	} {
+		if secret == "" || strings.Contains(text, secret) {
+			t.Errorf("the log holds the %s:\n%s", name, text)
+		}
+	}
+	for _, want := range []string{
+		"flow sign_in request ok", "flow sign_in confirm changed", "flow sign_in confirm ok", "flow sign_in confirm dead",
+		"flow sign_in request limited", "denied mail_address", "mailed sign_in retry", "mailed sign_in sent",
+	} {
+		if counted.seen[want] == 0 {
+			t.Errorf("not counted: %s (%v)", want, counted.seen)
+		}
+	}
+	for _, event := range []string{"asked", "mailed", "confirmed", "signed_in", "replayed", "denied"} {
+		if !strings.Contains(text, `"event":"`+event+`"`) {
+			t.Errorf("no line for %s", event)
+		}
+	}
 }

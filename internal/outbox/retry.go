@@ -51,7 +51,10 @@ type past struct {
 	answered, unanswered int
 }
 
-const pastFormat = "attempts with an answer %d, without %d: "
+const (
+	pastStart  = "attempts with an answer "
+	pastFormat = pastStart + "%d, without %d: "
+)
 
 func readPast(reason string) (p past) {
 	if n, _ := fmt.Sscanf(reason, pastFormat, &p.answered, &p.unanswered); n != 2 || p.answered < 0 || p.unanswered < 0 {

@@ -40,6 +40,25 @@ func TestLOG1_ReasonsNameNobody(t *testing.T) {
 	}
 }
 
+func TestProgress_SaysWhyAndWhetherAnAttemptHasNoEndYet(t *testing.T) {
+	for _, c := range []struct {
+		mail     storage.Mail
+		reason   string
+		underWay bool
+	}{
+		{storage.Mail{}, "", false},
+		{storage.Mail{Attempts: 1}, "", true},
+		{storage.Mail{Attempts: 3, Reason: past{2, 1}.reason("refused: 451")}, "refused: 451", false},
+		{storage.Mail{Attempts: 4, Reason: past{2, 1}.reason("refused: 451")}, "refused: 451", true},
+		{storage.Mail{Attempts: 4, Dead: true, Reason: past{2, 1}.reason("over")}, "over", false},
+		{storage.Mail{Attempts: 1, Dead: true, Reason: "the record does not open"}, "the record does not open", false},
+	} {
+		if reason, underWay := Progress(c.mail); reason != c.reason || underWay != c.underWay {
+			t.Errorf("%+v: %q, %v", c.mail, reason, underWay)
+		}
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	for _, seed := range []string{
 		"550 <ada@example.com> unknown", "x?t=" + strings.Repeat("A", 50), "code 1234 5678", "line\r\nevent=forged", "\xff\u202e", "",
