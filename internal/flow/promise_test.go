@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +167,9 @@ func TestMAIL2_UnprovenMailboxesGetNothingTheAskerWrote(t *testing.T) {
 	mail := b.mustAsk(SignIn, "bob@example.com")
 	if mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" {
 		t.Errorf("an unknown address got %+v", mail)
+	}
+	if strings.Contains(mail.message.Text, "\r") || strings.Contains(mail.message.Text, "Ada") || strings.Contains(mail.message.Text, "/private") {
+		t.Errorf("the letter holds what it must not: %q", mail.message.Text)
 	}
 }
 
