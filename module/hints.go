@@ -43,13 +43,10 @@ func (a *App) client(r *http.Request) netip.Addr {
 		return client.Unmap().WithZone("")
 	}
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if server == nil || server.TrustedProxiesStrict > 0 {
+	if server == nil || server.TrustedProxiesStrict > 0 || len(server.ClientIPHeaders) == 0 || !strings.EqualFold(server.ClientIPHeaders[0], "X-Forwarded-For") {
 		return client.Unmap().WithZone("")
 	}
-	// Without the strict option Caddy takes the left-most entry, which the client has written itself.
-	a.untrusted.Do(func() {
-		a.log.Warn("trusted_proxies without trusted_proxies_strict believes what clients write; "+doctor.StrictProxies, "event", "config")
-	})
+	// Without the strict option, which the start asks for, Caddy takes the left-most entry: what the client has written itself.
 	if last, ok := lastForwarded(r.Header["X-Forwarded-For"]); ok {
 		client = last
 	}

@@ -114,7 +114,7 @@ func sentURI(r *http.Request) string {
 
 // pages serves one of our pages.
 func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass, rest string) error {
-	if web.TokenRoute(r.URL.Path, h.prefix) {
+	if web.TokenRoute(r.URL.Path, h.prefix) || strings.HasPrefix(r.URL.RawQuery, "t=") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 		rec := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 		defer func() {

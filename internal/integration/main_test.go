@@ -8,14 +8,22 @@ import (
 	"os/exec"
 	"testing"
 
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-email-link/caddy-email-link"
 )
 
+// asCaddy in the environment makes this program be `caddy`.
+const asCaddy = "EMAIL_LINK_INTEGRATION_CADDY"
+
 // TestMain gives Caddy directories of its own: it reads where they are before any test runs, so the tests run in a second
 // process.
 func TestMain(m *testing.M) {
+	if os.Getenv(asCaddy) != "" {
+		caddycmd.Main()
+		return
+	}
 	const mark = "EMAIL_LINK_INTEGRATION_HOME"
 	if os.Getenv(mark) != "" {
 		os.Exit(m.Run())
