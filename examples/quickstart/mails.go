@@ -1,0 +1,81 @@
+package main
+
+import (
+	"html/template"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mailPage shows the newest mails of a folder. Whoever reads it can sign in as everybody: it is for this machine alone.
+type mailPage struct {
+	dir   string
+	hosts []string
+}
+
+type shown struct {
+	Head, Before, Link, After string
+}
+
+var link = regexp.MustCompile(`https?://\S+/link\?t=\S+`)
+
+// ServeHTTP implements http.Handler.
+func (p mailPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !slices.Contains(p.hosts, r.Host) {
+		http.Error(w, "open http://"+p.hosts[0], http.StatusMisdirectedRequest)
+		return
+	}
+	if r.URL.Path != "/" {
+		http.NotFound(w, r)
+		return
+	}
+	names, err := filepath.Glob(filepath.Join(p.dir, "*.txt"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	slices.Reverse(names) // they sort by time: newest first
+	var mails []shown
+	for _, name := range names[:min(len(names), 50)] {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // removed since
+		}
+		head, body, _ := strings.Cut(string(text), "\n\n")
+		m := shown{Head: head, Before: body}
+		if at := link.FindStringIndex(body); at != nil {
+			m.Before, m.Link, m.After = body[:at[0]], body[at[0]:at[1]], body[at[1]:]
+		}
+		mails = append(mails, m)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	_ = mailsPage.Execute(w, mails) // the reader is gone
+}
+
+var mailsPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="refresh" content="5">
+<title>Mails</title>
+<style>
+:root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }
+body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+article { border-top: 1px solid; padding: .5rem 0 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere }
+</style>
+<h1>Mails</h1>
+<p>The newest first; this page looks again every five seconds.</p>
+{{range .}}<article><pre><b>{{.Head}}</b>
+
+{{.Before}}{{with .Link}}<a href="{{.}}">{{.}}</a>{{end}}{{.After}}</pre></article>
+{{else}}<p>None yet. Sign up first.</p>
+{{end}}</html>
+`))
