@@ -92,7 +92,7 @@ func (c Cost) memory() uint64 {
 	case Argon2id, Argon2i:
 		return uint64(c.N)
 	case Scrypt:
-		return (uint64(c.N)*uint64(c.R)*128 + uint64(c.R)*uint64(c.P)*128 + 1023) >> 10
+		return (uint64(c.N)*uint64(c.R)*128 + 1023) >> 10 // what p adds is a few KiB
 	default:
 		return 0
 	}

@@ -136,12 +136,25 @@ var prefixes = []struct {
 
 // unsupported kinds get words of their own, so that whoever imports knows what to do.
 var unsupported = []struct{ prefix, name string }{
-	{"$argon2d$", "argon2d"}, {"argon2$argon2d$", "argon2d"},
-	{"$2$", "the first bcrypt ($2$)"}, {"$2x$", "the broken bcrypt of 2011 ($2x$)"},
-	{"$1$", "MD5-crypt"}, {"$5$", "SHA-256-crypt"}, {"$6$", "SHA-512-crypt"}, {"$7$", "scrypt-crypt ($7$)"},
-	{"$y$", "yescrypt"}, {"$gy$", "yescrypt"}, {"$P$", "phpass"}, {"$H$", "phpass"}, {"$wp$", "WordPress's own bcrypt"},
-	{"$bcrypt-sha256$", "passlib's bcrypt-sha256"}, {"$apr1$", "Apache's MD5-crypt"},
-	{"{", "LDAP's and Dovecot's {SCHEME}"}, {"md5$", "salted MD5"}, {"sha1$", "salted SHA-1"}, {"sha256$", "salted SHA-256"},
+	{"$argon2d$", "argon2d"},
+	{"argon2$argon2d$", "argon2d"},
+	{"$2$", "the first bcrypt ($2$)"},
+	{"$2x$", "the broken bcrypt of 2011 ($2x$)"},
+	{"$1$", "MD5-crypt"},
+	{"$5$", "SHA-256-crypt"},
+	{"$6$", "SHA-512-crypt"},
+	{"$7$", "scrypt-crypt ($7$)"},
+	{"$y$", "yescrypt"},
+	{"$gy$", "yescrypt"},
+	{"$P$", "phpass"},
+	{"$H$", "phpass"},
+	{"$wp$", "WordPress's own bcrypt"},
+	{"$bcrypt-sha256$", "passlib's bcrypt-sha256"},
+	{"$apr1$", "Apache's MD5-crypt"},
+	{"{", "LDAP's and Dovecot's {SCHEME}"},
+	{"md5$", "salted MD5"},
+	{"sha1$", "salted SHA-1"},
+	{"sha256$", "salted SHA-256"},
 }
 
 func parse(text string) (Record, error) {

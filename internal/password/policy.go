@@ -17,8 +17,9 @@ const (
 	DefaultMinLength = 12
 	// LowestMinLength is the lowest value that MinLength may have.
 	LowestMinLength = 8
-	// minScore is zxcvbn's "safely unguessable: moderate protection from an offline attack on a slow hash" (10^8 guesses).
-	minScore = 3
+	// minGuesses is where zxcvbn's score 3 begins: "safely unguessable: moderate protection from an offline attack on a slow
+	// hash". Eight random characters are just enough, which the score itself denies by its margin.
+	minGuesses = 1e8
 	// window is how many bytes of a password zxcvbn sees at a time: its work grows with the third power.
 	window = 64
 	// Bounds on the words zxcvbn sees beside the password.
@@ -160,7 +161,7 @@ func strength(normal string, words []string) Reason {
 	why := Reason("")
 	for _, part := range ends(unit(normal)) {
 		r := zxcvbn.PasswordStrength(part, words)
-		if r.Score >= minScore {
+		if r.Guesses >= minGuesses {
 			return ""
 		}
 		for _, m := range r.Sequence {
@@ -175,7 +176,8 @@ func strength(normal string, words []string) Reason {
 	return why
 }
 
-// unit returns the shortest beginning of which the whole is a repetition, the last time perhaps in part.
+// unit returns the shortest beginning of which the whole is a repetition, the last time perhaps in part, or with one
+// character between two.
 func unit(text string) string {
 	runes := []rune(text)
 	// border[i] is the length of the longest proper border of the first i+1 (Knuth, Morris, Pratt).
@@ -193,7 +195,7 @@ func unit(text string) string {
 		return ""
 	}
 	period := len(runes) - border[len(runes)-1]
-	if 2*period > len(runes) {
+	if 2*period > len(runes)+1 {
 		return text
 	}
 	return string(runes[:period])

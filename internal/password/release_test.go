@@ -1,0 +1,261 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// stopwatch is a time that the test advances. Its timers go off when it gets there.
+type stopwatch struct {
+	mu     sync.Mutex
+	now    time.Time
+	timers []timer
+	asked  []time.Duration
+}
+
+type timer struct {
+	at time.Time
+	c  chan time.Time
+}
+
+func newStopwatch() *stopwatch { return &stopwatch{now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (s *stopwatch) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *stopwatch) After(d time.Duration) <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, d)
+	t := timer{s.now.Add(d), make(chan time.Time, 1)}
+	s.timers = append(s.timers, t)
+	return t.c
+}
+
+func (s *stopwatch) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = s.now.Add(d)
+	for _, t := range s.timers {
+		if !t.at.After(s.now) {
+			select {
+			case t.c <- s.now:
+			default:
+			}
+		}
+	}
+}
+
+// jump is After of a time that passes at once.
+func (s *stopwatch) jump(d time.Duration) <-chan time.Time {
+	c := s.After(d)
+	s.Advance(d)
+	return c
+}
+
+// slow is a hasher whose hashes of each cost take as long as told, by the stopwatch.
+func slow(t *testing.T, s *stopwatch, permits int) *Hasher {
+	t.Helper()
+	h := newHasher(t, Options{Permits: permits, Now: s.Now, After: s.jump})
+	h.took[cheap], h.took[Cost{Kind: Bcrypt, N: 5}] = 16*time.Millisecond, 250*time.Millisecond
+	return h
+}
+
+func TestENUM2_OneMomentForEveryAnswer(t *testing.T) {
+	bcrypt := parsed(t, knownAnswers[4].record)
+	own := newRecord(cheap, []byte(pw), make([]byte, saltSize))
+	for _, tt := range []struct {
+		name, typed string
+		record      Record
+		hash        time.Duration
+	}{
+		{"unknown, pending or without a password", pw, Record{}, 16 * time.Millisecond},
+		{"wrong, argon2id", "wrong horse", own, 16 * time.Millisecond},
+		{"wrong, bcrypt", "wrong horse", bcrypt, 250 * time.Millisecond},
+		{"right, bcrypt", pw, bcrypt, 250 * time.Millisecond},
+		{"no password at all", "\x00", bcrypt, 250 * time.Millisecond},
+		{"no password at all, unknown", "\x00", Record{}, 16 * time.Millisecond},
+		{"a slow machine", "wrong horse", bcrypt, 270 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStopwatch()
+			h := slow(t, s, 1)
+			h.watch = func(n int64) {
+				if n < 0 { // the hash has been done
+					s.Advance(tt.hash)
+				}
+			}
+			begun := s.Now()
+			a := h.Begin()
+			s.Advance(3 * time.Millisecond) // the account is looked up
+			if _, err := a.Verify(t.Context(), tt.record, tt.typed); err != nil {
+				t.Fatal(err)
+			}
+			if !h.running.TryAcquire(1) {
+				t.Error("the permit is held while the answer waits")
+			}
+			if err := a.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Now().Sub(begun); got != 300*time.Millisecond {
+				t.Errorf("answered after %v", got)
+			}
+		})
+	}
+}
+
+func TestENUM2_UnderLoadTheMomentFollowsFromTheWaitingOnly(t *testing.T) {
+	bcrypt := parsed(t, knownAnswers[4].record)
+	for waited, want := range map[time.Duration]time.Duration{
+		0:                      300 * time.Millisecond,
+		25 * time.Millisecond:  300 * time.Millisecond,
+		26 * time.Millisecond:  600 * time.Millisecond,
+		290 * time.Millisecond: 600 * time.Millisecond,
+		400 * time.Millisecond: 900 * time.Millisecond,
+	} {
+		for hash, r := range map[time.Duration]Record{16 * time.Millisecond: {}, 250 * time.Millisecond: bcrypt} {
+			t.Run(fmt.Sprint(waited, hash), func(t *testing.T) {
+				s := newStopwatch()
+				h := slow(t, s, 1)
+				h.watch = func(n int64) {
+					if n > 0 {
+						s.Advance(waited) // as if it had waited for the permit
+					} else {
+						s.Advance(hash)
+					}
+				}
+				begun, a := s.Now(), h.Begin()
+				if _, err := a.Verify(t.Context(), r, "wrong horse"); err != nil {
+					t.Fatal(err)
+				}
+				if err := a.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := s.Now().Sub(begun); got != want {
+					t.Errorf("answered after %v, want %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+func TestENUM2_ALateAnswerWaitsForTheNextMultiple(t *testing.T) {
+	s := newStopwatch()
+	h := slow(t, s, 1)
+	begun, a := s.Now(), h.Begin()
+	s.Advance(301 * time.Millisecond)
+	if err := a.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Now().Sub(begun); got != 600*time.Millisecond {
+		t.Errorf("answered after %v", got)
+	}
+	if err := a.Wait(t.Context()); err != nil || len(s.asked) != 1 {
+		t.Errorf("a second wait: %v, %v", err, s.asked)
+	}
+}
+
+func TestENUM2_UnknownAccountsCostAHashOfTheConfiguredKind(t *testing.T) {
+	h := newHasher(t, Options{})
+	own := h.mustHash(t, pw)
+	if h.dummy.Cost() != own.Cost() || len(h.dummy.salt) != len(own.salt) || len(h.dummy.sum) != len(own.sum) {
+		t.Errorf("%v and %v", h.dummy, own)
+	}
+	var hashes int
+	h.watch = func(n int64) {
+		if n > 0 {
+			hashes++
+		}
+	}
+	for _, typed := range []string{pw, "", "\x00", "e\u0301", string(make([]byte, MaxBytes+1))} {
+		for _, r := range []Record{{}, own} {
+			hashes = 0
+			if _, err := h.Verify(t.Context(), r, typed); err != nil || hashes != 1 {
+				t.Errorf("%.10q, %v: %d hashes, %v", typed, r, hashes, err)
+			}
+		}
+	}
+}
+
+func TestENUM2_NobodyIsWaitedFor(t *testing.T) {
+	s := newStopwatch()
+	h := newHasher(t, Options{Now: s.Now, After: s.After})
+	ctx, leave := context.WithCancel(t.Context())
+	a, done := h.Begin(), make(chan error)
+	go func() { done <- a.Wait(ctx) }()
+	leave()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestENUM2_TheMomentFollowsTheSlowestKindOfTheStore(t *testing.T) {
+	s := newStopwatch()
+	h := newHasher(t, Options{Permits: 1, Now: s.Now, After: s.jump})
+	if got := h.Period(); got != Unmeasured {
+		t.Errorf("at first: %v", got)
+	}
+	if err := h.Measure(t.Context(), Costs{{Kind: Argon2id, N: 4 << 20, R: 1, P: 1}}); err == nil {
+		t.Error("4 GiB are measured")
+	}
+	bcrypt := Cost{Kind: Bcrypt, N: 5}
+	if err := h.Measure(t.Context(), Costs{bcrypt, cheap, bcrypt}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Costs{cheap, bcrypt}, h.Costs()); diff != "" {
+		t.Error(diff)
+	}
+	h.took[bcrypt] = 250 * time.Millisecond
+	if got := h.Period(); got != 300*time.Millisecond {
+		t.Errorf("with bcrypt: %v", got)
+	}
+	// What is known is not measured again, a kind that is gone is forgotten, a new one is learnt when it is met.
+	if err := h.Measure(t.Context(), Costs{bcrypt}); err != nil || h.took[bcrypt] != 250*time.Millisecond {
+		t.Errorf("%v, %v", h.took, err)
+	}
+	if err := h.Measure(t.Context(), nil); err != nil || len(h.Costs()) != 1 {
+		t.Errorf("%v, %v", h.Costs(), err)
+	}
+	if _, err := h.Verify(t.Context(), parsed(t, knownAnswers[4].record), "wrong horse"); err != nil {
+		t.Fatal(err)
+	}
+	set, err := ParseCosts(h.Costs().Encode())
+	if diff := cmp.Diff(Costs{cheap, bcrypt}, set); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
+func TestCostsThatAreRefused(t *testing.T) {
+	for _, value := range []string{"x", "argon2id:4194304:1:1", "argon2id:1:1", "bcrypt:12:1:0", "pbkdf2-sha256:600000:0:1", "md5:1:0:0", "argon2id:-1:1:1"} {
+		if c, err := ParseCosts([]byte(value)); err == nil {
+			t.Errorf("%s: %v", value, c)
+		}
+	}
+	if c, err := ParseCosts(nil); err != nil || len(c) != 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+	if _, err := ParseCosts(make([]byte, 1<<16+1)); err == nil {
+		t.Error("64 KiB and more are read")
+	}
+}
+
+func TestRetryAfterIsBounded(t *testing.T) {
+	h := newHasher(t, Options{Permits: 2, Queue: 64})
+	for took, want := range map[time.Duration]time.Duration{
+		0: time.Second, 16 * time.Millisecond: time.Second, 250 * time.Millisecond: 9 * time.Second, 10 * time.Second: 30 * time.Second,
+	} {
+		h.took[cheap] = took
+		if got := h.retryAfter(); got != want {
+			t.Errorf("%v: %v, want %v", took, got, want)
+		}
+	}
+}
