@@ -1,8 +1,8 @@
 // Package mailer is the port through which mails leave.
 //
 // A Mailer hands one finished message to whatever delivers it. What its error means decides what the outbox does next: nil
-// is a final yes; an error that [IsPermanent] is a final no and the mail becomes a dead letter; any other error is tried
-// again until the flow ends. Every mailer passes the suite in package mailertest.
+// is a final yes; an error that [IsPermanent] is a final no and the mail becomes a dead letter; after one that [IsUnanswered]
+// the mail is tried once more at most, because it may have arrived; any other error is tried again until the flow ends. Every mailer passes the suite in package mailertest.
 package mailer
 
 import (
@@ -53,4 +53,23 @@ func Permanent(err error) error {
 func IsPermanent(err error) bool {
 	var p permanentError
 	return errors.As(err, &p)
+}
+
+type unansweredError struct{ err error }
+
+func (e unansweredError) Error() string { return e.err.Error() }
+func (e unansweredError) Unwrap() error { return e.err }
+
+// Unanswered marks the error of a message that was handed over whole and got no answer: it may have arrived.
+func Unanswered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return unansweredError{err}
+}
+
+// IsUnanswered says whether the message may have arrived in spite of the error.
+func IsUnanswered(err error) bool {
+	var u unansweredError
+	return errors.As(err, &u)
 }

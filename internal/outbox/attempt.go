@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -52,7 +53,9 @@ func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j jud
 	defer func() {
 		// Mailers and templates are other people's code on a goroutine of ours.
 		if r := recover(); r != nil {
-			err = panicked{sending}
+			if err = errPanic; sending {
+				err = mailer.Unanswered(errPanic)
+			}
 		}
 	}()
 	msg, err := d.Render(j.letter)
@@ -69,11 +72,8 @@ func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j jud
 	return d.Mailer.Send(ctx, msg)
 }
 
-// panicked is the error of a panic. What it said is not repeated: it may hold anything.
-type panicked struct{ sending bool }
-
-func (p panicked) Error() string    { return "panic in the mailer or in a template" }
-func (p panicked) Unanswered() bool { return p.sending }
+// errPanic is the error of a panic. What it said is not repeated: it may hold anything.
+var errPanic = errors.New("panic in the mailer or in a template")
 
 // result is what came of an attempt.
 type result struct {
@@ -91,7 +91,7 @@ func (w *Worker) weigh(ctx context.Context, m storage.Mail, before past, j judge
 		return result{outcome: OutcomeSent}
 	}
 	words := scrub(err.Error(), j.letter.To, j.letter.Link, j.letter.Cancel, j.letter.Code)
-	if isUnanswered(err) {
+	if mailer.IsUnanswered(err) {
 		before.unanswered++
 	} else {
 		before.answered++

@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -22,19 +21,6 @@ const (
 	// maxReason is the longest reason that is kept, in bytes.
 	maxReason = 200
 )
-
-// Unanswered is implemented by the error of a Mailer that has handed a whole message over and got no answer: the message may
-// have arrived, so the outbox repeats it once at most. An error that does not implement it means that nothing has arrived.
-type Unanswered interface {
-	error
-	// Unanswered says whether the message may have arrived.
-	Unanswered() bool
-}
-
-func isUnanswered(err error) bool {
-	var u Unanswered
-	return errors.As(err, &u) && u.Unanswered()
-}
 
 // pause returns how long to wait after the given attempt, the first being 1.
 func pause(attempt int) time.Duration {

@@ -150,11 +150,6 @@ func (p *post) list(dead bool) (list []storage.Mail) {
 	return list
 }
 
-// unanswered is the error of a server that went away after the message.
-type unanswered struct{ error }
-
-func (unanswered) Unanswered() bool { return true }
-
 func TestEML4_MailGoesToTheStoredAddress(t *testing.T) {
 	p := newPost(t)
 	p.queue("ada@example.com")
@@ -227,7 +222,7 @@ func TestMAIL4_AtMostTwoCopies(t *testing.T) {
 		copies := 0
 		p.server.script(func(context.Context, mailer.Message) error {
 			copies++
-			return unanswered{errors.New("the connection broke after the message")}
+			return mailer.Unanswered(errors.New("the connection broke after the message"))
 		})
 		for range 10 {
 			p.flush()

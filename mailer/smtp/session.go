@@ -11,6 +11,8 @@ import (
 	"time"
 
 	gosmtp "github.com/wneessen/go-mail/smtp"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 // quitTimeout bounds the good-bye; nobody waits for it but the goroutine that says it.
@@ -119,7 +121,11 @@ func (s *session) deliver(ctx context.Context, e envelope) error {
 		return s.refusal(ctx, "DATA", e.to, err)
 	}
 	if err := s.conn.during(ctx, finalFactor, w.Close); err != nil {
-		return s.refusal(ctx, "the message", e.to, err)
+		failed := s.refusal(ctx, "the message", e.to, err)
+		if !isReply(failed) {
+			return mailer.Unanswered(failed)
+		}
+		return failed
 	}
 	return nil
 }
