@@ -1,0 +1,199 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what another process has to do. Nothing takes nearly as long.
+const patience = 30 * time.Second
+
+// setup changes a gate before it starts.
+type setup struct {
+	// https serves with a certificate of Caddy's own authority.
+	https bool
+	// global and site are further lines of the global option and of the site's directive.
+	global, site string
+}
+
+// gate is a running Caddy before a demo backend.
+type gate struct {
+	t       *testing.T
+	dir     string
+	origin  string
+	client  *http.Client
+	backend *backend
+	read    map[string]bool // names of mails
+}
+
+// newGate runs Caddy in a directory of its own until the test ends.
+func newGate(t *testing.T, s setup) *gate {
+	t.Helper()
+	g := &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, backend: newBackend(t), read: map[string]bool{}}
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme, certificate := "http", ""
+	if s.https {
+		scheme, certificate = "https", "tls internal"
+	}
+	g.origin = scheme + "://localhost:" + port
+	g.write("Caddyfile", fmt.Sprintf(`{
+	admin %s
+	skip_install_trust
+	auto_https disable_redirects
+	email_link {
+		base_url %s
+		from "Example <no-reply@example.com>"
+		contact help@example.com
+		site_name Example
+		mailer file ./mails
+		sign_up open
+		%s
+	}
+}
+
+%s {
+	bind 127.0.0.1
+	%s
+	email_link {
+		%s
+	}
+	reverse_proxy %s
+}
+`, freeAddress(t), g.origin, s.global, g.origin, certificate, s.site, g.backend.address))
+	g.run()
+	if s.https {
+		g.trust()
+	}
+	g.awaitHealth()
+	g.backend.verifyFor(t, g)
+	return g
+}
+
+// freeAddress returns a loopback address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func (g *gate) write(name, text string) {
+	g.t.Helper()
+	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *gate) command(args ...string) *exec.Cmd {
+	g.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(g.t.Context(), self, args...)
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), asCaddy+"=1",
+		"XDG_DATA_HOME="+filepath.Join(g.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(g.dir, "config"))
+	return cmd
+}
+
+// run starts Caddy. Its log is shown when the test fails.
+func (g *gate) run() {
+	g.t.Helper()
+	cmd := g.command("run")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = patience
+	log, err := os.Create(filepath.Join(g.dir, "log"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { // the test's context is over by now, and Caddy stops
+		_ = cmd.Wait()
+		_ = log.Close()
+		if text, err := os.ReadFile(log.Name()); err == nil && g.t.Failed() {
+			g.t.Logf("the log of Caddy:\n%s", text)
+		}
+	})
+}
+
+// trust makes the test's own client trust Caddy's own authority, once that exists.
+func (g *gate) trust() {
+	g.t.Helper()
+	path := filepath.Join(g.dir, "data", "caddy", "pki", "authorities", "local", "root.crt")
+	roots := x509.NewCertPool()
+	g.await("a certificate authority", func() bool {
+		pem, err := os.ReadFile(path)
+		return err == nil && roots.AppendCertsFromPEM(pem)
+	})
+	g.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	g.t.Cleanup(g.client.CloseIdleConnections)
+}
+
+func (g *gate) awaitHealth() {
+	g.t.Helper()
+	g.await("an answer of Caddy", func() bool {
+		req, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, g.origin+"/email-link/health", http.NoBody)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		resp, err := g.client.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+// await polls what another process does until it is done.
+func (g *gate) await(what string, done func() bool) {
+	g.t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(patience); !done(); <-poll.C {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("no %s within %v", what, patience)
+		}
+	}
+}
+
+// cli runs `caddy email-link` and returns the first line of what it printed.
+func (g *gate) cli(args ...string) string {
+	g.t.Helper()
+	cmd := g.command(append([]string{"email-link"}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		g.t.Fatalf("%v: %v\n%s%s", args, err, out.String(), errs.String())
+	}
+	line, _, _ := strings.Cut(out.String(), "\n")
+	return line
+}
+
+// account makes an account without a mail.
+func (g *gate) account(email string) {
+	g.t.Helper()
+	g.cli("accounts", "add", email)
+}
