@@ -1,0 +1,109 @@
+// Package docs holds no code: it tests what the documents say of the code.
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = ".."
+
+// files returns the paths below the repository's root whose names end in suffix, without what is built or installed.
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "build" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if !d.IsDir() && strings.HasSuffix(path, suffix) {
+			list = append(list, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var (
+	promise  = regexp.MustCompile(`(?m)^- \*\*([A-Z]+-\d+)\*\*`)
+	function = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)([A-Z]+)(\d+)_\w+)`)
+	named    = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`")
+	anyTest  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)`)
+	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+)
+
+// TestPromisesHaveTests fails when a promise of the threat model has no test, or a test names a promise that is not there.
+func TestPromisesHaveTests(t *testing.T) {
+	tested := map[string]string{}
+	for _, path := range files(t, "_test.go") {
+		for _, m := range function.FindAllStringSubmatch(read(t, path), -1) {
+			tested[m[2]+"-"+m[3]] = m[1]
+		}
+	}
+	model := map[string]bool{}
+	for _, m := range promise.FindAllStringSubmatch(read(t, "threat-model.md"), -1) {
+		if model[m[1]] {
+			t.Errorf("%s is promised twice", m[1])
+		}
+		model[m[1]] = true
+		if tested[m[1]] == "" {
+			t.Errorf("%s has no test whose name begins with it", m[1])
+		}
+	}
+	for id, name := range tested {
+		if !model[id] {
+			t.Errorf("%s tests %s, which the threat model does not promise", name, id)
+		}
+	}
+}
+
+// TestNamedTestsExist fails when a document names a test that is not there.
+func TestNamedTestsExist(t *testing.T) {
+	var all []string
+	for _, path := range files(t, "_test.go") {
+		for _, m := range anyTest.FindAllStringSubmatch(read(t, path), -1) {
+			all = append(all, m[1])
+		}
+	}
+	for _, path := range files(t, ".md") {
+		for _, m := range named.FindAllStringSubmatch(read(t, path), -1) {
+			if !slices.ContainsFunc(all, func(name string) bool { return name == m[1] || strings.HasPrefix(name, m[1]+"_") }) {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
+
+// TestLinksLeadSomewhere fails when a document links to a file that is not there.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, path := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), target)); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
