@@ -5,17 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
 func init() {
 	caddy.RegisterModule(adminEndpoint{})
-	adminapi.Register(adminapi.Host{Open: openOffline, Restore: restoreBackup})
+	adminapi.Register(adminapi.Host{Open: openOffline, Restore: restoreBackup, Bench: openBench})
 }
 
 // adminEndpoint serves operators' commands below Caddy's admin address.
@@ -32,10 +34,11 @@ func (adminEndpoint) Routes() []caddy.AdminRoute {
 }
 
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
-	parts, ok := Running()
 	err := adminapi.ErrNotRunning
-	if ok {
-		err = adminapi.Serve(parts.gate(), w, r)
+	if app := running.last(); app != nil {
+		if l := app.gate.live.Load(); l != nil {
+			err = adminapi.Serve(app.operate(l.parts, l.core), w, r)
+		}
 	}
 	if err == nil {
 		return nil
@@ -43,9 +46,14 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	return caddy.APIError{HTTPStatus: adminapi.Status(err), Err: err, Message: err.Error()}
 }
 
-// gate returns what does the operators' work.
-func (p *Parts) gate() *adminapi.Gate {
-	return &adminapi.Gate{State: p.State, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile}
+// operate returns what does the operators' work on an open gate.
+func (a *App) operate(p *Parts, c *core) *adminapi.Gate {
+	return &adminapi.Gate{
+		State: p.State, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile,
+		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake,
+		Test:   a.sendTest,
+		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
+	}
 }
 
 // offline reads and checks a configuration without starting it.
@@ -60,7 +68,9 @@ func offline(configuration []byte) (*App, error) {
 		// The defaults say where the database and the key are.
 		cfg.AppsRaw = caddy.ModuleMap{"email_link": json.RawMessage(`{"mailer":{"transport":"none"}}`)}
 	}
-	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: cfg.AppsRaw, StorageRaw: cfg.StorageRaw})
+	// What the guests and the other apps log while they are set up is for whoever starts Caddy.
+	quiet := &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN"}}}}
+	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: cfg.AppsRaw, StorageRaw: cfg.StorageRaw, Logging: quiet})
 	if err != nil {
 		return nil, err
 	}
@@ -73,23 +83,51 @@ func offline(configuration []byte) (*App, error) {
 
 // openOffline opens the gate of a configuration without starting it: no site is served and no mail leaves. The process ends
 // soon after, so what Provision holds is not given back.
-func openOffline(ctx context.Context, configuration []byte, create bool) (adminapi.Backend, func() error, error) {
+func openOffline(ctx context.Context, configuration []byte, create bool) (adminapi.Opened, error) {
 	app, err := offline(configuration)
 	if err != nil {
-		return nil, nil, err
+		return adminapi.Opened{}, err
 	}
 	if own, ok := app.storage.(*StorageBbolt); ok && !create {
 		if _, err := os.Stat(own.path); errors.Is(err, os.ErrNotExist) {
-			return nil, nil, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
+			return adminapi.Opened{}, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
 		}
 	}
-	c, err := openCore(ctx, app.storage, app.secrets, newLogSwitch(app.log.Handler()))
+	c, err := openCore(ctx, app.storage, app.secrets, newLogSwitch(onlyErrors{app.log.Handler()}))
 	if err != nil {
-		return nil, nil, err
+		return adminapi.Opened{}, err
 	}
 	source, err := app.accounts.OpenAccounts(c.Accounts)
 	if err != nil {
-		return nil, nil, errors.Join(err, c.Destruct())
+		return adminapi.Opened{}, errors.Join(err, c.Destruct())
 	}
-	return app.newParts(c, source).gate(), c.Destruct, nil
+	return adminapi.Opened{Backend: app.operate(app.newParts(c, source), c), Close: c.Destruct, Restored: c.Restored}, nil
+}
+
+// onlyErrors is for commands: they tell in their own words what a running gate logs.
+type onlyErrors struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h onlyErrors) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs implements slog.Handler.
+func (h onlyErrors) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return onlyErrors{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h onlyErrors) WithGroup(name string) slog.Handler { return onlyErrors{h.Handler.WithGroup(name)} }
+
+// openBench reads and checks a configuration, and opens nothing.
+func openBench(_ context.Context, configuration []byte) (adminapi.Bench, error) {
+	app, err := offline(configuration)
+	if err != nil {
+		return nil, err
+	}
+	return &adminapi.Gate{
+		Test:   app.sendTest,
+		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return app.diagnose(ctx, nil, to) },
+	}, nil
 }

@@ -2,10 +2,19 @@ package module
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"html"
+	"net/http"
 	"strings"
+	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -47,13 +56,21 @@ func (h *Handler) openToAll() bool {
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional
 }
 
-// examine makes all checks of the doctor. to is whom the mail server is asked for, empty for the sender itself.
-func (a *App) examine(ctx context.Context, c *core, to string) ([]doctor.Finding, error) {
+// diagnose makes all checks of the doctor. c is nil while nothing is open; to is whom the mail server is asked for, empty for
+// the sender itself.
+func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Finding, error) {
+	n := doctor.Network{}
+	if to != "" {
+		addr, err := recipient(to)
+		if err != nil {
+			return nil, err
+		}
+		n.To = addr.Typed()
+	}
 	s, err := a.survey()
 	if err != nil {
 		return nil, err
 	}
-	n := doctor.Network{To: to}
 	if m, ok := a.mailer.(*MailerSMTP); ok {
 		if n.SMTP, err = smtp.New(m.config); err != nil {
 			return nil, err
@@ -61,6 +78,61 @@ func (a *App) examine(ctx context.Context, c *core, to string) ([]doctor.Finding
 	}
 	f := a.facts(ctx, c, s)
 	return append(doctor.Cheap(f), n.Check(ctx, f)...), nil
+}
+
+func recipient(text string) (address.Address, error) {
+	to, err := address.Parse(text)
+	if err != nil {
+		return to, &adminapi.Error{Status: http.StatusBadRequest, Message: "the address cannot be used: " + err.Error()}
+	}
+	return to, nil
+}
+
+// testTimeout bounds a test mail.
+const testTimeout = time.Minute
+
+// sendTest sends a mail without a link through a mailer of its own, so that what is tried is the configuration and not a
+// connection that was open already.
+func (a *App) sendTest(ctx context.Context, text string) (sent adminapi.TestSent, err error) {
+	to, err := recipient(text)
+	if err != nil {
+		return sent, err
+	}
+	if a.policy.noMail {
+		return sent, &adminapi.Error{Status: http.StatusConflict, Message: "no mail leaves this gate (mailer none): 'caddy email-link link <email>' prints links"}
+	}
+	m, err := a.mailer.OpenMailer()
+	if err != nil {
+		return sent, err
+	}
+	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	if err := m.Send(ctx, a.testMail(to.Typed(), time.Now())); err != nil {
+		return sent, &adminapi.Error{Status: http.StatusBadGateway, Message: "the test mail was not sent: " + err.Error()}
+	}
+	return adminapi.TestSent{To: to.Display(), Via: a.mailerName(), From: a.policy.from}, nil
+}
+
+// testMail is for the operator, so it is in the language of the commands.
+func (a *App) testMail(to string, now time.Time) mailer.Message {
+	name := a.siteName()
+	said := "This is a test of the mail that " + name + " sends. It was asked for on the command line.\n"
+	advice := "If you can read it in your inbox, sign-in mails get there too. If it went to the spam folder, look at what\n" +
+		"the command 'caddy email-link doctor' says about SPF, DKIM and DMARC.\n"
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	bare := ""
+	if from, err := mime.Mailbox(a.policy.from); err == nil { // Provision has made sure of that
+		bare = from.Address
+	}
+	return mailer.Message{
+		From: a.policy.from, ReplyTo: a.policy.replyTo, To: to, Subject: "Test mail from " + name, Language: "en", Date: now,
+		Text: said + "\n" + advice,
+		HTML: "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Test mail</title></head><body>\n<p>" +
+			html.EscapeString(said) + "</p>\n<p>" + html.EscapeString(advice) + "</p>\n</body></html>\n",
+		MessageID: hex.EncodeToString(id) + "@" + bare[strings.LastIndexByte(bare, '@')+1:],
+	}
 }
 
 // mailerName says in a few words where mails go.

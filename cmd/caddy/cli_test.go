@@ -396,6 +396,8 @@ func TestBadUseOfCommands(t *testing.T) {
 		args []string
 		want string
 	}{
+		{[]string{"restore", "missing.db"}, "missing.db"},
+		{[]string{"restore", "Caddyfile"}, "Caddyfile is no backup"}, // while there is no database
 		{[]string{"acounts"}, "acounts"},
 		{[]string{"accounts", "ad"}, "ad"},
 		{[]string{"accounts", "add"}, "something is missing"},
@@ -410,8 +412,6 @@ func TestBadUseOfCommands(t *testing.T) {
 		{[]string{"link", "a@example.com", "--ttl", "100h", "--create"}, "ttl"},
 		{[]string{"link", "a@example.com", "--for", "reset", "--create"}, "sign_in"},
 		{[]string{"link", "a@example.com", "--site", "https://other.example", "--create"}, "none of this gate's sites"},
-		{[]string{"restore", "missing.db"}, "missing.db"},
-		{[]string{"restore", "Caddyfile"}, "Caddyfile"},
 		{[]string{"serve"}, "--to"},
 		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com"}, "--mail-from"},
 		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com", "--mail-from", "a@example.com"}, "--smtp"},

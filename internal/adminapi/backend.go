@@ -3,11 +3,14 @@ package adminapi
 import (
 	"context"
 	"io"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
 // Backend is everything an operator can ask for. [Gate] does it; the client asks a running Caddy to do it. Where a method
 // takes who, it is an account's id or its address. Refusals are [*Error].
 type Backend interface {
+	Bench
 	AddAccount(ctx context.Context, in AccountInput) (Account, error)
 	// Accounts calls each for every account, in the order of ids, and stops at its first error.
 	Accounts(ctx context.Context, each func(Account) error) error
@@ -16,12 +19,34 @@ type Backend interface {
 	DeleteAccount(ctx context.Context, who string) error
 	// EndSessions ends every session, link and flow of an account.
 	EndSessions(ctx context.Context, who string) error
+	// Sessions lists the live sessions of an account.
+	Sessions(ctx context.Context, who string) ([]Session, error)
 	MakeLink(ctx context.Context, in LinkInput) (Link, error)
 	AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error)
+	// SigningKeys lists the keys that sign assertions, the oldest first; RotateKey makes the next one.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+	RotateKey(ctx context.Context) (Rotated, error)
+	// Mails lists what waits, then the dead letters, each from the oldest on.
+	Mails(ctx context.Context) ([]Mail, error)
+	// RetryMail makes a waiting mail due at once, or with an empty id all of them.
+	RetryMail(ctx context.Context, id string) (Retried, error)
+	// Events lists the n newest lines of the audit log, the newest first.
+	Events(ctx context.Context, n int) ([]Event, error)
+	// Limits tells what is counted for an IP address, an email address, both together, or [LimitShared]; ResetLimits forgets it.
+	Limits(ctx context.Context, who []string) ([]Limit, error)
+	ResetLimits(ctx context.Context, who []string) (LimitsReset, error)
 	BackupInfo(ctx context.Context) (BackupInfo, error)
 	// MasterKeys answers the text of the key file, for a backup that is to be opened elsewhere. It is refused where the keys
 	// come from the configuration.
 	MasterKeys(ctx context.Context) (string, error)
 	// Backup streams a consistent copy of the database.
 	Backup(ctx context.Context, w io.Writer) error
+}
+
+// Bench is what can be tried on a configuration alone, without its database.
+type Bench interface {
+	// SendTest sends a test mail and returns once the mailer has answered.
+	SendTest(ctx context.Context, in TestMail) (TestSent, error)
+	// Diagnose makes all checks of the doctor. to is the address that the mail server is asked for, empty for the sender's own.
+	Diagnose(ctx context.Context, to string) ([]doctor.Finding, error)
 }

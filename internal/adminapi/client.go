@@ -10,10 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
 // errNobody says that no Caddy answers at the admin address.
@@ -148,19 +151,19 @@ func (c *client) Accounts(ctx context.Context, each func(Account) error) error {
 }
 
 func (c *client) Account(ctx context.Context, who string) (Account, error) {
-	return ask[Account](ctx, c, http.MethodGet, []string{"accounts", who}, nil, nil)
+	return ask[Account](ctx, c, http.MethodPost, []string{"account"}, nil, whoInput{who})
 }
 
 func (c *client) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
-	return ask[Account](ctx, c, http.MethodPatch, []string{"accounts", who}, nil, change)
+	return ask[Account](ctx, c, http.MethodPatch, []string{"account"}, nil, changeInput{who, change})
 }
 
 func (c *client) DeleteAccount(ctx context.Context, who string) error {
-	return c.do(ctx, http.MethodDelete, []string{"accounts", who}, nil, nil, nil)
+	return c.do(ctx, http.MethodDelete, []string{"account"}, nil, whoInput{who}, nil)
 }
 
 func (c *client) EndSessions(ctx context.Context, who string) error {
-	return c.do(ctx, http.MethodDelete, []string{"sessions", who}, nil, nil, nil)
+	return c.do(ctx, http.MethodDelete, []string{"sessions"}, nil, whoInput{who}, nil)
 }
 
 func (c *client) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
@@ -185,4 +188,44 @@ func (c *client) MasterKeys(ctx context.Context) (string, error) {
 
 func (c *client) Backup(ctx context.Context, w io.Writer) error {
 	return c.do(ctx, http.MethodGet, []string{"backup"}, nil, nil, w)
+}
+
+func (c *client) Sessions(ctx context.Context, who string) ([]Session, error) {
+	return ask[[]Session](ctx, c, http.MethodPost, []string{"sessions"}, nil, whoInput{who})
+}
+
+func (c *client) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	return ask[[]SigningKey](ctx, c, http.MethodGet, []string{"signing_keys"}, nil, nil)
+}
+
+func (c *client) RotateKey(ctx context.Context) (Rotated, error) {
+	return ask[Rotated](ctx, c, http.MethodPost, []string{"signing_keys"}, nil, nil)
+}
+
+func (c *client) Mails(ctx context.Context) ([]Mail, error) {
+	return ask[[]Mail](ctx, c, http.MethodGet, []string{"mails"}, nil, nil)
+}
+
+func (c *client) RetryMail(ctx context.Context, id string) (Retried, error) {
+	return ask[Retried](ctx, c, http.MethodPost, []string{"mail_retry"}, nil, retryInput{ID: id})
+}
+
+func (c *client) Events(ctx context.Context, n int) ([]Event, error) {
+	return ask[[]Event](ctx, c, http.MethodGet, []string{"events"}, url.Values{"n": {strconv.Itoa(n)}}, nil)
+}
+
+func (c *client) Limits(ctx context.Context, who []string) ([]Limit, error) {
+	return ask[[]Limit](ctx, c, http.MethodPost, []string{"limits"}, nil, limitsInput{Who: who})
+}
+
+func (c *client) ResetLimits(ctx context.Context, who []string) (LimitsReset, error) {
+	return ask[LimitsReset](ctx, c, http.MethodDelete, []string{"limits"}, nil, limitsInput{Who: who})
+}
+
+func (c *client) SendTest(ctx context.Context, in TestMail) (TestSent, error) {
+	return ask[TestSent](ctx, c, http.MethodPost, []string{"mail_test"}, nil, in)
+}
+
+func (c *client) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
+	return ask[[]doctor.Finding](ctx, c, http.MethodPost, []string{"doctor"}, nil, doctorInput{To: to})
 }

@@ -16,9 +16,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Opener opens the gate of a configuration without a running Caddy. create permits it to make a database where there is
-// none. The returned function closes it again.
-type Opener func(ctx context.Context, configuration []byte, create bool) (Backend, func() error, error)
+// Opener opens the gate of a configuration without a running Caddy. create permits it to make a database where there is none.
+type Opener func(ctx context.Context, configuration []byte, create bool) (Opened, error)
+
+// Opened is a gate that a command has opened itself.
+type Opened struct {
+	Backend
+	// Close closes it again.
+	Close func() error
+	// Restored says that this was the first opening of a restored backup, which ends everything from before.
+	Restored bool
+}
 
 // Restorer puts a backup where a configuration keeps its database, which must not exist yet. keyFile is the text of the key
 // that came with the backup, empty when there is none.
@@ -36,6 +44,8 @@ type Restored struct {
 type Host struct {
 	Open    Opener
 	Restore Restorer
+	// Bench reads a configuration and opens nothing.
+	Bench func(ctx context.Context, configuration []byte) (Bench, error)
 }
 
 // Register adds the command `caddy email-link`.
@@ -43,7 +53,7 @@ func Register(host Host) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "email-link",
 		Usage: "<command>",
-		Short: "Looks after the gate: accounts, links, keys, backups",
+		Short: "Looks after the gate: accounts, links, mail, keys, backups",
 		Long: `Looks after the gate that the email_link module keeps.
 
 The commands ask the running Caddy over its admin API, found as 'caddy reload' finds it (--address, else the "admin" option of
@@ -60,7 +70,8 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(r.accounts(), r.link(), r.keys(), r.sessions(), r.backup(), r.restore(), r.serve())
+			cmd.AddCommand(r.accounts(), r.link(), r.sessions(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(),
+				r.backup(), r.restore(), r.serve())
 		},
 	})
 }
@@ -70,54 +81,47 @@ type root struct {
 	host                     Host
 	address, config, adapter string
 	json, create             bool
+
+	configuration configuration
 }
 
 // with runs do against the running Caddy, else against the database itself.
 func (r *root) with(ctx context.Context, do func(Backend) error) error {
-	address, err := caddycmd.DetermineAdminAPIAddress(r.address, nil, r.configFile(), r.adapter)
-	if err != nil {
+	err := r.ask(ctx, func(c *client) error { return do(c) })
+	if !r.alone(err) {
 		return err
-	}
-	c, err := newClient(ctx, address)
-	if err == nil {
-		err = do(c)
-	}
-	if !errors.Is(err, errNobody) && !errors.Is(err, ErrNotRunning) {
-		return err
-	}
-	if r.address != "" {
-		return err // it was named, so nothing else is meant
 	}
 	configuration, err := r.load()
 	if err != nil {
 		return err
 	}
-	b, done, err := r.host.Open(ctx, configuration, r.create)
+	b, err := r.host.Open(ctx, configuration, r.create)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(b), done())
+	if b.Restored {
+		fmt.Fprintln(os.Stderr, "caddy email-link: this was the first opening of a restored backup: every session, link and queued mail from before has been ended")
+	}
+	return errors.Join(do(b), b.Close())
 }
 
-// configFile names the configuration as `caddy reload` would.
-func (r *root) configFile() string {
-	if r.config != "" {
-		return r.config
+// ask runs do against the running Caddy.
+func (r *root) ask(ctx context.Context, do func(*client) error) error {
+	address, err := r.adminAddress()
+	if err != nil {
+		return err
 	}
-	if _, err := os.Stat("Caddyfile"); err == nil {
-		return "Caddyfile"
+	c, err := newClient(ctx, address)
+	if err != nil {
+		return err
 	}
-	return ""
+	return do(c)
 }
 
-// load returns the configuration in Caddy's native form, nil where there is none.
-func (r *root) load() ([]byte, error) {
-	file := r.configFile()
-	if file == "" {
-		return nil, nil
-	}
-	configuration, _, _, err := caddycmd.LoadConfig(file, r.adapter)
-	return configuration, err
+// alone says whether an error of ask means that the command is to help itself. Where the address was named nothing else is
+// meant.
+func (r *root) alone(err error) bool {
+	return r.address == "" && (errors.Is(err, errNobody) || errors.Is(err, ErrNotRunning))
 }
 
 // command makes a leaf that takes between least and most arguments.
@@ -296,38 +300,4 @@ func (r *root) accountsDelete() *cobra.Command {
 				return r.print(out, map[string]string{"deleted": args[0]}, "deleted "+args[0]+"\n")
 			})
 		})
-}
-
-func (r *root) sessions() *cobra.Command {
-	return group("sessions", "Ends sessions", r.command("end <email or id>", "Ends every session, link and flow of an account",
-		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
-			"Example: caddy email-link sessions end you@example.com", 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
-				if err := b.EndSessions(ctx, args[0]); err != nil {
-					return err
-				}
-				return r.print(out, map[string]string{"ended": args[0]}, "ended the sessions of "+args[0]+"\n")
-			})
-		}))
-}
-
-func (r *root) keys() *cobra.Command {
-	var sign bool
-	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
-		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host unless
-the configuration names another. The key only opens assertions; it makes none.
-
-Example: caddy email-link keys audience app.example.com`, 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
-				k, err := b.AudienceKey(ctx, args[0], sign)
-				if err != nil {
-					return err
-				}
-				return r.print(out, k, k.Key+"\n")
-			})
-		})
-	audience.Flags().BoolVar(&sign, "sign", false, "The other key: for apps that start flows or own accounts")
-	return group("keys", "Shows the keys that apps need", audience)
 }

@@ -13,12 +13,14 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Gate does what an operator asks for, on an open state. All fields but KeyFile are required.
+// Gate does what an operator asks for, on an open state. KeyFile, Wake, Test and Doctor may be missing.
 type Gate struct {
 	State *state.State
 	Flows *flow.Service
@@ -27,6 +29,13 @@ type Gate struct {
 	Site  func(origin string) (flow.Site, bool)
 	// KeyFile is the path of the key file, empty when the keys come from the configuration.
 	KeyFile string
+	// Limiter and Rates are those that hold; Wake tells the mail worker that something is due.
+	Limiter *limit.Limiter
+	Rates   limit.Table
+	Wake    func()
+	// Test sends a test mail, Doctor makes all checks.
+	Test   func(ctx context.Context, to string) (TestSent, error)
+	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)
 }
 
 var _ Backend = (*Gate)(nil)

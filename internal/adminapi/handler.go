@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -16,7 +17,6 @@ const maxBody = 64 << 10
 // Serve answers one request to the endpoint with what b does. It returns an error instead of writing one, an [*Error] where
 // the operator is to read it: Caddy's admin API has its own form for errors.
 func Serve(b Backend, w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
 	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), Prefix), "/")
 	for i, p := range parts {
 		text, err := url.PathUnescape(p)
@@ -29,36 +29,94 @@ func Serve(b Backend, w http.ResponseWriter, r *http.Request) error {
 	if len(parts) > 1 {
 		rest = strings.Join(parts[1:], "/")
 	}
-	switch r.Method + " " + parts[0] {
-	case "GET accounts":
-		return listOrShow(ctx, b, w, rest)
-	case "POST accounts":
-		return withInput(r, func(in AccountInput) error { return answer(w)(b.AddAccount(ctx, in)) })
-	case "PATCH accounts":
-		return withInput(r, func(in AccountChange) error { return answer(w)(b.ChangeAccount(ctx, rest, in)) })
-	case "DELETE accounts":
-		return b.DeleteAccount(ctx, rest)
-	case "DELETE sessions":
-		return b.EndSessions(ctx, rest)
-	case "POST link":
-		return withInput(r, func(in LinkInput) error { return answer(w)(b.MakeLink(ctx, in)) })
-	case "GET keys":
-		return answer(w)(b.AudienceKey(ctx, rest, r.URL.Query().Get("use") == "sign_key"))
-	case "GET backup_info":
-		return answer(w)(b.BackupInfo(ctx))
-	case "GET master_keys":
-		return answer(w)(b.MasterKeys(ctx))
-	case "GET backup":
-		w.Header().Set("Content-Type", "application/octet-stream")
-		return b.Backup(ctx, w)
+	if do := routes[r.Method+" "+parts[0]]; do != nil {
+		return do(call{b, w, r, rest})
 	}
 	return notFound("nothing here answers %s %s", r.Method, parts[0])
 }
 
-func listOrShow(ctx context.Context, b Backend, w http.ResponseWriter, who string) error {
-	if who != "" {
-		return answer(w)(b.Account(ctx, who))
+// call is one request to the endpoint; rest is what follows the first word of its path, which is never an address.
+type call struct {
+	b    Backend
+	w    http.ResponseWriter
+	r    *http.Request
+	rest string
+}
+
+// What commands send in the body, and never in the path, because an address may be among it: Caddy logs the path of each
+// request to the admin endpoint.
+type (
+	whoInput struct {
+		Who string `json:"who"`
 	}
+	changeInput struct {
+		Who    string        `json:"who"`
+		Change AccountChange `json:"change"`
+	}
+	retryInput struct {
+		ID string `json:"id"`
+	}
+	limitsInput struct {
+		Who []string `json:"who"`
+	}
+	doctorInput struct {
+		To string `json:"to"`
+	}
+)
+
+var routes = map[string]func(c call) error{
+	"GET accounts":  func(c call) error { return listAccounts(c.r.Context(), c.b, c.w) },
+	"POST accounts": with(func(ctx context.Context, c call, in AccountInput) (any, error) { return c.b.AddAccount(ctx, in) }),
+	"POST account":  with(func(ctx context.Context, c call, in whoInput) (any, error) { return c.b.Account(ctx, in.Who) }),
+	"PATCH account": with(func(ctx context.Context, c call, in changeInput) (any, error) {
+		return c.b.ChangeAccount(ctx, in.Who, in.Change)
+	}),
+	"DELETE account": with(func(ctx context.Context, c call, in whoInput) (any, error) {
+		return nil, c.b.DeleteAccount(ctx, in.Who)
+	}),
+	"POST sessions": with(func(ctx context.Context, c call, in whoInput) (any, error) { return c.b.Sessions(ctx, in.Who) }),
+	"DELETE sessions": with(func(ctx context.Context, c call, in whoInput) (any, error) {
+		return nil, c.b.EndSessions(ctx, in.Who)
+	}),
+	"POST link": with(func(ctx context.Context, c call, in LinkInput) (any, error) { return c.b.MakeLink(ctx, in) }),
+	"GET keys": bare(func(ctx context.Context, c call) (any, error) {
+		return c.b.AudienceKey(ctx, c.rest, c.r.URL.Query().Get("use") == "sign_key")
+	}),
+	"GET signing_keys":  bare(func(ctx context.Context, c call) (any, error) { return c.b.SigningKeys(ctx) }),
+	"POST signing_keys": bare(func(ctx context.Context, c call) (any, error) { return c.b.RotateKey(ctx) }),
+	"GET mails":         bare(func(ctx context.Context, c call) (any, error) { return c.b.Mails(ctx) }),
+	"POST mail_retry":   with(func(ctx context.Context, c call, in retryInput) (any, error) { return c.b.RetryMail(ctx, in.ID) }),
+	"POST mail_test":    with(func(ctx context.Context, c call, in TestMail) (any, error) { return c.b.SendTest(ctx, in) }),
+	"GET events": bare(func(ctx context.Context, c call) (any, error) {
+		n, err := strconv.Atoi(c.r.URL.Query().Get("n"))
+		if err != nil {
+			return nil, badRequest("n is not a number")
+		}
+		return c.b.Events(ctx, n)
+	}),
+	"POST limits":     with(func(ctx context.Context, c call, in limitsInput) (any, error) { return c.b.Limits(ctx, in.Who) }),
+	"DELETE limits":   with(func(ctx context.Context, c call, in limitsInput) (any, error) { return c.b.ResetLimits(ctx, in.Who) }),
+	"POST doctor":     with(func(ctx context.Context, c call, in doctorInput) (any, error) { return c.b.Diagnose(ctx, in.To) }),
+	"GET backup_info": bare(func(ctx context.Context, c call) (any, error) { return c.b.BackupInfo(ctx) }),
+	"GET master_keys": bare(func(ctx context.Context, c call) (any, error) { return c.b.MasterKeys(ctx) }),
+	"GET backup": func(c call) error {
+		c.w.Header().Set("Content-Type", "application/octet-stream")
+		return c.b.Backup(c.r.Context(), c.w)
+	},
+}
+
+// bare makes a route of what needs no body, with one of what does. Both answer with a value as JSON.
+func bare(do func(ctx context.Context, c call) (any, error)) func(call) error {
+	return func(c call) error { return answer(c.w)(do(c.r.Context(), c)) }
+}
+
+func with[T any](do func(ctx context.Context, c call, in T) (any, error)) func(call) error {
+	return func(c call) error {
+		return withInput(c.r, func(in T) error { return answer(c.w)(do(c.r.Context(), c, in)) })
+	}
+}
+
+func listAccounts(ctx context.Context, b Backend, w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/jsonl")
 	enc := json.NewEncoder(w)
 	return b.Accounts(ctx, func(a Account) error { return enc.Encode(a) })

@@ -1,0 +1,217 @@
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// moment is how commands show a time.
+func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// lines writes one JSON object a line.
+func lines[T any](out io.Writer, list []T) error {
+	enc := json.NewEncoder(out)
+	for _, one := range list {
+		if err := enc.Encode(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table writes rows below a header, the columns apart by tabs.
+func table(out io.Writer, header string, rows []string) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, header)
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
+	return w.Flush()
+}
+
+func row(cells ...string) string {
+	for i, cell := range cells {
+		if cell == "" {
+			cells[i] = "-"
+		}
+	}
+	return strings.Join(cells, "\t")
+}
+
+func (r *root) sessions() *cobra.Command {
+	list := r.command("list <email or id>", "Lists the sessions of an account",
+		"Lists the sessions of an account, one a line; with --json one object a line.\n\n"+
+			"Example: caddy email-link sessions list you@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.Sessions(ctx, args[0])
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				var rows []string
+				for _, s := range list {
+					rows = append(rows, row(s.ID, s.Site, s.Device, strings.Join(s.Methods, ","), moment(s.SignedIn), moment(s.Seen), moment(s.Ends)))
+				}
+				return table(out, "ID\tSITE\tDEVICE\tBY\tSIGNED IN\tSEEN\tENDS", rows)
+			})
+		})
+	end := r.command("end <email or id>", "Ends every session, link and flow of an account",
+		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
+			"Example: caddy email-link sessions end you@example.com", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				if err := b.EndSessions(ctx, args[0]); err != nil {
+					return err
+				}
+				return r.print(out, map[string]string{"ended": args[0]}, "ended the sessions of "+args[0]+"\n")
+			})
+		})
+	return group("sessions", "Lists and ends sessions", list, end)
+}
+
+func (r *root) events() *cobra.Command {
+	var n int
+	cmd := r.command("events [-n <number>]", "Lists the newest lines of the audit log",
+		`Lists the newest lines of the audit log, the newest first; with --json one object a line. They name accounts and flows by
+their ids, as the log of Caddy does: no address, link or code is in them.
+
+Example: caddy email-link events -n 100`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.Events(ctx, n)
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				var rows []string
+				for _, e := range list {
+					rows = append(rows, row(moment(e.Time), e.Event, e.Purpose, e.Outcome, e.Account, e.Flow, e.Site, e.Client))
+				}
+				return table(out, "TIME\tEVENT\tPURPOSE\tOUTCOME\tACCOUNT\tFLOW\tSITE\tCLIENT", rows)
+			})
+		})
+	cmd.Flags().IntVarP(&n, "number", "n", 50, fmt.Sprintf("How many, %d at most", listMax))
+	return cmd
+}
+
+const whoIsCounted = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network
+(mail_address) shows only then. The word shared stands for the counters of everybody (mail_strangers, and clients whose address
+is not known).`
+
+func (r *root) limits() *cobra.Command {
+	show := r.command("show <ip or email>… | shared", "Shows what is counted for a client or a mailbox",
+		"Shows what is counted against the limits.\n\n"+whoIsCounted+"\n\nExample: caddy email-link limits show you@example.com 203.0.113.7", 1, 2,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.Limits(ctx, args)
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				var rows []string
+				for _, l := range list {
+					rows = append(rows, limitRow(l))
+				}
+				return table(out, "LIMIT\tRATE\tCOUNT\tENDS\t", rows)
+			})
+		})
+	reset := r.command("reset <ip or email>… | shared", "Forgets what is counted for a client or a mailbox",
+		"Forgets what is counted against the limits, for somebody who has locked themselves out.\n\n"+whoIsCounted+
+			"\n\nExample: caddy email-link limits reset you@example.com", 1, 2,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				done, err := b.ResetLimits(ctx, args)
+				if err != nil {
+					return err
+				}
+				text := fmt.Sprintf("forgot %d counters of %s\n", done.Reset, strings.Join(args, " and "))
+				if done.Reset == 0 {
+					text = "nothing was counted for " + strings.Join(args, " and ") + "\n"
+				}
+				return r.print(out, done, text)
+			})
+		})
+	return group("limits", "Shows and forgets what is counted against the limits", show, reset)
+}
+
+func limitRow(l Limit) string {
+	var notes []string
+	if l.Count >= l.Limit {
+		notes = append(notes, "spent")
+	}
+	if l.Wide {
+		notes = append(notes, "the wider network")
+	}
+	if l.Known {
+		notes = append(notes, "known browsers")
+	}
+	ends := ""
+	if l.Count > 0 {
+		ends = moment(l.Ends)
+	}
+	return row(l.Name, l.Rate, fmt.Sprintf("%d of %d", l.Count, l.Limit), ends) + "\t" + strings.Join(notes, ", ")
+}
+
+func (r *root) keys() *cobra.Command {
+	var sign bool
+	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
+		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host unless
+the configuration names another. The key only opens assertions; it makes none.
+
+Example: caddy email-link keys audience app.example.com`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				k, err := b.AudienceKey(ctx, args[0], sign)
+				if err != nil {
+					return err
+				}
+				return r.print(out, k, k.Key+"\n")
+			})
+		})
+	audience.Flags().BoolVar(&sign, "sign", false, "The other key: for apps that start flows or own accounts")
+	return group("keys", "Shows the keys that apps need, and renews those that sign", audience, r.keysShow(), r.keysRotate())
+}
+
+func (r *root) keysShow() *cobra.Command {
+	return r.command("show", "Lists the keys that sign assertions",
+		"Lists the keys that sign assertions, as the site's /jwks.json does. Private halves are never shown.\n\nExample: caddy email-link keys show", 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.SigningKeys(ctx)
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				for _, k := range list {
+					state := "listed"
+					if k.InUse {
+						state = "in use"
+					}
+					fmt.Fprintln(out, k.ID+"  "+state)
+				}
+				return nil
+			})
+		})
+}
+
+func (r *root) keysRotate() *cobra.Command {
+	return r.command("rotate", "Makes a new key to sign assertions",
+		`Makes a new key to sign assertions. It is listed at once and used after a while, when verifiers know it; the old one stays
+listed for as long after its last use. Nobody is signed out.
+
+Example: caddy email-link keys rotate`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				done, err := b.RotateKey(ctx)
+				if err != nil {
+					return err
+				}
+				return r.print(out, done, fmt.Sprintf("made the key %s, which signs from %s on\n", done.ID, moment(done.UsedFrom)))
+			})
+		})
+}

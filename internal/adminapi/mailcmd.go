@@ -1,0 +1,194 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+)
+
+func (r *root) mail() *cobra.Command {
+	return group("mail", "Tries the mailer, and looks after the mails that wait", r.mailTest(), r.mailList(), r.mailRetry())
+}
+
+func (r *root) mailTest() *cobra.Command {
+	return r.command("test <address>", "Sends a test mail",
+		`Sends one mail that says it is a test, through the configured mailer, and waits for the answer. It holds no link. Where no
+Caddy runs, the mailer of the configuration file is tried.
+
+Example: caddy email-link mail test you@example.com`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.onBench(ctx, func(b Bench) error {
+				sent, err := b.SendTest(ctx, TestMail{To: args[0]})
+				if err != nil {
+					return err
+				}
+				return r.print(out, sent, fmt.Sprintf("%s took the mail for %s, from %s\n"+
+					"if it does not arrive: look into the spam folder, then 'caddy email-link doctor'\n", sent.Via, sent.To, sent.From))
+			})
+		})
+}
+
+func (r *root) mailList() *cobra.Command {
+	return r.command("list", "Lists the mails that wait, and dead letters",
+		`Lists the mails that wait, then dead letters with the reason why they were given up; with --json one object a line.
+Addresses are masked: strangers ask for mails too. A dead letter keeps no address at all.
+
+Example: caddy email-link mail list`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.Mails(ctx)
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				if len(list) == 0 {
+					_, err := io.WriteString(out, "no mail waits, and there are no dead letters\n")
+					return err
+				}
+				var rows []string
+				for _, m := range list {
+					due := ""
+					if m.Due != nil {
+						due = moment(*m.Due)
+					}
+					rows = append(rows, row(m.ID, m.State, m.To, m.Purpose, moment(m.Queued), due, strconv.Itoa(m.Attempts), m.Reason))
+				}
+				return table(out, "ID\tSTATE\tTO\tPURPOSE\tQUEUED\tDUE\tATTEMPTS\tREASON", rows)
+			})
+		})
+}
+
+func (r *root) mailRetry() *cobra.Command {
+	var all bool
+	cmd := r.command("retry <id> | --all", "Tries mails that wait at once",
+		`Tries mails that wait at once instead of at their time, as after mending the mailer. Where no Caddy runs they go out with its
+next start. Dead letters cannot be tried again: they keep neither address nor link.
+
+Example: caddy email-link mail retry --all`, 0, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			if all == (len(args) == 1) {
+				return errors.New("name one mail by its id, or say --all")
+			}
+			return r.with(ctx, func(b Backend) error {
+				done, err := b.RetryMail(ctx, strings.Join(args, ""))
+				if err != nil {
+					return err
+				}
+				text := "no mail waits\n"
+				if n := len(done.IDs); n == 1 {
+					text = "mail " + done.IDs[0] + " is due now\n"
+				} else if n > 1 {
+					text = fmt.Sprintf("%d mails are due now\n", n)
+				}
+				return r.print(out, done, text)
+			})
+		})
+	cmd.Flags().BoolVar(&all, "all", false, "All mails that wait")
+	return cmd
+}
+
+// onBench runs do against the running Caddy, else on the configuration alone.
+func (r *root) onBench(ctx context.Context, do func(Bench) error) error {
+	err := r.ask(ctx, func(c *client) error { return do(c) })
+	if !r.alone(err) {
+		return err
+	}
+	b, err := r.bench(ctx)
+	if err != nil {
+		return err
+	}
+	return do(b)
+}
+
+func (r *root) bench(ctx context.Context) (Bench, error) {
+	configuration, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if len(configuration) == 0 {
+		return nil, errors.New("no Caddy answers and there is no Caddyfile here: name the configuration with --config")
+	}
+	return r.host.Bench(ctx, configuration)
+}
+
+func (r *root) doctor() *cobra.Command {
+	var to string
+	cmd := r.command("doctor [--to <address>]", "Finds what is wrong with the configuration, mail, DNS, clock and files",
+		`Looks at the configuration, the files, the mail server, the DNS records of the sender's domain, the clock and whether the
+sites can be reached, and says for each what to write where something is wrong. It sends nothing: the dialogue with the mail
+server ends before the mail. Where no Caddy runs it looks at the configuration file.
+
+Exit code 1 when a check fails. A warning or a check that could not be made is no failure.
+
+Example: caddy email-link doctor --to you@example.com`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			list, err := r.diagnose(ctx, to)
+			if err != nil {
+				return err
+			}
+			if r.json {
+				err = lines(out, list)
+			} else {
+				err = printFindings(out, list)
+			}
+			if err == nil && doctor.Failed(list) {
+				err = errors.New("something is wrong; what to do stands above")
+			}
+			return err
+		})
+	cmd.Flags().StringVar(&to, "to", "", "The address that the mail server is asked for (default: the sender's own)")
+	return cmd
+}
+
+// diagnose says as its first finding what was looked at. A configuration that cannot be used is a finding as well.
+func (r *root) diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
+	var list []doctor.Finding
+	err := r.ask(ctx, func(c *client) (err error) {
+		list, err = c.Diagnose(ctx, to)
+		return err
+	})
+	if err == nil {
+		return append([]doctor.Finding{{Check: "caddy", Result: doctor.OK, Text: "Caddy runs; this is what it runs with"}}, list...), nil
+	}
+	if r.configuration.err == nil && !r.alone(err) {
+		return nil, err
+	}
+	b, err := r.bench(ctx)
+	if err == nil {
+		list, err = b.Diagnose(ctx, to)
+	}
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal):
+		return nil, err // what was asked for, not the configuration
+	case err != nil:
+		list = []doctor.Finding{{Check: "configuration", Result: doctor.Fail, Text: err.Error()}}
+	}
+	first := doctor.Finding{Check: "caddy", Result: doctor.Skip, Text: "no Caddy with email_link answers; this is what its configuration file says"}
+	return append([]doctor.Finding{first}, list...), nil
+}
+
+// printFindings writes one line for each check, and below it what to do.
+func printFindings(out io.Writer, list []doctor.Finding) error {
+	wide := 0
+	for _, f := range list {
+		wide = max(wide, len(f.Check))
+	}
+	for _, f := range list {
+		indent := strings.Repeat(" ", wide+8)
+		text := strings.ReplaceAll(f.Text, "\n", "\n"+indent)
+		if f.Fix != "" {
+			text += "\n" + indent + strings.ReplaceAll(f.Fix, "\n", "\n"+indent)
+		}
+		if _, err := fmt.Fprintf(out, "%-4s  %-*s  %s\n", f.Result, wide, f.Check, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
