@@ -103,9 +103,10 @@ var backendPage = template.Must(template.New("").Parse(`<!doctype html>
 <title>Demo backend</title>
 <style>
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }
-body { max-width: 42rem; margin: 2rem auto; padding: 0 1rem }
+body { max-width: 48rem; margin: 2rem auto; padding: 0 1rem }
 th { text-align: left; padding-right: 1rem; font-weight: 600; vertical-align: top }
 td { overflow-wrap: anywhere }
+td.result { white-space: nowrap }
 </style>
 <h1>Hello, {{.Who.Email}}</h1>
 <p>This is the demo backend. It has no sign-in of its own: the gate put a signed and encrypted assertion into this request,
@@ -121,7 +122,7 @@ and the backend verified it.</p>
 </table>
 <h2>What it does not accept</h2>
 <table>
-{{range .Trials}}<tr><th>{{.What}}<td>{{.Result}}
+{{range .Trials}}<tr><th>{{.What}}<td class="result">{{.Result}}
 {{end}}</table>
 <p><a href="{{.Home}}">Your session</a>: sign out here or everywhere.</p>
 </html>

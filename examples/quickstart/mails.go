@@ -67,7 +67,7 @@ var mailsPage = template.Must(template.New("").Parse(`<!doctype html>
 <title>Mails</title>
 <style>
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }
-body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
+body { max-width: 54rem; margin: 2rem auto; padding: 0 1rem }
 article { border-top: 1px solid; padding: .5rem 0 }
 pre { white-space: pre-wrap; overflow-wrap: anywhere }
 </style>
