@@ -21,6 +21,10 @@ var (
 	ErrUnavailable = errors.New("flow: the store is not available")
 	// ErrNoAccount says that a link to sign in has nobody to sign in. It answers operators only, never a browser.
 	ErrNoAccount = errors.New("flow: there is no active account with this address")
+	// ErrDisabled says that an account is disabled. It answers only whoever has just given its right password.
+	ErrDisabled = errors.New("flow: the account is disabled")
+	// ErrSignedOut says that what needs a session has none, or has one no more.
+	ErrSignedOut = errors.New("flow: not signed in")
 	// ErrTaken says that a link to activate has nothing to activate. It answers operators only, never a browser.
 	ErrTaken = errors.New("flow: there is an account with this address")
 )
@@ -45,9 +49,10 @@ func (l *Limited) Error() string { return fmt.Sprintf("flow: limit %s reached", 
 
 // Invalid says that a field cannot be used as sent. It never repeats the input.
 type Invalid struct {
-	// Field is the form's field: email, code, name, purpose.
+	// Field is the form's field: email, code, name, purpose, password, current.
 	Field string
-	// Code is a stable word for the reason: syntax, wrong, off, too_long, control.
+	// Code is a stable word for the reason: syntax, wrong, off, too_long, control; for passwords also refused, missing, none,
+	// not_offered, and those of password.Reasons.
 	Code string
 	// Left is how many more wrong codes are permitted, for the field code.
 	Left int

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -30,10 +31,12 @@ const (
 	Activation = outbox.Activation
 	// SignIn proves that the owner of an account reads its mailbox.
 	SignIn = outbox.SignIn
+	// Reset proves the same, and sets a new password.
+	Reset = outbox.Reset
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation}
+var purposes = [...]string{SignIn, Activation, Reset}
 
 // Bounds that no option changes.
 const (
@@ -52,7 +55,7 @@ const (
 	KnownLife = 400 * 24 * time.Hour
 )
 
-// Service runs the steps of flows. All fields but Wake, Observer and Log are required. It is safe for concurrent use and
+// Service runs the steps of flows. All fields but Passwords, Wake, Observer and Log are required. It is safe for concurrent use and
 // must not be changed after its first use.
 type Service struct {
 	Store    storage.Store
@@ -61,6 +64,8 @@ type Service struct {
 	Limiter  *limit.Limiter
 	Sessions *session.Manager
 	Accounts *embedded.Accounts
+	// Passwords hashes; nil: there are no passwords at any site. It must outlive configurations, see package password.
+	Passwords *password.Hasher
 	// Wake tells the mail worker that a mail was queued; nil: nobody is told.
 	Wake func()
 	// Observer counts; nil: nobody does.
@@ -71,8 +76,8 @@ type Service struct {
 
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
-	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link) and its
-	// outcome (ok, limited, invalid, dead, closed, changed, unavailable).
+	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
+	// change) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
@@ -88,7 +93,7 @@ type Site struct {
 	SignUp SignUp
 	// Methods are the ways of signing in. Default: link and code.
 	Methods Methods
-	// Lifetimes are how long flows live. Default: activation 24h, sign_in 15m.
+	// Lifetimes are how long flows live. Default: activation 24h, sign_in 15m, reset 30m.
 	Lifetimes Lifetimes
 	// Resends is how many mails follow the first one; nil: 5. ResendWait is the time between two; 0: 60s.
 	Resends    *int
@@ -101,6 +106,12 @@ type Site struct {
 	NoMail bool
 	// AskName says that an activation asks for a name; it then never happens by one click.
 	AskName bool
+	// Passwords judges new passwords, where Methods offers them.
+	Passwords password.Policy
+	// PasswordWords are words of the site that no password may be made of, such as its name; the host is one of itself.
+	PasswordWords []string
+	// SignInAfterReset says that a finished reset signs in. Default: the new password is to be used.
+	SignInAfterReset bool
 }
 
 // Lifetimes are how long flows live, by purpose; 0 is the default.
@@ -109,6 +120,8 @@ type Lifetimes struct {
 	Activation time.Duration
 	// SignIn: 15m.
 	SignIn time.Duration
+	// Reset: 30m.
+	Reset time.Duration
 }
 
 // Asker is the browser that sends a request, as the web layer judged it.
@@ -132,7 +145,7 @@ type Asker struct {
 
 // RequestInput is what a person fills in to ask for a mail.
 type RequestInput struct {
-	// Purpose is Activation (/sign-up) or SignIn (/sign-in).
+	// Purpose is Activation (/sign-up), SignIn (/sign-in) or Reset (/reset).
 	Purpose string
 	// Email is the address as typed.
 	Email string
@@ -150,7 +163,7 @@ type Asked struct {
 
 // Pending is what a browser may know of the flow it asked for.
 type Pending struct {
-	// Purpose is Activation or SignIn.
+	// Purpose is Activation, SignIn or Reset.
 	Purpose string
 	// Address is the address for people to read (homographs in punycode); Typed is what they typed.
 	Address, Typed string
@@ -171,7 +184,7 @@ type Pending struct {
 type Opened struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation or SignIn; Cancel says that the token is the one of "this wasn't me".
+	// Purpose is Activation, SignIn or Reset; Cancel says that the token is the one of "this wasn't me".
 	Purpose string
 	Cancel  bool
 	// Address is the account's address, Masked the same with most of the local part hidden. Show Address only where SameBrowser.
@@ -189,6 +202,12 @@ type Opened struct {
 	Other string
 	// AskName says that the form asks for a name.
 	AskName bool
+	// AskPassword says that the form asks for a new password: a Reset needs one, an Activation may do without. Where it is
+	// set, Username is the address that a password manager shall keep it with (for a field that nobody sees), and MinLength
+	// the least number of code points.
+	AskPassword bool
+	Username    string
+	MinLength   int
 	// CodeOff says that the mail's code cannot be typed where the flow was started.
 	CodeOff bool
 	// Destination is set when this link has been used and this browser holds the session it opened: go there, nothing else.
@@ -203,17 +222,19 @@ type ConfirmInput struct {
 	H string
 	// Name is the new account's name, where asked for; it may be empty.
 	Name string
+	// Password is the new password, where Opened.AskPassword; an Activation without one makes an account without one.
+	Password string
 	// OneClick says that there was no page: Token comes from the link itself and H is not compared. All of flow's own
 	// conditions are judged again.
 	OneClick bool
 }
 
-// Done is a flow that ended in a session.
+// Done is what ended well: in a session, unless Reset.
 type Done struct {
-	// Purpose is Activation or SignIn.
+	// Purpose is Activation, SignIn or Reset.
 	Purpose string
 	// SessionCookie is the value to set until Session.Key.End; the flow and the parked-token cookie are to be cleared. It is
-	// empty when Already.
+	// empty when Already and when Reset.
 	SessionCookie string
 	Session       storage.Session
 	// KnownCookie is the value to set for KnownLife.
@@ -224,6 +245,11 @@ type Done struct {
 	Account string
 	// Already says that this browser already holds the session this link opened: set no cookie, go to ReturnTo.
 	Already bool
+	// PasswordSet says that the account has a new password.
+	PasswordSet bool
+	// Reset says that the password has been reset and nobody has been signed in: every session of the account has ended, also
+	// one of this browser. The flow and the parked-token cookie are to be cleared, KnownCookie is to be set.
+	Reset bool
 }
 
 // Cancelled is a flow that its mailbox's owner ended.

@@ -121,6 +121,7 @@ func (m Methods) WithDefaults() Methods {
 const (
 	DefaultActivation = 24 * time.Hour
 	DefaultSignIn     = 15 * time.Minute
+	DefaultReset      = 30 * time.Minute
 	DefaultResends    = 5
 	DefaultResendWait = time.Minute
 	DefaultIdle       = 7 * 24 * time.Hour
@@ -132,6 +133,7 @@ func (s Site) withDefaults() Site {
 	s.Methods = s.Methods.WithDefaults()
 	setDefault(&s.Lifetimes.Activation, DefaultActivation)
 	setDefault(&s.Lifetimes.SignIn, DefaultSignIn)
+	setDefault(&s.Lifetimes.Reset, DefaultReset)
 	setDefault(&s.ResendWait, DefaultResendWait)
 	setDefault(&s.SessionIdle, DefaultIdle)
 	setDefault(&s.SessionAbsolute, DefaultAbsolute)
@@ -150,17 +152,28 @@ func setDefault(d *time.Duration, value time.Duration) {
 
 // lifetime returns how long a flow of this purpose lives.
 func (s Site) lifetime(purpose string) time.Duration {
-	if purpose == Activation {
+	switch purpose {
+	case Activation:
 		return s.Lifetimes.Activation
+	case Reset:
+		return s.Lifetimes.Reset
+	default:
+		return s.Lifetimes.SignIn
 	}
-	return s.Lifetimes.SignIn
 }
 
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
-// that could prefer otherwise.
-func (s Site) mailsLink(purpose string) bool { return purpose == Activation || s.Methods.Link }
+// that could prefer otherwise. A reset has a link and never a code: it ends on a page with a form, which a link leads to, and
+// a code typed into a page that somebody else has led there would give the account away.
+func (s Site) mailsLink(purpose string) bool { return purpose != SignIn || s.Methods.Link }
 
-func (s Site) mailsCode(_ string) bool { return s.Methods.Code }
+func (s Site) mailsCode(purpose string) bool { return purpose != Reset && s.Methods.Code }
+
+// words are what passwords here are not to be made of, beside the person's own.
+func (s Site) words() []string {
+	_, host, _ := strings.Cut(s.Origin, "://")
+	return append([]string{host}, s.PasswordWords...)
+}
 
 // base returns the address below which our pages live.
 func (s Site) base() string { return s.Origin + strings.TrimSuffix(s.Prefix, "/") }

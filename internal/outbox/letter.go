@@ -6,12 +6,14 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Purposes of mails, as stored and counted. The first two are those of flows.
+// Purposes of mails, as stored and counted. All but Notice are those of flows.
 const (
 	// Activation is the purpose of a mail that proves a mailbox for a new account.
 	Activation = "activation"
 	// SignIn is the purpose of a mail that signs somebody in.
 	SignIn = "sign_in"
+	// Reset is the purpose of a mail that lets somebody set a new password.
+	Reset = "reset"
 	// Notice is the purpose of a mail that only tells something and belongs to no flow.
 	Notice = "notice"
 )
@@ -27,16 +29,21 @@ const (
 	KindSignIn Kind = "sign_in"
 	// KindAlreadyHere answers a sign-up for a mailbox that has an account. It carries no sign-in link.
 	KindAlreadyHere Kind = "already_here"
-	// KindNoAccount answers a sign-in for a mailbox without an account, where signing up is open.
+	// KindReset carries the link to the page that sets a new password, and no code.
+	KindReset Kind = "reset"
+	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where signing up is open.
 	KindNoAccount Kind = "no_account"
 	// KindNewDevice tells an account's owner about a sign-in from a browser not seen before. It carries no link that signs in.
 	KindNewDevice Kind = "new_device"
+	// KindPasswordChanged tells an account's owner that its password has been changed or reset: when, and from which browser
+	// and network. It carries no link.
+	KindPasswordChanged Kind = "password_changed"
 )
 
 // Letter is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Letter struct {
 	Kind Kind
-	// Purpose is the purpose of the mail: Activation, SignIn or Notice.
+	// Purpose is the purpose of the mail: Activation, SignIn, Reset or Notice.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
 	Site, Base string
@@ -46,7 +53,7 @@ type Letter struct {
 	Name string
 	// Locale is the account's language, else the one the asking browser preferred: a BCP 47 tag, empty when unknown.
 	Locale string
-	// Link is the URL that activates or signs in, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
+	// Link is the URL that activates, signs in or resets, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
 	// empty where the letter has none.
 	Link, Cancel, Code string
 	// Asked is when the mail was asked for (or, for a notice, when the thing happened), by the system's clock.
