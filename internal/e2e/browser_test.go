@@ -191,7 +191,9 @@ func (b *browser) await(done func() bool) bool {
 }
 
 // limited bounds one step.
-func (b *browser) limited() (context.Context, context.CancelFunc) { return context.WithTimeout(b.ctx, patience) }
+func (b *browser) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, patience)
+}
 
 // goes runs steps that lead to another page, and waits for it.
 func (b *browser) goes(steps ...chromedp.Action[chromedp.Void]) *browser {

@@ -203,7 +203,7 @@ func TestFLOW4_SignedInAsSomebodyElse(t *testing.T) {
 	link := anna.asks(g, "anna@example.com").link()
 	sam.open(link).at("/email-link/confirm", 200).says("This browser is signed in as s•••@example.com", "a•••@example.com")
 	sam.open(g.origin+"/").isApp("/", "sam@example.com")
-	sam.open(g.origin + "/email-link/confirm").presses("Sign in here").isApp("/", "anna@example.com")
+	sam.open(g.origin+"/email-link/confirm").presses("Sign in here").isApp("/", "anna@example.com")
 }
 
 func TestCancelEndsItsFlow(t *testing.T) {
@@ -228,9 +228,9 @@ func TestSignOutEverywhere(t *testing.T) {
 	one, two := newBrowser(t, "one"), newBrowser(t, "two")
 	one.signsIn(g, "anna@example.com")
 	two.signsIn(g, "anna@example.com")
-	two.open(g.origin+"/email-link/sign-out").says("Sign out?").presses("Sign out here").says("You are signed out")
+	two.open(g.origin + "/email-link/sign-out").says("Sign out?").presses("Sign out here").says("You are signed out")
 	one.open(g.origin+"/").isApp("/", "anna@example.com")
 	two.signsIn(g, "anna@example.com")
-	two.open(g.origin + "/email-link/").presses("Sign out everywhere").at("/email-link/sign-out", 200).says("You are signed out")
+	two.open(g.origin+"/email-link/").presses("Sign out everywhere").at("/email-link/sign-out", 200).says("You are signed out")
 	one.open(g.origin+"/").at("/email-link/sign-in", 200)
 }

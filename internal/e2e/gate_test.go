@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ const patience = 30 * time.Second
 type setup struct {
 	// https serves with a certificate of Caddy's own authority.
 	https bool
+	// anyHost has Caddy hand requests to any host to the gate.
+	anyHost bool
 	// global and site are further lines of the global option and of the site's directive.
 	global, site string
 }
@@ -51,6 +54,10 @@ func newGate(t *testing.T, s setup) *gate {
 		scheme, certificate = "https", "tls internal"
 	}
 	g.origin = scheme + "://localhost:" + port
+	address := g.origin
+	if s.anyHost {
+		address = scheme + "://:" + port
+	}
 	g.write("Caddyfile", fmt.Sprintf(`{
 	admin %s
 	skip_install_trust
@@ -74,7 +81,7 @@ func newGate(t *testing.T, s setup) *gate {
 	}
 	reverse_proxy %s
 }
-`, freeAddress(t), g.origin, s.global, g.origin, certificate, s.site, g.backend.address))
+`, freeAddress(t), g.origin, s.global, address, certificate, s.site, g.backend.address))
 	g.run()
 	if s.https {
 		g.trust()
@@ -196,4 +203,14 @@ func (g *gate) cli(args ...string) string {
 func (g *gate) account(email string) {
 	g.t.Helper()
 	g.cli("accounts", "add", email)
+}
+
+// isFree says whether nothing listens on a loopback port.
+func isFree(t *testing.T, port int) bool {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }
