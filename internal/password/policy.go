@@ -3,13 +3,7 @@ package password
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
-	"unicode"
 	"unicode/utf8"
-
-	"github.com/trustelem/zxcvbn"
-	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -17,15 +11,6 @@ const (
 	DefaultMinLength = 12
 	// LowestMinLength is the lowest value that MinLength may have.
 	LowestMinLength = 8
-	// minGuesses is where zxcvbn's score 3 begins: "safely unguessable: moderate protection from an offline attack on a slow
-	// hash". Eight random characters are just enough, which the score itself denies by its margin.
-	minGuesses = 1e8
-	// window is how many bytes of a password zxcvbn sees at a time: its work grows with the third power.
-	window = 64
-	// Bounds on the words zxcvbn sees beside the password.
-	maxWords   = 32
-	maxWordLen = 64
-	minWordLen = 3
 )
 
 // Reason is why a new password is refused, as a stable code; catalogues have words for each. The empty one is no refusal.
@@ -130,88 +115,3 @@ func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k K
 
 // Replace returns what is kept after a change to a new record: see [Kept.Set].
 func (p Policy) Replace(k Kept, r Record) Kept { return k.Set(r, p.kept()) }
-
-// list splits the words as people do when they make passwords of them.
-func (w Words) list() []string {
-	var list []string
-	add := func(word string) {
-		if n := utf8.RuneCountInString(word); n >= minWordLen && len(word) <= maxWordLen && len(list) < maxWords && !slices.Contains(list, word) {
-			list = append(list, word)
-		}
-	}
-	local, domain, _ := strings.Cut(w.Email, "@")
-	for _, text := range append([]string{local, w.Name, domain}, w.Site...) {
-		if len(text) > MaxBytes {
-			continue
-		}
-		text = strings.ToLower(norm.NFC.String(text))
-		parts := strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsNumber(c) })
-		add(text)
-		add(strings.Join(parts, ""))
-		for _, part := range parts {
-			add(part)
-		}
-	}
-	return list
-}
-
-// strength asks zxcvbn about the password, or about its ends where it is long: what is hard to guess does not become easier by
-// what follows. A password that is one unit over and over is as good as the unit; zxcvbn sees that in ASCII only.
-func strength(normal string, words []string) Reason {
-	why := Reason("")
-	for _, part := range ends(unit(normal)) {
-		r := zxcvbn.PasswordStrength(part, words)
-		if r.Guesses >= minGuesses {
-			return ""
-		}
-		for _, m := range r.Sequence {
-			if m.DictionaryName == "user_inputs" {
-				why = ContainsName
-			}
-		}
-	}
-	if why == "" {
-		why = TooCommon
-	}
-	return why
-}
-
-// unit returns the shortest beginning of which the whole is a repetition, the last time perhaps in part, or with one
-// character between two.
-func unit(text string) string {
-	runes := []rune(text)
-	// border[i] is the length of the longest proper border of the first i+1 (Knuth, Morris, Pratt).
-	border := make([]int, len(runes))
-	for i, k := 1, 0; i < len(runes); i++ {
-		for k > 0 && runes[i] != runes[k] {
-			k = border[k-1]
-		}
-		if runes[i] == runes[k] {
-			k++
-		}
-		border[i] = k
-	}
-	if len(runes) == 0 {
-		return ""
-	}
-	period := len(runes) - border[len(runes)-1]
-	if 2*period > len(runes)+1 {
-		return text
-	}
-	return string(runes[:period])
-}
-
-// ends returns the first and last bytes of a long text, cut between code points, or all of a short one.
-func ends(text string) []string {
-	if len(text) <= window {
-		return []string{text}
-	}
-	i, j := window, len(text)-window
-	for !utf8.RuneStart(text[i]) {
-		i--
-	}
-	for !utf8.RuneStart(text[j]) {
-		j++
-	}
-	return []string{text[:i], text[j:]}
-}
