@@ -1,23 +1,12 @@
 package mailertest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -368,128 +357,4 @@ func (l *loginServer) Next(response []byte) ([]byte, bool, error) {
 		return []byte("Password:"), false, nil
 	}
 	return nil, true, l.check(l.user, string(response))
-}
-
-// listener counts connections and plays the faults that come before the dialogue.
-type listener struct {
-	net.Listener
-	server *Server
-}
-
-// Accept implements net.Listener.
-func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	l.server.mu.Lock()
-	l.server.conns++
-	l.server.open++
-	l.server.mu.Unlock()
-	return &watched{Conn: c, server: l.server}, nil
-}
-
-// watched is the server's end of one connection, below TLS.
-type watched struct {
-	net.Conn
-	server *Server
-	first  sync.Once
-	once   sync.Once
-	mu     sync.Mutex
-	drop   bool
-}
-
-// Write implements net.Conn. The first write is the banner, or with implicit TLS the handshake.
-func (w *watched) Write(p []byte) (int, error) {
-	var err error
-	w.first.Do(func() {
-		if err = w.server.at(Connect, w.Conn); err != nil {
-			var reply *smtp.SMTPError
-			if errors.As(err, &reply) {
-				_, err = fmt.Fprintf(w.Conn, "%d %s\r\n", reply.Code, reply.Message)
-				_ = w.Close()
-			}
-		}
-	})
-	if err != nil {
-		return 0, err
-	}
-	w.mu.Lock()
-	drop := w.drop
-	w.mu.Unlock()
-	if w.server.opts.SevenBit {
-		if q := strings.ReplaceAll(string(p), "250-8BITMIME\r\n", ""); q != string(p) {
-			_, err := io.WriteString(w.Conn, q)
-			return len(p), err
-		}
-	}
-	n, err := w.Conn.Write(p)
-	if drop {
-		_ = w.Close()
-	}
-	return n, err
-}
-
-func (w *watched) dropAfterWrite() {
-	w.mu.Lock()
-	w.drop = true
-	w.mu.Unlock()
-}
-
-// Close implements net.Conn.
-func (w *watched) Close() error {
-	w.once.Do(func() {
-		w.server.mu.Lock()
-		w.server.open--
-		w.server.mu.Unlock()
-	})
-	return w.Conn.Close()
-}
-
-func netConn(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
-}
-
-// certificate makes an authority and a server certificate, and writes the authority to a file.
-func certificate(t testing.TB, o Options) (config *tls.Config, caFile string) {
-	t.Helper()
-	must := func(err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin := time.Now().Add(-2 * time.Hour)
-	end := begin.Add(24 * time.Hour)
-	if o.Expired {
-		end = begin.Add(time.Hour)
-	}
-	names := o.Names
-	if len(names) == 0 {
-		names = []string{"localhost"}
-	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test authority"}, NotBefore: begin, NotAfter: begin.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
-	must(err)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: begin, NotAfter: end, DNSNames: names,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-	if len(o.Names) == 0 {
-		leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
-	must(err)
-	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	must(os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}), 0o600))
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, caFile
 }
