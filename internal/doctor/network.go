@@ -118,7 +118,7 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 		text += ", signed in"
 	}
 	if left := p.CertificateEnds.Sub(n.Now()); !p.CertificateEnds.IsZero() && left < certificateSoon {
-		r.add(Warn, fmt.Sprintf("the certificate of %s ends on %s", p.Addr, p.CertificateEnds.UTC().Format(time.DateOnly)), "tell whoever runs it")
+		r.add(Warn, text+", but its certificate ends on "+p.CertificateEnds.UTC().Format(time.DateOnly), "tell whoever runs the mail server")
 	}
 	if p.TLS == "" {
 		r.add(Warn, text+", but without TLS: whoever is on the way reads each link", "write `tls starttls` unless the server is on this machine")

@@ -143,7 +143,8 @@ func (m *Mailer) envelopeHint(step string, err error) string {
 	switch {
 	case !errors.As(err, &reply):
 		return ""
-	case m.cfg.User == "" && (reply.Code == 530 || step == StepRcpt && (reply.Code == 550 || reply.Code == 554)):
+	case m.cfg.User == "" && (reply.Code == 530 || strings.HasPrefix(reply.Msg, "5.7.") ||
+		step == StepRcpt && (reply.Code == 550 || reply.Code == 554)): // RFC 4954 section 6, RFC 3463 section 3.8
 		return "the server may want a sign-in: write `mailer smtp " + m.cfg.Addr + " <user> {env.SMTP_PASSWORD}`"
 	case step == StepMail:
 		return "the server does not let you send as this address: write in `from` one that your account there may use"

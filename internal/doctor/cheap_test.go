@@ -1,0 +1,125 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func origin(text string) Origin {
+	_, rest, _ := strings.Cut(text, "://")
+	host, port, _ := strings.Cut(rest, ":")
+	o := Origin{Text: text, Host: host, Port: port}
+	if rest, ok := strings.CutPrefix(host, "*"); ok {
+		o.Wildcard, o.Host = true, rest
+	}
+	return o
+}
+
+func site(hosts string, origins ...string) Site {
+	s := Site{Hosts: strings.Fields(hosts)}
+	for _, text := range origins {
+		s.Origins = append(s.Origins, origin(text))
+	}
+	return s
+}
+
+func TestCheap(t *testing.T) {
+	t.Parallel()
+	open := site("app.example.com", "https://app.example.com")
+	open.OpenToAll = true
+	inner := site("other.example.com", "https://app.example.com")
+	inner.Nested = true
+	good := site("app.example.com", "https://app.example.com")
+	for _, one := range []struct {
+		name      string
+		facts     Facts
+		check     string
+		want      Result
+		text, fix string
+	}{
+		{"good", Facts{Sites: []Site{good, inner}}, "base_url", OK, "", ""},
+		{"no site", Facts{}, "base_url", Warn, "nothing is protected", "write email_link into a site"},
+		{"site without base_url", Facts{Sites: []Site{site("app.example.com www.example.com", "https://app.example.com")}}, "base_url", Fail, "www.example.com: everybody there is sent away with 421", "write base_url https://www.example.com"},
+		{"base_url without site", Facts{Sites: []Site{site("app.example.com", "https://app.example.com", "https://old.example.com")}}, "base_url", Fail, "serves https://old.example.com", "remove it from base_url"},
+		{"any host", Facts{Sites: []Site{site("", "https://app.example.com")}}, "base_url", OK, "", ""},
+		{"star covers", Facts{Sites: []Site{site("a.example.com", "https://*.example.com")}}, "base_url", OK, "", ""},
+		{"star covers one label", Facts{Sites: []Site{site("a.b.example.com", "https://*.example.com")}}, "base_url", Fail, "a.b.example.com", ""},
+		{"site with a star", Facts{Sites: []Site{site("*.example.com", "https://app.example.com")}}, "base_url", OK, "", ""},
+		{"placeholder", Facts{Sites: []Site{site("{env.HOST}", "https://app.example.com")}}, "base_url", OK, "", ""},
+		{"open", Facts{Sites: []Site{open}}, "sign_up", Warn, "anyone with a mailbox can reach app.example.com", "require email *@example.com"},
+		{"closed", Facts{Sites: []Site{good}}, "sign_up", OK, "", ""},
+		{"no proxies", Facts{Servers: []Server{{}}}, "trusted_proxies", OK, "no proxy is trusted", ""},
+		{"proxies", Facts{Servers: []Server{{TrustsProxies: true, Strict: true}}}, "trusted_proxies", OK, "the last one", ""},
+		{"credulous", Facts{Servers: []Server{{TrustsProxies: true}}}, "trusted_proxies", Warn, "believes what clients write", "trusted_proxies_strict"},
+		{"two ports", Facts{Sites: []Site{site("a.example.com", "https://a.example.com", "https://a.example.com:8443")}}, "cookies", Warn, "differ by their port only", "host name of its own"},
+		{"two sites, two ports", Facts{Sites: []Site{site("a.example.com", "https://a.example.com"), site("a.example.com", "https://a.example.com:8443")}}, "cookies", Warn, "differ by their port only", ""},
+		{"one origin twice", Facts{Sites: []Site{good, good}}, "cookies", OK, "__Host-", ""},
+		{"http and https of one host", Facts{Sites: []Site{site("localhost", "https://localhost", "http://localhost:8080")}}, "cookies", OK, "plain http", ""},
+		{"plain secret", Facts{Secrets: []string{"{env.X}", "0123456789"}}, "secret", Warn, "value 2 of 'secret'", "{env.EMAIL_LINK_SECRET}"},
+		{"secret", Facts{Secrets: []string{"{env.X}"}}, "secret", OK, "", ""},
+		{"mail folder", Facts{MailFolder: "/tmp/mails"}, "mailer", Warn, "/tmp/mails", "mailer smtp"},
+		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add"},
+	} {
+		got := find(Cheap(one.facts), one.check)
+		if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
+			t.Errorf("%s: %+v", one.name, got)
+		}
+	}
+}
+
+func TestFileModes(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing here")
+	}
+	for _, one := range []struct {
+		name          string
+		dir, db, keys os.FileMode
+		want          Result
+		text, fix     string
+	}{
+		{"good", 0o700, 0o600, 0o600, OK, "nobody else", ""},
+		{"readable directory", 0o755, 0o600, 0o600, OK, "nobody else", ""},
+		{"database", 0o700, 0o644, 0o600, Fail, "mode 0644", "chmod 600 "},
+		{"key", 0o700, 0o600, 0o640, Fail, "chmod 600", ""},
+		{"directory", 0o770, 0o600, 0o600, Fail, "can replace", ""}, // of the key, which lies there as well
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		f := Facts{Database: filepath.Join(dir, "email_link.db"), KeyFile: filepath.Join(dir, "master.key")}
+		for path, mode := range map[string]os.FileMode{f.Database: one.db, f.KeyFile: one.keys} {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chmod(dir, one.dir); err != nil {
+			t.Fatal(err)
+		}
+		got := find(Cheap(f), "file modes")
+		if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
+			t.Errorf("%s: %+v", one.name, got)
+		}
+	}
+	missing := Facts{Database: filepath.Join(t.TempDir(), "none.db")}
+	if got := find(Cheap(missing), "file modes"); got.Result != OK {
+		t.Errorf("a database that is not made yet: %+v", got)
+	}
+}
+
+func TestLineHasTheFix(t *testing.T) {
+	t.Parallel()
+	if got := (Finding{Text: "it is so", Fix: "write x"}).Line(); got != "it is so; write x" {
+		t.Errorf("got %q", got)
+	}
+	if got := (Finding{Text: "it is so"}).Line(); got != "it is so" {
+		t.Errorf("got %q", got)
+	}
+}
