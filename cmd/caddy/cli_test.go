@@ -34,6 +34,8 @@ type place struct {
 	dir   string
 	admin string
 	site  string
+	// log is what the Caddy that start ran last has printed; read it once that has been stopped.
+	log *bytes.Buffer
 }
 
 func newPlace(t *testing.T, options ...string) *place {
@@ -78,6 +80,19 @@ func (p *place) write(name, text string) {
 	}
 }
 
+// edit replaces a part of the Caddyfile.
+func (p *place) edit(old, with string) {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "Caddyfile"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		p.t.Fatalf("no %q in the Caddyfile", old)
+	}
+	p.write("Caddyfile", strings.ReplaceAll(string(text), old, with))
+}
+
 func (p *place) command(args ...string) *exec.Cmd {
 	p.t.Helper()
 	self, err := os.Executable()
@@ -118,8 +133,9 @@ func (p *place) must(args ...string) string {
 func (p *place) start() (stop func()) {
 	p.t.Helper()
 	cmd := p.command("run")
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
+	log := new(bytes.Buffer)
+	p.log = log
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

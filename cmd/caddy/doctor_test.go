@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+type finding struct{ Check, Result, Text, Fix string }
+
+// doctor runs the doctor and returns what it found.
+func (p *place) doctor(args ...string) (list []finding, code int) {
+	p.t.Helper()
+	out, errs, code := p.run(append([]string{"doctor", "--json"}, args...)...)
+	dec := json.NewDecoder(strings.NewReader(out))
+	for dec.More() {
+		var f finding
+		if err := dec.Decode(&f); err != nil {
+			p.t.Fatalf("%v\n%s%s", err, out, errs)
+		}
+		list = append(list, f)
+	}
+	if len(list) == 0 {
+		p.t.Fatalf("the doctor found nothing: exit %d, %q", code, errs)
+	}
+	return list, code
+}
+
+func (p *place) wants(list []finding, check, result, text, fix string) {
+	p.t.Helper()
+	if !slices.ContainsFunc(list, func(f finding) bool {
+		return f.Check == check && f.Result == result && strings.Contains(f.Text, text) && strings.Contains(f.Fix, fix)
+	}) {
+		p.t.Errorf("no %s %s %q %q among\n%+v", result, check, text, fix, list)
+	}
+}
+
+func TestDoctorOfARunningCaddy(t *testing.T) {
+	t.Parallel()
+	p, server := newMailPlace(t)
+	stop := p.start()
+	list, code := p.doctor("--to", "you@example.org")
+	if code != 0 {
+		t.Errorf("exit %d, %+v", code, list)
+	}
+	p.wants(list, "caddy", "ok", "runs", "")
+	p.wants(list, "base_url", "ok", "", "")
+	p.wants(list, "sign_up", "warn", "anyone with a mailbox can reach localhost", "sign_up open example.com")
+	p.wants(list, "smtp", "warn", server.Addr+" would take a mail, but without TLS", "tls starttls")
+	p.wants(list, "reachable", "ok", p.origin()+" answers", "")
+	p.wants(list, "file modes", "ok", "", "")
+	p.wants(list, "accounts", "warn", "no account", "accounts add")
+	p.wants(list, "clock", "skip", "", "")
+	if len(server.Mails()) > 0 {
+		t.Error("the doctor has sent a mail")
+	}
+
+	server.Close()
+	list, code = p.doctor()
+	if code != 1 {
+		t.Errorf("without a mail server: exit %d", code)
+	}
+	p.wants(list, "smtp", "fail", "refused", "firewall")
+	if out, errs, code := p.run("doctor"); code != 1 || !strings.Contains(out, "fail  smtp ") || !strings.Contains(errs, "something is wrong") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+
+	// The start says the same as the doctor, without asking anybody.
+	stop()
+	for _, line := range []string{"anyone with a mailbox can reach localhost", "no account yet"} {
+		if !strings.Contains(p.log.String(), line) {
+			t.Errorf("the start does not say %q:\n%s", line, p.log)
+		}
+	}
+}
+
+func TestDoctorOfAFile(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	data := filepath.Join(p.dir, "data", "caddy", "email_link")
+	list, code := p.doctor()
+	if code != 0 {
+		t.Errorf("exit %d, %+v", code, list)
+	}
+	p.wants(list, "caddy", "skip", "no Caddy", "")
+	p.wants(list, "mailer", "warn", "mails become files", "mailer smtp")
+	if _, err := os.Stat(data); err == nil {
+		t.Error("the doctor has made something")
+	}
+
+	p.must("accounts", "add", "anna@example.com", "--create")
+	if err := os.Chmod(filepath.Join(data, "email_link.db"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.edit("\n\tbind", "\n\t# another host than base_url\n\tbind")
+	p.edit(p.origin()+" {", p.origin()+", http://other.localhost {")
+	list, code = p.doctor()
+	if code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	p.wants(list, "file modes", "fail", "mode 0644", "chmod 600")
+	p.wants(list, "base_url", "fail", "no base_url for the site other.localhost", "write base_url")
+
+	p.edit("from \"Example", "form \"Example")
+	list, code = p.doctor()
+	if code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	p.wants(list, "configuration", "fail", "form", "")
+}
+
+func TestDoctorTrustedProxies(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.edit("\temail_link {", "\tservers {\n\t\ttrusted_proxies static private_ranges\n\t}\n\temail_link {")
+	list, _ := p.doctor()
+	p.wants(list, "trusted_proxies", "warn", "without trusted_proxies_strict", "trusted_proxies_strict")
+	p.edit("private_ranges\n", "private_ranges\n\t\ttrusted_proxies_strict\n")
+	list, _ = p.doctor()
+	p.wants(list, "trusted_proxies", "ok", "trusted proxy", "")
+}
+
+func TestDoctorBadUse(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for _, one := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"doctor", "--to", "nobody"}, "the address cannot be used"},
+		{[]string{"doctor", "now"}, "one word too many"},
+		{[]string{"doctor", "--address", "127.0.0.1:1"}, "no Caddy answers"},
+		{[]string{"mail", "test"}, "something is missing"},
+		{[]string{"mail", "retry"}, "--all"},
+		{[]string{"mail", "retry", "x", "--all"}, "--all"},
+		{[]string{"mail", "lst"}, "lst"},
+		{[]string{"limits", "show"}, "something is missing"},
+		{[]string{"keys", "show", "x"}, "one word too many"},
+		{[]string{"mail", "test", "a@example.com", "--config", "missing"}, "missing"},
+		{[]string{"mail", "test", "a@example.com", "--adapter", "nothing"}, "nothing"},
+	} {
+		out, errs, code := p.run(one.args...)
+		if code != 1 || !strings.Contains(errs, one.want) {
+			t.Errorf("%v: exit %d\n%s%s", one.args, code, out, errs)
+		}
+	}
+}
