@@ -96,7 +96,6 @@ type App struct {
 	coreKey  string
 	core     *core
 	delivery *delivery
-	closers  []func(context.Context) error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -261,9 +260,10 @@ func (a *App) start() error {
 	return nil
 }
 
-// Stop does nothing to the store: requests outlive it, on reload and at exit.
+// Stop ends the events of this configuration. The store stays: requests outlive Stop, on reload and at exit.
 func (a *App) Stop() error {
 	running.remove(a)
+	a.emitter.stop()
 	return nil
 }
 
@@ -272,24 +272,18 @@ func (a *App) Stop() error {
 func (a *App) Cleanup() error {
 	running.remove(a)
 	a.gate.fail()
-	var errs []error
-	if a.core != nil && a.delivery != nil {
-		a.core.drop(a.delivery)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	for _, c := range a.closers {
-		errs = append(errs, c(ctx))
-	}
 	if a.emitter != nil {
 		a.emitter.stop()
 	}
-	if a.coreKey != "" {
-		_, err := cores.Delete(a.coreKey)
-		errs = append(errs, err)
-		a.coreKey = ""
+	if a.core == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	if a.delivery != nil {
+		a.core.drop(a.delivery)
+	}
+	_, err := cores.Delete(a.coreKey)
+	a.core = nil
+	return err
 }
 
 // policy is what the options say, resolved.

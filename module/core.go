@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -31,9 +32,8 @@ type core struct {
 	log     *slog.Logger
 	logs    *logSwitch
 
-	// keyFile is the path of the key file in use, empty when the keys come from the configuration.
-	keyFile string
-
+	// ctx ends with the core.
+	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -43,6 +43,7 @@ type core struct {
 
 // delivery is what one configuration tells the core.
 type delivery struct {
+	mailer    mailer.Mailer
 	outbox    outbox.Delivery
 	lifetimes session.Lifetimes
 	log       slog.Handler
@@ -61,7 +62,7 @@ func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *logSwi
 	if err != nil {
 		return nil, err
 	}
-	c := &core{logs: logs, log: slog.New(logs), keyFile: sec.file()}
+	c := &core{logs: logs, log: slog.New(logs)}
 	c.State, err = state.Open(ctx, state.Config{Store: timedStore{store}, Masters: sec.load, Log: c.log})
 	if err != nil {
 		return nil, errors.Join(sec.explain(err), store.Close())
@@ -127,11 +128,10 @@ func (c *core) rekey(ctx context.Context, sec secrets) error {
 
 // run starts the goroutines: the mail worker, and those that look after the state.
 func (c *core) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.Start()
 	c.wg.Go(func() {
-		if err := c.worker.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := c.worker.Run(c.ctx); err != nil && c.ctx.Err() == nil {
 			c.log.Error("the mail worker has stopped", "event", "worker", "error", err)
 		}
 	})
@@ -146,19 +146,23 @@ func (c *core) use(d *delivery) {
 	c.apply(d)
 }
 
-// drop takes a configuration out.
+// drop takes a configuration out and closes its mailer. A mail that is under way may end, but a reload does not wait for a
+// mail server, and the end of everything does not either.
 func (c *core) drop(d *delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, one := range c.inUse {
-		if one == d {
-			c.inUse = append(c.inUse[:i], c.inUse[i+1:]...)
-			break
-		}
-	}
+	c.inUse = slices.DeleteFunc(c.inUse, func(one *delivery) bool { return one == d })
 	if n := len(c.inUse); n > 0 {
 		c.apply(c.inUse[n-1])
 	}
+	// The caller still holds the core, so nobody waits for the goroutines yet.
+	c.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
+		defer cancel()
+		if err := d.mailer.Close(ctx); err != nil && c.ctx.Err() == nil {
+			c.log.Warn("a mailer could not be closed in time", "event", "mailer", "error", err)
+		}
+	})
 }
 
 func (c *core) apply(d *delivery) {

@@ -16,11 +16,12 @@ var emitted = []string{"asked", "mailed", "confirmed", "signed_in", "signed_out"
 // emitter turns lines of the audit log into Caddy events. Caddy runs the subscribers at once, on the caller's goroutine, so
 // the lines wait in a short queue for a goroutine of their own: no request waits for a subscriber.
 type emitter struct {
-	ctx    caddy.Context
-	app    *caddyevents.App
-	queue  chan event
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	ctx   caddy.Context
+	app   *caddyevents.App
+	queue chan event
+	done  chan struct{}
+	once  sync.Once
+	wg    sync.WaitGroup
 }
 
 type event struct {
@@ -35,33 +36,43 @@ func newEmitter(ctx caddy.Context) (*emitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &emitter{ctx: ctx, queue: make(chan event, eventQueue)}
+	e := &emitter{ctx: ctx, queue: make(chan event, eventQueue), done: make(chan struct{})}
 	e.app, _ = app.(*caddyevents.App)
 	return e, nil
 }
 
+// start begins to emit.
 func (e *emitter) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
-	e.wg.Add(1)
-	go func() {
-		defer e.wg.Done()
+	e.wg.Go(func() {
 		for {
 			select {
-			case <-ctx.Done():
-				return
 			case ev := <-e.queue:
 				e.app.Emit(e.ctx, ev.name, ev.data)
+			case <-e.done:
+				e.rest()
+				return
 			}
 		}
-	}()
+	})
 }
 
-func (e *emitter) stop() {
-	if e.cancel != nil {
-		e.cancel()
-		e.wg.Wait()
+// rest emits what waits.
+func (e *emitter) rest() {
+	for {
+		select {
+		case ev := <-e.queue:
+			e.app.Emit(e.ctx, ev.name, ev.data)
+		default:
+			return
+		}
 	}
+}
+
+// stop emits what waits and ends. Subscribers are still there: it is called before anything of this configuration is taken
+// apart. Events of requests that outlive their configuration are not emitted.
+func (e *emitter) stop() {
+	e.once.Do(func() { close(e.done) })
+	e.wg.Wait()
 }
 
 // handler returns h with the emitter beside it.

@@ -144,7 +144,7 @@ func (a *App) newParts(c *core, source account.Source) *Parts {
 		Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
 	}
 	p := &Parts{
-		State: c.State, Limiter: c.limiter, Source: source, Worker: c.worker, Flows: flows, KeyFile: c.keyFile,
+		State: c.State, Limiter: c.limiter, Source: source, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
 		Site: func(origin string) (flow.Site, bool) {
 			s, ok := a.siteOf(origin)
 			if !ok {
@@ -169,8 +169,8 @@ func (a *App) deliver(c *core, source account.Source, set *templates.Set) error 
 	if err != nil {
 		return err
 	}
-	a.closers = append(a.closers, m.Close)
 	a.delivery = &delivery{
+		mailer: m,
 		outbox: outbox.Delivery{
 			Mailer: m, Source: source, Strangers: a.policy.limits.MailStrangers,
 			Render: func(l outbox.Letter) (mailer.Message, error) { return a.render(set, l) },

@@ -48,6 +48,8 @@ type setup struct {
 	sites string
 	// top are further global options.
 	top string
+	// baseURL is written instead of the origin.
+	baseURL string
 }
 
 func start(t *testing.T, s setup) *world {
@@ -66,6 +68,13 @@ func start(t *testing.T, s setup) *world {
 	})
 	w.up()
 	return w
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }
 
 // origin is where the gate is.
@@ -102,8 +111,8 @@ func (w *world) caddyfile(s setup) string {
 		%s
 	}
 }
-`, s.top, w.origin(), w.db, w.mails.Addr, s.global)
-	return text + strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(site)
+`, s.top, orElse(s.baseURL, w.origin()), w.db, w.mails.Addr, s.global)
+	return strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(text + site)
 }
 
 // load adapts and loads the configuration, as `caddy reload` does.
