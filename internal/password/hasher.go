@@ -83,7 +83,7 @@ func NewHasher(o Options) (*Hasher, error) {
 		o.Queue = QueuePerPermit * o.Permits
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = time.Now //nolint:forbidigo // spans only, by the monotonic reading: a clock that is set makes none longer
 	}
 	if o.After == nil {
 		o.After = time.After
@@ -169,11 +169,13 @@ type Verdict struct {
 // a record of the current cost and never answers OK; so does what cannot be a password. Answers to strangers go through
 // [Hasher.Begin]. Errors: *[BusyError] and that of ctx while it waits.
 func (h *Hasher) Verify(ctx context.Context, r Record, typed string) (Verdict, error) {
-	v, _, err := h.verify(ctx, r, typed)
+	v, _, _, err := h.verify(ctx, r, typed)
 	return v, err
 }
 
-func (h *Hasher) verify(ctx context.Context, r Record, typed string) (v Verdict, began time.Time, err error) {
+// verify says as well when the work began and how many hashes what was typed may take: two when its normal form is another.
+// The number follows from what was typed alone.
+func (h *Hasher) verify(ctx context.Context, r Record, typed string) (v Verdict, began time.Time, hashes int, err error) {
 	checkable := !r.IsZero()
 	if !checkable {
 		r = h.dummy
@@ -198,5 +200,5 @@ func (h *Hasher) verify(ctx context.Context, r Record, typed string) (v Verdict,
 		_, why := Normalize(typed)
 		v.Upgrade = why == ""
 	}
-	return v, began, err
+	return v, began, len(forms), err
 }

@@ -217,7 +217,10 @@ func TestLOG1_RecordsDoNotShowThemselves(t *testing.T) {
 	h := struct{ R Record }{r}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "record", r, "in", h)
-	text, _ := json.Marshal(h)
+	text, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
 	log.Write(text)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&log, verb+verb+verb, r, &r, h)

@@ -9,6 +9,8 @@ import (
 )
 
 const (
+	// MetaCosts is the name of the storage.Meta value that holds [Costs.Encode].
+	MetaCosts = "password_costs"
 	// Margin is what is added to the slowest hash for the moment at which answers go out.
 	Margin = 50 * time.Millisecond
 	// Unmeasured is that moment before any hash has been measured.
@@ -27,8 +29,9 @@ const (
 //	a.Wait(ctx)                     // then answer
 //
 // The moment is the time of the slowest hash among the records plus [Margin]. When the hash had to wait for its permit, it is the
-// first whole multiple of that time which leaves room for any hash: it follows from the waiting, never from the account. A
-// record dearer than the default may wait longer under load, until its owner signs in and it is replaced.
+// first whole multiple of that time which leaves room for any hash: it follows from the waiting and from what was typed, never
+// from the account. Under load a record that takes several permits may wait longer for them, until its owner signs in and it
+// is replaced.
 type Attempt struct {
 	h       *Hasher
 	start   time.Time
@@ -45,17 +48,17 @@ func (h *Hasher) Begin() *Attempt {
 
 // Verify is [Hasher.Verify].
 func (a *Attempt) Verify(ctx context.Context, r Record, typed string) (Verdict, error) {
-	v, began, err := a.h.verify(ctx, r, typed)
+	v, began, hashes, err := a.h.verify(ctx, r, typed)
 	if err == nil {
-		a.release = a.after(began.Add(a.period - Margin/2))
+		a.release = a.after(began.Add(time.Duration(hashes)*(a.period-Margin) + Margin/2))
 	}
 	return v, err
 }
 
 // after is the first whole multiple of the period that is not before t.
 func (a *Attempt) after(t time.Time) time.Time {
-	n := max((t.Sub(a.start)+a.period-1)/a.period, 1)
-	return a.start.Add(n * a.period)
+	n := max(int64((t.Sub(a.start)+a.period-1)/a.period), 1)
+	return a.start.Add(time.Duration(n * int64(a.period)))
 }
 
 // Wait returns when the answer may go out, or with the error of ctx when nobody waits for it any more. An answer that is

@@ -148,6 +148,29 @@ func TestENUM2_UnderLoadTheMomentFollowsFromTheWaitingOnly(t *testing.T) {
 	}
 }
 
+func TestENUM2_WhatIsTypedInAnotherFormWaitsAlike(t *testing.T) {
+	const decomposed = "pa\u0308sswo\u0308rd 123"
+	for hash, r := range map[time.Duration]Record{16 * time.Millisecond: {}, 250 * time.Millisecond: parsed(t, knownAnswers[4].record)} {
+		s := newStopwatch()
+		h := slow(t, s, 1)
+		h.watch = func(n int64) {
+			if n < 0 {
+				s.Advance(2 * hash) // one for each form
+			}
+		}
+		begun, a := s.Now(), h.Begin()
+		if _, err := a.Verify(t.Context(), r, decomposed); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Now().Sub(begun); got != 600*time.Millisecond {
+			t.Errorf("%v answered after %v", r, got)
+		}
+	}
+}
+
 func TestENUM2_ALateAnswerWaitsForTheNextMultiple(t *testing.T) {
 	s := newStopwatch()
 	h := slow(t, s, 1)
