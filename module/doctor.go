@@ -35,7 +35,7 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 	for _, p := range s.places {
 		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll()}
 		for _, o := range p.handler.origins {
-			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Port: o.port, Wildcard: o.wildcard})
+			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
 		}
 		f.Sites = append(f.Sites, site)
 	}

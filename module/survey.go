@@ -51,7 +51,7 @@ func (a *App) survey() (*survey, error) {
 	slices.Sort(names)
 	for _, name := range names {
 		server := servers[name]
-		s.servers = append(s.servers, doctor.Server{Name: name, TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
+		s.servers = append(s.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
 		w := walker{survey: s, named: server.NamedRoutes}
 		if err := w.routes(server.Routes, way{}); err != nil {
 			return nil, err

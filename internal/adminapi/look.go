@@ -1,9 +1,11 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -158,6 +160,9 @@ func (g *Gate) Limits(ctx context.Context, words []string) ([]Limit, error) {
 			Name: u.Name, Rate: u.Rate, Wide: u.Wide, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: g.shownTime(u.Ends),
 		})
 	}
+	slices.SortStableFunc(list, func(a, b Limit) int {
+		return cmp.Or(cmp.Compare(slices.Index(limit.Names(), a.Name), slices.Index(limit.Names(), b.Name)), cmp.Compare(a.Limit, b.Limit))
+	})
 	return list, err
 }
 

@@ -10,8 +10,8 @@ import (
 
 func origin(text string) Origin {
 	_, rest, _ := strings.Cut(text, "://")
-	host, port, _ := strings.Cut(rest, ":")
-	o := Origin{Text: text, Host: host, Port: port}
+	host, _, _ := strings.Cut(rest, ":")
+	o := Origin{Text: text, Host: host}
 	if rest, ok := strings.CutPrefix(host, "*"); ok {
 		o.Wildcard, o.Host = true, rest
 	}

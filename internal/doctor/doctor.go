@@ -84,16 +84,15 @@ type Site struct {
 type Origin struct {
 	// Text is the entry, such as https://app.example.com or https://*.example.com.
 	Text string
-	// Host is what it names, without the star but with its dot where Wildcard is set; Port is empty for the scheme's own.
-	Host, Port string
-	Wildcard   bool
+	// Host is what it names, without the star but with its dot where Wildcard is set.
+	Host     string
+	Wildcard bool
 }
 
 func (o Origin) plain() bool { return strings.HasPrefix(o.Text, "http:") }
 
 // Server is one server of Caddy's HTTP app.
 type Server struct {
-	Name string
 	// TrustsProxies says that trusted_proxies is set, Strict that trusted_proxies_strict is.
 	TrustsProxies, Strict bool
 }
