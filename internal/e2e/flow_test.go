@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -36,6 +37,9 @@ func TestSignUpByOneClick(t *testing.T) {
 	b.open(g.origin+"/").at("/email-link/sign-in", 200)
 	b.open(m.link()).at("/email-link/confirm", 410).says("This link does not work any more")
 }
+
+// unlimited lets one person ask for more mails than a person does.
+const unlimited = "limit mail_address 100-H\nlimit mail_known 100-H\nlimit mail_mailbox 100-H"
 
 // asks lets a browser ask for a sign-in mail, and returns the mail.
 func (b *browser) asks(g *gate, email string) mail {
@@ -131,7 +135,7 @@ func TestTOK8_CodesAreOffAfterFiveWrongOnes(t *testing.T) {
 
 func TestSpentResends(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, setup{global: "resend 5 1s\n\t\tlimit mail_address 100-H"})
+	g := newGate(t, setup{global: "resend 5 1s\n" + unlimited})
 	g.account("anna@example.com")
 	b := newBrowser(t, "anna")
 	first := b.asks(g, "anna@example.com")
@@ -233,4 +237,69 @@ func TestSignOutEverywhere(t *testing.T) {
 	two.signsIn(g, "anna@example.com")
 	two.open(g.origin+"/email-link/").presses("Sign out everywhere").at("/email-link/sign-out", 200).says("You are signed out")
 	one.open(g.origin+"/").at("/email-link/sign-in", 200)
+}
+
+func TestFLOW7_AnotherLinkBetweenPageAndPress(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	g.account("anna@example.com")
+	g.account("sam@example.com")
+	asker, b := newBrowser(t, "asker"), newBrowser(t, "reader")
+	anna := asker.asks(g, "anna@example.com").link()
+	sam := asker.asks(g, "sam@example.com").link()
+	b.open(anna).says("a•••@example.com")
+	b.tab().open(sam).says("s•••@example.com")
+	b.presses("Sign in here").at("/email-link/confirm", 409).says("Something changed since this page was shown", "s•••@example.com")
+	b.lacks("a•••@example.com").open(g.origin+"/").at("/email-link/sign-in", 200)
+	// Both links are alive; the press on the page that is shown now holds.
+	b.open(g.origin+"/email-link/confirm").presses("Sign in here").isApp("/", "sam@example.com")
+	b.open(anna).presses("Sign in here").isApp("/", "anna@example.com")
+}
+
+func TestRED1_ReturnToStaysOnTheSite(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{global: unlimited})
+	g.account("anna@example.com")
+	b := newBrowser(t, "anna")
+	for _, evil := range []string{
+		"//evil.example", "https://evil.example/", `/\evil.example`, "/%09/evil.example", "javascript:alert(1)", "/email-link/sign-out",
+		"/../../..//evil.example", `/" onfocus=x autofocus="`,
+	} {
+		b.open(g.origin+"/email-link/sign-in?return_to="+url.QueryEscape(evil)).types("Email address", "anna@example.com")
+		b.presses("Send me a mail").at("/email-link/resend", 200)
+		b.open(g.mail("anna@example.com").link())
+		u, err := url.Parse(evaluate[string](b, "document.location.href"))
+		if err != nil || u.Scheme+"://"+u.Host != g.origin || strings.HasPrefix(u.Path, "/email-link") || b.status != 200 {
+			t.Errorf("return_to=%s led to %s (%d)", evil, u, b.status)
+		}
+		b.open(g.origin + "/email-link/sign-out").presses("Sign out here")
+	}
+}
+
+func TestBackButtonShowsNothingOfBefore(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	g.account("anna@example.com")
+	b := newBrowser(t, "anna")
+	b.signsIn(g, "anna@example.com")
+	b.open(g.origin + "/email-link/").says("anna@example.com").presses("Sign out here").says("You are signed out")
+	b.goes(chromedp.NavigateBack()).at("/email-link/sign-in", 200).lacks("anna@example.com")
+}
+
+// TestLimitSaysWhen has two browsers of one network ask for mails to one mailbox.
+func TestLimitSaysWhen(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{global: "limit mail_address 1-D"})
+	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
+	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Send me a mail")
+	other.open(g.origin+"/email-link/sign-in").types("Email address", "anna@example.com").presses("Send me a mail")
+	other.at("/email-link/sign-in", 429).says("That did not work.", "Please try again in")
+	if got := evaluate[string](other, "document.getElementById('email').value"); got != "anna@example.com" {
+		t.Errorf("the field holds %q", got)
+	}
+	other.shows("limited")
+	// Whoever has a mail is let in, and this browser is known from then on: a count of its own.
+	b.open(g.mail("anna@example.com").link()).isApp("/", "anna@example.com")
+	b.open(g.origin + "/email-link/sign-out").presses("Sign out here")
+	b.signsIn(g, "anna@example.com")
 }

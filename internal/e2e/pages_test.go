@@ -28,7 +28,6 @@ var looks = []look{
 	{"320-light", 320, "light", 1},
 	{"320-dark", 320, "dark", 1},
 	{"320-big", 320, "light", 2},
-	{"390-light", 390, "light", 1},
 	{"1280-light", 1280, "light", 1},
 	{"1280-dark", 1280, "dark", 1},
 }
@@ -48,6 +47,7 @@ func (b *browser) shows(name string) {
 			big = "'200%'"
 		}
 		evaluate[chromedp.Void](b, "void (document.documentElement.style.fontSize = "+big+")")
+		evaluate[chromedp.Void](b, "document.getAnimations().forEach((a) => a.finish())") // colours fade over
 		where := name + " as " + l.name
 		if !b.alien {
 			if p := evaluate[inspection](b, inspectPage); p.Wide > p.Window {
@@ -85,8 +85,6 @@ const lowContrast = `(() => {
 	const found = [];
 	for (const e of document.querySelectorAll('body *')) {
 		if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-		e.getAnimations().forEach((a) => a.finish());
-		for (let p = e; p; p = p.parentElement) p.getAnimations().forEach((a) => a.finish());
 		const style = getComputedStyle(e), a = light(style.color), b = light(ground(e));
 		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(style.fontSize);
 		if (ratio < (size >= 24 || size >= 18.66 && style.fontWeight >= 700 ? 3 : 4.5))
