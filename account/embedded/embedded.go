@@ -1,8 +1,8 @@
 // Package embedded keeps the accounts in the gate's own store.
 //
-// What a person has told of themselves – the address as stored, the name, the language – is sealed and bound to the
-// account's id: a stolen database tells neither, and a sealed value moved to another account does not open. Roles, status
-// and times are in the clear.
+// What a person has told of themselves – the address as stored, the name, the language, the password's record – is sealed and
+// bound to the account's id: a stolen database tells none of it, and a sealed value moved to another account does not open.
+// Roles, status and times are in the clear.
 //
 // The functions that take a [storage.Tx] are parts of a caller's step. Those that end access raise the epochs of the account
 // and of its mailbox in the same step, so that sessions, flows and links die with the commit; tell the session manager
@@ -21,6 +21,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -65,6 +66,10 @@ type NewAccount struct {
 	Language string
 	// Disabled makes an account that cannot sign in.
 	Disabled bool
+	// Password is the record of the first password, zero for none. It must be the mailbox's owner who chose it.
+	Password password.Record
+	// Created is when the account was made elsewhere. Default, also for a time to come: now.
+	Created time.Time
 }
 
 // Entry is an account as operators see it.
@@ -132,6 +137,10 @@ func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) 
 	if n.Disabled {
 		r.Status = storage.StatusDisabled
 	}
+	if !n.Created.IsZero() && n.Created.Before(r.Created) {
+		r.Created = n.Created
+	}
+	r.Password = password.Kept{Current: n.Password}.Seal(s.Ring, r.ID)
 	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
 		return account.Account{}, err
 	}
@@ -141,6 +150,9 @@ func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) 
 	created, err := tx.Accounts().Create(r)
 	if err != nil || !created {
 		return account.Account{}, orElse(err, ErrTaken)
+	}
+	if err := countCosts(tx, password.Record{}, n.Password); err != nil {
+		return account.Account{}, err
 	}
 	a, _, err := s.open(r, true, nil)
 	return a, err
@@ -205,8 +217,14 @@ func (s *Accounts) Delete(tx storage.Tx, id string) error {
 	if err := raise(tx, r); err != nil {
 		return err
 	}
-	_, err = tx.Accounts().Delete(id)
-	return err
+	if _, err = tx.Accounts().Delete(id); err != nil {
+		return err
+	}
+	kept, err := s.kept(r)
+	if err != nil {
+		return nil //nolint:nilerr // an account whose records do not open can be deleted like any other
+	}
+	return countCosts(tx, kept.Current, password.Record{})
 }
 
 // List returns up to limit accounts with ids after the given one, in the order of ids.

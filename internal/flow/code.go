@@ -36,7 +36,7 @@ func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code str
 			return refused, err
 		})
 	}()
-	s.settle(asker, done, err)
+	s.settle(asker, done, rec, err)
 	s.tell(ctx, stepCode, site, network(asker.Client), rec, err)
 	if err != nil {
 		return Done{}, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -14,8 +15,11 @@ import (
 // Confirm redeems a link: it consumes the token, makes the account of an activation, ends the flow and opens a session, all
 // in one step. Of any number of calls with the links of one flow exactly one succeeds.
 //
-// Errors: *Invalid (name: nothing is used up), *Limited (redeem_ip), ErrDead, ErrChanged (H does not belong to this token,
-// account and session, or the conditions of one click do not hold), ErrUnavailable.
+// A reset sets the password, ends everything that the account had, and signs in only where the site says so.
+//
+// Errors: *Invalid (name; password: the codes of password.Reasons, or "not_offered": nothing is used up), *Limited (redeem_ip),
+// ErrDead, ErrChanged (H does not belong to this token, account and session, or the conditions of one click do not hold),
+// *password.BusyError, ErrUnavailable, that of ctx.
 func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in ConfirmInput) (Done, error) {
 	site = site.withDefaults()
 	c := confirmation{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
@@ -30,12 +34,15 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 		if c.parsed, err = parse(in.Token, c.now); err != nil {
 			return err
 		}
+		if rec.purpose, err = c.prepare(ctx); err != nil {
+			return err
+		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
 			done, rec, refused, err = c.run(tx)
 			return refused, err
 		})
 	}()
-	s.settle(asker, done, err)
+	s.settle(asker, done, rec, err)
 	s.tell(ctx, stepConfirm, site, network(asker.Client), rec, err)
 	if err != nil {
 		return Done{}, err
@@ -51,6 +58,61 @@ type confirmation struct {
 	in     ConfirmInput
 	now    time.Time
 	parsed token.Parsed
+	// password is the record of the new password, zero when none is set.
+	password password.Record
+}
+
+// prepare does what takes too long for a transaction: it judges the new password and hashes it. It does so for a good link
+// only, and what makes a link good is judged again in the step. What it refuses uses nothing up and counts nothing.
+func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) {
+	if c.in.OneClick || !c.s.OffersPasswords(c.site) {
+		return "", nil
+	}
+	var (
+		wanted bool
+		words  password.Words
+		kept   password.Kept
+	)
+	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
+		l, found, err := c.s.find(tx, c.site, c.parsed)
+		if err != nil || !found {
+			return nil, err
+		}
+		o, err := c.s.show(tx, c.site, c.asker, &l, c.in.Token, c.now)
+		if err != nil || !l.good || !c.shown(o) || !c.wantsPassword(o) {
+			return nil, err
+		}
+		purpose, wanted, words = o.Purpose, true, c.site.about(o.Username, c.in.Name)
+		if o.Purpose == Reset {
+			words.Name = l.account.Name
+			var of embedded.Credentials
+			of, _, err = c.s.Accounts.Credentials(tx, l.account.ID)
+			kept = of.Passwords
+		}
+		return nil, err
+	})
+	if err != nil || !wanted {
+		return purpose, err
+	}
+	why, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, kept)
+	if err != nil {
+		return purpose, err
+	}
+	if why != "" {
+		return purpose, &Invalid{Field: "password", Code: string(why)}
+	}
+	c.password, err = c.s.Passwords.Hash(ctx, c.in.Password)
+	return purpose, err
+}
+
+// wantsPassword says whether this press of the button sets a password.
+func (c *confirmation) wantsPassword(o Opened) bool {
+	return o.AskPassword && (o.Purpose == Reset || c.in.Password != "")
+}
+
+// shown says whether the button was on the page that would be shown now.
+func (c *confirmation) shown(o Opened) bool {
+	return subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) == 1
 }
 
 // run is the step. One click is a GET: unless it succeeds it writes nothing.
@@ -83,12 +145,16 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 			err = s.replayed(tx, c.site, c.asker, l, c.now, &rec)
 		}
 		return done, rec, ErrDead, err
-	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) != 1:
+	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.shown(o):
 		return done, rec, ErrChanged, nil
+	case c.in.Password != "" && !o.AskPassword:
+		return done, rec, &Invalid{Field: "password", Code: "not_offered"}, nil
+	case c.wantsPassword(o) == c.password.IsZero():
+		return done, rec, ErrChanged, nil // the link has become good since it was looked at
 	}
 	done, rec, err = s.redeem(tx, redemption{
 		site: c.site, asker: c.asker, now: c.now, flow: l.flow, private: l.private, addr: l.addr, name: c.in.Name,
-		method: methodLink, by: l.token.Key.Digest,
+		password: c.password, method: methodLink, by: l.token.Key.Digest,
 		consume: func(tx storage.Tx) error {
 			_, result, err := tx.Tokens().Consume(l.token.Key, c.now)
 			if err != nil || result != storage.TokenConsumed {

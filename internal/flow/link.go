@@ -17,7 +17,7 @@ const MaxLinkTTL = 72 * time.Hour
 type LinkInput struct {
 	// Email is the address, in any spelling.
 	Email string
-	// Purpose is SignIn or Activation. Default: SignIn.
+	// Purpose is SignIn, Activation or Reset. Default: SignIn.
 	Purpose string
 	// TTL is how long the link lives. Default: the site's lifetime for the purpose. At most MaxLinkTTL.
 	TTL time.Duration
@@ -39,7 +39,7 @@ type Link struct {
 // Link makes a link without a mail. It is for operators: it tells whether there is an account, no limit applies, and an
 // activation works whatever the policy of signing up. The link never works by one click, and has no code.
 //
-// Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in: none, or not active), ErrTaken (activation), ErrUnavailable.
+// Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in, reset: none, or not active), ErrTaken (activation), ErrUnavailable.
 func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, error) {
 	site = site.withDefaults()
 	var (
@@ -82,7 +82,7 @@ func (s *Service) newLink(site Site, in LinkInput) (l newLink, err error) {
 	if in.Purpose == "" {
 		in.Purpose = SignIn
 	}
-	if in.Purpose != SignIn && in.Purpose != Activation {
+	if in.Purpose != SignIn && in.Purpose != Activation && (in.Purpose != Reset || !s.OffersPasswords(site)) {
 		return l, &Invalid{Field: "purpose", Code: "unknown"}
 	}
 	if in.TTL < 0 || in.TTL > MaxLinkTTL {
@@ -119,10 +119,10 @@ func (s *Service) makeLink(tx storage.Tx, l newLink) (rec record, refused, err e
 	switch {
 	case err != nil:
 		return rec, nil, err
-	case f.Purpose == SignIn && (!found || a.Status != account.Active):
-		return rec, ErrNoAccount, nil
 	case f.Purpose == Activation && found:
 		return rec, ErrTaken, nil
+	case f.Purpose != Activation && (!found || a.Status != account.Active):
+		return rec, ErrNoAccount, nil
 	}
 	f.Account = a.ID
 	if f.Epochs, err = epochs(tx, f.Mailbox, f.Account, false); err != nil {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"time"
@@ -120,7 +121,11 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 	o.Address, o.Masked = shown.Display(), shown.Masked()
 	o.Other = other(asker, f)
 	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName
-	o.OneClick = l.good && !o.Cancel && asker.Navigation && o.SameBrowser && p.Origin && o.Other == "" && !o.AskName
+	if !o.Cancel && f.Purpose != SignIn && s.OffersPasswords(site) {
+		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
+	}
+	o.OneClick = l.good && !o.Cancel && asker.Navigation && o.SameBrowser && p.Origin && o.Other == "" && !o.AskName &&
+		!o.AskPassword
 	o.H = s.shownAs(text, o.Cancel, f, asker)
 	return o, nil
 }

@@ -2,17 +2,15 @@ package flow
 
 import (
 	"context"
-)
+	"errors"
+	"time"
 
-// SignInInput is what a person fills in to sign in with a password.
-type SignInInput struct {
-	// Email is the address as typed.
-	Email string
-	// Password is the password as typed.
-	Password string
-	// ReturnTo is the path to go to afterwards, as in RequestInput.
-	ReturnTo string
-}
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
 
 // ChangeInput is what a signed-in person fills in to change the password.
 type ChangeInput struct {
@@ -23,26 +21,167 @@ type ChangeInput struct {
 // OffersPasswords says whether people sign in with passwords at this site.
 func (s *Service) OffersPasswords(site Site) bool { return s.Passwords != nil && site.Methods.Password }
 
-// SignIn signs in with a password.
-//
-// Errors: *Invalid (password: "not_offered", "missing"; email: "syntax"; password: "refused", the one answer for an unknown
-// address, a wrong password, an account without one and a disabled one), *Limited (password_ip, password_mailbox), ErrDisabled
-// (after the right password only), *password.BusyError, ErrUnavailable, that of ctx. Whatever the password was compared with,
-// the answer comes at one fixed time.
-func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInInput) (Done, error) {
-	return Done{}, ErrUnavailable
+// HasPassword says whether the account that this browser is signed in to has a password. Errors: ErrSignedOut, ErrUnavailable.
+func (s *Service) HasPassword(ctx context.Context, asker Asker) (bool, error) {
+	if asker.Session == nil {
+		return false, ErrSignedOut
+	}
+	var has bool
+	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
+		c, _, err := s.Accounts.Credentials(tx, asker.Session.Session.Account)
+		has = !c.Passwords.Current.IsZero()
+		return nil, err
+	})
+	return has, err
 }
 
 // ChangePassword changes the password of the account that this browser is signed in to, given the one in force. Everything
 // else of the account ends – sessions, links, flows – and this browser gets a new session.
 //
-// Errors: ErrSignedOut; *Invalid (password: "not_offered" and the codes of password.Reasons; current: "none" when the account
-// has no password, which a reset sets, and "refused"); *Limited (password_mailbox), *password.BusyError, ErrUnavailable.
+// Errors: ErrSignedOut; *Invalid (password: "not_offered" and the codes of password.Reasons; current: "missing", "none" when
+// the account has no password, which a reset sets, and "refused"); *Limited (password_mailbox), *password.BusyError,
+// ErrUnavailable, that of ctx.
 func (s *Service) ChangePassword(ctx context.Context, site Site, asker Asker, in ChangeInput) (Done, error) {
-	return Done{}, ErrUnavailable
+	site = site.withDefaults()
+	c := passwordChange{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
+	rec, err := c.run(ctx)
+	s.settle(asker, c.done, rec, err)
+	s.tell(ctx, stepChange, site, network(asker.Client), rec, err)
+	if err != nil {
+		return Done{}, err
+	}
+	s.wake()
+	return c.done, nil
 }
 
-// HasPassword says whether the account that this browser is signed in to has a password.
-func (s *Service) HasPassword(ctx context.Context, asker Asker) (bool, error) {
-	return false, ErrUnavailable
+type passwordChange struct {
+	s     *Service
+	site  Site
+	asker Asker
+	in    ChangeInput
+	now   time.Time
+	asks  []limit.Ask
+	done  Done
+}
+
+// run compares and hashes outside of any transaction, and does the rest in one step, if the account is still what it was.
+func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
+	switch {
+	case !c.s.OffersPasswords(c.site):
+		return rec, &Invalid{Field: "password", Code: "not_offered"}
+	case c.asker.Session == nil:
+		return rec, ErrSignedOut
+	case c.in.Current == "":
+		return rec, &Invalid{Field: "current", Code: "missing"}
+	}
+	for range passwordTries {
+		known, err := c.look(ctx)
+		if err != nil {
+			return rec, err
+		}
+		// What needs no look at the old passwords is told before they are: otherwise a password that cannot be set would be
+		// a way to try old ones.
+		if why := c.site.Passwords.Check(c.in.New, c.site.about(known.Account.Email, known.Account.Name)); why != "" {
+			return rec, &Invalid{Field: "password", Code: string(why)}
+		}
+		judged, err := c.judge(ctx, known)
+		if err != nil {
+			return rec, err
+		}
+		err = c.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
+			c.done = Done{}
+			rec, refused, err = c.step(tx, known, judged)
+			return refused, err
+		})
+		if !errors.Is(err, errStale) {
+			return rec, err
+		}
+	}
+	return rec, unavailable(errStale)
+}
+
+// look reads the account of the session, and refuses when the limits are spent. Wrong passwords of somebody who is signed in
+// count as those of a known browser: no stranger can spend them.
+func (c *passwordChange) look(ctx context.Context) (k knowledge, err error) {
+	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
+		alive, err := c.s.Sessions.Alive(tx, c.asker.Session)
+		if err != nil || !alive {
+			return ErrSignedOut, err
+		}
+		k.Credentials, k.found, err = c.s.Accounts.Credentials(tx, c.asker.Session.Session.Account)
+		if err != nil || !k.found {
+			return ErrSignedOut, err
+		}
+		if k.epochs, err = epochs(tx, k.Mailbox, k.Account.ID, false); err != nil {
+			return nil, err
+		}
+		if k.Passwords.Current.IsZero() {
+			return &Invalid{Field: "current", Code: "none"}, nil
+		}
+		addr, err := address.Parse(k.Account.Email)
+		if err != nil {
+			return nil, err
+		}
+		c.asks = failsFor(&c.site, limit.Subject{Client: c.asker.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true})
+		return c.s.spent(tx, c.now, c.asks)
+	})
+	return k, err
+}
+
+// judgedChange is what came of the comparisons.
+type judgedChange struct {
+	right bool
+	why   password.Reason
+	// record is that of the new password, zero unless it is right and good.
+	record password.Record
+}
+
+// judge compares the current password, and then the new one with the old ones.
+func (c *passwordChange) judge(ctx context.Context, k knowledge) (j judgedChange, err error) {
+	verdict, err := c.s.Passwords.Verify(ctx, k.Passwords.Current, c.in.Current)
+	if err != nil || !verdict.OK {
+		return j, err
+	}
+	j.right = true
+	j.why, err = c.s.Passwords.Check(ctx, c.site.Passwords, c.in.New, c.site.about(k.Account.Email, k.Account.Name), k.Passwords)
+	if err != nil || j.why != "" {
+		return j, err
+	}
+	j.record, err = c.s.Passwords.Hash(ctx, c.in.New)
+	return j, err
+}
+
+// step does it. As at a sign-in the limits come first.
+func (c *passwordChange) step(tx storage.Tx, k knowledge, j judgedChange) (rec record, refused, err error) {
+	s := c.s
+	rec = record{purpose: SignIn, account: k.Account.ID}
+	if !j.right {
+		refused, err = s.refusePassword(tx, &rec, c.site, c.asker, c.now, c.asks, "current")
+		return rec, refused, err
+	}
+	if refused, err = s.spent(tx, c.now, c.asks); refused != nil || err != nil {
+		return rec, refused, err
+	}
+	if j.why != "" {
+		return rec, &Invalid{Field: "password", Code: string(j.why)}, nil
+	}
+	if ok, err := s.same(tx, k); err != nil || !ok {
+		return rec, errStale, err
+	}
+	if alive, err := s.Sessions.Alive(tx, c.asker.Session); err != nil || !alive {
+		return rec, ErrSignedOut, err
+	}
+	if err := s.Accounts.SetPassword(tx, k.Account.ID, j.record, c.site.Passwords); err != nil {
+		return rec, nil, err
+	}
+	rec.ended = true
+	e := entry{site: c.site, asker: c.asker, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
+	c.done = Done{Purpose: SignIn, ReturnTo: "/", PasswordSet: true}
+	if err := s.enter(tx, &c.done, e); err != nil {
+		return rec, nil, err
+	}
+	if err := s.notice(tx, e, outbox.KindPasswordChanged, ""); err != nil {
+		return rec, nil, err
+	}
+	return rec, nil, s.recordEntry(tx, &rec, e, eventChanged)
 }

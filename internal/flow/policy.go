@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 )
 
 // SignUpMode says who may make an account.
@@ -169,10 +170,10 @@ func (s Site) mailsLink(purpose string) bool { return purpose != SignIn || s.Met
 
 func (s Site) mailsCode(purpose string) bool { return purpose != Reset && s.Methods.Code }
 
-// words are what passwords here are not to be made of, beside the person's own.
-func (s Site) words() []string {
+// about returns what passwords of a person here are not to be made of.
+func (s Site) about(email, name string) password.Words {
 	_, host, _ := strings.Cut(s.Origin, "://")
-	return append([]string{host}, s.PasswordWords...)
+	return password.Words{Site: append([]string{host}, s.PasswordWords...), Email: email, Name: name}
 }
 
 // base returns the address below which our pages live.

@@ -8,21 +8,19 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // Methods of a session, as in amr.
 const (
-	methodLink = "link"
-	methodCode = "code"
+	methodLink     = "link"
+	methodCode     = "code"
+	methodPassword = "pwd"
 )
 
-// noticeLife is how long the notice of a new device is tried.
-const noticeLife = 24 * time.Hour
-
-// judge says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with plain reads before anything is
-// written, and with reads that guard what follows.
+// judge says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
+// plain reads before anything is written, and with reads that guard what follows.
 func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time, forUpdate bool) (a account.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
@@ -38,7 +36,7 @@ func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time,
 		_, taken, err := get(f.Mailbox)
 		return a, err == nil && !taken && f.Account == "", err
 	}
-	if f.Purpose != SignIn || f.Account == "" {
+	if f.Account == "" || f.Purpose != SignIn && (f.Purpose != Reset || !s.OffersPasswords(site)) {
 		return a, false, nil
 	}
 	get := tx.Accounts().Get
@@ -64,6 +62,8 @@ type redemption struct {
 	addr    address.Address
 	// name is the new account's, for an activation.
 	name string
+	// password is the record of the new password, zero where none is set.
+	password password.Record
 	// method is what proved the mailbox; by is the digest of the token or code.
 	method string
 	by     storage.Digest
@@ -84,13 +84,8 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if !ok {
 		return done, rec, errMoved
 	}
-	if r.flow.Purpose == Activation {
-		a, err = s.Accounts.Create(tx, embedded.NewAccount{
-			Address: r.addr, Name: r.name, Language: r.private.Locale,
-		})
-		if err != nil {
-			return done, rec, err
-		}
+	if a, err = s.apply(tx, r, a); err != nil {
+		return done, rec, err
 	}
 	f, found, err := tx.Flows().GetForUpdate(r.flow.Key)
 	if err != nil {
@@ -102,26 +97,54 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := r.consume(tx); err != nil {
 		return done, rec, err
 	}
-	in := session.OpenInput{
-		Site: r.site.Origin, Mailbox: r.flow.Mailbox, Methods: []string{r.method}, Device: cut(r.asker.Device, maxDevice),
-		Idle: r.site.SessionIdle, Absolute: r.site.SessionAbsolute,
-	}
-	if r.asker.Session != nil {
-		in.Replaces = r.asker.Session.Session.Key
-	}
-	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, Account: a.ID}
-	if done.SessionCookie, done.Session, err = s.Sessions.Open(tx, a, in); err != nil {
+	e := entry{site: r.site, asker: r.asker, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method}
+	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero()}
+	if r.flow.Purpose == Reset && !r.site.SignInAfterReset {
+		done.Reset, done.Account = true, a.ID
+		done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
+	} else if err := s.enter(tx, &done, e); err != nil {
 		return done, rec, err
 	}
 	if ok, err := tx.Flows().Finish(r.flow.Key, storage.FlowRedeemed, r.by, done.Session.Key); err != nil || !ok {
 		return done, rec, orMoved(err)
 	}
-	if err := s.notice(tx, r, a); err != nil {
-		return done, rec, err
+	rec.account, rec.ended = a.ID, r.flow.Purpose == Reset
+	return done, rec, s.announce(tx, &rec, r, e, done)
+}
+
+// apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A
+// password that was chosen at an activation is in the same record as the account: there is none from before the proof.
+func (s *Service) apply(tx storage.Tx, r redemption, a account.Account) (account.Account, error) {
+	switch r.flow.Purpose {
+	case Activation:
+		return s.Accounts.Create(tx, embedded.NewAccount{
+			Address: r.addr, Name: r.name, Language: r.private.Locale, Password: r.password,
+		})
+	case Reset:
+		return a, s.Accounts.SetPassword(tx, a.ID, r.password, r.site.Passwords)
+	default:
+		return a, nil
 	}
-	done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
-	rec.account = a.ID
-	return done, rec, s.recordRedeemed(tx, &rec, r)
+}
+
+// announce tells the owner what the flow has done, and writes it down. An account that the flow has just made gets no mail
+// about it.
+func (s *Service) announce(tx storage.Tx, rec *record, r redemption, e entry, done Done) (err error) {
+	names := []string{eventConfirmed}
+	switch r.flow.Purpose {
+	case SignIn:
+		err = s.noticeDevice(tx, e, r.flow.ID)
+	case Reset:
+		names = append(names, eventChanged)
+		err = s.notice(tx, e, outbox.KindPasswordChanged, r.flow.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if done.SessionCookie != "" {
+		names = append(names, eventSignedIn)
+	}
+	return s.recordEntry(tx, rec, e, names...)
 }
 
 func orMoved(err error) error {
@@ -131,42 +154,17 @@ func orMoved(err error) error {
 	return errMoved
 }
 
-func (s *Service) recordRedeemed(tx storage.Tx, rec *record, r redemption) error {
-	for _, name := range [...]string{eventConfirmed, eventSignedIn} {
-		if err := rec.add(tx, storage.Event{
-			Time: r.now, Name: name, Purpose: r.flow.Purpose, Outcome: r.method, Account: rec.account, Flow: r.flow.ID,
-			Site: r.site.Origin, Client: network(r.asker.Client),
-		}, r.now.Add(EventLife)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// notice queues the mail about a sign-in from a browser that has not signed in to this mailbox before. An account that the
-// flow has just made gets none; any other is older than the flow, since a new account ends all flows of its mailbox.
-func (s *Service) notice(tx storage.Tx, r redemption, a account.Account) error {
-	if r.site.NoMail || r.flow.Purpose != SignIn ||
-		s.knows(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now) {
-		return nil
-	}
-	m, err := s.mail(outbox.Payload{
-		To: a.Email, Name: a.Name, Account: a.ID, Base: r.site.base(), Locale: a.Language,
-		Device: cut(r.asker.Device, maxDevice), Network: network(r.asker.Client), FlowID: r.flow.ID,
-		Asked: s.Clock.ShownAs(r.now).Unix(),
-	}, r.now, r.now.Add(noticeLife))
-	if err != nil {
-		return err
-	}
-	m.Purpose, m.Site = outbox.Notice, r.site.Origin
-	return tx.Outbox().Enqueue(m)
-}
-
-// settle tells the session cache, after the commit, about a session that was replaced. A commit whose outcome is unknown may
-// have happened.
-func (s *Service) settle(asker Asker, done Done, err error) {
+// settle tells the session cache, after the commit, about a session that was replaced, and about an account of which
+// everything has ended. A commit whose outcome is unknown may have happened.
+func (s *Service) settle(asker Asker, done Done, rec record, err error) {
 	happened := err == nil && !done.Already || errors.Is(err, storage.ErrUnknown)
-	if happened && asker.Session != nil {
+	if !happened {
+		return
+	}
+	if rec.ended {
+		s.Sessions.Changed(rec.account)
+	}
+	if asker.Session != nil && !done.Reset {
 		s.Sessions.Gone(asker.Session.Session.Key, asker.Session.Session.Account)
 	}
 }

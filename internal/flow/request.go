@@ -66,7 +66,7 @@ type request struct {
 }
 
 func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request, error) {
-	if in.Purpose != Activation && in.Purpose != SignIn {
+	if in.Purpose != Activation && in.Purpose != SignIn && (in.Purpose != Reset || !s.OffersPasswords(site)) {
 		return nil, &Invalid{Field: "purpose", Code: "unknown"}
 	}
 	if site.NoMail || !site.mailsLink(in.Purpose) && !site.mailsCode(in.Purpose) {

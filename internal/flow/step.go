@@ -9,17 +9,20 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // Names of steps, for logs and metrics.
 const (
-	stepRequest = "request"
-	stepResend  = "resend"
-	stepConfirm = "confirm"
-	stepCode    = "code"
-	stepCancel  = "cancel"
-	stepLink    = "link"
+	stepRequest  = "request"
+	stepResend   = "resend"
+	stepConfirm  = "confirm"
+	stepCode     = "code"
+	stepCancel   = "cancel"
+	stepLink     = "link"
+	stepPassword = "password"
+	stepChange   = "change"
 )
 
 // Outcomes of steps, for logs and metrics.
@@ -30,7 +33,10 @@ const (
 	outcomeDead        = "dead"
 	outcomeClosed      = "closed"
 	outcomeChanged     = "changed"
+	outcomeBusy        = "busy"
 	outcomeUnavailable = "unavailable"
+	// outcomeRefused is that of the event of a wrong password.
+	outcomeRefused = "refused"
 )
 
 // update runs one step. A refusal is the refused value of the committed run, not an error of fn, so that a step which
@@ -82,14 +88,18 @@ func outcome(err error) string {
 		return outcomeOK
 	case errors.As(err, &limited):
 		return outcomeLimited
-	case errors.As(err, &invalid), errors.Is(err, ErrNoFlow), errors.Is(err, ErrNoAccount), errors.Is(err, ErrTaken):
+	case errors.As(err, &invalid), errors.Is(err, ErrNoFlow), errors.Is(err, ErrNoAccount), errors.Is(err, ErrTaken),
+		errors.Is(err, ErrSignedOut):
 		return outcomeInvalid
 	case errors.Is(err, ErrDead):
 		return outcomeDead
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrNoMail):
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrNoMail), errors.Is(err, ErrDisabled):
 		return outcomeClosed
 	case errors.Is(err, ErrChanged):
 		return outcomeChanged
+	case !errors.Is(err, ErrUnavailable) && (errors.Is(err, password.ErrBusy) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded)):
+		return outcomeBusy // nobody waited for the permit any more, or too many did
 	default:
 		return outcomeUnavailable
 	}
@@ -101,6 +111,7 @@ const (
 	eventResent    = "resent"
 	eventConfirmed = "confirmed"
 	eventSignedIn  = "signed_in"
+	eventChanged   = "changed"
 	eventCancelled = "cancelled"
 	eventReplayed  = "replayed"
 	eventDenied    = "denied"
@@ -110,6 +121,8 @@ const (
 type record struct {
 	// purpose is known once a flow has been found.
 	purpose, account, flow string
+	// ended says that everything else of the account has ended.
+	ended bool
 	// events happened, in this order.
 	events []storage.Event
 	// dropped names a limit that kept a mail back without a word to the browser.

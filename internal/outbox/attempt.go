@@ -179,17 +179,17 @@ func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account)
 	if a.Language != "" {
 		l.Locale = a.Language
 	}
-	if kind == KindNewDevice {
+	if m.Purpose == Notice {
 		return l
 	}
 	l.Cancel = p.Base + "/cancel?t=" + token.NewCancel(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
-	if kind != KindActivation && kind != KindSignIn {
+	if kind != KindActivation && kind != KindSignIn && kind != KindReset {
 		return l
 	}
 	if !p.NoLink {
 		l.Link = p.Base + "/link?t=" + token.New(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
 	}
-	if !p.NoCode {
+	if !p.NoCode && kind != KindReset {
 		l.Code = token.Code(w.Ring, p.Seed, m.Purpose, m.Site)
 	}
 	return l

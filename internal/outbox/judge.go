@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -40,7 +41,8 @@ type judgement struct {
 // attempts at the same mail count nothing again.
 func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (judgement, error) {
 	if m.Purpose == Notice {
-		return judgement{letter: w.letter(m, p, KindNewDevice, account.Account{Name: p.Name, Language: p.Locale}), account: p.Account}, nil
+		kind := cmp.Or(p.Notice, KindNewDevice)
+		return judgement{letter: w.letter(m, p, kind, account.Account{Name: p.Name, Language: p.Locale}), account: p.Account}, nil
 	}
 	// Between the flow's birth and the Update below every change of the account raises the mailbox's epoch, so the answer
 	// cannot be older than what the Update compares.
@@ -70,22 +72,23 @@ func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Paylo
 // choose says which letter a mailbox gets, and why it gets none. Where there is nobody to write to the letter is still
 // chosen, so that it can be rendered and dropped.
 func choose(purpose string, p Payload, a account.Account, found bool) (kind Kind, drop string) {
-	switch {
-	case found && a.Status != account.Active:
+	if found && a.Status != account.Active {
 		drop = whyNobody
-	case purpose == SignIn && !found && !p.Open:
-		return KindSignIn, whyNobody
 	}
 	switch {
 	case purpose == Activation && found:
 		return KindAlreadyHere, drop
 	case purpose == Activation:
 		return KindActivation, drop
-	case found:
-		return KindSignIn, drop
-	default:
+	case !found && p.Open:
 		return KindNoAccount, drop
+	case !found:
+		drop = whyNobody
 	}
+	if purpose == Reset {
+		return KindReset, drop
+	}
+	return KindSignIn, drop
 }
 
 // limits judges what strangers may cause: mails to a mailbox that has muted them, and mails to people who have no account. A

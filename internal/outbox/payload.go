@@ -39,6 +39,8 @@ type Payload struct {
 	// NoLink and NoCode say which of the two the site does not offer.
 	NoLink bool `json:"no_link,omitempty"`
 	NoCode bool `json:"no_code,omitempty"`
+	// Notice is the letter of a notice; empty: KindNewDevice.
+	Notice Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.
 	Name string `json:"name,omitempty"`
 	// Account is the account's id, for a notice.

@@ -107,6 +107,16 @@ func (m *Manager) judge(tx storage.Tx, s storage.Session, now time.Time) (verdic
 	return v, nil
 }
 
+// Alive says, in the caller's step, whether a session that was found is alive.
+func (m *Manager) Alive(tx storage.Tx, l *Live) (bool, error) {
+	s, found, err := tx.Sessions().Get(l.Session.Key)
+	if err != nil || !found {
+		return false, err
+	}
+	v, err := m.judge(tx, s, m.clock.Now())
+	return v.ok, err
+}
+
 // sameEpochs says whether the epochs are those the session was opened under.
 func sameEpochs(tx storage.Tx, s storage.Session) (bool, error) {
 	e := tx.Epochs()

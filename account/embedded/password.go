@@ -1,0 +1,183 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// metaCosts counts the records of each cost, so that the slowest kind is known without looking at every account.
+const metaCosts = "password_costs"
+
+// Credentials are an account with its password records.
+type Credentials struct {
+	Account account.Account
+	// Mailbox is the digest of the account's canonical address.
+	Mailbox storage.Digest
+	// Passwords are the records; the zero value is an account without a password.
+	Passwords password.Kept
+	// Version is that of the stored account: it is another after any change of it.
+	Version uint64
+}
+
+// Credentials returns the account with this id and its records.
+func (s *Accounts) Credentials(tx storage.Tx, id string) (Credentials, bool, error) {
+	return s.credentials(tx.Accounts().Get(id))
+}
+
+// CredentialsByAddress returns the account of a mailbox and its records.
+func (s *Accounts) CredentialsByAddress(tx storage.Tx, addr address.Address) (Credentials, bool, error) {
+	return s.credentials(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
+}
+
+// CredentialsForUpdate is Credentials for a read that guards a write of the same step.
+func (s *Accounts) CredentialsForUpdate(tx storage.Tx, id string) (Credentials, bool, error) {
+	return s.credentials(tx.Accounts().GetForUpdate(id))
+}
+
+func (s *Accounts) credentials(r storage.Account, found bool, err error) (Credentials, bool, error) {
+	a, found, err := s.open(r, found, err)
+	if err != nil || !found {
+		return Credentials{}, false, err
+	}
+	kept, err := s.kept(r)
+	if err != nil {
+		return Credentials{}, false, err
+	}
+	return Credentials{Account: a, Mailbox: r.Mailbox, Passwords: kept, Version: r.Version}, true, nil
+}
+
+// SetPassword gives the account a new password and ends everything it had: sessions, links and flows. The policy says how
+// many earlier records are kept.
+func (s *Accounts) SetPassword(tx storage.Tx, id string, r password.Record, policy password.Policy) error {
+	return s.changePassword(tx, id, true, func(k password.Kept) password.Kept { return policy.Replace(k, r) })
+}
+
+// UpgradePassword replaces the current record by another one of the same password. Nothing ends. The caller has compared
+// the version of the account in the same step.
+func (s *Accounts) UpgradePassword(tx storage.Tx, id string, r password.Record) error {
+	return s.changePassword(tx, id, false, func(k password.Kept) password.Kept {
+		k.Current = r
+		return k
+	})
+}
+
+func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(password.Kept) password.Kept) error {
+	r, found, err := tx.Accounts().GetForUpdate(id)
+	if err != nil || !found {
+		return orElse(err, ErrNotFound)
+	}
+	old, err := s.kept(r)
+	if err != nil {
+		return err
+	}
+	kept := f(old)
+	r.Password = kept.Seal(s.Ring, r.ID)
+	if ends {
+		if err := raise(tx, r); err != nil {
+			return err
+		}
+	}
+	replaced, err := tx.Accounts().Replace(r)
+	if err != nil {
+		return err
+	}
+	if !replaced {
+		return fmt.Errorf("account %s: changed within one step", id)
+	}
+	return countCosts(tx, old.Current, kept.Current)
+}
+
+// kept opens the records of a stored account.
+func (s *Accounts) kept(r storage.Account) (password.Kept, error) {
+	k, err := password.OpenKept(s.Ring, r.ID, r.Password)
+	if err != nil {
+		return password.Kept{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)
+	}
+	return k, nil
+}
+
+// Costs returns the costs of the records that accounts sign in with, in a stable order: what answers to sign-ins wait for
+// (password.Hasher.Measure).
+func (s *Accounts) Costs(ctx context.Context) (password.Costs, error) {
+	var set password.Costs
+	err := s.Store.View(ctx, func(tx storage.Tx) error {
+		counts, err := readCosts(tx)
+		if err != nil {
+			return err
+		}
+		set = nil
+		for _, c := range counts {
+			set = append(set, c.cost)
+		}
+		return nil
+	})
+	return set, err
+}
+
+// costCount is how many records have a cost.
+type costCount struct {
+	cost  password.Cost
+	count uint64
+}
+
+// readCosts reads the counts. What this version does not read, because bounds have become narrower, opens no account either.
+func readCosts(tx storage.Tx) (counts []costCount, err error) {
+	value, _, err := tx.Meta().Get(metaCosts)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(value)) {
+		word, number, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		cost, err := password.ParseCost(word)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || n == 0 {
+			continue
+		}
+		counts = append(counts, costCount{cost, n})
+	}
+	return counts, nil
+}
+
+// countCosts notes that a record has taken the place of another; either may be the zero record.
+func countCosts(tx storage.Tx, old, now password.Record) error {
+	if old.Cost() == now.Cost() {
+		return nil
+	}
+	counts, err := readCosts(tx)
+	if err != nil {
+		return err
+	}
+	if !old.IsZero() {
+		if i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == old.Cost() }); i >= 0 {
+			if counts[i].count--; counts[i].count == 0 {
+				counts = slices.Delete(counts, i, i+1)
+			}
+		}
+	}
+	if !now.IsZero() {
+		i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == now.Cost() })
+		if i < 0 {
+			i = len(counts)
+			counts = append(counts, costCount{cost: now.Cost()})
+		}
+		counts[i].count++
+	}
+	slices.SortFunc(counts, func(a, b costCount) int { return strings.Compare(a.cost.String(), b.cost.String()) })
+	var value bytes.Buffer
+	for _, c := range counts {
+		fmt.Fprintf(&value, "%s %d\n", c.cost, c.count)
+	}
+	return tx.Meta().Put(metaCosts, value.Bytes())
+}
