@@ -33,7 +33,6 @@ func (m message) at() string { return fmt.Sprintf("%s:%d", m.file, m.line) }
 var (
 	tagPattern   = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
 	holePattern  = regexp.MustCompile(`\{([a-z_]*)\}`)
-	pluralForms  = []string{"zero", "one", "two", "few", "many", "other"}
 	metaLanguage = "@language"
 	metaDir      = "@direction"
 )
@@ -41,77 +40,128 @@ var (
 // parseCatalog reads one file. base is the language's embedded catalogue, which the file is laid over, or nil.
 func parseCatalog(src source, tag string, base *catalog) (*catalog, error) {
 	if !tagPattern.MatchString(tag) {
-		return nil, fmt.Errorf("%s: the file name is not a language tag such as de or pt-BR", src.name)
+		return nil, fmt.Errorf("%s: the file name is not a language tag; name it like de.json or pt-BR.json", src.name)
 	}
 	c := &catalog{tag: tag, name: tag, dir: "ltr", messages: map[string]message{}}
+	if rightToLeft(tag) {
+		c.dir = "rtl"
+	}
 	if base != nil {
 		c.name, c.dir = base.name, base.dir
 		for k, m := range base.messages {
 			c.messages[k] = m
 		}
 	}
+	forms, first := formsOf(tag)
 	dec := json.NewDecoder(strings.NewReader(src.text))
-	line := func() int { return 1 + strings.Count(src.text[:min(int(dec.InputOffset()), len(src.text))], "\n") }
-	fail := func(format string, args ...any) error {
-		return fmt.Errorf("%s:%d: %s", src.name, line(), fmt.Sprintf(format, args...))
-	}
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	err := readObject(dec, func(key string) error {
-		at := line()
-		if seen[key] {
-			return fail("%q stands here a second time", key)
+		m := message{file: src.name, line: src.line(dec.InputOffset())}
+		if line, twice := seen[key]; twice {
+			return fmt.Errorf("%s: %q stands here a second time, after line %d; remove one of the two", m.at(), key, line)
 		}
-		seen[key] = true
-		forms, err := readMessage(dec)
-		if err != nil {
+		seen[key] = m.line
+		var err error
+		if m.forms, err = readMessage(dec); err != nil {
 			return err
 		}
 		if strings.HasPrefix(key, "@") {
-			return c.setMeta(key, forms["other"], fail)
+			return c.setMeta(m, key)
 		}
-		for form, text := range forms {
-			if strings.ContainsFunc(text, isControl) {
-				return fail("%q holds a control character", key)
-			}
-			if !slices.Contains(pluralForms, form) {
-				return fail("%q: the plural forms are %s, not %q", key, strings.Join(pluralForms, ", "), form)
-			}
+		if err := m.check(tag, forms, first); err != nil {
+			return fmt.Errorf("%s: %q: %w", m.at(), key, err)
 		}
-		if _, ok := forms["other"]; !ok {
-			return fail("%q has no form \"other\"", key)
-		}
-		c.messages[key] = message{forms: forms, file: src.name, line: at}
+		c.messages[key] = m
 		return nil
 	})
 	if err != nil {
-		var syntax *json.SyntaxError
-		switch {
-		case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%s:%d: not a catalogue: it ends too early", src.name, 1+strings.Count(src.text, "\n"))
-		case errors.As(err, &syntax) || errors.Is(err, errShape):
-			return nil, fail("not a catalogue: %v", err)
-		}
-		return nil, err
+		return nil, src.explain(dec, err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, fail("something stands after the catalogue's last brace")
+		return nil, fmt.Errorf("%s:%d: something stands after the catalogue's last brace; remove it", src.name, src.line(dec.InputOffset()))
 	}
 	return c, nil
 }
 
+// check judges the texts of one message of a language with these forms.
+func (m message) check(tag string, forms []string, first map[string]int) error {
+	for _, form := range sortedKeys(m.forms) {
+		text := m.forms[form]
+		switch {
+		case !slices.Contains(forms, form):
+			return fmt.Errorf("there is no plural form %q in %s; its forms are %s", form, tag, strings.Join(forms, ", "))
+		case strings.ContainsFunc(text, isControl):
+			return errors.New("a control character; remove it")
+		case strings.ContainsAny(holePattern.ReplaceAllString(text, ""), "{}"):
+			return errors.New("a brace without its pair, or around what is no name; names are like {site}, in small letters without spaces")
+		case strings.Count(text, "**")%2 != 0:
+			return errors.New("two stars without their pair; write **strong words** between two pairs")
+		}
+	}
+	if _, ok := m.forms["other"]; !ok {
+		return fmt.Errorf("the form \"other\" is missing; the forms of %s are %s", tag, strings.Join(forms, ", "))
+	}
+	if len(m.forms) == 1 {
+		return nil // the same text for every number
+	}
+	for _, form := range forms {
+		if _, ok := m.forms[form]; !ok {
+			return fmt.Errorf("the plural form %q is missing, which %s has for %d; its forms are %s", form, tag, first[form],
+				strings.Join(forms, ", "))
+		}
+	}
+	return nil
+}
+
 var errShape = errors.New("a message is a text in quotes, or an object of plural forms")
 
+// line is the number of the line at an offset in bytes, from 1.
+func (s source) line(offset int64) int {
+	return 1 + strings.Count(s.text[:min(int(offset), len(s.text))], "\n")
+}
+
+// explain adds file, line and remedy to an error of the JSON decoder. Other errors have theirs.
+func (s source) explain(dec *json.Decoder, err error) error {
+	var syntax *json.SyntaxError
+	early := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+	if !early && !errors.As(err, &syntax) && !errors.Is(err, errShape) {
+		return err
+	}
+	// The decoder stops after the last good token. The mistake is what comes next.
+	at := min(int(dec.InputOffset()), len(s.text))
+	before := strings.TrimRight(s.text[:at], " \t\r\n")
+	rest := strings.TrimLeft(s.text[at:], " \t\r\n")
+	switch {
+	case errors.Is(err, errShape):
+		at = len(before) - 1
+	case early:
+		at, err = len(s.text), errors.New("it ends too early; is the last brace there?")
+	case strings.HasSuffix(before, ",") && strings.HasPrefix(rest, "}"):
+		at, err = len(before), errors.New("a comma stands after the last message; remove it")
+	case strings.HasPrefix(rest, ",") && strings.HasPrefix(strings.TrimLeft(rest[1:], " \t\r\n"), "}"):
+		at, err = len(s.text)-len(rest), errors.New("a comma stands after the last message; remove it")
+	case strings.HasPrefix(rest, `"`) && !strings.HasSuffix(before, ","):
+		at, err = len(before), errors.New("a comma is missing at the end of this line")
+	default:
+		at = len(s.text) - len(rest)
+	}
+	return fmt.Errorf("%s:%d: not a catalogue: %w", s.name, s.line(int64(max(at, 0))), err)
+}
+
 // setMeta takes a member that describes the catalogue itself.
-func (c *catalog) setMeta(key, value string, fail func(string, ...any) error) error {
+func (c *catalog) setMeta(m message, key string) error {
+	value := m.forms["other"]
 	switch {
 	case key == metaLanguage && value != "":
 		c.name = value
 	case key == metaDir && (value == "ltr" || value == "rtl"):
 		c.dir = value
 	case key == metaDir:
-		return fail("%s is ltr or rtl", metaDir)
+		return fmt.Errorf("%s: %s is ltr or rtl", m.at(), metaDir)
+	case key == metaLanguage:
+		return fmt.Errorf("%s: %s is the language's own name, such as Deutsch", m.at(), metaLanguage)
 	default:
-		return fail("%q is not known; there are %s and %s", key, metaLanguage, metaDir)
+		return fmt.Errorf("%s: %q is not known; there are %s and %s", m.at(), key, metaLanguage, metaDir)
 	}
 	return nil
 }
@@ -148,15 +198,18 @@ func readMessage(dec *json.Decoder) (map[string]string, error) {
 	if err := dec.Decode(&raw); err != nil {
 		return nil, err
 	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return map[string]string{"other": text}, nil
+	switch raw[0] { // null would pass for either
+	case '"':
+		var text string
+		err := json.Unmarshal(raw, &text)
+		return map[string]string{"other": text}, err
+	case '{':
+		var forms map[string]string
+		if json.Unmarshal(raw, &forms) == nil {
+			return forms, nil
+		}
 	}
-	var forms map[string]string
-	if json.Unmarshal(raw, &forms) != nil || forms == nil {
-		return nil, errShape
-	}
-	return forms, nil
+	return nil, errShape
 }
 
 // holes lists the words in braces of every form of m, sorted and once each.
@@ -177,15 +230,24 @@ func (c *catalog) checkAgainst(whole *catalog) error {
 		m := c.messages[key]
 		w, ok := whole.messages[key]
 		if !ok {
-			return fmt.Errorf("%s: %q is no message; see catalog/%s.json for all", m.at(), key, DefaultLanguage)
+			return fmt.Errorf("%s: %q is no message%s; catalog/%s.json has all", m.at(), key, hint(key, sortedKeys(whole.messages)),
+				DefaultLanguage)
 		}
 		for _, h := range m.holes() {
 			if !slices.Contains(w.holes(), h) {
-				return fmt.Errorf("%s: %q: nothing fills {%s}; there is {%s}", m.at(), key, h, strings.Join(w.holes(), "}, {"))
+				return fmt.Errorf("%s: %q: nothing fills {%s}; %s", m.at(), key, h, listHoles(w.holes()))
 			}
 		}
 	}
 	return nil
+}
+
+// listHoles says which words in braces there are.
+func listHoles(names []string) string {
+	if len(names) == 0 {
+		return "this message has no words in braces"
+	}
+	return "there is {" + strings.Join(names, "}, {") + "}"
 }
 
 // readCatalogs reads the embedded catalogues and lays those of the directory over them.
@@ -222,60 +284,6 @@ func readCatalogs(s sources) (map[string]*catalog, error) {
 		}
 	}
 	return cats, nil
-}
-
-// form picks the plural form for n (CLDR, whole numbers).
-func (c *catalog) form(n int) string {
-	switch base, _, _ := strings.Cut(c.tag, "-"); base {
-	case "fr":
-		if n == 0 || n == 1 {
-			return "one"
-		}
-	case "ar":
-		switch r := n % 100; {
-		case n == 0:
-			return "zero"
-		case n == 1:
-			return "one"
-		case n == 2:
-			return "two"
-		case r >= 3 && r <= 10:
-			return "few"
-		case r >= 11:
-			return "many"
-		}
-	case "ja", "zh", "ko", "vi", "th", "id", "ms":
-	case "ru", "uk", "sr", "hr", "bs":
-		switch d, r := n%10, n%100; {
-		case d == 1 && r != 11:
-			return "one"
-		case d >= 2 && d <= 4 && (r < 12 || r > 14):
-			return "few"
-		default:
-			return "many"
-		}
-	case "pl":
-		switch d, r := n%10, n%100; {
-		case n == 1:
-			return "one"
-		case d >= 2 && d <= 4 && (r < 12 || r > 14):
-			return "few"
-		default:
-			return "many"
-		}
-	case "cs", "sk":
-		switch {
-		case n == 1:
-			return "one"
-		case n >= 2 && n <= 4:
-			return "few"
-		}
-	default:
-		if n == 1 {
-			return "one"
-		}
-	}
-	return "other"
 }
 
 // text returns the form of a message that fits n; n is -1 where nothing is counted.

@@ -136,6 +136,9 @@ func tidy(err error) error {
 	return errors.New(text)
 }
 
+// failed is tidy for an error of rendering dot.
+func failed(err error, dot any) error { return fmt.Errorf("%w%s", tidy(err), fieldHint(err, dot)) }
+
 // checkKeys finds each message that a template names and refuses those that the catalogue lacks. Message names are written
 // out in templates: that is what makes the catalogue complete.
 func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
@@ -160,7 +163,8 @@ func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
 		}
 		m, ok := cat.messages[key.Text]
 		if !ok {
-			first = fmt.Errorf("%s: the catalogue has no message %q", where, key.Text)
+			first = fmt.Errorf("%s: the catalogue has no message %q%s; catalog/%s.json has all", where, key.Text,
+				hint(key.Text, sortedKeys(cat.messages)), DefaultLanguage)
 			return
 		}
 		var given []string
@@ -171,8 +175,11 @@ func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
 		}
 		for _, h := range m.holes() {
 			if !slices.Contains(given, h) {
-				first = fmt.Errorf("%s: nothing fills {%s} of %q (%s)", where, h, key.Text, m.at())
+				first = fmt.Errorf("%s: nothing fills {%s} of %q (%s); add the pair %q and a value", where, h, key.Text, m.at(), h)
 			}
+		}
+		if len(m.forms) > 1 && !slices.Contains(given, "n") && first == nil {
+			first = fmt.Errorf("%s: nothing is counted by %q here; write one text in place of the plural forms (%s)", where, key.Text, m.at())
 		}
 		c.keys[key.Text] = true
 	})
@@ -259,7 +266,7 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 		data.Icon = f.Logo
 	}
 	if err := t.Execute(w, data); err != nil {
-		return tidy(err)
+		return failed(err, data)
 	}
 	return nil
 }
@@ -272,13 +279,13 @@ func (c *compiled) mail(m Mail, tag string) (Rendered, error) {
 	}
 	var subject, text, body bytes.Buffer
 	if err := l.mailTexts[m.Kind].ExecuteTemplate(&subject, "subject", m); err != nil {
-		return Rendered{}, tidy(err)
+		return Rendered{}, failed(err, m)
 	}
 	if err := l.mailTexts[m.Kind].Execute(&text, m); err != nil {
-		return Rendered{}, tidy(err)
+		return Rendered{}, failed(err, m)
 	}
 	if err := html.Execute(&body, m); err != nil {
-		return Rendered{}, tidy(err)
+		return Rendered{}, failed(err, m)
 	}
 	return Rendered{
 		Subject:  oneLine(subject.String()),

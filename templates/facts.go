@@ -1,6 +1,9 @@
 package templates
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Frame is what every page knows.
 type Frame struct {
@@ -52,6 +55,26 @@ const (
 	Misdirected       Code = "misdirected"
 	ConfirmationOwing Code = "confirmation_needed"
 	Unavailable       Code = "unavailable"
+	// Busy: passwords are being compared for as many people as there is room for.
+	Busy Code = "busy"
+	// Of signing in with a password: WrongPassword is the one answer to every pair that does not fit.
+	MissingPassword Code = "missing_password"
+	WrongPassword   Code = "wrong_password"
+	PasswordLimited Code = "password_limited"
+	AccountDisabled Code = "account_disabled"
+	// Of changing it.
+	MissingCurrent Code = "missing_current_password"
+	WrongCurrent   Code = "wrong_current_password"
+	NoPassword     Code = "no_password"
+	// Of a new one: "password_" and a word of package password's reasons.
+	PasswordTooShort          Code = "password_too_short"
+	PasswordTooLong           Code = "password_too_long"
+	PasswordTooCommon         Code = "password_too_common"
+	PasswordContainsName      Code = "password_contains_name"
+	PasswordSameAsOld         Code = "password_same_as_old"
+	PasswordReused            Code = "password_reused"
+	PasswordInvalidCharacters Code = "password_invalid_characters"
+
 	Internal          Code = "internal"
 )
 
@@ -59,14 +82,18 @@ const (
 var Codes = []Code{
 	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
 	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin,
-	NotFound, MethodNotAllowed, TooLarge, Misdirected, ConfirmationOwing, Unavailable, Internal,
+	NotFound, MethodNotAllowed, TooLarge, Misdirected, ConfirmationOwing, Unavailable, Internal, Busy, MissingPassword,
+	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
+	PasswordTooCommon, PasswordContainsName, PasswordSameAsOld, PasswordReused, PasswordInvalidCharacters,
 }
 
 // Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.
 type Problem struct {
 	Code Code
-	// Wait is the time until it may be tried again, for TooEarly and Limited.
+	// Wait is the time until it may be tried again, for TooEarly, Limited, PasswordLimited and Busy.
 	Wait time.Duration
+	// Min is the least number of characters, for PasswordTooShort.
+	Min int
 }
 
 // Is says whether p is one of the problems; templates use it to tie a message to its field.
@@ -79,9 +106,17 @@ func (p Problem) Is(codes ...string) bool {
 	return false
 }
 
+// NewPassword says whether p is about the new password, so that the message is tied to its field.
+func (p Problem) NewPassword() bool {
+	return p.Code == MissingPassword || strings.HasPrefix(string(p.Code), "password_") && p.Code != PasswordLimited
+}
+
 func (p Problem) pairs() []any {
-	if p.Code == TooEarly || p.Code == Limited {
+	switch p.Code {
+	case TooEarly, Limited, PasswordLimited, Busy:
 		return []any{"wait", p.Wait}
+	case PasswordTooShort:
+		return []any{"min", p.Min}
 	}
 	return nil
 }
@@ -96,6 +131,10 @@ type SignIn struct {
 	SignUp bool
 	// MailOff says that no mail leaves: ask the contact for a link.
 	MailOff bool
+	// Password says that the form takes a password, Mail that it sends a mail as well; without Password it sends a mail.
+	Password, Mail bool
+	// PasswordSet says that a new password has just been set.
+	PasswordSet bool
 	// Again says that somebody who is signed in is asked for a fresh proof.
 	Again   bool
 	Problem Problem
@@ -109,11 +148,29 @@ type SignUp struct {
 	Problem         Problem
 }
 
+// Reset is the page that asks for an address to set a new password.
+type Reset struct {
+	Email   string
+	MailOff bool
+	Problem Problem
+}
+
+// Password is the page on which a signed-in person changes the password.
+type Password struct {
+	// Email is the account's address, which a password manager keeps the password with.
+	Email string
+	// None says that the account has no password: a mail leads to the page that sets one. MailOff says that none leaves.
+	None, MailOff bool
+	// MinLength is the least number of characters.
+	MinLength int
+	Problem   Problem
+}
+
 // Resend is "check your mail".
 type Resend struct {
-	// Address is the address as it was typed in this browser; SignUp says which of the two forms asked.
-	Address string
-	SignUp  bool
+	// Address is the address as it was typed in this browser; SignUp and Reset say which of the three forms asked.
+	Address       string
+	SignUp, Reset bool
 	// ResendsLeft of ResendsTotal are left, the next from NextResend on. Mails work until End.
 	ResendsLeft, ResendsTotal int
 	NextResend, End           time.Time
@@ -135,9 +192,16 @@ type Confirm struct {
 	Token string
 	// Account is the address, masked where this browser did not ask and is not signed in to it.
 	Account string
-	// SignUp says that the press of the button makes the account; AskName that it may be given a name.
-	SignUp, AskName bool
-	Name            string
+	// SignUp says that the press of the button makes the account; AskName that it may be given a name. Reset says that it sets
+	// a new password.
+	SignUp, AskName, Reset bool
+	Name                   string
+	// AskPassword says that the form takes a new password of MinLength characters or more: a sign-up may do without one.
+	AskPassword bool
+	MinLength   int
+	// Username is the address for a password manager to keep the password with, in a field that nobody sees. It is empty where
+	// Account is masked.
+	Username string
 	// Asked, Device and Network are of the browser that asked; SameBrowser says that it is this one.
 	Asked       time.Time
 	Device      string
@@ -182,6 +246,8 @@ type Home struct {
 	Since, Ends time.Time
 	Device      string
 	Methods     []string
+	// Password says that passwords are offered here; PasswordSet that a new one has just been set.
+	Password, PasswordSet bool
 }
 
 // SignOut asks whether to sign out. SignedIn is false on the page that follows it.
@@ -202,6 +268,8 @@ type Refused struct {
 
 func (SignIn) page() string        { return "sign-in" }
 func (SignUp) page() string        { return "sign-up" }
+func (Reset) page() string         { return "reset" }
+func (Password) page() string      { return "password" }
 func (Resend) page() string        { return "resend" }
 func (NoFlowPage) page() string    { return "no-flow" }
 func (Confirm) page() string       { return "confirm" }
@@ -215,7 +283,7 @@ func (Refused) page() string       { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
-	"sign-in", "sign-up", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "home",
+	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "home",
 	"sign-out", "refused",
 }
 
@@ -228,20 +296,26 @@ const (
 	MailLink MailKind = "link"
 	// MailExists answers a sign-up for an address that has an account.
 	MailExists MailKind = "exists"
-	// MailNoAccount answers a sign-in for an address that has none, where sign-up is open.
+	// MailNoAccount answers a sign-in or a reset for an address that has none, where sign-up is open.
 	MailNoAccount MailKind = "no-account"
+	// MailReset carries a link to the page that sets a new password.
+	MailReset MailKind = "reset"
+	// MailPasswordChanged says that there is a new password.
+	MailPasswordChanged MailKind = "password-changed"
 	// MailNewDevice says that a browser signed in that had not before.
 	MailNewDevice MailKind = "new-device"
 )
 
 // MailKinds lists the kinds of mails, each with mails/<kind>.html and mails/<kind>.txt.
-var MailKinds = []MailKind{MailLink, MailExists, MailNoAccount, MailNewDevice}
+var MailKinds = []MailKind{MailLink, MailReset, MailExists, MailNoAccount, MailPasswordChanged, MailNewDevice}
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
 type Mail struct {
 	Kind MailKind
 	// SignUp says that a link finishes a sign-up; it signs in otherwise.
 	SignUp bool
+	// Reset says that a new password was asked for, for MailNoAccount.
+	Reset bool
 	// Site is the site's name, Host its host, Origin its address, Prefix the path of our pages there.
 	Site, Host, Origin, Prefix string
 	Contact                    string
@@ -271,6 +345,9 @@ func (m Mail) SignInURL() string { return m.Origin + m.Prefix + "/sign-in" }
 
 // SignUpURL is the plain address of the sign-up form, the same for everybody.
 func (m Mail) SignUpURL() string { return m.Origin + m.Prefix + "/sign-up" }
+
+// ResetURL is the plain address of the form that asks for a new password, the same for everybody.
+func (m Mail) ResetURL() string { return m.Origin + m.Prefix + "/reset" }
 
 // HomeURL is the plain address of a signed-in person's own page.
 func (m Mail) HomeURL() string { return m.Origin + m.Prefix + "/" }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxFile is the largest file that is read from an override directory, in bytes.
@@ -45,8 +46,8 @@ func overrides(dir string) ([]string, error) {
 			return nil
 		}
 		if !known(name) {
-			return fmt.Errorf("templates: %s overrides nothing; the names are %s, and catalog/<language>.json",
-				filepath.Join(dir, name), strings.Join(embeddedNames(), ", "))
+			return fmt.Errorf("templates: %s overrides nothing%s; the names are %s, and catalog/<language>.json",
+				filepath.Join(dir, name), hint(name, embeddedNames()), strings.Join(embeddedNames(), ", "))
 		}
 		names = append(names, name)
 		return nil
@@ -94,7 +95,16 @@ func stampOf(dir string) (string, error) {
 // source is the text of one file and where it came from, for error messages.
 type source struct {
 	name, text string
-	overridden bool
+}
+
+// validPrefix is the length in bytes of what stands before the first byte that is not UTF-8.
+func validPrefix(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd") {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // sources holds every file that is compiled: the embedded ones, with those of the directory in their place.
@@ -127,7 +137,10 @@ func readSources(dir string) (sources, error) {
 		if err != nil {
 			return s, err
 		}
-		src := source{name: full, text: string(text), overridden: true}
+		src := source{name: full, text: strings.TrimPrefix(string(text), "\ufeff")} // some editors mark UTF-8 so
+		if !utf8.ValidString(src.text) {
+			return s, fmt.Errorf("%s:%d: not UTF-8; save the file in this encoding", full, src.line(int64(validPrefix(src.text))))
+		}
 		if path.Dir(name) == "catalog" {
 			s.extra[name] = src
 			continue

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -68,8 +67,8 @@ func TestMails_TextIsForPeople(t *testing.T) {
 			}
 			for line := range strings.Lines(r.Text) {
 				line = strings.TrimSuffix(line, "\n")
-				if utf8.RuneCountInString(line) > textWidth && !strings.HasPrefix(line, "https://") {
-					t.Errorf("%s/%s: %d columns: %s", tag, m.Name, utf8.RuneCountInString(line), line)
+				if columns(line) > textWidth && !strings.HasPrefix(line, "https://") {
+					t.Errorf("%s/%s: %d columns: %s", tag, m.Name, columns(line), line)
 				}
 				if strings.Contains(line, "https://") && strings.ContainsRune(line, ' ') {
 					t.Errorf("%s/%s: an address does not stand on a line of its own: %s", tag, m.Name, line)

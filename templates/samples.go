@@ -37,7 +37,7 @@ func PageSamples() []PageSample {
 	with := func(change func(*Resend)) Resend { r := resend; change(&r); return r }
 	confirm := Confirm{
 		Token: "c2FtcGxl", Account: "jo@example.com", Asked: sampleTime.Add(-2 * time.Minute), Device: "Safari on iPhone",
-		Network: "192.0.2.*", SameBrowser: true, Code: true,
+		Network: "192.0.2.0/24", SameBrowser: true, Code: true,
 	}
 	other := confirm
 	other.SameBrowser, other.Account, other.ReturnTo = false, "j•••@example.com", "/reports/2026?page=2"
@@ -56,10 +56,19 @@ func PageSamples() []PageSample {
 	cancel := ConfirmCancel{
 		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device, Network: confirm.Network,
 	}
+	first := up
+	first.AskPassword, first.MinLength, first.Username = true, 12, "jo@example.com"
+	reset := confirm
+	reset.Reset, reset.Code, reset.AskPassword, reset.MinLength, reset.Username = true, false, true, 12, "jo@example.com"
+	resetOther := reset
+	resetOther.SameBrowser, resetOther.Account, resetOther.Username = false, "j•••@example.com", ""
+	refused := func(c Code) Confirm { r := reset; r.Problem = Problem{Code: c, Min: 12}; return r }
 	home := Home{
 		Email: "jo@example.com", Name: "Jo Doe", Roles: []string{"admin", "staff"}, Since: sampleTime.Add(-26 * time.Hour),
 		Ends: sampleTime.Add(29 * 24 * time.Hour), Device: "Firefox on Linux", Methods: []string{"link"},
 	}
+	withPassword := home
+	withPassword.Password, withPassword.PasswordSet, withPassword.Methods = true, true, []string{"pwd"}
 	samples := []PageSample{
 		{"sign-in", 200, f, SignIn{SignUp: true}},
 		{"sign-in-closed", 200, bare, SignIn{ReturnTo: "/reports"}},
@@ -70,12 +79,41 @@ func PageSamples() []PageSample {
 			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
 		}},
 		{"sign-in-no-mail", 200, f, SignIn{MailOff: true}},
+		{"sign-in-password", 200, f, SignIn{SignUp: true, Password: true, Mail: true, ReturnTo: "/reports"}},
+		{"sign-in-password-only", 200, f, SignIn{Password: true, PasswordSet: true}},
+		{"sign-in-password-refused", 403, f, SignIn{
+			Email: "jo@example.com", SignUp: true, Password: true, Mail: true, Problem: Problem{Code: WrongPassword},
+		}},
+		{"sign-in-password-missing", 400, f, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: MissingPassword},
+		}},
+		{"sign-in-password-limited", 429, f, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: PasswordLimited, Wait: 37 * time.Minute},
+		}},
+		{"sign-in-password-disabled", 403, f, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: AccountDisabled},
+		}},
+		{"sign-in-password-busy", 503, f, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: Busy, Wait: 4 * time.Second},
+		}},
+		{"sign-in-password-no-mail", 200, f, SignIn{MailOff: true, Password: true}},
+		{"reset", 200, f, Reset{}},
+		{"reset-refused", 400, f, Reset{Email: "jo@example", Problem: Problem{Code: InvalidEmail}}},
+		{"reset-no-mail", 200, f, Reset{MailOff: true}},
+		{"password", 200, f, Password{Email: "jo@example.com", MinLength: 12}},
+		{"password-wrong", 403, f, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: WrongCurrent}}},
+		{"password-reused", 400, f, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: PasswordReused}}},
+		{"password-none", 200, f, Password{Email: "jo@example.com", None: true, MinLength: 12}},
+		{"password-none-no-mail", 200, f, Password{Email: "jo@example.com", None: true, MailOff: true, MinLength: 12}},
 		{"sign-up", 200, f, SignUp{ReturnTo: "/reports"}},
 		{"sign-up-refused", 400, f, SignUp{Problem: Problem{Code: MissingEmail}}},
 		{"sign-up-closed", 403, f, SignUp{Closed: true}},
 		{"sign-up-no-mail", 200, f, SignUp{MailOff: true}},
 		{"resend", 200, f, resend},
 		{"resend-sign-up", 200, f, with(func(r *Resend) { r.SignUp = true; r.End = sampleTime.Add(24 * time.Hour) })},
+		{"resend-reset", 200, f, with(func(r *Resend) {
+			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
+		})},
 		{"resend-again", 200, f, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
 		{"resend-now", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
 		{"resend-last", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},
@@ -99,12 +137,19 @@ func PageSamples() []PageSample {
 		{"confirm-sign-up", 200, f, up},
 		{"confirm-sign-up-name", 400, f, upBad},
 		{"confirm-sign-up-other", 200, f, otherUp},
+		{"confirm-sign-up-password", 200, f, first},
+		{"confirm-reset", 200, f, reset},
+		{"confirm-reset-other", 200, f, resetOther},
+		{"confirm-reset-short", 400, f, refused(PasswordTooShort)},
+		{"confirm-reset-common", 400, f, refused(PasswordTooCommon)},
+		{"confirm-reset-same", 400, f, refused(PasswordSameAsOld)},
 		{"confirm-cancel", 200, f, cancel},
 		{"confirm-none", 200, f, ConfirmNone{}},
 		{"confirm-none-code", 200, f, ConfirmNone{Flow: true}},
 		{"cancelled", 200, f, Cancelled{}},
 		{"dead", 410, f, Dead{}},
 		{"home", 200, f, home},
+		{"home-password", 200, f, withPassword},
 		{"home-plain", 200, bare, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
 		{"sign-out", 200, f, SignOut{SignedIn: true, Email: "jo@example.com"}},
 		{"signed-out", 200, f, SignOut{}},
@@ -123,6 +168,7 @@ func PageSamples() []PageSample {
 		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}},
 		{Status: 500, Problem: Problem{Code: Internal}},
 		{Status: 503, Problem: Problem{Code: Unavailable}},
+		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}},
 	} {
 		name := "error-" + string(r.Code)
 		samples = append(samples, PageSample{hyphens(name), r.Status, f, r})
@@ -134,7 +180,7 @@ func PageSamples() []PageSample {
 func MailSamples() []MailSample {
 	base := Mail{
 		Kind: MailLink, Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
-		Contact: "help@example.com", Asked: sampleTime, Device: "Safari on iPhone", Network: "192.0.2.*",
+		Contact: "help@example.com", Asked: sampleTime, Device: "Safari on iPhone", Network: "192.0.2.0/24",
 		Ends:   sampleTime.Add(15 * time.Minute),
 		Cancel: "https://app.example.com/email-link/cancel?t=AGkxQmNhbmNlbGxpbmcgaXMgYSB0b2tlbiBvZiBpdHMgb3du",
 	}
@@ -146,8 +192,12 @@ func MailSamples() []MailSample {
 		{"sign-up", with(func(m *Mail) {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},
+		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = MailReset, sampleLink, sampleTime.Add(30*time.Minute) })},
 		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailExists, true })},
 		{"no-account", with(func(m *Mail) { m.Kind = MailNoAccount })},
+		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = MailNoAccount, true })},
+		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = MailPasswordChanged, "" })},
+		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailPasswordChanged, "", "" })},
 		{"new-device", with(func(m *Mail) { m.Kind, m.Cancel = MailNewDevice, "" })},
 		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailNewDevice, "", "" })},
 	}

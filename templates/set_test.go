@@ -104,7 +104,8 @@ func TestOverride(t *testing.T) {
 	write(t, dir, "pages/.dead.html.swp", "junk")
 	write(t, dir, "README.md", "about")
 	write(t, dir, "catalog/en.json", "{\n\"dead.heading\": \"Gone\"\n}")
-	write(t, dir, "catalog/de.json", `{"@language": "Deutsch", "home.heading": "Angemeldet"}`)
+	write(t, dir, "catalog/de.json", `{"home.heading": "Da sind Sie ja"}`)
+	write(t, dir, "catalog/it.json", `{"@language": "Italiano", "home.heading": "Connesso"}`)
 	s := load(t, Options{
 		Dir: dir, Now: func() time.Time { return now },
 		Report: func(err error) { reports = append(reports, err.Error()) },
@@ -113,10 +114,13 @@ func TestOverride(t *testing.T) {
 	if out := page("en", Dead{}); !strings.Contains(out, "<h1>one</h1>") {
 		t.Errorf("the override is not used:\n%s", out)
 	}
-	if out := page("de", Home{}); !strings.Contains(out, "Angemeldet") || !strings.Contains(out, "Sign out here") {
-		t.Error("a catalogue that is not whole does not fall back to English")
+	if out := page("de", Home{}); !strings.Contains(out, "Da sind Sie ja") || !strings.Contains(out, "Hier abmelden") {
+		t.Error("a catalogue that is not whole does not fall back to the embedded one")
 	}
-	if got := s.Language("de"); got != "de" {
+	if out := page("it", Home{}); !strings.Contains(out, "Connesso") || !strings.Contains(out, "Sign out here") {
+		t.Error("a new catalogue that is not whole does not fall back to English")
+	}
+	if got := s.Language("it-CH"); got != "it" {
 		t.Errorf("a new language is %q", got)
 	}
 
@@ -150,51 +154,6 @@ func TestOverride(t *testing.T) {
 	now = now.Add(time.Second)
 	if out := page("en", Dead{}); !strings.Contains(out, "<h1>healed</h1>") || len(reports) != 2 {
 		t.Errorf("a directory that is gone: %q", reports)
-	}
-}
-
-func TestLoad_MistakesNameFileAndLine(t *testing.T) {
-	for _, c := range []struct{ name, text, want string }{
-		{"pages/singin.html", "", "singin.html overrides nothing; the names are "},
-		{"pages/dead.html", "{{define \"main\"}}\n{{if}}{{end}}", "dead.html:2: missing value for if"},
-		{"pages/dead.html", `{{define "title"}}{{end}}` + "\n\n{{define \"main\"}}{{.Page.Nothing}}{{end}}", "dead.html:3:"},
-		{"pages/dead.html", `{{define "title"}}{{end}}` + "\n{{define \"main\"}}<a href='{{if .Site}}'{{end}}>{{end}}", "dead.html:2"},
-		{"pages/sign-in.html", `{{define "title"}}{{end}}{{define "main"}}{{t .Site}}{{end}}`, "sign-in.html:1:44: the name of a message is written out"},
-		{"pages/sign-in.html", `{{define "title"}}{{end}}{{define "main"}}{{t "sign_in.heading"}}{{end}}`, `sign-in.html:1:44: nothing fills {site} of "sign_in.heading"`},
-		{"mails/link.txt", "{{define \"subject\"}}\n{{.No}}{{end}}", "link.txt:2"},
-		{"mails/link.txt", "{{define \"body\"}}", "link.txt:1"},
-		{"catalog/de.json", "{\n\"dead.headin\": \"x\"}", `de.json:2: "dead.headin" is no message`},
-		{"catalog/de.json", "{\n\n\"sign_in.heading\": \"{sit}\"}", `de.json:3: "sign_in.heading": nothing fills {sit}; there is {site}`},
-		{"catalog/en.json", "{\n", "en.json:2: not a catalogue"},
-		{"assets/style.css", strings.Repeat(" ", maxFile+1), "style.css: 1048577 bytes are too many"},
-	} {
-		dir := t.TempDir()
-		write(t, dir, c.name, c.text)
-		_, err := Load(Options{Dir: dir})
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %s", c.name, err, c.want)
-		}
-		if err != nil && !strings.Contains(err.Error(), filepath.Join(dir, filepath.FromSlash(c.name))) {
-			t.Errorf("%s: the file is not named: %v", c.name, err)
-		}
-	}
-	if _, err := Load(Options{Dir: filepath.Join(t.TempDir(), "none")}); err == nil {
-		t.Error("a directory that is not there was taken")
-	}
-	file := filepath.Join(t.TempDir(), "file")
-	write(t, filepath.Dir(file), "file", "")
-	if _, err := Load(Options{Dir: file}); err == nil || !strings.Contains(err.Error(), "not a directory") {
-		t.Errorf("a file for a directory: %v", err)
-	}
-}
-
-func TestRightToLeft(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "catalog/ar.json", `{"@direction": "rtl", "sign_in.heading": "X {site}"}`)
-	s := load(t, Options{Dir: dir})
-	out := render(t, s, Frame{Language: "ar", Site: "Example"}, SignIn{})
-	if !strings.Contains(out, `dir="rtl"`) || !strings.Contains(out, "X \u2068Example\u2069") {
-		t.Errorf("a page that runs to the left:\n%s", out)
 	}
 }
 

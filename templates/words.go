@@ -71,11 +71,14 @@ func (c *catalog) tryFill(key string, pairs []any, w writer) (string, error) {
 	out := holePattern.ReplaceAllStringFunc(text, func(hole string) string {
 		name := hole[1 : len(hole)-1]
 		v, ok := values[name]
-		if !ok {
+		switch {
+		case !ok:
 			missing = name
 			return hole
+		case v.own:
+			return w.text(v.text)
 		}
-		return w.value(v)
+		return w.value(v.text)
 	})
 	if missing != "" {
 		return "", fmt.Errorf("message %q: nothing fills {%s}", key, missing)
@@ -83,12 +86,21 @@ func (c *catalog) tryFill(key string, pairs []any, w writer) (string, error) {
 	return out, nil
 }
 
+// phrase is a text in the catalogue's own words.
+type phrase string
+
+// value is what fills a hole. A phrase, a number or a duration is own: it runs like the words around it and needs no isolation.
+type value struct {
+	text string
+	own  bool
+}
+
 // values turns pairs into texts.
-func (c *catalog) values(key string, pairs []any) (map[string]string, int, error) {
+func (c *catalog) values(key string, pairs []any) (map[string]value, int, error) {
 	if len(pairs)%2 != 0 {
 		return nil, 0, fmt.Errorf("message %q: a name without a value", key)
 	}
-	values, n := make(map[string]string, len(pairs)/2), -1
+	values, n := make(map[string]value, len(pairs)/2), -1
 	for i := 0; i < len(pairs); i += 2 {
 		name, ok := pairs[i].(string)
 		if !ok {
@@ -96,14 +108,16 @@ func (c *catalog) values(key string, pairs []any) (map[string]string, int, error
 		}
 		switch v := pairs[i+1].(type) {
 		case string:
-			values[name] = v
+			values[name] = value{text: v}
+		case phrase:
+			values[name] = value{string(v), true}
 		case int:
-			values[name] = strconv.Itoa(v)
+			values[name] = value{strconv.Itoa(v), true}
 			if name == "n" {
 				n = v
 			}
 		case time.Duration:
-			values[name] = c.words(v)
+			values[name] = value{c.words(v), true}
 		default:
 			return nil, 0, fmt.Errorf("message %q: {%s} cannot be a %T", key, name, v)
 		}
@@ -120,9 +134,9 @@ func (c *catalog) plain() writer {
 }
 
 // clock writes the hour of t with its zone: "14:03 CET".
-func clock(t time.Time, loc *time.Location) string {
+func (c *catalog) clock(t time.Time, loc *time.Location) string {
 	t = t.In(loc)
-	return t.Format("15:04") + " " + zone(t)
+	return c.fill("time.clock", []any{"hour", t.Format("15"), "minute", t.Format("04"), "zone", zone(t)}, plain)
 }
 
 // zone names the zone of t as people know it, with its distance from UTC when the name says nothing.
@@ -145,30 +159,35 @@ func zone(t time.Time) string {
 	return fmt.Sprintf("UTC%s%d:%02d", sign, hours, minutes)
 }
 
-// day writes the date of t in words: "21 November 2026".
+// day writes the date of t in words: "21 November 2026". The day chooses a plural form, for languages that count the first
+// day of a month in another way.
 func (c *catalog) day(t time.Time, loc *time.Location) string {
 	t = t.In(loc)
 	month := c.fill("time.month."+strconv.Itoa(int(t.Month())), nil, plain)
-	return c.fill("time.day", []any{"day", t.Day(), "month", month, "year", t.Year()}, plain)
+	return c.fill("time.day", []any{"n", t.Day(), "day", t.Day(), "month", month, "year", t.Year()}, plain)
 }
 
 // moment writes date and hour of t.
 func (c *catalog) moment(t time.Time, loc *time.Location) string {
-	return c.fill("time.moment", []any{"day", c.day(t, loc), "time", clock(t, loc)}, plain)
+	return c.fill("time.moment", []any{"day", c.day(t, loc), "time", c.clock(t, loc)}, plain)
 }
 
 // near writes t as people do who talk on the day of now: the hour alone, with the date when it is another day's.
 func (c *catalog) near(t, now time.Time, loc *time.Location) string {
 	if t.In(loc).Format(time.DateOnly) == now.In(loc).Format(time.DateOnly) {
-		return clock(t, loc)
+		return c.clock(t, loc)
 	}
 	return c.moment(t, loc)
 }
 
-// group writes a code of eight digits as two groups of four.
-func group(code string) string {
-	if len(code) != 8 {
+// group writes a code of eight digits as two groups of four. Within words that run to the left a plain space would swap the
+// groups; a no-break space keeps two numbers together (Unicode UAX #9, rule W4). The code field takes both.
+func (c *catalog) group(code string) string {
+	switch {
+	case len(code) != 8:
 		return code
+	case c.dir == "rtl":
+		return code[:4] + "\u00a0" + code[4:]
 	}
 	return code[:4] + " " + code[4:]
 }
@@ -182,7 +201,7 @@ func (c *catalog) device(name string) string {
 	if !both {
 		return browser
 	}
-	return c.fill("device.on", []any{"browser", browser, "system", system}, plain)
+	return c.fill("device.on", []any{"browser", browser, "system", system}, c.plain())
 }
 
 // funcs are the functions of a template in one language.
@@ -196,10 +215,10 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		"problem": func(p Problem) (string, error) {
 			return c.tryFill("problem."+string(p.Code), p.pairs(), c.plain())
 		},
-		"ends":    func(t, near time.Time) string { return c.near(t, near, loc) },
-		"moment":  func(t time.Time) string { return c.moment(t, loc) },
-		"device":  c.device,
-		"group":   group,
+		"ends":    func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
+		"moment":  func(t time.Time) phrase { return phrase(c.moment(t, loc)) },
+		"device":  func(name string) phrase { return phrase(c.device(name)) },
+		"group":   c.group,
 		"until":   func(end, now time.Time) time.Duration { return max(end.Sub(now), 0) },
 		"lang":    func() string { return c.tag },
 		"dir":     func() string { return c.dir },
