@@ -179,3 +179,29 @@ func TestCFG2_ValidateBesideTheServer(t *testing.T) {
 		t.Errorf("the server afterwards: %d", status)
 	}
 }
+
+// TestKEY1_RotationOfSecret puts a new master key before the old one by a reload, then starts with the new one alone: nobody
+// is signed out. The old key alone is refused, and the refusal names both.
+func TestKEY1_RotationOfSecret(t *testing.T) {
+	const next = "3BFambDZd5+piXJql2H94s2ST9ivJr/QOOoJBitEKDE="
+	w := start(t, setup{global: "sign_up open"})
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.load(setup{secret: next + " {env.EMAIL_LINK_TEST_SECRET}"})
+	if status, _ := c.get("/x"); status != http.StatusOK {
+		t.Fatalf("after the rotation: %d", status)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.tryLoad(setup{}); err == nil || !strings.Contains(err.Error(), "master key") {
+		t.Errorf("the old key alone: %v", err)
+	}
+	w.load(setup{secret: next})
+	if c.session() == nil {
+		t.Error("signed out by the rotation")
+	}
+	if status, _ := c.get("/x"); status != http.StatusOK {
+		t.Errorf("with the new key alone: %d", status)
+	}
+}

@@ -36,6 +36,8 @@ type world struct {
 	backend *backend
 	// seen is the number of mails that were read.
 	seen int
+	// transports are those of all browsers.
+	transports []*http.Transport
 }
 
 // setup changes a world before it starts.
@@ -48,8 +50,8 @@ type setup struct {
 	sites string
 	// top are further global options.
 	top string
-	// baseURL is written instead of the origin.
-	baseURL string
+	// baseURL is written instead of the origin, secret instead of the usual one.
+	baseURL, secret string
 }
 
 func start(t *testing.T, s setup) *world {
@@ -102,7 +104,7 @@ func (w *world) caddyfile(s setup) string {
 	email_link {
 		base_url %s
 		storage bbolt %s
-		secret {env.EMAIL_LINK_TEST_SECRET}
+		secret %s
 		from "Example <no-reply@example.com>"
 		contact "the owner"
 		mailer smtp %s {
@@ -111,7 +113,7 @@ func (w *world) caddyfile(s setup) string {
 		%s
 	}
 }
-`, s.top, orElse(s.baseURL, w.origin()), w.db, w.mails.Addr, s.global)
+`, s.top, orElse(s.baseURL, w.origin()), w.db, orElse(s.secret, "{env.EMAIL_LINK_TEST_SECRET}"), w.mails.Addr, s.global)
 	return strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(text + site)
 }
 
@@ -120,6 +122,10 @@ func (w *world) load(s setup) {
 	w.t.Helper()
 	if err := w.tryLoad(s); err != nil {
 		w.t.Fatalf("loading: %v", err)
+	}
+	// Caddy resets idle connections of the old configuration, with or without a gate; a POST is not sent again by itself.
+	for _, tr := range w.transports {
+		tr.CloseIdleConnections()
 	}
 }
 
@@ -190,6 +196,7 @@ func (w *world) client() *client {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // Caddy's own authority, in a test
 	}
 	w.t.Cleanup(tr.CloseIdleConnections)
+	w.transports = append(w.transports, tr)
 	return &client{w: w, header: http.Header{}, Client: &http.Client{
 		Jar: jar, Transport: tr, Timeout: 20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
