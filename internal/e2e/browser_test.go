@@ -53,8 +53,7 @@ func newBrowserWith(t *testing.T, name string, o options) *browser {
 	if err != nil {
 		t.Fatal("no /usr/bin/chromium: apt-get install chromium")
 	}
-	// Not below t.TempDir: Chromium's last child processes may still write while that is removed.
-	profile, err := os.MkdirTemp("", "email-link-e2e-profile-")
+	profile, err := os.MkdirTemp("", "email-link-e2e-profile-") //nolint:usetesting // Chromium's last child may still write while it is removed
 	if err != nil {
 		t.Fatal(err)
 	}
