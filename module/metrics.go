@@ -116,10 +116,10 @@ type timedStore struct{ storage.Store }
 
 // Update implements storage.Store.
 func (s timedStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
-	start := time.Now()
+	timer := prometheus.NewTimer(metrics.commits)
 	err := s.Store.Update(ctx, fn)
 	if err == nil {
-		metrics.commits.Observe(time.Since(start).Seconds())
+		timer.ObserveDuration()
 	}
 	return err
 }
