@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -40,6 +41,11 @@ func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, add
 		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
 		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
 		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		SignedIn: asker.Session != nil && asker.Session.Session.Mailbox == f.Mailbox,
+		SignedIn: arrived(asker.Session, f),
 	}
+}
+
+// arrived says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet.
+func arrived(l *session.Live, f storage.Flow) bool {
+	return l != nil && l.Session.Mailbox == f.Mailbox && (f.Purpose != Reset || l.Session.Created.After(f.Started))
 }
