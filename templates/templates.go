@@ -13,9 +13,23 @@
 // Files in the directory are read anew when they have changed. A mistake refuses to load, with the file and the line; a
 // mistake in a file that was changed later is reported and the last good set stays.
 //
-// A catalogue is a JSON object with a member for each message: a text, or an object of plural forms ("one", "other", and what
-// else the language has) chosen by {n}. Words in braces are filled in, **two stars** are strong. "@language" is the language's
-// own name, "@direction" ltr or rtl.
+// A catalogue is a JSON object with a member for each message: a text, or an object of plural forms (those that CLDR lists for
+// the language, "other" among them) chosen by {n}. Words in braces are filled in, **two stars** are strong. "@language" is the
+// language's own name, "@direction" ltr or rtl.
+//
+// # A new message
+//
+//   - Write it into catalog/en.json, named after the page or the mail that shows it ("reset.heading", "mail.reset.subject"),
+//     and under the same name, at the same place, into every other file of catalog/. Nothing borrows a word order: {site} or
+//     {time} may stand anywhere in the sentence. Ask for a whole sentence rather than for parts of one.
+//   - Show it with t or rich in a template. A message that only Go code names goes onto the list inCode of catalog_test.go; a new
+//     [Code] needs "problem.<code>" and nothing else.
+//   - A new page or mail, or a new state of one, gets a sample in [PageSamples] or [MailSamples]. The load renders them all.
+//   - go test ./templates -update writes the mails in testdata/<language> anew: read the difference. make preview shows the rest.
+//
+// What is forgotten fails in TestCatalogues_AreCompleteAndHoldNothingElse (a file lacks the message, or nobody shows it), in
+// TestTranslations_SayWhatEnglishSays (other words in braces or other strong words than English, or English left over), in
+// TestTranslations_Typography (quotation marks, spaces before signs) or in the load itself, with file, line and remedy.
 //
 // Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
 // words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
@@ -121,6 +135,12 @@ func (s *Set) StyleName() string { return s.fresh().styleName }
 
 // Languages lists the tags of all catalogues, in order.
 func (s *Set) Languages() []string { return append([]string(nil), s.fresh().tags...) }
+
+// Describe returns the name of a language in that language, and its direction: "ltr" or "rtl".
+func (s *Set) Describe(tag string) (name, direction string) {
+	c := s.fresh().language(tag).catalog
+	return c.name, c.dir
+}
 
 // Asset returns the content of an asset under its hashed name, such as "style.0f343b0931126a20.css".
 func (s *Set) Asset(name string) (content []byte, contentType string, found bool) {
