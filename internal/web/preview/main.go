@@ -6,17 +6,24 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"flag"
 	"fmt"
 	"html"
+	"html/template"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
+
+//go:embed index.html
+var indexText string
 
 func main() {
 	out := flag.String("o", "build/preview", "directory to write to")
@@ -29,47 +36,70 @@ func main() {
 	fmt.Println(filepath.Join(*out, "index.html"))
 }
 
+// language is one section of the index.
+type language struct {
+	Tag, Name, Dir string
+	Pages          []group
+	Mails          []mailEntry
+}
+
+// group is one page with its states.
+type group struct {
+	Name   string
+	States []state
+}
+
+type state struct {
+	Name, File, Title string
+	Status            int
+}
+
+type mailEntry struct{ Name, Subject, Preheader, HTML, Text string }
+
 // run renders everything into out.
 func run(out, dir string) error {
 	set, err := templates.Load(templates.Options{Dir: dir, Location: time.UTC})
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	index, err := template.New("index").Parse(indexText)
+	if err != nil {
 		return err
 	}
-	var index strings.Builder
-	index.WriteString("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">" +
-		"<meta name=\"color-scheme\" content=\"light dark\"><title>Pages and mails</title>" +
-		"<body style=\"font:1rem/1.6 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem\"><h1>Pages and mails</h1>\n")
-	for _, tag := range set.Languages() {
-		fmt.Fprintf(&index, "<h2>Pages (%s)</h2><ul>\n", tag)
+	var languages []language
+	tags := slices.DeleteFunc(set.Languages(), func(tag string) bool { return tag == templates.DefaultLanguage })
+	for _, tag := range append([]string{templates.DefaultLanguage}, tags...) {
+		l := language{Tag: tag}
+		l.Name, l.Dir = set.Describe(tag)
 		for _, s := range templates.PageSamples() {
-			if err := page(set, out, tag, s); err != nil {
+			if err := l.addPage(set, out, s); err != nil {
 				return err
 			}
-			fmt.Fprintf(&index, "<li><a href=\"%s/%s.html\">%s</a> (%d)\n", tag, s.Name, s.Name, s.Status)
 		}
-		fmt.Fprintf(&index, "</ul><h2>Mails (%s)</h2><ul>\n", tag)
 		for _, s := range templates.MailSamples() {
-			subject, err := mail(set, out, tag, s)
-			if err != nil {
+			if err := l.addMail(set, out, s); err != nil {
 				return err
 			}
-			fmt.Fprintf(&index, "<li>%s: %s, <a href=\"%s/mail-%s.html\">HTML</a>, <a href=\"%s/mail-%s.txt\">text</a>\n",
-				s.Name, html.EscapeString(subject), tag, s.Name, tag, s.Name)
 		}
-		index.WriteString("</ul>\n")
+		languages = append(languages, l)
 	}
-	return os.WriteFile(filepath.Join(out, "index.html"), []byte(index.String()), 0o644)
+	var b bytes.Buffer
+	if err := index.Execute(&b, languages); err != nil {
+		return err
+	}
+	return write(out, "index.html", b.Bytes())
 }
 
-// loaded finds the names of assets that a page loads.
-var loaded = regexp.MustCompile(`href="/\./assets/([^"]+)"`)
+var (
+	// loaded finds the names of assets that a page loads.
+	loaded    = regexp.MustCompile(`href="/\./assets/([^"]+)"`)
+	title     = regexp.MustCompile(`<title>(.*?)</title>`)
+	preheader = regexp.MustCompile(`(?s)<div style="display:none[^"]*">(.*?)</div>`)
+)
 
-// page writes one page, and what it loads beside it.
-func page(set *templates.Set, out, tag string, s templates.PageSample) error {
-	s.Frame.Language, s.Frame.Prefix = tag, "/."
+// addPage writes one page, and what it loads beside it.
+func (l *language) addPage(set *templates.Set, out string, s templates.PageSample) error {
+	s.Frame.Language, s.Frame.Prefix = l.Tag, "/."
 	var b bytes.Buffer
 	if err := set.Page(&b, s.Frame, s.Facts); err != nil {
 		return err
@@ -84,19 +114,41 @@ func page(set *templates.Set, out, tag string, s templates.PageSample) error {
 		}
 	}
 	text := strings.ReplaceAll(b.String(), `href="/./assets/`, `href="../assets/`)
-	return write(out, filepath.Join(tag, s.Name+".html"), []byte(text))
+	name := reflect.TypeOf(s.Facts).Name()
+	if n := len(l.Pages); n == 0 || l.Pages[n-1].Name != name {
+		l.Pages = append(l.Pages, group{Name: name})
+	}
+	shown := strings.TrimSuffix(first(title, text), " · "+s.Frame.Site)
+	g := &l.Pages[len(l.Pages)-1]
+	g.States = append(g.States, state{Name: s.Name, File: l.Tag + "/" + s.Name + ".html", Title: shown, Status: s.Status})
+	return write(out, filepath.Join(l.Tag, s.Name+".html"), []byte(text))
 }
 
-// mail writes one mail and returns its subject.
-func mail(set *templates.Set, out, tag string, s templates.MailSample) (string, error) {
-	m, err := set.Mail(s.Mail, tag)
+// addMail writes both parts of one mail.
+func (l *language) addMail(set *templates.Set, out string, s templates.MailSample) error {
+	m, err := set.Mail(s.Mail, l.Tag)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := write(out, filepath.Join(tag, "mail-"+s.Name+".html"), []byte(m.HTML)); err != nil {
-		return "", err
+	file := "mail-" + s.Name
+	l.Mails = append(l.Mails, mailEntry{
+		Name: s.Name, Subject: m.Subject, Preheader: first(preheader, m.HTML),
+		HTML: l.Tag + "/" + file + ".html", Text: l.Tag + "/" + file + ".txt",
+	})
+	if err := write(out, filepath.Join(l.Tag, file+".html"), []byte(m.HTML)); err != nil {
+		return err
 	}
-	return m.Subject, write(out, filepath.Join(tag, "mail-"+s.Name+".txt"), []byte("Subject: "+m.Subject+"\n\n"+m.Text))
+	// The mark tells browsers that open the file by its path that it is UTF-8.
+	return write(out, filepath.Join(l.Tag, file+".txt"), []byte("\ufeffSubject: "+m.Subject+"\n\n"+m.Text))
+}
+
+// first returns what p finds first, as plain text.
+func first(p *regexp.Regexp, text string) string {
+	m := p.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return html.UnescapeString(strings.TrimSpace(m[1]))
 }
 
 func write(out, name string, content []byte) error {

@@ -19,11 +19,13 @@ func TestRun_WritesEachPageAndMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, p := range templates.PageSamples() {
-		names = append(names, "en/"+p.Name+".html")
-	}
-	for _, m := range templates.MailSamples() {
-		names = append(names, "en/mail-"+m.Name+".html", "en/mail-"+m.Name+".txt")
+	for _, tag := range []string{"ar", "de", "en", "es", "fr"} {
+		for _, p := range templates.PageSamples() {
+			names = append(names, tag+"/"+p.Name+".html")
+		}
+		for _, m := range templates.MailSamples() {
+			names = append(names, tag+"/mail-"+m.Name+".html", tag+"/mail-"+m.Name+".txt")
+		}
 	}
 	seen := map[string]bool{}
 	for _, name := range names {
@@ -36,6 +38,13 @@ func TestRun_WritesEachPageAndMail(t *testing.T) {
 		}
 		if !strings.Contains(string(index), `"`+name+`"`) {
 			t.Errorf("the index does not lead to %s", name)
+		}
+	}
+	for _, must := range []string{
+		`<a href="#ar" lang="ar" dir="rtl">العربية</a>`, `<h2 id="de">Deutsch`, "<p lang=\"fr\" dir=\"ltr\">Votre lien de connexion à Example</p>",
+	} {
+		if !strings.Contains(string(index), must) {
+			t.Errorf("the index lacks %s", must)
 		}
 	}
 	if assets, err := os.ReadDir(filepath.Join(out, "assets")); err != nil || len(assets) != 2 {
