@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -144,11 +145,21 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 			err := errors.Join(run(cmd.Context(), args, out), out.Flush())
 			if err != nil {
 				cmd.SilenceErrors = true
-				fmt.Fprintln(cmd.ErrOrStderr(), "caddy email-link: "+err.Error())
+				fmt.Fprintln(cmd.ErrOrStderr(), "caddy email-link: "+printable(err.Error()))
 			}
 			return err
 		},
 	}
+}
+
+// printable keeps what others have written, such as the names in a mail server's certificate, from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 // group makes a command that only has commands below it.

@@ -57,7 +57,7 @@ Example: caddy email-link mail list`, 0, 0,
 					if m.Due != nil {
 						due = moment(*m.Due)
 					}
-					rows = append(rows, row(m.ID, m.State, m.To, m.Purpose, moment(m.Queued), due, strconv.Itoa(m.Attempts), m.Reason))
+					rows = append(rows, row(m.ID, m.State, m.To, m.Purpose, moment(m.Queued), due, strconv.Itoa(m.Attempts), printable(m.Reason)))
 				}
 				return table(out, "ID\tSTATE\tTO\tPURPOSE\tQUEUED\tDUE\tATTEMPTS\tREASON", rows)
 			})
@@ -186,7 +186,7 @@ func printFindings(out io.Writer, list []doctor.Finding) error {
 		if f.Fix != "" {
 			text += "\n" + indent + strings.ReplaceAll(f.Fix, "\n", "\n"+indent)
 		}
-		if _, err := fmt.Fprintf(out, "%-4s  %-*s  %s\n", f.Result, wide, f.Check, text); err != nil {
+		if _, err := fmt.Fprintf(out, "%-4s  %-*s  %s\n", f.Result, wide, f.Check, printable(text)); err != nil {
 			return err
 		}
 	}

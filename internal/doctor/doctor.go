@@ -122,6 +122,13 @@ func (r *report) add(result Result, text, fix string) {
 	r.list = append(r.list, f)
 }
 
+// take adds the findings of another report.
+func (r *report) take(other report) {
+	for _, f := range other.list {
+		r.add(f.Result, f.Text, f.Fix)
+	}
+}
+
 func (r *report) or(text string) []Finding {
 	if len(r.list) == 0 {
 		r.add(OK, text, "")

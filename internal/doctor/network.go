@@ -138,16 +138,24 @@ func orText(s, otherwise string) string {
 
 // reach asks each base_url for its health, and compares the time of its answer with this machine's.
 func (n *Network) reach(ctx context.Context, f Facts) []Finding {
-	reached, clock := report{check: "reachable"}, report{check: "clock"}
-	asked := 0
+	type answer struct{ reached, clock report }
+	var answers []*answer
+	var wg sync.WaitGroup
 	for _, s := range f.Sites {
 		for _, o := range s.Origins {
-			if o.Wildcard || s.Nested || asked == maxAsked {
+			if o.Wildcard || s.Nested || len(answers) == maxAsked {
 				continue
 			}
-			asked++
-			n.ask(ctx, o, s.Path, &reached, &clock)
+			a := new(answer)
+			answers = append(answers, a)
+			wg.Go(func() { n.ask(ctx, o, s.Path, &a.reached, &a.clock) })
 		}
+	}
+	wg.Wait()
+	reached, clock := report{check: "reachable"}, report{check: "clock"}
+	for _, a := range answers {
+		reached.take(a.reached)
+		clock.take(a.clock)
 	}
 	if len(clock.list) == 0 {
 		clock.add(Skip, "no base_url answered over https, so there was no clock to compare with", "see that the system keeps its time, as with 'timedatectl'")
