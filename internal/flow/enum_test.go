@@ -34,11 +34,11 @@ func watch(g *gate, p Pending, err error) observed {
 
 func TestENUM1_AskingIsNeutral(t *testing.T) {
 	for _, mode := range []SignUpMode{SignUpClosed, SignUpInvite, SignUpOpen} {
-		for _, purpose := range []string{SignIn, Activation} {
+		for _, purpose := range []string{SignIn, Activation, Reset} {
 			t.Run(mode.String()+" "+purpose, func(t *testing.T) {
 				var first []observed
 				for _, kind := range []string{"unknown", "active", "disabled"} {
-					g := newGate(t)
+					g := newPasswordGate(t)
 					g.site.SignUp.Mode = mode
 					g.account("ada@example.com")
 					g.disable(g.account("eve@example.com"))
@@ -165,6 +165,7 @@ func TestENUM1_ALinkUsedElsewhereCanBeHadAgain(t *testing.T) {
 	b := g.browser()
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	must[Done](t)(g.stranger(1).press(mail.link))
+	g.post() // the notice of a new device goes first
 	g.fake.Advance(DefaultResendWait)
 	must[Pending](t)(b.resend())
 	g.post()

@@ -144,8 +144,8 @@ func TestMAIL4_AFailingMailerIsInvisibleAndLosesNothing(t *testing.T) {
 }
 
 func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
-	steps := func(email string) (updates, rendered, sent int) {
-		g := newGate(t)
+	steps := func(purpose, email string) (updates, rendered, sent int) {
+		g := newPasswordGate(t)
 		g.site.SignUp = SignUp{}
 		g.account("ada@example.com")
 		spy := &counting{Store: g.bolt, writes: map[string]int{}}
@@ -154,7 +154,7 @@ func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 			rendered++
 			return render(l)
 		}})
-		if _, err := g.browser().ask(SignIn, email); err != nil {
+		if _, err := g.browser().ask(purpose, email); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Flush(context.Background()); err != nil {
@@ -163,10 +163,13 @@ func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 		updates, _ = spy.take()
 		return updates, rendered, g.inbox.count()
 	}
-	updates, rendered, sent := steps("ada@example.com")
-	decoyUpdates, decoyRendered, decoySent := steps("bob@example.com")
-	if updates != decoyUpdates || rendered != 1 || decoyRendered != 1 || sent != 1 || decoySent != 0 {
-		t.Errorf("updates %d and %d, rendered %d and %d, sent %d and %d", updates, decoyUpdates, rendered, decoyRendered, sent, decoySent)
+	for _, purpose := range []string{SignIn, Reset} {
+		updates, rendered, sent := steps(purpose, "ada@example.com")
+		decoyUpdates, decoyRendered, decoySent := steps(purpose, "bob@example.com")
+		if updates != decoyUpdates || rendered != 1 || decoyRendered != 1 || sent != 1 || decoySent != 0 {
+			t.Errorf("%s: updates %d and %d, rendered %d and %d, sent %d and %d",
+				purpose, updates, decoyUpdates, rendered, decoyRendered, sent, decoySent)
+		}
 	}
 }
 
