@@ -1,0 +1,106 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// speaking sends a request of a browser that prefers a language.
+func (b *browser) speaking(language, method, target string, form url.Values) answer {
+	b.g.t.Helper()
+	contentType := ""
+	if form != nil {
+		contentType = "application/x-www-form-urlencoded"
+	}
+	return b.do(method, target, contentType, form.Encode(), func(r *http.Request) { r.Header.Set("Accept-Language", language) })
+}
+
+// accountIn makes an account with a language.
+func (g *gate) accountIn(language, email string) account.Account {
+	g.t.Helper()
+	addr, err := address.Parse(email)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var a account.Account
+	err = g.state.Store.Update(g.t.Context(), func(tx storage.Tx) (err error) {
+		a, err = g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Language: language})
+		return err
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a
+}
+
+func TestLanguage_PagesFollowAcceptLanguage(t *testing.T) {
+	g := newGate(t)
+	for _, c := range []struct{ accept, html, words string }{
+		{"de-AT,de;q=0.9", `<html lang="de" dir="ltr">`, "Bei Example anmelden"},
+		{"fr-CA,fr;q=0.9,en;q=0.8", `<html lang="fr" dir="ltr">`, "Connexion à Example"},
+		{"es-419", `<html lang="es" dir="ltr">`, "Iniciar sesión en Example"},
+		{"ar", `<html lang="ar" dir="rtl">`, "تسجيل الدخول إلى \u2068Example\u2069"},
+		{"ja,tlh;q=0.5", `<html lang="en" dir="ltr">`, "Sign in to Example"},
+		{"", `<html lang="en" dir="ltr">`, "Sign in to Example"},
+	} {
+		a := g.browser().speaking(c.accept, http.MethodGet, "/email-link/sign-in", nil).wants(t, 200, "").says(t, c.html, c.words)
+		if !strings.Contains(a.header.Get("Vary"), "Accept-Language") {
+			t.Errorf("%q: a cache may serve this page to speakers of other languages: Vary: %s", c.accept, a.header.Get("Vary"))
+		}
+	}
+	// Errors as well, as page and as JSON.
+	g.browser().speaking("de", http.MethodGet, "/email-link/nothing", nil).wants(t, 404, "").says(t, `lang="de"`, "Diese Seite gibt es nicht")
+	a := g.browser().do(http.MethodPost, "/email-link/sign-in", "application/json", `{"email":"nobody"}`, func(r *http.Request) {
+		r.Header.Set("Accept", "application/json")
+		r.Header.Set("Accept-Language", "de")
+	})
+	if !strings.Contains(a.body, "E-Mail-Adresse") {
+		t.Errorf("a problem in another language: %s", a.body)
+	}
+}
+
+func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) {
+	g := newGate(t)
+	g.account("any@example.com")
+	g.accountIn("fr", "claire@example.com")
+	for _, c := range []struct{ accept, email, language, subject, html string }{
+		{"de-AT,de;q=0.9", "any@example.com", "de", "Ihr Anmeldelink für Example", `<html lang="de" dir="ltr">`},
+		{"ar", "any@example.com", "ar", "رابط تسجيل دخولك إلى \u2068Example\u2069", `<html lang="ar" dir="rtl">`},
+		{"ja", "any@example.com", "en", "Your sign-in link for Example", `<html lang="en" dir="ltr">`},
+		// Whoever asks for a mail to Claire, in whatever language: hers is French.
+		{"de", "claire@example.com", "fr", "Votre lien de connexion à Example", `<html lang="fr" dir="ltr">`},
+		{"", "claire@example.com", "fr", "Votre lien de connexion à Example", `<html lang="fr" dir="ltr">`},
+	} {
+		b := g.browser()
+		b.speaking(c.accept, http.MethodPost, "/email-link/sign-in", url.Values{"email": {c.email}}).wants(t, 303, "/email-link/resend")
+		mails := g.deliver()
+		if len(mails) != 1 {
+			t.Fatalf("%+v: %d mails", c, len(mails))
+		}
+		if m := mails[0]; m.Language != c.language || m.Subject != c.subject || !strings.Contains(m.HTML, c.html) {
+			t.Errorf("%q for %s: a mail in %q: %s", c.accept, c.email, m.Language, m.Subject)
+		}
+	}
+}
+
+// TestLanguage_CodeOfAnArabicMail types the code as it is copied, with the no-break space that keeps its halves in order.
+func TestLanguage_CodeOfAnArabicMail(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	b := g.browser()
+	b.speaking("ar", http.MethodPost, "/email-link/sign-in", url.Values{"email": {known}}).wants(t, 303, "/email-link/resend")
+	text := g.deliver()[0].Text
+	_, rest, found := strings.Cut(text, "\n    ")
+	code, _, _ := strings.Cut(rest, "\n")
+	if !found || !strings.Contains(code, "\u00a0") {
+		t.Fatalf("no code in\n%s", text)
+	}
+	b.speaking("ar", http.MethodPost, "/email-link/code", url.Values{"code": {code}}).wants(t, 303, "/")
+}
