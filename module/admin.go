@@ -43,7 +43,11 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		return nil
 	}
-	return caddy.APIError{HTTPStatus: adminapi.Status(err), Err: err, Message: err.Error()}
+	logged := err
+	if refusal := (*adminapi.Error)(nil); errors.As(err, &refusal) {
+		logged = errors.New(http.StatusText(refusal.Status)) // the words for the operator may name an address
+	}
+	return caddy.APIError{HTTPStatus: adminapi.Status(err), Err: logged, Message: err.Error()}
 }
 
 // operate returns what does the operators' work on an open gate.

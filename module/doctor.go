@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -108,7 +109,7 @@ func (a *App) sendTest(ctx context.Context, text string) (sent adminapi.TestSent
 	defer func() { err = errors.Join(err, m.Close(context.WithoutCancel(ctx))) }()
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	if err := m.Send(ctx, a.testMail(to.Typed(), time.Now())); err != nil {
+	if err := m.Send(ctx, a.testMail(to.Typed(), clock.New(nil).Wall())); err != nil {
 		return sent, &adminapi.Error{Status: http.StatusBadGateway, Message: "the test mail was not sent: " + err.Error()}
 	}
 	return adminapi.TestSent{To: to.Display(), Via: a.mailerName(), From: a.policy.from}, nil

@@ -168,9 +168,17 @@ func TestLOG1_CommandsLeaveNoAddressInTheLog(t *testing.T) {
 	} {
 		p.must(args...)
 	}
+	for _, args := range [][]string{ // what is refused is logged as well
+		{"accounts", "show", "nobody@example.org"}, {"accounts", "add", "ann a@example.org"}, {"limits", "show", "a@b@example.org"},
+		{"sessions", "list", "nobody@example.org"}, {"link", "nobody@example.org", "--for", "sign_in"}, {"mail", "test", "n@x@example.org"},
+	} {
+		if out, errs, code := p.run(args...); code != 1 {
+			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)
+		}
+	}
 	stop()
 	_, token, _ := strings.Cut(link, "t=")
-	for _, secret := range []string{who, "anna%40", token} {
+	for _, secret := range []string{who, "anna%40", "example.org", token} {
 		if strings.Contains(p.log.String(), secret) {
 			t.Errorf("%q is in the log:\n%s", secret, p.log)
 		}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
 
@@ -34,7 +35,7 @@ type Network struct {
 	Resolver Resolver
 	// HTTP asks base_url. Default: a client that follows no redirect.
 	HTTP *http.Client
-	// Now is the system's clock. Default: time.Now.
+	// Now is the system's clock, which is also the default.
 	Now func() time.Time
 	// Timeout bounds the questions to the DNS and to base_url, each. Default: 5 seconds.
 	Timeout time.Duration
@@ -75,7 +76,7 @@ func (n *Network) defaults() {
 		n.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	if n.Now == nil {
-		n.Now = time.Now
+		n.Now = clock.New(nil).Wall
 	}
 	if n.Timeout <= 0 {
 		n.Timeout = defaultTimeout
