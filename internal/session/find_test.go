@@ -343,3 +343,44 @@ func TestOpenRefusesWhatCannotLive(t *testing.T) {
 		}
 	}
 }
+
+func TestAlive_SaysWhatAStepSees(t *testing.T) {
+	r := newRig(t)
+	a := r.account("ada@example.com")
+	alive := func(l *Live) (ok bool) {
+		r.update(func(tx storage.Tx) (err error) {
+			ok, err = r.Alive(tx, l)
+			return err
+		})
+		return ok
+	}
+	cookie, _ := r.open(a, OpenInput{})
+	l := r.mustFind(cookie, siteA)
+	if !alive(l) {
+		t.Error("a session that was just opened is over")
+	}
+	r.update(func(tx storage.Tx) error {
+		if _, err := tx.Epochs().Raise(storage.AccountEpoch(a.ID)); err != nil {
+			return err
+		}
+		if ok, err := r.Alive(tx, l); ok || err != nil {
+			t.Errorf("alive in the step that ended it: %v, %v", ok, err)
+		}
+		return nil
+	})
+	cookie, s := r.open(a, OpenInput{})
+	l = r.mustFind(cookie, siteA)
+	r.update(func(tx storage.Tx) error {
+		_, err := tx.Sessions().Delete(s.Key)
+		return err
+	})
+	if alive(l) {
+		t.Error("a session without a record is alive")
+	}
+	cookie, _ = r.open(a, OpenInput{})
+	l = r.mustFind(cookie, siteA)
+	r.time.Advance(time.Hour)
+	if alive(l) {
+		t.Error("a session is alive after its idle end")
+	}
+}

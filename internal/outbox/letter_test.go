@@ -1,0 +1,90 @@
+package outbox
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+func TestChoose_WhoGetsWhichLetter(t *testing.T) {
+	active, disabled := account.Account{ID: "a", Status: account.Active}, account.Account{ID: "a", Status: account.Disabled}
+	for _, c := range []struct {
+		purpose string
+		open    bool
+		found   *account.Account
+		kind    Kind
+		drop    bool
+	}{
+		{Activation, true, nil, KindActivation, false},
+		{Activation, true, &active, KindAlreadyHere, false},
+		{Activation, true, &disabled, KindAlreadyHere, true},
+		{SignIn, true, nil, KindNoAccount, false},
+		{SignIn, false, nil, KindSignIn, true},
+		{SignIn, true, &active, KindSignIn, false},
+		{SignIn, false, &active, KindSignIn, false},
+		{SignIn, true, &disabled, KindSignIn, true},
+		{Reset, true, nil, KindNoAccount, false},
+		{Reset, false, nil, KindReset, true},
+		{Reset, true, &active, KindReset, false},
+		{Reset, false, &active, KindReset, false},
+		{Reset, true, &disabled, KindReset, true},
+	} {
+		var a account.Account
+		if c.found != nil {
+			a = *c.found
+		}
+		kind, drop := choose(c.purpose, Payload{Open: c.open}, a, c.found != nil)
+		if kind != c.kind || (drop != "") != c.drop {
+			t.Errorf("%s, open %v, %q: %s, drop %q; want %s, drop %v", c.purpose, c.open, a.Status, kind, drop, c.kind, c.drop)
+		}
+	}
+}
+
+func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
+	p := newPost(t)
+	m := storage.Mail{Purpose: Reset, Site: "https://app.example.com", End: p.Clock.Now().Add(DefaultSendTimeout)}
+	l := p.letter(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{})
+	if !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
+		t.Errorf("the letter says %+v", l)
+	}
+	if l = p.letter(m, Payload{}, KindNoAccount, account.Account{}); l.Link != "" || l.Code != "" {
+		t.Errorf("a letter to nobody says %+v", l)
+	}
+}
+
+func TestFLOW3_ANoticeSaysWhatHappenedAndHasNoLink(t *testing.T) {
+	for notice, want := range map[Kind]Kind{"": KindNewDevice, KindNewDevice: KindNewDevice, KindPasswordChanged: KindPasswordChanged} {
+		p := newPost(t)
+		var got []Letter
+		p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Letter) (mailer.Message, error) {
+			got = append(got, l)
+			return mailer.Message{From: "no-reply@example.com"}, nil
+		}})
+		now := p.Clock.Now()
+		m := storage.Mail{ID: storage.MailID{1}, Due: now, Queued: now, End: now.Add(DefaultSendTimeout), Purpose: Notice, Site: "https://app.example.com"}
+		sealed, err := Payload{
+			To: "Ada@example.com", Name: "Ada", Account: "ada", Device: "Firefox on Linux", Network: "203.0.113.0/24", Asked: now.Unix(),
+			Base: "https://app.example.com/email-link", Notice: notice,
+		}.Seal(p.Ring, m.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Sealed = sealed
+		if err := p.Store.Update(context.Background(), func(tx storage.Tx) error { return tx.Outbox().Enqueue(m) }); err != nil {
+			t.Fatal(err)
+		}
+		p.flush()
+		if len(got) != 1 || p.server.count() != 1 {
+			t.Fatalf("%d letters, %d mails", len(got), p.server.count())
+		}
+		l := got[0]
+		if l.Kind != want || l.To != "Ada@example.com" || l.Name != "Ada" || l.Device != "Firefox on Linux" ||
+			l.Network != "203.0.113.0/24" || !l.Asked.Equal(now) || l.Link+l.Cancel+l.Code != "" || !l.Ends.IsZero() {
+			t.Errorf("%q says %+v", notice, l)
+		}
+	}
+}
