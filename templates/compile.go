@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	texttemplate "text/template"
 	"text/template/parse"
 	"time"
@@ -35,8 +36,32 @@ type language struct {
 	mailTexts map[MailKind]*texttemplate.Template
 }
 
-// compile reads, parses, checks and tries all files.
+// unchanged keeps the embedded set, which is the same at each reload of the configuration, for the last zone that was asked for.
+var unchanged struct {
+	sync.Mutex
+	location *time.Location
+	compiled *compiled
+}
+
+// compile returns a good state of all files, or the first mistake.
 func compile(opts Options) (*compiled, error) {
+	if opts.Dir != "" {
+		return compileFiles(opts)
+	}
+	unchanged.Lock()
+	defer unchanged.Unlock()
+	if unchanged.compiled == nil || unchanged.location != opts.Location {
+		c, err := compileFiles(opts)
+		if err != nil {
+			return nil, err
+		}
+		unchanged.location, unchanged.compiled = opts.Location, c
+	}
+	return unchanged.compiled, nil
+}
+
+// compileFiles reads, parses, checks and tries all files.
+func compileFiles(opts Options) (*compiled, error) {
 	src, err := readSources(opts.Dir)
 	if err != nil {
 		return nil, err

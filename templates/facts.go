@@ -75,7 +75,7 @@ const (
 	PasswordReused            Code = "password_reused"
 	PasswordInvalidCharacters Code = "password_invalid_characters"
 
-	Internal          Code = "internal"
+	Internal Code = "internal"
 )
 
 // Codes lists every problem; each has its message "problem.<code>".
