@@ -105,8 +105,8 @@ var backendPage = template.Must(template.New("").Parse(`<!doctype html>
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }
 body { max-width: 48rem; margin: 2rem auto; padding: 0 1rem }
 th { text-align: left; padding-right: 1rem; font-weight: 600; vertical-align: top }
-td { overflow-wrap: anywhere }
-td.result { white-space: nowrap }
+h1, th, td { overflow-wrap: anywhere }
+td.result { min-width: 5rem }
 </style>
 <h1>Hello, {{.Who.Email}}</h1>
 <p>This is the demo backend. It has no sign-in of its own: the gate put a signed and encrypted assertion into this request,

@@ -17,10 +17,26 @@ type mailPage struct {
 }
 
 type shown struct {
-	Head, Before, Link, After string
+	Head string
+	Body []piece
 }
 
-var link = regexp.MustCompile(`https?://\S+/link\?t=\S+`)
+// piece is some text, and the address that follows it.
+type piece struct {
+	Text, Link string
+}
+
+var address = regexp.MustCompile(`https?://\S+`)
+
+// pieces cuts a text at its addresses.
+func pieces(text string) []piece {
+	var list []piece
+	for at := address.FindStringIndex(text); at != nil; at = address.FindStringIndex(text) {
+		list = append(list, piece{text[:at[0]], text[at[0]:at[1]]})
+		text = text[at[1]:]
+	}
+	return append(list, piece{Text: text})
+}
 
 // ServeHTTP implements http.Handler.
 func (p mailPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -45,11 +61,7 @@ func (p mailPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			continue // removed since
 		}
 		head, body, _ := strings.Cut(string(text), "\n\n")
-		m := shown{Head: head, Before: body}
-		if at := link.FindStringIndex(body); at != nil {
-			m.Before, m.Link, m.After = body[:at[0]], body[at[0]:at[1]], body[at[1]:]
-		}
-		mails = append(mails, m)
+		mails = append(mails, shown{Head: head, Body: pieces(body)})
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -75,7 +87,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere }
 <p>The newest first; this page looks again every five seconds.</p>
 {{range .}}<article><pre><b>{{.Head}}</b>
 
-{{.Before}}{{with .Link}}<a href="{{.}}">{{.}}</a>{{end}}{{.After}}</pre></article>
+{{range .Body}}{{.Text}}{{with .Link}}<a href="{{.}}">{{.}}</a>{{end}}{{end}}</pre></article>
 {{else}}<p>None yet. Sign up first.</p>
 {{end}}</html>
 `))
