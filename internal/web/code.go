@@ -32,9 +32,5 @@ func (x *exchange) code() {
 		return
 	}
 	x.signedIn(done, true)
-	if x.json {
-		x.replyOK(http.StatusOK, x.doneBody(done))
-		return
-	}
-	x.redirect(done.ReturnTo)
+	x.done(done)
 }

@@ -47,11 +47,12 @@ func (x *exchange) noToken() {
 	x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code})
 }
 
-// openedFacts fills the page. Only the browser that asked sees the whole address.
+// openedFacts fills the page. Only the browser that asked sees the whole address; in another one a password manager does not
+// get it either, and keeps the new password at the first sign-in with it.
 func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.PageFacts {
-	account := o.Masked
+	account, username := o.Masked, ""
 	if o.SameBrowser {
-		account = o.Address
+		account, username = o.Address, o.Username
 	}
 	asked := x.Clock.ShownAs(o.Started)
 	if o.Cancel {
@@ -63,6 +64,7 @@ func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: asked,
 		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.Other, Problem: p.words(),
 	}
+	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
 	if o.ReturnTo != "/" {
 		page.ReturnTo = o.ReturnTo
 	}
@@ -82,6 +84,9 @@ type confirmBody struct {
 	SameBrowser bool   `json:"same_browser"`
 	Other       string `json:"signed_in_as,omitempty"`
 	AskName     bool   `json:"ask_name,omitempty"`
+	// AskPassword says that a new password of MinLength characters or more can be sent along; purpose reset needs one.
+	AskPassword bool   `json:"ask_password,omitempty"`
+	MinLength   int    `json:"min_length,omitempty"`
 	ReturnTo    string `json:"return_to,omitempty"`
 	// Destination is set, and H is not, when the link has been used and this browser holds the session it opened.
 	Destination string `json:"destination,omitempty"`
@@ -90,8 +95,8 @@ type confirmBody struct {
 func openedBody(o flow.Opened) confirmBody {
 	b := confirmBody{
 		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
-		SameBrowser: o.SameBrowser, Other: o.Other, AskName: o.AskName, ReturnTo: o.ReturnTo,
-		Destination: o.Destination,
+		SameBrowser: o.SameBrowser, Other: o.Other, AskName: o.AskName, AskPassword: o.AskPassword,
+		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination,
 	}
 	if o.SameBrowser && !o.Cancel {
 		b.Account = o.Address
@@ -101,7 +106,11 @@ func openedBody(o flow.Opened) confirmBody {
 
 // confirm does what the page said, if it is still what is parked.
 func (x *exchange) confirm() {
-	fields, err := x.form("h", "name")
+	names := []string{"h", "name"}
+	if x.passwords() {
+		names = append(names, "password", usernameField)
+	}
+	fields, err := x.form(names...)
 	if err != nil {
 		x.refuseForm(err)
 		return
@@ -125,31 +134,28 @@ func (x *exchange) confirm() {
 	}
 	// A dead link goes on to Confirm, too: the first replay by POST is an event.
 	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, x.asker(), flow.ConfirmInput{
-		Token: x.Cookies.Token, H: fields["h"], Name: fields["name"],
+		Token: x.Cookies.Token, H: fields["h"], Name: fields["name"], Password: fields["password"],
 	})
 	if err != nil {
 		x.refuseConfirm(x.problemOf(err), fields["name"])
 		return
 	}
-	x.signedIn(done, opened.SameBrowser)
-	if x.json {
-		x.replyOK(http.StatusOK, x.doneBody(done))
+	if done.Reset {
+		x.resetDone(done, opened.SameBrowser)
 		return
 	}
-	x.redirect(done.ReturnTo)
+	x.signedIn(done, opened.SameBrowser)
+	x.done(done)
 }
 
 // refuseConfirm shows what is parked now, with what went wrong.
 func (x *exchange) refuseConfirm(p problem, name string) {
-	switch p.code {
-	case templates.DeadLink:
+	form := p.code == templates.Changed || p.code == templates.InvalidName || p.code == templates.Busy || p.words().NewPassword()
+	switch {
+	case p.code == templates.DeadLink:
 		x.dead()
-	case templates.Changed, templates.InvalidName:
-		if !x.json {
-			x.showParked(p, name)
-			return
-		}
-		x.refuseWith(p)
+	case form && !x.json:
+		x.showParked(p, name)
 	default:
 		x.refuseWith(p)
 	}

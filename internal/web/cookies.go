@@ -32,18 +32,29 @@ func (x *exchange) park(text string, p token.Parsed) {
 	x.setCookie(boundary.TokenCookie, text, min(time.Unix(p.End, 0).Sub(x.Clock.Now()), parkedFor))
 }
 
-// signedIn sets the cookies of a flow that has ended in a session. ownFlow says that the browser's flow cookie is of it.
-func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
+// clearUsed takes back the cookies of what has just been used up. ownFlow says that the browser's flow cookie is of it.
+func (x *exchange) clearUsed(ownFlow bool) {
 	if ownFlow {
 		x.clearCookie(boundary.FlowCookie)
 	}
 	if x.Cookies.Token != "" {
 		x.clearCookie(boundary.TokenCookie)
 	}
-	if d.Already {
-		return
+}
+
+// signedIn sets the cookies of a flow that has ended in a session. ownFlow says that the browser's flow cookie is of it.
+func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
+	x.clearUsed(ownFlow)
+	if !d.Already {
+		x.enter(d)
 	}
-	x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
+}
+
+// enter sets the cookies of a new session, if there is one, and that of a known browser.
+func (x *exchange) enter(d flow.Done) {
+	if d.SessionCookie != "" {
+		x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
+	}
 	if d.KnownCookie != "" {
 		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownLife)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestEML1_OneAddressForEachRequest(t *testing.T) {
-	g := newGate(t)
+	g := newPasswordGate(t)
 	const form, js = "application/x-www-form-urlencoded", "application/json"
 	for _, c := range []struct{ contentType, body string }{
 		{form, "email=a@example.com&email=b@example.com"},
@@ -46,7 +46,7 @@ func TestEML1_OneAddressForEachRequest(t *testing.T) {
 		{"", "email=a@example.com"},
 		{"application/x-www-form-urlencoded; charset", "email=a@example.com"},
 	} {
-		for _, path := range []string{"/email-link/sign-in", "/email-link/sign-up"} {
+		for _, path := range []string{"/email-link/sign-in", "/email-link/sign-up", "/email-link/reset"} {
 			b := g.browser()
 			a := b.do(http.MethodPost, path, c.contentType, c.body, nil)
 			if a.status != 400 || len(b.cookies) != 0 {
@@ -119,8 +119,8 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
 func TestDOS1_BodiesAreCutEarly(t *testing.T) {
-	g := newGate(t)
-	for _, path := range []string{"/sign-in", "/sign-up", "/resend", "/code", "/confirm", "/sign-out"} {
+	g := newPasswordGate(t)
+	for _, path := range []string{"/sign-in", "/sign-up", "/reset", "/resend", "/code", "/confirm", "/sign-out"} {
 		read := 0
 		for _, contentType := range []string{"application/x-www-form-urlencoded", "application/json"} {
 			r := httptest.NewRequest("POST", origin+"/email-link"+path, endless{&read})

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,8 +13,8 @@ import (
 )
 
 func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
-	g := newGate(t)
-	g.account(known)
+	g := newPasswordGate(t)
+	g.accountWith(known, oldWords)
 	in := g.browser()
 	in.get(g.find(linkPattern, in.asks(known).Text)).wants(t, 303, "/")
 	g.deliver() // the notice about a new device
@@ -38,6 +39,8 @@ func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
 		for path, body := range map[string]string{
 			"/email-link/sign-in": "email=jo%40example.com", "/email-link/sign-up": "email=jo%40example.com", "/email-link/resend": "",
 			"/email-link/code": "code=12345678", "/email-link/confirm": "h=x", "/email-link/sign-out": "everywhere=1",
+			"/email-link/reset":    "email=jo%40example.com",
+			"/email-link/password": url.Values{"current": {oldWords}, "password": {newWords}}.Encode(),
 		} {
 			a := in.do("POST", path, "application/x-www-form-urlencoded", body, change)
 			if a.status != 403 || len(a.header.Values("Set-Cookie")) != 0 {
@@ -52,7 +55,7 @@ func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
 }
 
 func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
-	g := newGate(t)
+	g := newPasswordGate(t)
 	g.account(known)
 	in := g.browser()
 	in.get(g.find(linkPattern, in.asks(known).Text))
@@ -85,7 +88,7 @@ func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
 			check(path, b.do("PUT", "/email-link"+path, "text/plain", "x", nil))
 		}
 	}
-	for _, path := range []string{"/sign-in", "/sign-up", "/resend", "/code", "/confirm", "/sign-out"} {
+	for _, path := range []string{"/sign-in", "/sign-up", "/reset", "/resend", "/code", "/confirm", "/password", "/sign-out"} {
 		check(path, in.do("POST", "/email-link"+path, "text/plain", "x", nil))
 		check(path, in.post("/email-link"+path))
 	}

@@ -19,6 +19,7 @@ func (x *exchange) home() {
 	l := x.Live
 	x.page(http.StatusOK, templates.Home{
 		Email: l.Account.Email, Name: l.Account.Name, Roles: l.Account.Roles, Since: x.Clock.ShownAs(l.Session.AuthTime),
+		Password: x.passwords(), PasswordSet: x.passwords() && x.r.URL.RawQuery == passwordSet,
 		Ends: x.Clock.ShownAs(l.AbsoluteEnd()), Device: l.Session.Device, Methods: l.Session.Methods,
 	})
 }

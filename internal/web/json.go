@@ -119,6 +119,9 @@ func parseJSON(body []byte, fields []string) (map[string]string, error) {
 		case string:
 			text = v
 		case bool:
+			if name == "password" || name == "current" {
+				return nil, errForm
+			}
 			if v {
 				text = "1"
 			}
@@ -140,8 +143,11 @@ func parseJSON(body []byte, fields []string) (map[string]string, error) {
 
 // take accepts one field.
 func take(out map[string]string, fields []string, name, value string) error {
-	if _, twice := out[name]; twice || !slices.Contains(fields, name) || !utf8.ValidString(value) ||
-		strings.ContainsRune(value, 0) {
+	if _, twice := out[name]; twice || !slices.Contains(fields, name) {
+		return errForm
+	}
+	// What is wrong with a password is said in words, by package password.
+	if name != "password" && name != "current" && (!utf8.ValidString(value) || strings.ContainsRune(value, 0)) {
 		return errForm
 	}
 	out[name] = value

@@ -9,7 +9,7 @@ import (
 func Mail(s *Site, l outbox.Letter) templates.Mail {
 	m := templates.Mail{
 		Site: s.Name, Host: s.Host(), Origin: s.Origin, Prefix: s.Prefix, Contact: s.Contact,
-		SignUp: l.Purpose == outbox.Activation, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
+		SignUp: l.Purpose == outbox.Activation, Reset: l.Purpose == outbox.Reset, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
 		Asked: l.Asked, Device: l.Device, Network: l.Network, Ends: l.Ends,
 	}
 	if m.Site == "" {
@@ -20,6 +20,10 @@ func Mail(s *Site, l outbox.Letter) templates.Mail {
 		m.Kind = templates.MailExists
 	case outbox.KindNoAccount:
 		m.Kind = templates.MailNoAccount
+	case outbox.KindReset:
+		m.Kind = templates.MailReset
+	case outbox.KindPasswordChanged:
+		m.Kind = templates.MailPasswordChanged
 	case outbox.KindNewDevice:
 		m.Kind = templates.MailNewDevice
 	default:

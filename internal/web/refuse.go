@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -114,9 +117,13 @@ type problem struct {
 	field  string
 	wait   time.Duration
 	signIn string
+	// min is the least number of characters of a password.
+	min int
 }
 
-func (p problem) words() templates.Problem { return templates.Problem{Code: p.code, Wait: p.wait} }
+func (p problem) words() templates.Problem {
+	return templates.Problem{Code: p.code, Wait: p.wait, Min: p.min}
+}
 
 // refuse answers with an error page, or with problem+json.
 func (x *exchange) refuse(status int, code templates.Code) {
@@ -186,6 +193,7 @@ func (x *exchange) refuseForm(err error) {
 func (x *exchange) problemOf(err error) problem {
 	var limited *flow.Limited
 	var invalid *flow.Invalid
+	var busy *password.BusyError
 	switch {
 	case errors.As(err, &limited):
 		p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.wait(limited.RetryAt)}
@@ -194,10 +202,20 @@ func (x *exchange) problemOf(err error) problem {
 			p.code = templates.TooEarly
 		case flow.LimitResends:
 			p.code = templates.ResendsSpent
+		case limit.PasswordIP, limit.PasswordMailbox:
+			p.code = templates.PasswordLimited
 		}
 		return p
 	case errors.As(err, &invalid):
-		return problemOfField(invalid)
+		p := problemOfField(invalid)
+		p.min = x.Site.Passwords.Min()
+		return p
+	case errors.As(err, &busy):
+		return problem{status: http.StatusServiceUnavailable, code: templates.Busy, wait: max(busy.RetryAfter, time.Second)}
+	case errors.Is(err, flow.ErrDisabled):
+		return problem{status: http.StatusForbidden, code: templates.AccountDisabled}
+	case errors.Is(err, flow.ErrSignedOut):
+		return x.signInRequired()
 	case errors.Is(err, flow.ErrDead):
 		return problem{status: http.StatusGone, code: templates.DeadLink}
 	case errors.Is(err, flow.ErrChanged):
@@ -221,6 +239,8 @@ func problemOfField(invalid *flow.Invalid) problem {
 		p.code = templates.InvalidEmail
 	case "name":
 		p.code = templates.InvalidName
+	case "password", "current":
+		problemOfPassword(invalid, &p)
 	case "code":
 		switch invalid.Code {
 		case "wrong":
@@ -232,6 +252,24 @@ func problemOfField(invalid *flow.Invalid) problem {
 		}
 	}
 	return p
+}
+
+// problemOfPassword says what is wrong with a password: with the one in force, or with a new one.
+func problemOfPassword(invalid *flow.Invalid, p *problem) {
+	switch {
+	case invalid.Code == "refused" && invalid.Field == "current":
+		p.status, p.code = http.StatusForbidden, templates.WrongCurrent
+	case invalid.Code == "refused":
+		p.status, p.code = http.StatusForbidden, templates.WrongPassword
+	case invalid.Code == "missing" && invalid.Field == "current":
+		p.code = templates.MissingCurrent
+	case invalid.Code == "missing":
+		p.code = templates.MissingPassword
+	case invalid.Code == "none":
+		p.status, p.code = http.StatusForbidden, templates.NoPassword
+	case slices.Contains(password.Reasons(), password.Reason(invalid.Code)):
+		p.code = templates.Code("password_" + invalid.Code)
+	}
 }
 
 // page writes a page.

@@ -33,6 +33,8 @@ func (x *exchange) resendPage() {
 	switch {
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
+	case !ok && x.Live != nil && !x.json:
+		x.redirect("/") // one click in another tab has ended the flow and cleared its cookie: on to the app
 	case !ok:
 		x.noFlow()
 	case x.json:
@@ -111,8 +113,9 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 		address = p.Typed
 	}
 	return templates.Resend{
-		Address: address, SignUp: p.Purpose == flow.Activation, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
+		Address: address, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
 		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Problem: problem,
-		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code, Link: methods.Link || p.Purpose == flow.Activation,
+		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
+		Link: methods.Link || p.Purpose != flow.SignIn,
 	}
 }

@@ -32,13 +32,16 @@ func (x *exchange) sessionBody(s storage.Session, end time.Time) sessionBody {
 	}
 }
 
+// signInRequired tells a program where to send a person who is not signed in.
+func (x *exchange) signInRequired() problem {
+	return problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + x.path("/sign-in")}
+}
+
 // session says who is signed in, or 401.
 func (x *exchange) session() {
 	x.json = true
 	if x.Live == nil {
-		x.refuseWith(problem{
-			status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + x.path("/sign-in"),
-		})
+		x.refuseWith(x.signInRequired())
 		return
 	}
 	body := x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())

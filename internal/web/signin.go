@@ -12,25 +12,41 @@ import (
 // signInForm shows the form. Whoever is signed in is led on, unless a fresh proof is asked for.
 func (x *exchange) signInForm() {
 	back, again := x.queryReturnTo(), x.Live != nil && x.r.URL.Query().Has("again")
-	if !again && x.leadOn(back) {
+	set := x.passwords() && x.r.URL.RawQuery == passwordSet
+	if !again && !set && x.leadOn(back) {
 		return
 	}
 	facts := x.signInFacts("", back, templates.Problem{})
-	facts.Again = again
+	facts.Again, facts.PasswordSet = again, set
 	x.page(http.StatusOK, facts)
 }
 
-// signIn asks for a mail that signs in.
+// signIn signs in with a password where the form has one, and asks for a mail that signs in otherwise.
 func (x *exchange) signIn() {
-	x.ask(flow.SignIn, func(email, back string, p templates.Problem) templates.PageFacts {
+	names := []string{"email", "return_to"}
+	if x.passwords() {
+		names = append(names, "password", "mail")
+	}
+	fields, err := x.form(names...)
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	if _, typed := fields["password"]; typed && fields["mail"] == "" {
+		x.signInByPassword(fields)
+		return
+	}
+	x.ask(flow.SignIn, fields, func(email, back string, p templates.Problem) templates.PageFacts {
 		return x.signInFacts(email, back, p)
 	})
 }
 
 func (x *exchange) signInFacts(email, back string, p templates.Problem) templates.SignIn {
+	m := x.Site.Methods.WithDefaults()
 	return templates.SignIn{
 		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
-		SignUp: x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
+		SignUp:   x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
+		Password: x.passwords(), Mail: !x.Site.NoMail && (m.Link || m.Code),
 	}
 }
 
@@ -46,13 +62,10 @@ func (x *exchange) leadOn(back string) bool {
 	return true
 }
 
-// ask reads the form of an address and asks for a mail. again shows the form once more, with what is wrong with it.
-func (x *exchange) ask(purpose string, again func(email, back string, p templates.Problem) templates.PageFacts) {
-	fields, err := x.form("email", "return_to")
-	if err != nil {
-		x.refuseForm(err)
-		return
-	}
+// ask asks for a mail. again shows the form once more, with what is wrong with it.
+func (x *exchange) ask(
+	purpose string, fields map[string]string, again func(email, back string, p templates.Problem) templates.PageFacts,
+) {
 	email, back := strings.TrimSpace(fields["email"]), x.returnTo(fields["return_to"])
 	if email == "" {
 		p := problem{status: http.StatusBadRequest, code: templates.MissingEmail, field: "email"}

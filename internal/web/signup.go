@@ -18,7 +18,12 @@ func (x *exchange) signUpForm() {
 
 // signUp asks for a mail that makes an account.
 func (x *exchange) signUp() {
-	x.ask(flow.Activation, func(email, back string, p templates.Problem) templates.PageFacts {
+	fields, err := x.form("email", "return_to")
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	x.ask(flow.Activation, fields, func(email, back string, p templates.Problem) templates.PageFacts {
 		return x.signUpFacts(email, back, p)
 	})
 }

@@ -85,6 +85,8 @@ var routes = map[string]route{
 	"/":          {get: (*exchange).home},
 	"/sign-in":   {get: (*exchange).signInForm, post: (*exchange).signIn},
 	"/sign-up":   {get: (*exchange).signUpForm, post: (*exchange).signUp},
+	"/reset":     {get: (*exchange).resetForm, post: (*exchange).reset},
+	"/password":  {get: (*exchange).passwordForm, post: (*exchange).changePassword},
 	"/resend":    {get: (*exchange).resendPage, post: (*exchange).resend},
 	"/code":      {get: (*exchange).codePage, post: (*exchange).code},
 	"/link":      {get: (*exchange).link},

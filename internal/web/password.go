@@ -1,0 +1,128 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// passwordSet is the query of a page that says that there is a new password.
+const passwordSet = "password-set"
+
+// passwordSetBody answers a new password that signs nobody in.
+var passwordSetBody = map[string]string{"status": "password_set"}
+
+// passwords says whether people have passwords at this site.
+func (x *exchange) passwords() bool { return x.Flows.OffersPasswords(x.Site.Site) }
+
+// signInByPassword takes address and password.
+func (x *exchange) signInByPassword(fields map[string]string) {
+	email, back := strings.TrimSpace(fields["email"]), x.returnTo(fields["return_to"])
+	again := func(p problem) {
+		if p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
+			x.refuseWith(p)
+			return
+		}
+		x.refuseOn(p, x.signInFacts(email, back, p.words()))
+	}
+	switch {
+	case email == "":
+		again(problem{status: http.StatusBadRequest, code: templates.MissingEmail, field: "email"})
+		return
+	case fields["password"] == "":
+		again(problem{status: http.StatusBadRequest, code: templates.MissingPassword, field: "password"})
+		return
+	}
+	done, err := x.Flows.SignIn(x.r.Context(), x.Site.Site, x.asker(), flow.SignInInput{
+		Email: email, Password: fields["password"], ReturnTo: back,
+	})
+	if err != nil {
+		again(x.problemOf(err))
+		return
+	}
+	x.enter(done)
+	x.done(done)
+}
+
+// done answers what ended in a session.
+func (x *exchange) done(d flow.Done) {
+	if x.json {
+		x.replyOK(http.StatusOK, x.doneBody(d))
+		return
+	}
+	x.redirect(d.ReturnTo)
+}
+
+// passwordForm shows the form that changes the password, or says how to get the first one.
+func (x *exchange) passwordForm() {
+	if x.refusePassword() {
+		return
+	}
+	has, err := x.Flows.HasPassword(x.r.Context(), x.asker())
+	if err != nil {
+		x.refuseWith(x.problemOf(err))
+		return
+	}
+	x.page(http.StatusOK, x.passwordFacts(!has, templates.Problem{}))
+}
+
+// refusePassword answers where there is no password to change: at a site without passwords, and to whoever is not signed in.
+func (x *exchange) refusePassword() bool {
+	switch {
+	case !x.passwords():
+		x.refuse(http.StatusNotFound, templates.NotFound)
+	case x.Live == nil && (x.json || x.r.Method == http.MethodPost):
+		x.refuseWith(x.signInRequired())
+	case x.Live == nil:
+		x.redirect(x.path("/sign-in"))
+	default:
+		return false
+	}
+	return true
+}
+
+func (x *exchange) passwordFacts(none bool, p templates.Problem) templates.Password {
+	return templates.Password{
+		Email: x.Live.Account.Email, None: none, MailOff: x.Site.NoMail, MinLength: x.Site.Passwords.Min(), Problem: p,
+	}
+}
+
+// changePassword takes the password in force and the new one. This browser gets a new session; all others are out.
+func (x *exchange) changePassword() {
+	if x.refusePassword() {
+		return
+	}
+	fields, err := x.form("current", "password", usernameField)
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	done, err := x.Flows.ChangePassword(x.r.Context(), x.Site.Site, x.asker(), flow.ChangeInput{
+		Current: fields["current"], New: fields["password"],
+	})
+	if err != nil {
+		x.refuseChange(x.problemOf(err))
+		return
+	}
+	x.enter(done)
+	if x.json {
+		x.replyOK(http.StatusOK, x.doneBody(done))
+		return
+	}
+	x.redirect(x.path("/?" + passwordSet))
+}
+
+// refuseChange shows the form once more, with what is wrong.
+func (x *exchange) refuseChange(p problem) {
+	if p.code == templates.SignInRequired || p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
+		x.refuseWith(p)
+		return
+	}
+	x.refuseOn(p, x.passwordFacts(p.code == templates.NoPassword, p.words()))
+}
+
+// usernameField is the field that nobody sees: password managers keep a password with the address in it. What it holds when
+// it comes back is not looked at.
+const usernameField = "username"

@@ -1,0 +1,57 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// resetForm shows the form that asks for a new password. Whoever is signed in may have forgotten it as well.
+func (x *exchange) resetForm() {
+	if !x.passwords() {
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	email := ""
+	if x.Live != nil {
+		email = x.Live.Account.Email
+	}
+	x.page(http.StatusOK, x.resetFacts(email, templates.Problem{}))
+}
+
+// reset asks for a mail whose link sets a new password.
+func (x *exchange) reset() {
+	if !x.passwords() {
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	fields, err := x.form("email")
+	if err != nil {
+		x.refuseForm(err)
+		return
+	}
+	x.ask(flow.Reset, fields, func(email, _ string, p templates.Problem) templates.PageFacts {
+		return x.resetFacts(email, p)
+	})
+}
+
+func (x *exchange) resetFacts(email string, p templates.Problem) templates.Reset {
+	return templates.Reset{Email: email, MailOff: x.Site.NoMail, Problem: p}
+}
+
+// resetDone follows a new password that signs nobody in: the form asks for it. Every session of the account has ended, so the
+// cookie of one that this browser had goes as well.
+func (x *exchange) resetDone(d flow.Done, ownFlow bool) {
+	x.clearUsed(ownFlow)
+	if x.Live != nil && x.Live.Account.ID == d.Account {
+		x.clearCookie(boundary.SessionCookie)
+	}
+	x.enter(d)
+	if x.json {
+		x.replyOK(http.StatusOK, passwordSetBody)
+		return
+	}
+	x.redirect(x.path("/sign-in?" + passwordSet))
+}
