@@ -235,7 +235,7 @@ func newLoader(now func() time.Time, read func(context.Context) ([]PublicKey, er
 }
 
 func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error) {
-	key, isFresh, err := l.look(kid)
+	key, isFresh, _ := l.look(kid) // whatever it is, it is asked again below, in turn
 	if key != nil && isFresh {
 		return key, nil
 	}
@@ -257,10 +257,8 @@ func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error
 		// A request that goes away must not cost the others their turn.
 		_ = l.load(context.WithoutCancel(ctx))
 	}
-	if key, _, err = l.look(kid); key != nil {
-		return key, nil
-	}
-	return nil, err
+	key, _, err := l.look(kid)
+	return key, err
 }
 
 // look answers from the keys at hand; err says why there is none.

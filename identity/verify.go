@@ -58,12 +58,11 @@ type Config struct {
 
 // Verifier accepts the tokens of one gate for one audience, and nothing else. It is safe for use by many goroutines.
 type Verifier struct {
-	config    Config
-	leeway    time.Duration
-	algorithm []jose.KeyAlgorithm
-	decrypt   map[string]decryptionKey // by kid
-	keys      keySource
-	cache     *cache
+	config  Config
+	leeway  time.Duration
+	decrypt map[string]decryptionKey // by kid
+	keys    keySource
+	cache   *cache
 }
 
 // decryptionKey is a key and the one algorithm it is for.

@@ -148,7 +148,6 @@ func splitHost(s string) (host, port string, ok bool) {
 	if s == "" || len(s) > 260 {
 		return "", "", false
 	}
-	host = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		h, p, err := net.SplitHostPort(s)
 		if err != nil || p == "" {

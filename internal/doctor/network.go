@@ -210,11 +210,11 @@ func netWords(err error) string {
 	if errors.As(err, &outer) && outer.Timeout() {
 		return "no answer in time"
 	}
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
-		var op *net.OpError
-		if errors.As(inner, &op) {
-			return op.Err.Error()
-		}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	if inner := errors.Unwrap(err); inner != nil {
 		return inner.Error()
 	}
 	return err.Error()

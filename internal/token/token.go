@@ -157,10 +157,12 @@ func NormalizeCode(s string) (code string, ok bool) {
 	return string(digits), len(digits) == CodeDigits
 }
 
-// ignoredInCode lists what mail programs and phones put between digits: spaces and dashes of all kinds.
+// ignoredInCode lists what mail programs and phones put between digits: spaces and dashes of all kinds, and the marks that
+// keep the direction of digits in Arabic text.
 func ignoredInCode(r rune) bool {
 	switch r {
-	case ' ', '\t', '\r', '\n', '\u00a0', '\u2007', '\u2009', '\u202f', '-', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2212':
+	case ' ', '\t', '\r', '\n', '\u00a0', '\u2007', '\u2009', '\u202f', '-', '\u2010', '\u2011', '\u2012', '\u2013', '\u2014', '\u2212',
+		'\u200e', '\u200f', '\u061c', '\u2066', '\u2067', '\u2068', '\u2069':
 		return true
 	}
 	return false

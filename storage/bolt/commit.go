@@ -51,9 +51,6 @@ type call struct {
 // errExited is the outcome of the steps of a transaction that one of them left by runtime.Goexit.
 var errExited = errors.New("storage/bolt: a step ended its goroutine; nothing was written")
 
-// errRollback makes a transaction roll back that went well but has nothing to commit.
-var errRollback = errors.New("storage/bolt: roll back")
-
 // Update runs fn in one durable transaction, which it may share with other callers.
 func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	if err := ctx.Err(); err != nil {

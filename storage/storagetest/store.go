@@ -91,9 +91,8 @@ func testViewPanic(t *testing.T, s storage.Store) {
 func testRuntimeError(t *testing.T, s storage.Store) {
 	r := caught(func() {
 		_ = s.Update(context.Background(), func(storage.Tx) error {
-			var none map[string]int
-			none["x"] = 1
-			return nil
+			var none []error
+			return none[len(t.Name())]
 		})
 	})
 	if err, ok := r.(interface {
