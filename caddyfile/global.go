@@ -1,6 +1,7 @@
 package caddyfile
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -39,12 +40,13 @@ func short(d caddy.Duration) string {
 //		logo      <file>
 //		accounts  embedded
 //		sign_up   closed | open [<domain>...]
-//		sign_in   link code
+//		sign_in   link code password
 //		links     stored
-//		lifetime  activation|sign_in <duration>
+//		lifetime  activation|sign_in|reset <duration>
 //		resend    <n> [<wait>]
 //		limit     <name> <rate>...
 //		session   idle|absolute <duration>
+//		password  min_length|history <n> | sign_in_after_reset
 //		templates <dir>
 //	}
 func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
@@ -60,21 +62,20 @@ func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
 	if err := globalBlock(app).parse(d, d.Nesting()); err != nil {
 		return nil, err
 	}
-	if err := app.CheckRequired(); err != nil {
+	if err := errors.Join(app.CheckRequired(), app.CheckPassword()); err != nil {
 		return nil, at.WrapErr(err)
 	}
 	return httpcaddyfile.App{Name: "email_link", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
 func globalBlock(app *module.App) block {
-	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn}
+	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn, "reset": &app.Lifetime.Reset}
 	sessions := map[string]*caddy.Duration{"idle": &app.Session.Idle, "absolute": &app.Session.Absolute}
 	return block{
 		what:   "email_link",
-		repeat: []string{"base_url", "lifetime", "limit", "session"},
+		repeat: []string{"base_url", "lifetime", "limit", "password", "session"},
 		unavailable: map[string]string{
-			"portal":   "; each site has its own pages",
-			"password": "; people sign in by link or code",
+			"portal": "; each site has its own pages",
 		},
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &app.BaseURL) },
@@ -99,6 +100,7 @@ func globalBlock(app *module.App) block {
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
+			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
 			"links":     links,
 			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
 			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },

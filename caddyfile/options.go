@@ -91,7 +91,7 @@ func signUp(d *caddyfile.Dispenser, into **module.SignUp) error {
 
 func signIn(d *caddyfile.Dispenser, into *[]string) error {
 	for d.CountRemainingArgs() > 0 {
-		method, err := choice(d, "sign_in", []string{"link", "code"}, map[string]string{"password": ""})
+		method, err := choice(d, "sign_in", []string{"link", "code", "password"}, nil)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func signIn(d *caddyfile.Dispenser, into *[]string) error {
 		*into = append(*into, method)
 	}
 	if len(*into) == 0 {
-		return d.Err("sign_in: a value is missing; expected link, code or both")
+		return d.Err("sign_in: a value is missing; expected one or more of link, code, password")
 	}
 	return noBlock(d, "sign_in")
 }
@@ -121,11 +121,7 @@ func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	var later map[string]string
-	if option == "lifetime" {
-		later = map[string]string{"reset": "; there are no passwords to reset"}
-	}
-	name, err := choice(d, option, names, later)
+	name, err := choice(d, option, names, nil)
 	if err != nil {
 		return err
 	}
@@ -133,6 +129,39 @@ func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.
 		return d.Errf("%s %s is given twice", option, name)
 	}
 	return duration(d, option+" "+name, limit, into[name])
+}
+
+// password reads `password min_length <n>`, `password history <n>` and `password sign_in_after_reset`.
+func password(d *caddyfile.Dispenser, into *module.Password) error {
+	name, err := choice(d, "password", []string{"min_length", "history", "sign_in_after_reset"}, nil)
+	if err != nil {
+		return err
+	}
+	option := "password " + name
+	number := &into.MinLength
+	switch name {
+	case "sign_in_after_reset":
+		if into.SignInAfterReset {
+			return d.Errf("%s is given twice", option)
+		}
+		into.SignInAfterReset = true
+		return end(d, option)
+	case "history":
+		number = &into.History
+	}
+	if *number != 0 {
+		return d.Errf("%s is given twice", option)
+	}
+	if !d.NextArg() {
+		return d.Errf("%s: a number is missing", option)
+	}
+	lowest, highest := module.PasswordBounds(name)
+	n, err := strconv.Atoi(d.Val())
+	if err != nil || n < lowest || n > highest {
+		return d.Errf("%s: %q is not a number from %d to %d", option, d.Val(), lowest, highest)
+	}
+	*number = n
+	return end(d, option)
 }
 
 func resend(d *caddyfile.Dispenser, into *module.Resend) error {
@@ -151,7 +180,7 @@ func resend(d *caddyfile.Dispenser, into *module.Resend) error {
 }
 
 func limit(d *caddyfile.Dispenser, app *module.App) error {
-	name, err := choice(d, "limit", module.LimitNames(), map[string]string{"password_ip": "; there are no passwords", "password_mailbox": "; there are no passwords"})
+	name, err := choice(d, "limit", module.LimitNames(), nil)
 	if err != nil {
 		return err
 	}

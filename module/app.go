@@ -62,17 +62,20 @@ type App struct {
 	AccountsRaw json.RawMessage `json:"accounts,omitempty" caddy:"namespace=email_link.accounts inline_key=source"`
 	// SignUp says who may make an account. Default: nobody.
 	SignUp *SignUp `json:"sign_up,omitempty"`
-	// SignIn lists the methods offered: `link`, `code`. Default: both.
+	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
 	SignIn []string `json:"sign_in,omitempty"`
 	// Lifetime says how long links and codes work.
 	Lifetime Lifetime `json:"lifetime,omitzero"`
 	// Resend says how often a mail may be asked for again.
 	Resend Resend `json:"resend,omitzero"`
 	// Limit holds rates such as `5-H`, by the name of the limit: `mail_ip` (60-H 300-D), `mail_address` (5-H),
-	// `mail_mailbox` (20-D), `mail_known` (5-H 20-D), `mail_strangers` (500-H), `redeem_ip` (60-H).
+	// `mail_mailbox` (20-D), `mail_known` (5-H 20-D), `mail_strangers` (500-H), `redeem_ip` (60-H), `password_ip` (30-H),
+	// `password_mailbox` (10-H).
 	Limit map[string][]string `json:"limit,omitempty"`
 	// Session says how long a sign-in lasts.
 	Session Session `json:"session,omitzero"`
+	// Password says which passwords are good, where SignIn offers them.
+	Password Password `json:"password,omitzero"`
 	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
 	// Default: none.
 	Templates string `json:"templates,omitempty"`
@@ -246,6 +249,9 @@ func (a *App) start() error {
 			return err
 		}
 	}
+	if a.offersPasswords() {
+		c.measure(ctx)
+	}
 	source, err := a.accounts.OpenAccounts(c.Accounts)
 	if err != nil {
 		return err
@@ -330,8 +336,8 @@ func (a *App) readPolicy() error {
 	if err := a.SignUp.Check(); err != nil {
 		return err
 	}
-	if slices.Contains(a.SignIn, "password") {
-		return errors.New("sign_in password is not available in this version; expected link, code or both")
+	if err := a.CheckPassword(); err != nil {
+		return err
 	}
 	for name, rates := range a.Limit {
 		if !slices.Contains(LimitNames(), name) {
@@ -347,7 +353,8 @@ func (a *App) readPolicy() error {
 
 func (a *App) checkTimes() error {
 	for name, d := range map[string]caddy.Duration{
-		"lifetime activation": a.Lifetime.Activation, "lifetime sign_in": a.Lifetime.SignIn, "resend wait": a.Resend.Wait,
+		"lifetime activation": a.Lifetime.Activation, "lifetime sign_in": a.Lifetime.SignIn,
+		"lifetime reset": a.Lifetime.Reset, "resend wait": a.Resend.Wait,
 	} {
 		if t := time.Duration(d); t < 0 || t > MaxLifetime {
 			return fmt.Errorf("%s: %s is above the largest value, 72h, or below zero", name, t)

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 )
 
@@ -25,9 +26,37 @@ const (
 	MaxResends = 100
 )
 
-// LimitNames lists the names that `limit` knows: those of the reference without the ones for passwords.
-func LimitNames() []string {
-	return slices.DeleteFunc(limit.Names(), func(name string) bool { return strings.HasPrefix(name, "password_") })
+// LimitNames lists the names that `limit` knows.
+func LimitNames() []string { return limit.Names() }
+
+// policy returns the policy of new passwords.
+func (p Password) policy() password.Policy {
+	return password.Policy{MinLength: p.MinLength, Last: p.History}
+}
+
+// PasswordBounds returns the least and the largest value of `password min_length` and `password history`.
+func PasswordBounds(name string) (lowest, highest int) {
+	if name == "history" {
+		return 0, password.MaxLast
+	}
+	return password.LowestMinLength, password.MaxLength
+}
+
+// offersPasswords says whether people sign in with passwords.
+func (a *App) offersPasswords() bool { return slices.Contains(a.SignIn, "password") }
+
+// CheckPassword says whether the options of passwords can be had, and stand where there are passwords.
+func (a *App) CheckPassword() error {
+	if a.Password.MinLength < 0 || a.Password.History < 0 {
+		return errors.New("password: a number is below zero")
+	}
+	if err := a.Password.policy().Validate(); err != nil {
+		return err
+	}
+	if a.Password != (Password{}) && !a.offersPasswords() {
+		return errors.New("password: nobody signs in with one here; write 'sign_in link code password' as well, or take the option out")
+	}
+	return nil
 }
 
 // CheckRates says whether all words are rates, such as 5-H, 20-D or 5/h.

@@ -18,6 +18,8 @@ type Lifetime struct {
 	Activation caddy.Duration `json:"activation,omitempty"`
 	// SignIn is the lifetime of a sign-in. Default: 15 minutes.
 	SignIn caddy.Duration `json:"sign_in,omitempty"`
+	// Reset is the lifetime of a link that sets a new password. Default: 30 minutes.
+	Reset caddy.Duration `json:"reset,omitempty"`
 }
 
 // Resend says how often a person may ask for the mail again.
@@ -34,6 +36,19 @@ type Session struct {
 	Idle caddy.Duration `json:"idle,omitempty"`
 	// Absolute is how long a session lives at most; the cookie is persistent until then. Default: 30 days.
 	Absolute caddy.Duration `json:"absolute,omitempty"`
+}
+
+// Password says which passwords are good, and what a new one does. There are no rules about capitals, digits or signs: what
+// is guessed soon is refused, and the page says why.
+type Password struct {
+	// MinLength is the least number of characters, from 8 to 256. Default: 12.
+	MinLength int `json:"min_length,omitempty"`
+	// History is how many of the account's passwords a new one must differ from, the current one included; 10 at most. They
+	// are kept as sealed hashes. Default: the current one only.
+	History int `json:"history,omitempty"`
+	// SignInAfterReset says that a new password set by a mailed link signs in at once. Default: no, the sign-in form asks for
+	// it.
+	SignInAfterReset bool `json:"sign_in_after_reset,omitempty"`
 }
 
 // Require says which accounts pass. Each list that is given must hold by one of its words.

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -29,8 +30,10 @@ type core struct {
 	*state.State
 	limiter *limit.Limiter
 	worker  *outbox.Worker
-	log     *slog.Logger
-	logs    *logSwitch
+	// passwords hashes for all configurations: what is under way at a reload counts for the next one.
+	passwords *password.Hasher
+	log       *slog.Logger
+	logs      *logSwitch
 
 	// ctx ends with the core.
 	ctx    context.Context
@@ -67,9 +70,24 @@ func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *logSwi
 	if err != nil {
 		return nil, errors.Join(sec.explain(err), store.Close())
 	}
+	if c.passwords, err = password.NewHasher(password.Options{}); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	c.limiter = &limit.Limiter{Ring: c.Ring}
 	c.worker = &outbox.Worker{Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Observer: observer{}, Log: c.log}
 	return c, nil
+}
+
+// measure finds out how long passwords take to compare, by the kinds of their records, so that each answer to a sign-in takes
+// the same time. What cannot be measured now is learned from the first password of its kind.
+func (c *core) measure(ctx context.Context) {
+	costs, err := c.Accounts.Costs(ctx)
+	if err == nil {
+		err = c.passwords.Measure(ctx, costs)
+	}
+	if err != nil {
+		c.log.Warn("how long passwords take to compare could not be measured", "event", "password", "error", err)
+	}
 }
 
 // file returns the path of the key file, empty when the keys come from the configuration.

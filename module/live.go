@@ -56,13 +56,17 @@ func (h *Handler) buildSites() error {
 	h.template = web.Site{
 		Site: flow.Site{
 			Prefix: h.prefix, SignUp: policy, Methods: methods,
-			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn)},
+			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn), Reset: time.Duration(a.Lifetime.Reset)},
 			Resends:   a.Resend.Count, ResendWait: time.Duration(a.Resend.Wait),
 			Limits:      a.policy.limits,
 			SessionIdle: time.Duration(a.Session.Idle), SessionAbsolute: time.Duration(a.Session.Absolute),
-			NoMail: a.policy.noMail,
+			NoMail:    a.policy.noMail,
+			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},
 		Name: a.policy.siteName, Contact: a.policy.contact, Logo: a.policy.logo, LogoType: a.policy.logoType,
+	}
+	if a.policy.siteName != "" {
+		h.template.PasswordWords = []string{a.policy.siteName}
 	}
 	h.sites = map[string]*web.Site{}
 	for _, o := range h.origins {
@@ -141,7 +145,7 @@ func (a *App) open(c *core, source account.Source, set *templates.Set) {
 func (a *App) newParts(c *core, source account.Source) *Parts {
 	flows := &flow.Service{
 		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
-		Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
+		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
 	}
 	p := &Parts{
 		State: c.State, Limiter: c.limiter, Source: source, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
