@@ -275,6 +275,7 @@ func (b *browser) ask(purpose, email string) (Asked, error) {
 // mustAsk asks and lets the worker do its work, and returns the newest mail to the address, if there is one.
 func (b *browser) mustAsk(purpose, email string) letter {
 	b.g.t.Helper()
+	b.g.post() // mails leave in no order, so what was queued before goes first
 	if _, err := b.ask(purpose, email); err != nil {
 		b.g.t.Fatalf("ask for %s: %v", purpose, err)
 	}

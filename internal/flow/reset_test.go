@@ -76,6 +76,7 @@ func TestReset_AskedForWhileSignedIn(t *testing.T) {
 	g.accountWith(ada, g.record(oldWords))
 	b := g.browser()
 	must[Done](t)(b.signIn(ada, oldWords))
+	g.post()
 	asked := must[Asked](t)(b.ask(Reset, ada))
 	if asked.Pending.SignedIn {
 		t.Error("the page leads on before the password is set")
@@ -280,6 +281,27 @@ func TestSES5_AComparisonFromBeforeAChangeIsVoid(t *testing.T) {
 		_, err := first.change(oldWords, newWords)
 		wantErr(t, err, ErrSignedOut)
 		must[Done](t)(g.stranger(2).signIn(ada, nth(2)))
+	})
+	t.Run("another record", func(t *testing.T) {
+		g := newPasswordGate(t)
+		id := g.accountWith(ada, g.record(oldWords))
+		b := g.browser()
+		must[Done](t)(b.signIn(ada, oldWords))
+		another := func(words string) func() {
+			return func() {
+				if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+					return g.Accounts.UpgradePassword(tx, id, g.record(words))
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		g.between(another(nth(8)))
+		_, err := g.stranger(1).signIn(ada, oldWords)
+		wantInvalid(t, err, "password", "refused")
+		g.between(another(nth(9)))
+		_, err = b.change(nth(8), newWords)
+		wantInvalid(t, err, "current", "refused")
 	})
 	t.Run("a reset whose link was used meanwhile", func(t *testing.T) {
 		g := newPasswordGate(t)

@@ -232,6 +232,9 @@ func TestFLOW7_AResetConfirmsOnlyWhatWasShown(t *testing.T) {
 	o := must[Opened](t)(b.open(one.link))
 	_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: two.link, H: o.H, Password: newWords})
 	wantErr(t, err, ErrChanged)
+	// Nor is anything told about a password that was sent with something else than the page that is open.
+	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: one.link, H: "x", Password: oldWords})
+	wantErr(t, err, ErrChanged)
 	must[Done](t)(b.signIn("eve@example.com", oldWords))
 	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: one.link, H: o.H, Password: newWords})
 	wantErr(t, err, ErrChanged)

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 func TestSignIn_OpensASession(t *testing.T) {
@@ -147,136 +148,6 @@ func TestENUM2_DisabledIsToldAfterTheRightPasswordOnly(t *testing.T) {
 	}
 }
 
-func TestRL3_PasswordCapsAreKeyedByTheMailbox(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	for i, spelling := range []string{ada, "ADA@example.com", "ada+x@example.com", "Ada+y@EXAMPLE.com", ada, ada, ada, ada, ada, "ada+z@example.com"} {
-		_, err := g.stranger(i).signIn(spelling, newWords)
-		wantInvalid(t, err, "password", "refused")
-	}
-	for i, spelling := range []string{ada, "aDa@example.com", "ada+new@example.com"} {
-		_, err := g.stranger(100+i).signIn(spelling, oldWords)
-		if limited := new(Limited); !errors.As(err, &limited) || limited.Name != limit.PasswordMailbox {
-			t.Errorf("%s: %v, want the mailbox's limit", spelling, err)
-		}
-	}
-}
-
-func TestRL4_PasswordCapsAreExactUnderParallelGuessesAndRestart(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	const guesses = 100
-	errs := make([]error, guesses)
-	askers := make([]Asker, guesses)
-	for i := range askers {
-		askers[i] = g.stranger(i).asker()
-	}
-	together(guesses, func(i int) {
-		_, errs[i] = g.SignIn(context.Background(), g.site, askers[i], SignInInput{Email: ada, Password: newWords})
-	})
-	refused := 0
-	for _, err := range errs {
-		var (
-			invalid *Invalid
-			limited *Limited
-		)
-		switch {
-		case errors.As(err, &invalid):
-			refused++
-		case !errors.As(err, &limited):
-			t.Errorf("a guess: %v", err)
-		}
-	}
-	if refused != 10 {
-		t.Errorf("%d guesses were answered, want 10", refused)
-	}
-	hasher := g.Passwords
-	g.restart()
-	g.Passwords = hasher
-	_, err := g.stranger(500).signIn(ada, oldWords)
-	if limited := new(Limited); !errors.As(err, &limited) {
-		t.Errorf("after a restart: %v, want the limit", err)
-	}
-	g.fake.Advance(time.Hour + time.Minute)
-	must[Done](t)(g.stranger(501).signIn(ada, oldWords))
-}
-
-func TestRL4_OneAddressGuessesThirtyPasswordsAnHour(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	b := g.browser()
-	for i := range 30 {
-		_, err := b.signIn(fmt.Sprintf("p%d@example.com", i), newWords)
-		wantInvalid(t, err, "password", "refused")
-	}
-	_, err := b.signIn(ada, oldWords)
-	if limited := new(Limited); !errors.As(err, &limited) || limited.Name != limit.PasswordIP {
-		t.Fatalf("the 31st: %v, want the limit of the address", err)
-	}
-	must[Done](t)(g.stranger(1).signIn(ada, oldWords))
-}
-
-func TestRL4_RightPasswordsAreNotCounted(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	for range 40 {
-		must[Done](t)(g.browser().signIn(ada, oldWords))
-	}
-}
-
-func TestRL6_ASpentPasswordCounterLocksNobodyOut(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	owner := g.browser()
-	must[Done](t)(owner.signIn(ada, oldWords))
-	for i := range 50 {
-		b := g.stranger(i)
-		b.client = owner.client // they sit in one office
-		_, _ = b.signIn(ada, newWords)
-	}
-	_, err := g.browser().signIn(ada, oldWords)
-	if limited := new(Limited); !errors.As(err, &limited) {
-		t.Fatalf("a new browser: %v, want the limit", err)
-	}
-	for range 9 {
-		_, err := owner.signIn(ada, newWords)
-		wantInvalid(t, err, "password", "refused")
-	}
-	must[Done](t)(owner.signIn(ada, oldWords))
-	fresh := g.browser()
-	must[Done](t)(fresh.press(fresh.mustAsk(SignIn, ada).link))
-	reset := g.browser()
-	must[Done](t)(reset.set(reset.mustAsk(Reset, ada).link, newWords))
-	// Whoever has just read the mailbox is no stranger: the new password can be used at once.
-	must[Done](t)(reset.signIn(ada, newWords))
-}
-
-func TestRL6_KnownBrowsersHaveALimitOfTheirOwn(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	owner := g.browser()
-	must[Done](t)(owner.signIn(ada, oldWords))
-	for range 10 {
-		_, err := owner.signIn(ada, newWords)
-		wantInvalid(t, err, "password", "refused")
-	}
-	_, err := owner.signIn(ada, oldWords)
-	if limited := new(Limited); !errors.As(err, &limited) {
-		t.Errorf("the 11th: %v, want the limit", err)
-	}
-	must[Done](t)(g.stranger(1).signIn(ada, oldWords))
-}
-
-func TestRL5_PasswordsWithAFailingStore(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	g.spy.break_(storage.ErrDamaged)
-	_, err := g.browser().signIn(ada, oldWords)
-	wantErr(t, err, ErrUnavailable)
-	g.spy.break_(nil)
-	must[Done](t)(g.browser().signIn(ada, oldWords))
-}
-
 func TestSignIn_UpgradesImportedRecords(t *testing.T) {
 	g := newPasswordGate(t)
 	id := g.accountWith(ada, bcryptRecord(t, oldWords))
@@ -321,20 +192,69 @@ func TestSignIn_ParallelSignInsUpgradeOnce(t *testing.T) {
 	}
 }
 
-func TestSignIn_ABusyHasherCountsNothing(t *testing.T) {
-	g := newGate(t)
-	g.passwords(password.Options{Permits: 1, Queue: 1})
-	g.accountWith(ada, g.record(oldWords))
-	errs := make([]error, 60)
-	together(len(errs), func(i int) {
-		_, errs[i] = g.SignIn(context.Background(), g.site, Asker{}, SignInInput{Email: ada, Password: oldWords})
-	})
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, password.ErrBusy) {
-			t.Errorf("%v, want success or busy", err)
+// full is a hasher that runs one hash, which does not end before release, while another one waits.
+func full(t *testing.T) (h *password.Hasher, release func()) {
+	t.Helper()
+	var holding atomic.Bool
+	held, free := make(chan struct{}), make(chan struct{})
+	h = must[*password.Hasher](t)(password.NewHasher(password.Options{
+		Cost: cheap, Permits: 1, Queue: 1, After: func(time.Duration) <-chan time.Time {
+			c := make(chan time.Time)
+			close(c)
+			return c
+		},
+		Now: func() time.Time {
+			if holding.CompareAndSwap(true, false) {
+				close(held)
+				<-free
+			}
+			return start
+		},
+	}))
+	var both sync.WaitGroup
+	hash := func() {
+		if _, err := h.Hash(context.Background(), newWords); err != nil {
+			t.Error(err)
 		}
 	}
-	must[Done](t)(g.browser().signIn(ada, oldWords))
+	holding.Store(true)
+	both.Go(hash)
+	<-held
+	both.Go(hash)
+	for h.Load() == 0 {
+		runtime.Gosched()
+	}
+	return h, func() {
+		close(free)
+		both.Wait()
+	}
+}
+
+func TestSignIn_ABusyHasherRefusesAndUsesNothingUp(t *testing.T) {
+	g := newPasswordGate(t)
+	g.accountWith(ada, g.record(oldWords))
+	b := g.browser()
+	mail := b.mustAsk(Reset, ada)
+	must[Done](t)(b.signIn(ada, oldWords))
+	h, release := full(t)
+	g.Passwords = h
+	g.spy.take()
+	for _, email := range []string{ada, "bob@example.com"} {
+		_, err := b.signIn(email, newWords)
+		busy := new(password.BusyError)
+		if !errors.As(err, &busy) || busy.RetryAfter < time.Second {
+			t.Errorf("%s: %v, want busy with a time to come back", email, err)
+		}
+	}
+	_, err := b.set(mail.link, newWords) // TOK-7
+	wantErr(t, err, password.ErrBusy)
+	_, err = b.change(oldWords, newWords)
+	wantErr(t, err, password.ErrBusy)
+	if updates, _ := g.spy.take(); updates != 0 {
+		t.Errorf("%d updates", updates)
+	}
+	release()
+	must[Done](t)(b.set(mail.link, newWords))
 }
 
 func TestSignIn_WhoHangsUpHasGuessedAllTheSame(t *testing.T) {
@@ -343,12 +263,19 @@ func TestSignIn_WhoHangsUpHasGuessedAllTheSame(t *testing.T) {
 	g.accountWith(ada, g.record(oldWords))
 	for range 10 {
 		ctx, cancel := context.WithCancel(context.Background())
-		// The hash runs without waiting, since its permit is free; the client is gone when the answer is ready.
-		g.Passwords = must[*password.Hasher](t)(password.NewHasher(password.Options{
-			Cost: cheap, After: func(time.Duration) <-chan time.Time { cancel(); return nil },
-		}))
+		looks := 0
+		g.Passwords = must[*password.Hasher](t)(password.NewHasher(password.Options{Cost: cheap, Now: func() time.Time {
+			if looks++; looks == 4 { // the attempt, the permit, the beginning of the hash, its end
+				cancel()
+			}
+			return start
+		}}))
 		_, err := g.SignIn(ctx, g.site, Asker{}, SignInInput{Email: ada, Password: newWords})
 		wantInvalid(t, err, "password", "refused")
+		if ctx.Err() == nil {
+			t.Fatal("nobody hung up")
+		}
+		cancel()
 	}
 	_, err := g.browser().signIn(ada, oldWords)
 	if limited := new(Limited); !errors.As(err, &limited) {
