@@ -88,11 +88,17 @@ func neutralRun(g *gate, purpose, email string) (seen []observed) {
 }
 
 func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
+	for _, purpose := range []string{SignIn, Reset} {
+		t.Run(purpose, func(t *testing.T) { elsewhereDoesNotShow(t, purpose) })
+	}
+}
+
+func elsewhereDoesNotShow(t *testing.T, purpose string) {
 	run := func(elsewhere func(g *gate, id string, mail letter)) (seen []observed) {
-		g := newGate(t)
+		g := newPasswordGate(t)
 		id := g.account("ada@example.com")
 		b := g.browser()
-		if _, err := b.ask(SignIn, "ada@example.com"); err != nil {
+		if _, err := b.ask(purpose, "ada@example.com"); err != nil {
 			t.Fatal(err)
 		}
 		g.post()
@@ -117,7 +123,7 @@ func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
 			o = watch(g, Pending{}, err)
 			o.Writes = nil
 			seen = append(seen, o)
-			asked, err := b.ask(SignIn, "ada@example.com")
+			asked, err := b.ask(purpose, "ada@example.com")
 			o = watch(g, asked.Pending, err)
 			o.Writes = nil
 			seen = append(seen, o)
@@ -131,12 +137,19 @@ func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
 	}
 	quiet := run(func(*gate, string, letter) {})
 	for name, elsewhere := range map[string]func(g *gate, id string, mail letter){
-		"redeemed":  func(g *gate, _ string, mail letter) { must[Done](t)(g.stranger(9).press(mail.link)) },
+		"redeemed": func(g *gate, _ string, mail letter) {
+			b := g.stranger(9)
+			if purpose == Reset {
+				must[Done](t)(b.set(mail.link, newWords))
+				return
+			}
+			must[Done](t)(b.press(mail.link))
+		},
 		"cancelled": func(g *gate, _ string, mail letter) { wantErr(t, g.stranger(9).cancel(mail.cancel), nil) },
 		"disabled":  func(g *gate, id string, _ letter) { g.disable(id) },
 		"limited": func(g *gate, _ string, _ letter) {
 			for i := range 30 {
-				_, _ = g.stranger(i).ask(SignIn, "ada@example.com")
+				_, _ = g.stranger(i).ask(purpose, "ada@example.com")
 			}
 		},
 	} {
