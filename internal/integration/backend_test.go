@@ -47,8 +47,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case answer != nil:
 		answer(w, r)
-	case r.Header.Get("Upgrade") == "echo":
-		echo(w)
+	case r.Header.Get("Upgrade") != "":
+		echo(w, r.Header.Get("Upgrade"))
 	case r.URL.Path == "/events":
 		events(w, r)
 	default:
@@ -57,13 +57,13 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // echo upgrades and sends everything back.
-func echo(w http.ResponseWriter) {
+func echo(w http.ResponseWriter, protocol string) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nEmail-Link-Start: evil\r\nSet-Cookie: email_link=evil\r\n\r\n")
+	_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\nEmail-Link-Start: evil\r\nSet-Cookie: email_link=evil\r\n\r\n")
 	_ = rw.Flush()
 	_, _ = io.Copy(conn.(net.Conn), rw)
 }

@@ -34,6 +34,8 @@ type world struct {
 	db      string
 	mails   *mailertest.Server
 	backend *backend
+	// admin is the address of the admin endpoint; empty switches it off.
+	admin string
 	// seen is the number of mails that were read.
 	seen int
 	// transports are those of all browsers.
@@ -94,7 +96,7 @@ func (w *world) caddyfile(s setup) string {
 		site = "$ADDR {\n" + s.before + "\n\temail_link {\n" + s.site + "\n\t}\n" + s.after + "\n\treverse_proxy $BACKEND\n}\n"
 	}
 	text := fmt.Sprintf(`{
-	admin off
+	admin %s
 	persist_config off
 	skip_install_trust
 	local_certs
@@ -113,7 +115,7 @@ func (w *world) caddyfile(s setup) string {
 		%s
 	}
 }
-`, s.top, orElse(s.baseURL, w.origin()), w.db, orElse(s.secret, "{env.EMAIL_LINK_TEST_SECRET}"), w.mails.Addr, s.global)
+`, orElse(w.admin, "off"), s.top, orElse(s.baseURL, w.origin()), w.db, orElse(s.secret, "{env.EMAIL_LINK_TEST_SECRET}"), w.mails.Addr, s.global)
 	return strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(text + site)
 }
 
