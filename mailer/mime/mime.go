@@ -6,6 +6,7 @@ package mime
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func build(m mailer.Message, o Options) ([]byte, error) {
 		}
 		msg.SetAddrHeaderFromMailAddress(gomail.HeaderReplyTo, reply)
 	}
-	msg.Subject(m.Subject)
+	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, subject(m.Subject))
 	msg.SetGenHeader(gomail.HeaderDate, m.Date.Format(time.RFC1123Z))
 	msg.SetGenHeader(gomail.HeaderMessageID, "<"+m.MessageID+">")
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notice answers it
@@ -91,6 +92,24 @@ func build(m mailer.Message, o Options) ([]byte, error) {
 		return nil, err
 	}
 	return []byte(b.String()), nil
+}
+
+// subject writes a subject so that its first line is never empty, as go-mail's is where the first word is long: some readers
+// show that as a blank. Words of 39 bytes keep every line within the 76 characters of RFC 2047 section 2.
+func subject(s string) string {
+	if len(s) <= 66 && !strings.Contains(s, "=?") && strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return s
+	}
+	var words []string
+	for s != "" {
+		n := min(len(s), 39)
+		for n < len(s) && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(s[:n]))+"?=")
+		s = s[n:]
+	}
+	return strings.Join(words, "\r\n ")
 }
 
 // Mailbox parses an operator's mailbox, such as `"Example" <no-reply@example.com>`, and writes its domain in ASCII (RFC 5891).

@@ -2,6 +2,8 @@ package mime_test
 
 import (
 	"bytes"
+	stdmime "mime"
+	"net/mail"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +30,8 @@ func TestBuildSource(t *testing.T) {
 Date: Sun, 01 Mar 2026 12:30:00 +0000
 MIME-Version: 1.0
 Message-ID: <x@example.com>
-Subject: Sign in to app.example.com
 X-Auto-Response-Suppress: All
+Subject: Sign in to app.example.com
 From: "Example" <no-reply@xn--bcher-kva.example>
 To: <someone@example.org>
 Content-Type: multipart/alternative;
@@ -129,4 +131,40 @@ func FuzzMAIL2_Build(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSubjectBeginsOnItsFirstLine(t *testing.T) {
+	for _, text := range []string{
+		"Sign in", "grüße", "a =?utf-8?q?x?= b", strings.Repeat("Ein langer Betreff mit Umlauten äöü ", 10), strings.Repeat("🗝", 30),
+		strings.Repeat("x", 66), strings.Repeat("x", 67), "Your sign-in link for app.example.com – grüße aus Köln",
+	} {
+		m := mailer.Message{
+			From: "no-reply@example.com", To: "someone@example.org", Subject: text, Text: "x", HTML: "x", MessageID: "x@example.com",
+			Date: time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC),
+		}
+		raw, err := mime.Build(m, mime.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(raw), "\r\nSubject: ")
+		lines := strings.Split(rest, "\r\n")
+		if lines[0] == "" {
+			t.Errorf("%q: the first line is empty", text)
+		}
+		for n, line := range lines {
+			if n > 0 && !strings.HasPrefix(line, " ") {
+				break
+			}
+			if len(line) > 76 || n == 0 && len("Subject: "+line) > 76 {
+				t.Errorf("%q: a line of more than 76 characters: %q", text, line)
+			}
+		}
+		parsed, err := mail.ReadMessage(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := new(stdmime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject")); err != nil || got != text {
+			t.Errorf("%q is read as %q, %v", text, got, err)
+		}
+	}
 }

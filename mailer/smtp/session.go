@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/textproto"
 	"strings"
 	"time"
 
@@ -121,6 +122,10 @@ func (s *session) deliver(ctx context.Context, e envelope) error {
 		return s.refusal(ctx, "DATA", e.to, err)
 	}
 	if err := s.conn.during(ctx, finalFactor, w.Close); err != nil {
+		var reply *textproto.Error
+		if errors.As(err, &reply) && reply.Code/100 == 2 {
+			return nil // the first digit decides (RFC 5321 section 4.2.1); go-mail wants exactly 250
+		}
 		failed := s.refusal(ctx, "the message", e.to, err)
 		if !isReply(failed) {
 			return mailer.Unanswered(failed)

@@ -1,0 +1,243 @@
+package mailertest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// Trouble is one way in which a mail server fails those who bring it mails. [Troubles] lists them.
+type Trouble struct {
+	// Name says what the server does, as a part of a test's name.
+	Name string
+	// TLS is the mode in which the server is asked: "none", "starttls" or "implicit".
+	TLS string
+	// SignIn says that the server wants a user and a password.
+	SignIn bool
+	// Final says that the server gives a final no: what is sent meanwhile never arrives.
+	Final bool
+	// Arrives says that mails arrive during the trouble.
+	Arrives bool
+	// Twice says that the client cannot know that its mail has arrived.
+	Twice bool
+	// Stalls says that only the client's patience ends a dialogue.
+	Stalls bool
+
+	refuse  bool                                       // nobody listens
+	faults  map[Step]Fault                             // of the server itself
+	instead *Options                                   // another server answers
+	trusted bool                                       // the client trusts that one's authority
+	play    func(context.Context, *Troubled, net.Conn) // a script instead of the server, ended by closing the connection
+}
+
+// The user and the password of a server that wants some.
+const (
+	TroubledUser     = "mailer"
+	TroubledPassword = "correct horse"
+)
+
+// Troubled is a server at a fixed address that is well until Break, and again after Heal. Its methods are safe for
+// concurrent use.
+type Troubled struct {
+	// Addr is host:port with the host localhost.
+	Addr string
+	// CAFile is the PEM file of the authorities the client shall trust; empty without TLS.
+	CAFile string
+	// Behind is the server that answers when all is well.
+	Behind *Server
+
+	trouble Trouble
+	impasse *Server // answers instead
+	address string
+
+	mu       sync.Mutex
+	listener net.Listener
+	broken   bool
+	now      context.Context // ends when the trouble begins or ends, and all connections with it
+	end      context.CancelFunc
+	met      int
+	dropped  map[string]bool // recipients whose mail has met the trouble
+	running  sync.WaitGroup
+}
+
+// NewTroubled starts a server, all well, that ends with the test.
+func NewTroubled(t testing.TB, trouble Trouble) *Troubled {
+	t.Helper()
+	o := Options{TLS: trouble.TLS}
+	if trouble.SignIn {
+		o.User, o.Password = TroubledUser, TroubledPassword
+	}
+	s := &Troubled{trouble: trouble, Behind: NewServer(t, o), dropped: map[string]bool{}}
+	authorities := []string{s.Behind.CAFile}
+	if trouble.instead != nil {
+		s.impasse = NewServer(t, *trouble.instead)
+		if trouble.trusted {
+			authorities = append(authorities, s.impasse.CAFile)
+		}
+	}
+	if s.Behind.CAFile != "" {
+		s.CAFile = bundle(t, authorities)
+	}
+	s.now, s.end = context.WithCancel(context.Background())
+	s.address = "127.0.0.1:0"
+	if err := s.listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Heal()
+		s.mu.Lock()
+		s.end()
+		_ = s.listener.Close()
+		s.mu.Unlock()
+		s.Behind.Close()
+		s.running.Wait()
+	})
+	return s
+}
+
+// Break begins the trouble. Connections that a client has kept are lost.
+func (s *Troubled) Break() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn(true)
+	for step, f := range s.trouble.faults {
+		s.Behind.Fault(step, f)
+	}
+	if s.trouble.refuse {
+		_ = s.listener.Close()
+	}
+}
+
+// Heal ends the trouble and every connection that is in it.
+func (s *Troubled) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.broken {
+		return
+	}
+	s.turn(false)
+	s.Behind.Heal()
+	if s.trouble.refuse {
+		if err := s.listen(); err != nil {
+			panic(err) // the port was ours a moment ago, and nothing can be tested without it
+		}
+	}
+}
+
+// turn begins another time. The caller holds mu.
+func (s *Troubled) turn(broken bool) {
+	s.end()
+	s.broken = broken
+	s.now, s.end = context.WithCancel(context.Background())
+}
+
+// Met returns how many connections have met the trouble so far. A port where nobody listens counts none.
+func (s *Troubled) Met() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.met
+}
+
+// listen opens the address, the same each time. The caller holds mu, or nobody else knows s yet.
+func (s *Troubled) listen() error {
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
+	if err != nil {
+		return err
+	}
+	s.listener, s.address = l, l.Addr().String()
+	_, port, _ := net.SplitHostPort(s.address)
+	s.Addr = net.JoinHostPort("localhost", port)
+	s.running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.running.Go(func() { s.serve(c) })
+		}
+	})
+	return nil
+}
+
+func (s *Troubled) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	s.mu.Lock()
+	broken, now := s.broken, s.now
+	if broken {
+		s.met++
+	}
+	s.mu.Unlock()
+	defer context.AfterFunc(now, func() { _ = c.Close() })()
+	switch {
+	case broken && s.trouble.play != nil:
+		s.trouble.play(now, s, c)
+	case broken && s.impasse != nil:
+		s.relay(c, s.impasse)
+	default:
+		s.relay(c, s.Behind)
+	}
+}
+
+// relay hands a connection on to a server until one of both has gone.
+func (s *Troubled) relay(c net.Conn, to *Server) {
+	up, err := net.Dial("tcp", to.listener.Addr().String())
+	if err != nil {
+		return
+	}
+	defer func() { _ = up.Close() }()
+	var back sync.WaitGroup
+	back.Go(func() {
+		_, _ = io.Copy(c, up)
+		_ = c.Close()
+	})
+	_, _ = io.Copy(up, c)
+	_ = up.Close()
+	back.Wait()
+}
+
+// first says whether the mail to a recipient meets the trouble for the first time.
+func (s *Troubled) first(to string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.dropped[to]
+	s.dropped[to] = true
+	return !was
+}
+
+func bundle(t testing.TB, files []string) string {
+	t.Helper()
+	var all bytes.Buffer
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	name := filepath.Join(t.TempDir(), "authorities.pem")
+	if err := os.WriteFile(name, all.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Troubles returns every trouble there is, by name.
+func Troubles() []Trouble {
+	var all []Trouble
+	for _, name := range slices.Sorted(maps.Keys(troubles)) {
+		trouble := troubles[name]
+		trouble.Name = name
+		if trouble.TLS == "" {
+			trouble.TLS = "none"
+		}
+		all = append(all, trouble)
+	}
+	return all
+}
