@@ -1,4 +1,5 @@
-// Package flow is the domain: it asks for a mail, sends it again, shows what a link would do, does it, and takes it back.
+// Package flow is the domain: it asks for a mail, sends it again, shows what a link would do, does it, and takes it back. It
+// also signs in with a password and changes one.
 //
 // A flow is one pending request of one purpose, held by the browser that asked through a cookie and by the mailbox through
 // links and codes. Each step of a flow is one storage Update, answered after its commit; what a step refuses is a value that

@@ -10,8 +10,8 @@ import (
 )
 
 // The known-browser cookie is a signed list of the mailboxes this browser has signed in to at this site, newest first. It
-// proves nothing but that: it lets mails to these mailboxes count apart from strangers' mails, and spares the notice of a
-// new device.
+// proves nothing but that: it lets mails to these mailboxes, and wrong passwords for them, count apart from strangers', and
+// spares the notice of a new device.
 //
 //	base64url( (8-byte end ‖ 16-byte tag){1,4} ‖ 16-byte signature ), no padding
 const (
