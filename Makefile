@@ -12,6 +12,9 @@ TAGS := e2e,interop,xbuild
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
 
+# Flags of the benchmark: -short, -big, -only <row>,<row>, -list, -profile <file>, -dir <directory>.
+BENCH ?=
+
 # How long each fuzz target runs, and how many rounds of kill -9 the engine goes through.
 FUZZTIME ?= 20s
 ROUNDS   ?= 200
@@ -48,8 +51,8 @@ vet:
 caddyfiles: ## every Caddyfile as `caddy fmt` would write it
 	scripts/caddyfiles
 
-bench: ## the benchmarks, each three times
-	scripts/isolated $(GO) test -run '^$$' -bench . -benchmem -count 3 ./...
+bench: ## what a request, a step and the whole cost beside their floors, in one table; BENCH=-short is quick, BENCH=-list lists the rows
+	scripts/isolated $(GO) run ./internal/bench $(BENCH)
 
 preview: ## every page and mail in every state and language, with an index
 	$(GO) run ./internal/web/preview -o $(BUILD)/preview

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// origin is the site of the gates in this process.
+const origin = "https://app.example.com"
+
+// gate is all of the core on a database of its own, behind its pages, in this process.
+type gate struct {
+	path  string
+	bolt  *bolt.Store
+	store *switchStore
+	state *state.State
+	clock *clock.Fake
+	pages *web.Pages
+	site  *web.Site
+	work  *outbox.Worker
+	disk  *disk
+
+	mu    sync.Mutex
+	links []string // tokens of the mails that were sent; guarded by mu
+	seq   atomic.Int64
+}
+
+// Send implements mailer.Mailer: it keeps the link.
+func (g *gate) Send(_ context.Context, m mailer.Message) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.links = append(g.links, m.Text)
+	return nil
+}
+
+// Close implements mailer.Mailer.
+func (g *gate) Close(context.Context) error { return nil }
+
+// newGate makes a gate on a new database, whose time stands still.
+func newGate(path string) (*gate, error) {
+	return newGateAt(path, clock.NewFake(time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)))
+}
+
+// newGateAt is newGate with another time; nil is the system's.
+func newGateAt(path string, fake *clock.Fake) (*gate, error) {
+	ctx := context.Background()
+	store, err := bolt.Open(ctx, bolt.Options{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{path: path, bolt: store, store: &switchStore{Store: store}, disk: newDisk(store), clock: fake}
+	var clk *clock.Clock
+	if fake != nil {
+		clk = fake.Clock()
+	}
+	if g.state, err = openState(ctx, g.store, clk); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	var limits limit.Table
+	for _, name := range limit.Names() {
+		// As many rates as by default, none of which is reached.
+		rates := limit.Defaults()
+		n := len(rates.Rates(name))
+		if err := limits.Set(name, []string{"100000000-H", "100000000-D"}[:n]...); err != nil {
+			return nil, err
+		}
+	}
+	g.site = &web.Site{
+		Site: flow.Site{Origin: origin, Prefix: "/email-link", SignUp: flow.SignUp{Mode: flow.SignUpOpen}, Limits: limits},
+		Name: "Bench", Secure: true,
+	}
+	set, err := templates.Load(templates.Options{Location: time.UTC})
+	if err != nil {
+		return nil, err
+	}
+	limiter := &limit.Limiter{Ring: g.state.Ring}
+	g.pages = &web.Pages{
+		Flows: &flow.Service{
+			Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Sessions: g.state.Sessions, Accounts: g.state.Accounts,
+		},
+		Sessions: g.state.Sessions, Templates: set, Clock: g.state.Clock,
+	}
+	g.work = &outbox.Worker{Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Concurrency: 64}
+	g.work.Use(outbox.Delivery{
+		Mailer: g, Source: g.state.Accounts, Strangers: limits.MailStrangers,
+		Render: func(l outbox.Letter) (mailer.Message, error) {
+			_, text, _ := strings.Cut(l.Link, "?t=")
+			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil
+		},
+	})
+	return g, nil
+}
+
+func (g *gate) close() error { return g.state.Close() }
+
+// limits replaces the limits that nobody reaches by the default ones.
+func (g *gate) usualLimits() { g.site.Limits = limit.Defaults() }
+
+// asker is the n-th browser.
+func (g *gate) asker(n int64) flow.Asker {
+	return flow.Asker{Client: client(n), Device: "Firefox on Linux", Locale: "en", Origin: true}
+}
+
+// client is the n-th address, each in a network of its own for a while.
+func client(n int64) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(11 + n>>24&63), byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// ask asks for a link, as the n-th of all who ever asked.
+func (g *gate) ask(n int64) (flow.Asked, error) {
+	return g.pages.Flows.Request(context.Background(), g.site.Site, g.asker(n), flow.RequestInput{
+		Purpose: flow.Activation, Email: fmt.Sprintf("person%d@example.com", n), ReturnTo: "/",
+	})
+}
+
+// askHTTP does the same over HTTP, as the module hands it to the pages.
+func (g *gate) askHTTP(n int64) (status int) {
+	form := url.Values{"email": {fmt.Sprintf("person%d@example.com", n)}}.Encode()
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, origin+"/email-link/sign-up", strings.NewReader(form))
+	for name, value := range map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate",
+		"Accept": "text/html", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+	} {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	g.pages.Serve(w, r, web.Visit{Site: g.site, Client: client(n), Cookies: boundary.TakeCookies(r.Header, true)})
+	return w.Code
+}
+
+// pending is a flow that its link can end with one click.
+type pending struct {
+	token, cookie string
+	n             int64
+}
+
+// prepare asks for many links and has their mails sent, in one transaction.
+func (g *gate) prepare(many int) ([]pending, error) {
+	list := make([]pending, 0, many)
+	err := g.store.bulk(func() error {
+		// Mails that others have asked for go first.
+		if err := g.work.Flush(context.Background()); err != nil {
+			return err
+		}
+		list, g.links = list[:0], g.links[:0]
+		for range many {
+			n := g.seq.Add(1)
+			asked, err := g.ask(n)
+			if err != nil {
+				return err
+			}
+			list = append(list, pending{cookie: asked.FlowCookie, n: n})
+			if err := g.work.Flush(context.Background()); err != nil {
+				return err
+			}
+			if len(g.links) != len(list) {
+				return fmt.Errorf("%d mails for %d requests", len(g.links), len(list))
+			}
+			list[len(list)-1].token = g.links[len(list)-1]
+		}
+		return nil
+	})
+	return list, err
+}
+
+// redeem follows a link.
+func (g *gate) redeem(p pending) error {
+	asker := g.asker(p.n)
+	asker.FlowCookie, asker.Navigation = p.cookie, true
+	_, err := g.pages.Flows.Confirm(context.Background(), g.site.Site, asker, flow.ConfirmInput{Token: p.token, OneClick: true})
+	return err
+}
+
+// switchStore is a store that can be made to work in other ways.
+type switchStore struct {
+	storage.Store
+	// alone makes each step a transaction of its own, one after the other, as bbolt's Update does.
+	alone bool
+	mu    sync.Mutex
+	// open is the transaction that bulk has open; guarded by mu.
+	open storage.Tx
+}
+
+// Update implements storage.Store.
+func (s *switchStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.alone || s.open != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open != nil {
+			return fn(s.open)
+		}
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// View implements storage.Store.
+func (s *switchStore) View(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.open != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fn(s.open)
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// bulk makes one transaction of all steps that fn takes. It fills databases: a step that fails undoes all of them.
+func (s *switchStore) bulk(fn func() error) error {
+	return s.Store.Update(context.Background(), func(tx storage.Tx) error {
+		s.open = tx
+		defer func() { s.open = nil }()
+		return fn()
+	})
+}
+
+// disk stands between the engine and its file.
+type disk struct {
+	// delay makes each sync take longer.
+	delay atomic.Int64
+	// commits counts the transactions that were written.
+	commits atomic.Int64
+	// longest is the longest time of one commit, in nanoseconds.
+	longest atomic.Int64
+}
+
+// newDisk goes between by the engine's own seam for tests, which is not exported: nobody else shall have it.
+func newDisk(store *bolt.Store) *disk {
+	d := &disk{}
+	seam := reflect.ValueOf(store).Elem().FieldByName("commit")
+	commit := reflect.MakeFunc(seam.Type(), func(in []reflect.Value) []reflect.Value {
+		began := time.Now()
+		if delay := d.delay.Load(); delay > 0 {
+			time.Sleep(time.Duration(delay))
+		}
+		out := in[0].MethodByName("Commit").Call(nil)
+		d.commits.Add(1)
+		if took := int64(time.Since(began)); took > d.longest.Load() {
+			d.longest.Store(took)
+		}
+		return out
+	})
+	reflect.NewAt(seam.Type(), seam.Addr().UnsafePointer()).Elem().Set(commit)
+	return d
+}

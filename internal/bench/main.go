@@ -1,0 +1,191 @@
+// Command bench measures the gate: what a signed-in request costs beside the same proxy without us, what the steps cost with
+// one and with many callers, on a small and on a large database, and what the process takes beside bare Caddy.
+//
+// Every ratio is against a floor of the same run. Floor and subject take turns (A, B, A, B, …), a pair gives one ratio, and
+// the table shows the median of the pairs with the least and the largest. It is no test: it fails when something does not
+// answer as it should, never because something is slow.
+//
+// Everything runs on loopback. Caddy, the backend and the load are processes of their own, made from this one program (see
+// roles), so that the operating system accounts for each.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	// pairs is how many times floor and subject take turns; length is how long one turn of a load lasts.
+	pairs  int
+	length time.Duration
+	// step is how long one turn of a row on the store lasts.
+	step time.Duration
+	// sizes are the numbers of accounts, sessions, flows and expired records of the rows about growth.
+	sizes []int
+	// flows is how many flows are issued and expire in the row about the plateau.
+	flows int
+	// reloads, checks: how many in the rows about reloads and passwords.
+	reloads, checks int
+	// sessions is how many take turns where each request is to find no assertion.
+	sessions int
+	// build says that Caddy and bare Caddy are built; otherwise this program stands for both.
+	build bool
+	// only are parts of names of rows; empty: all.
+	only []string
+	// profile is where the CPU profile of Caddy under signed-in requests goes; empty: none.
+	profile string
+	// dir holds databases and logs.
+	dir string
+}
+
+// usual is the default round: under a quarter of an hour on two cores.
+func usual() options {
+	return options{
+		pairs: 5, length: 3 * time.Second, step: 400 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
+		checks: 200, sessions: 20_000, build: true,
+	}
+}
+
+// short is a round that shows that everything works, and whose figures mean nothing.
+func short() options {
+	return options{
+		pairs: 1, length: 150 * time.Millisecond, step: 30 * time.Millisecond, sizes: []int{100, 1000}, flows: 400, reloads: 3, checks: 6,
+		sessions: 50,
+	}
+}
+
+// big adds what takes an hour's patience: a million of everything.
+func (o *options) big() {
+	o.sizes = append(o.sizes, 1_000_000)
+	o.flows = 1_000_000
+}
+
+func main() {
+	if run, ok := roles[os.Getenv(roleVar)]; ok {
+		if err := run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := command(os.Args[1:], os.Stdout); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+// command reads the flags and runs the rows.
+func command(args []string, out io.Writer) error {
+	o := usual()
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	isShort := f.Bool("short", false, "a round of a minute that shows that everything works; its figures mean nothing")
+	isBig := f.Bool("big", false, "with a million accounts, sessions, expired records and flows as well")
+	only := f.String("only", "", "only the rows whose names contain one of these words, separated by commas")
+	list := f.Bool("list", false, "list the rows and end")
+	pairs := f.Int("pairs", 0, "how many times floor and subject take turns (5)")
+	length := f.Duration("length", 0, "how long one turn of a load lasts (3s)")
+	f.StringVar(&o.profile, "profile", "", "write the CPU profile of Caddy under signed-in requests to this file")
+	f.StringVar(&o.dir, "dir", "", "where databases are made, on the disk to be measured (a temporary directory)")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unrecognized argument %q", f.Arg(0))
+	}
+	if *list {
+		for _, r := range rows {
+			fmt.Fprintf(out, "%-12s %s\n", r.name, r.about)
+		}
+		return nil
+	}
+	if *isShort {
+		profile, dir := o.profile, o.dir
+		o = short()
+		o.profile, o.dir = profile, dir
+	}
+	if *isBig {
+		o.big()
+	}
+	if *pairs > 0 {
+		o.pairs = *pairs
+	}
+	if *length > 0 {
+		o.length = *length
+	}
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	return round(o, out)
+}
+
+// round runs the rows and prints the table.
+func round(o options, out io.Writer) error {
+	chosen := choose(o.only)
+	if len(chosen) == 0 {
+		return errors.New("no row has such a name; -list lists them")
+	}
+	dir, err := os.MkdirTemp(o.dir, "email-link-bench-")
+	if err != nil {
+		return err
+	}
+	o.dir = dir
+	defer os.RemoveAll(dir) //nolint:errcheck // temporary
+	b := &bench{options: o}
+	defer b.close()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-interrupted; ok {
+			b.close()
+			_ = os.RemoveAll(dir)
+			os.Exit(130)
+		}
+	}()
+	defer func() {
+		signal.Stop(interrupted)
+		close(interrupted)
+	}()
+	began := time.Now()
+	fmt.Fprintf(out, "%d pairs of %v, %d cores, %s, %s\n\n", o.pairs, o.length, runtime.GOMAXPROCS(0), runtime.Version(), load())
+	t := table{out: out}
+	t.head()
+	var failed error
+	for _, r := range chosen {
+		figures, err := r.run(b)
+		t.add(r, figures, err)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", r.name, err))
+		}
+	}
+	fmt.Fprintf(out, "\n%v. A figure is the median of the pairs; beside it stand the least and the largest. %s\n",
+		time.Since(began).Round(time.Second), load())
+	return failed
+}
+
+// choose returns the rows whose names contain one of the words, all without words.
+func choose(words []string) []row {
+	if len(words) == 0 {
+		return rows
+	}
+	var some []row
+	for _, r := range rows {
+		for _, w := range words {
+			if strings.Contains(r.name, w) {
+				some = append(some, r)
+				break
+			}
+		}
+	}
+	return some
+}

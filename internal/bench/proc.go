@@ -1,0 +1,244 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-email-link/caddy-email-link"
+)
+
+// roleVar names the role of a process in its environment.
+const roleVar = "EMAIL_LINK_BENCH_ROLE"
+
+// secretVar holds the master key of the benchmark's databases.
+const secretVar = "EMAIL_LINK_BENCH_SECRET"
+
+// master is that key. It protects nothing.
+const master = "the benchmark's key protects nothing at all"
+
+// roles are what this program can be, beside the one who measures.
+var roles = map[string]func() error{
+	"caddy":     func() error { caddycmd.Main(); return nil },
+	"backend":   backendRole,
+	"load":      loadRole,
+	"passwords": passwordsRole,
+}
+
+// bench is what the rows work with.
+type bench struct {
+	options
+	loader *loader
+	// site is the Caddy of the rows about requests, made by the first of them.
+	site *sites
+	// full and bare are the programs that stand for Caddy with and without us.
+	full, bare *program
+	seq        int
+
+	mu       sync.Mutex
+	children []*child // guarded by mu
+}
+
+// close ends all processes of the round.
+func (b *bench) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := len(b.children) - 1; i >= 0; i-- {
+		b.children[i].stop()
+	}
+}
+
+// path returns a new name in the directory of this round.
+func (b *bench) path(name string) string {
+	b.seq++
+	return filepath.Join(b.dir, fmt.Sprintf("%02d-%s", b.seq, name))
+}
+
+// child is a process of ours.
+type child struct {
+	*exec.Cmd
+	log    string
+	exited chan struct{}
+}
+
+// program is what a process is made from.
+type program struct {
+	path string
+	args []string
+	env  []string
+}
+
+// self is this program in a role.
+func self(role string, args ...string) *program {
+	path, err := os.Executable()
+	if err != nil {
+		path = os.Args[0]
+	}
+	return &program{path: path, args: args, env: []string{roleVar + "=" + role}}
+}
+
+// start starts a process that ends with us at the latest. Its homes are in the directory of this round.
+func (b *bench) start(p *program, prepare func(*exec.Cmd)) (*child, error) {
+	c := &child{Cmd: exec.Command(p.path, p.args...), log: b.path("log"), exited: make(chan struct{})} //nolint:gosec,noctx // of our own; ended by close
+	home := filepath.Join(b.dir, "home")
+	c.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home+"/data", "XDG_CONFIG_HOME="+home+"/config", secretVar+"="+master)
+	c.Env = append(c.Env, p.env...)
+	log, err := os.Create(c.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c.Stderr = log
+	if prepare != nil {
+		prepare(c.Cmd)
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = c.Wait()
+		close(c.exited)
+	}()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.children = append(b.children, c)
+	return c, nil
+}
+
+// stop ends the process, kindly at first.
+func (c *child) stop() {
+	select {
+	case <-c.exited:
+		return
+	default:
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		_ = c.Process.Kill() // a system without signals
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(15 * time.Second):
+		_ = c.Process.Kill()
+		<-c.exited
+	}
+}
+
+// fate adds to an error what the process has said last.
+func (c *child) fate(err error) error {
+	text, _ := os.ReadFile(c.log)
+	if len(text) > 2000 {
+		text = text[len(text)-2000:]
+	}
+	return fmt.Errorf("%w\n%s", err, text)
+}
+
+// await asks an address until it answers 200.
+func (c *child) await(url string) error {
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	var last error
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); {
+		select {
+		case <-c.exited:
+			return c.fate(errors.New("the process has ended"))
+		default:
+		}
+		res, err := client.Get(url) //nolint:noctx // it has a timeout
+		if err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = errors.New(res.Status)
+		}
+		last = err
+		time.Sleep(500 * time.Microsecond)
+	}
+	return c.fate(fmt.Errorf("%s does not answer: %w", url, last))
+}
+
+// ports returns free ports on loopback.
+func ports(n int) ([]string, error) {
+	var list []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() //nolint:errcheck // free again
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		list = append(list, port)
+	}
+	return list, nil
+}
+
+// loader is the process that sends.
+type loader struct {
+	*child
+	in  *json.Encoder
+	out *json.Decoder
+}
+
+// run has a job done. An answer that is not the right one is an error.
+func (b *bench) run(j job) (outcome, error) {
+	if b.loader == nil {
+		l := &loader{}
+		var err error
+		l.child, err = b.start(self("load"), func(c *exec.Cmd) {
+			in, _ := c.StdinPipe()
+			out, _ := c.StdoutPipe()
+			l.in, l.out = json.NewEncoder(in), json.NewDecoder(out)
+		})
+		if err != nil {
+			return outcome{}, err
+		}
+		b.loader = l
+	}
+	if err := b.loader.in.Encode(j); err != nil {
+		return outcome{}, b.loader.fate(err)
+	}
+	var o outcome
+	if err := b.loader.out.Decode(&o); err != nil {
+		return o, b.loader.fate(err)
+	}
+	switch {
+	case o.Err != "":
+		return o, errors.New(o.Err)
+	case o.Wrong > 0:
+		return o, fmt.Errorf("%d requests were not answered as they should be: %s", o.Wrong, o.First)
+	case o.Done == 0:
+		return o, errors.New("no request was answered in time")
+	}
+	return o, nil
+}
+
+// backendRole answers everything with 1 KiB, and /assertion with what it was told of who asks.
+func backendRole() error {
+	body := []byte(strings.Repeat("0123456789abcde\n", 64))
+	l, err := net.Listen("tcp", os.Getenv("EMAIL_LINK_BENCH_ADDR")) //nolint:noctx // at the start
+	if err != nil {
+		return err
+	}
+	server := http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/assertion" {
+			_, _ = io.WriteString(w, r.Header.Get("Email-Link-Assertion"))
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = w.Write(body)
+	})}
+	return server.Serve(l)
+}

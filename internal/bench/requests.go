@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// bodySize is what the backend answers.
+const bodySize = 1024
+
+// warmFor is how long a load runs before it is measured, as a part of the measured time.
+const warmFor = 8
+
+// shape is how a load comes.
+type shape struct {
+	conns, rate int
+	h2          bool
+}
+
+// side is one of the two sides of a pair.
+type side struct {
+	site         string
+	requests     []request
+	status, size int
+}
+
+// signedIn asks a site with its session. The floors get the same bytes.
+func (s *sites) signedIn(site string) side {
+	return side{site: site, requests: []request{{"/x", browser(s.cookie[site])}}, status: http.StatusOK, size: bodySize}
+}
+
+// inTurns runs both sides in turns.
+func (b *bench) inTurns(s *sites, how shape, floor, subject side) (a, c []outcome, err error) {
+	for range b.options.pairs {
+		for i, one := range []side{floor, subject} {
+			j := job{
+				Addr: s.addr[one.site], H2: how.h2, Conns: how.conns, Rate: how.rate, Warm: b.length / warmFor, Length: b.length,
+				Requests: one.requests, Status: one.status, Size: one.size, Watch: []int{s.caddy.Process.Pid},
+			}
+			o, err := b.run(j)
+			if err != nil {
+				return nil, nil, s.caddy.fate(err)
+			}
+			if i == 0 {
+				a = append(a, o)
+			} else {
+				c = append(c, o)
+			}
+		}
+	}
+	return a, c, nil
+}
+
+// perSecond compares pairs by requests a second.
+func perSecond(a, c []outcome) []float64 {
+	return ratios(a, c, func(o outcome) float64 { return float64(o.Done) / o.Seconds })
+}
+
+func ratios(a, c []outcome, of func(outcome) float64) (list []float64) {
+	for i := range a {
+		list = append(list, of(c[i])/of(a[i]))
+	}
+	return list
+}
+
+func differences(a, c []outcome, of func(outcome) float64) (list []float64) {
+	for i := range a {
+		list = append(list, of(c[i])-of(a[i]))
+	}
+	return list
+}
+
+// cpuFigure is the CPU per request against the floor's.
+func cpuFigure(f figure, a, c []outcome) figure {
+	for _, o := range append(append([]outcome{}, a...), c...) {
+		if len(o.CPU) == 0 {
+			f.missing = errNoAccounting.Error()
+			return f
+		}
+	}
+	f.values = ratios(a, c, func(o outcome) float64 { return o.CPU[0] / float64(o.Done) })
+	return f
+}
+
+// signedRow is a signed-in request against a floor: requests a second and CPU.
+func signedRow(floor string, how shape, subject string, rps, cpu float64) func(*bench) ([]figure, error) {
+	return func(b *bench) ([]figure, error) {
+		s, err := b.sites()
+		if err != nil {
+			return nil, err
+		}
+		from, of := s.signedIn(floor), s.signedIn(subject)
+		if subject == siteFresh {
+			of.requests = nil
+			for _, cookie := range s.cookies {
+				of.requests = append(of.requests, request{"/x", browser(cookie)})
+			}
+		}
+		// The cookies differ in value only.
+		stop := b.startProfile(s, subject)
+		a, c, err := b.inTurns(s, how, from, of)
+		if err = errors.Join(err, stop()); err != nil {
+			return nil, err
+		}
+		against := map[string]string{siteBare: "reverse_proxy", siteStatic: "reverse_proxy with such a header"}[floor]
+		speed := figure{what: "requests/s", floor: against, values: perSecond(a, c)}
+		work := cpuFigure(figure{what: "CPU of a request", floor: against}, a, c)
+		if rps > 0 {
+			speed = atLeast(speed, rps)
+		}
+		if cpu > 0 {
+			work = atMost(work, cpu)
+		}
+		return []figure{speed, work}, nil
+	}
+}
+
+// startProfile profiles Caddy while a row runs, half of which is the floor's: -only signed/32 -pairs 1 is a good choice.
+func (b *bench) startProfile(s *sites, subject string) (stop func() error) {
+	if b.profile == "" || subject != siteSigned {
+		return func() error { return nil }
+	}
+	// Of the first pair: the subject's turn.
+	wait := b.length + 2*b.length/warmFor
+	done := make(chan error, 1)
+	go func() {
+		time.Sleep(wait)
+		done <- s.profile(b.profile, b.length)
+	}()
+	return func() error { return <-done }
+}
+
+// latencyRow is what one connection waits longer, at the middle.
+func latencyRow(b *bench) ([]figure, error) {
+	s, err := b.sites()
+	if err != nil {
+		return nil, err
+	}
+	a, c, err := b.inTurns(s, shape{conns: 1}, s.signedIn(siteBare), s.signedIn(siteSigned))
+	if err != nil {
+		return nil, err
+	}
+	f := figure{what: "p50 added on one connection", floor: "reverse_proxy", unit: "µs", values: differences(a, c, func(o outcome) float64 { return o.P50 })}
+	return []figure{atMost(f, 15)}, nil
+}
+
+// tailRow is what the slowest wait longer at a rate that leaves room.
+func tailRow(b *bench) ([]figure, error) {
+	s, err := b.sites()
+	if err != nil {
+		return nil, err
+	}
+	a, c, err := b.inTurns(s, shape{conns: 32, rate: 2000}, s.signedIn(siteBare), s.signedIn(siteSigned))
+	if err != nil {
+		return nil, err
+	}
+	f := figure{what: "p99 added at 2 000 requests/s", floor: "reverse_proxy", unit: "µs", values: differences(a, c, func(o outcome) float64 { return o.P99 })}
+	return []figure{atMost(f, 300)}, nil
+}
+
+// anonymousRow is somebody who is not signed in.
+func anonymousRow(floor string, header func() []string, status int, target float64) func(*bench) ([]figure, error) {
+	return func(b *bench) ([]figure, error) {
+		s, err := b.sites()
+		if err != nil {
+			return nil, err
+		}
+		q := []request{{"/x", header()}}
+		a, c, err := b.inTurns(s, shape{conns: 32},
+			side{site: floor, requests: q, status: status, size: -1}, side{site: siteSigned, requests: q, status: status, size: -1})
+		if err != nil {
+			return nil, err
+		}
+		against := map[string]string{siteRespond: "respond 401", siteRedirect: "redir 303"}[floor]
+		speed := figure{what: "requests/s", floor: against, values: perSecond(a, c)}
+		if target > 0 {
+			speed = atLeast(speed, target)
+		}
+		return []figure{speed, cpuFigure(figure{what: "CPU of a request", floor: against}, a, c)}, nil
+	}
+}
+
+// publicRow is a path for everybody.
+func publicRow(b *bench) ([]figure, error) {
+	s, err := b.sites()
+	if err != nil {
+		return nil, err
+	}
+	q := []request{{"/public/x", browser("")}}
+	side := func(site string) side { return side{site: site, requests: q, status: http.StatusOK, size: bodySize} }
+	a, c, err := b.inTurns(s, shape{conns: 32}, side(siteBare), side(sitePublic))
+	if err != nil {
+		return nil, err
+	}
+	return []figure{
+		{what: "requests/s", floor: "reverse_proxy", values: perSecond(a, c)},
+		cpuFigure(figure{what: "CPU of a request", floor: "reverse_proxy"}, a, c),
+	}, nil
+}
+
+// sizeRow is the size of an ordinary assertion.
+func sizeRow(b *bench) ([]figure, error) {
+	s, err := b.sites()
+	if err != nil {
+		return nil, err
+	}
+	return []figure{atMost(figure{what: "an assertion with a name and two roles", unit: "bytes", values: []float64{float64(len(s.assertion))}}, 950)}, nil
+}

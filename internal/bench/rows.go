@@ -1,0 +1,36 @@
+package main
+
+import "time"
+
+// rows are all of the table, in its order.
+var rows []row
+
+func init() { // rows and the rows' functions know each other
+	rows = []row{
+		{"signed/32", "a signed-in request, 32 connections", signedRow(siteStatic, shape{conns: 32}, siteSigned, 0.98, 1.04)},
+		{"signed/128", "the same, 128 connections", signedRow(siteStatic, shape{conns: 128}, siteSigned, 0.98, 1.04)},
+		{"signed/bare", "the same, 32 connections", signedRow(siteBare, shape{conns: 32}, siteSigned, 0.95, 0)},
+		{"signed/h2", "the same, HTTP/2, 32 streams on 4 connections", signedRow(siteStatic, shape{conns: 32, h2: true}, siteSigned, 0.98, 1.04)},
+		{"signed/p50", "the same, one connection", latencyRow},
+		{"signed/p99", "the same, 2 000 requests/s on 32 connections", tailRow},
+		{"size", "the assertion", sizeRow},
+		{"fresh", "an assertion minted for each request", signedRow(siteBare, shape{conns: 32}, siteFresh, 0, 0)},
+		{"jws", "signed, not encrypted", signedRow(siteBare, shape{conns: 32}, siteSignature, 0, 0)},
+		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32}, siteHeaders, 0, 0)},
+		{"public", "a public path", publicRow},
+		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
+		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
+		{"hit", "the session check by itself", hitRow},
+		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},
+		{"ask/flow", "asking for a link, the step by itself", stepRow(asking(false), nil)},
+		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
+		{"growth", "operations on large databases", growthRow},
+		{"sweep", "deleting what has expired", sweepRow},
+		{"plateau", "file and memory over many flows", plateauRow},
+		{"flood", "one address beyond its limit", floodRow},
+		{"password", "password checks", passwordRow},
+		{"whole", "the program", wholeRow},
+		{"reload", "reloads", reloadRow},
+		{"cold", "cold start", coldRow},
+	}
+}

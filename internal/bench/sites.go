@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
+)
+
+// Names of the sites, each on a port of its own in one Caddy.
+const (
+	siteBare      = "bare"      // reverse_proxy alone
+	siteStatic    = "static"    // and a request header of the assertion's size
+	siteRespond   = "respond"   // 401 and nothing else
+	siteRedirect  = "redirect"  // 303 and nothing else
+	siteSigned    = "signed"    // the gate as it comes
+	siteFresh     = "fresh"     // assertions that are over at once
+	siteHeaders   = "headers"   // plain headers, no assertion
+	sitePublic    = "public"    // a path for everybody
+	siteSignature = "signature" // signed, not encrypted
+)
+
+// siteBlocks are the sites, with $ADDR, $BACKEND and $STATIC.
+var siteBlocks = []struct{ name, text string }{
+	{siteBare, "reverse_proxy $BACKEND"},
+	{siteStatic, "request_header Email-Link-Assertion \"$STATIC\"\n\treverse_proxy $BACKEND"},
+	{siteRespond, "respond 401"},
+	{siteRedirect, "redir * /email-link/sign-in?return_to=%2Fx 303"},
+	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},
+	{siteFresh, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tttl 1s\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
+	{siteHeaders, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat none\n\t\t}\n\t\theaders {\n\t\t\tRemote-User {http.auth.user.id}\n" +
+		"\t\t\tRemote-Email {http.auth.user.email}\n\t\t\tRemote-Name {http.auth.user.name}\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
+	{sitePublic, "email_link {\n\t\tbase_url $ADDR\n\t\tpublic /public/*\n\t}\n\treverse_proxy $BACKEND"},
+	{siteSignature, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat jws\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
+}
+
+// sites is one Caddy with all variants, and its backend.
+type sites struct {
+	caddy, backend *child
+	admin          string
+	// addr is host and port of each site, cookie the value of its session, cookies those that take turns at siteFresh.
+	addr, cookie map[string]string
+	cookies      []string
+	// assertion is one as the backend has got it.
+	assertion string
+}
+
+// sites starts Caddy and the backend once.
+func (b *bench) sites() (*sites, error) {
+	if b.site != nil {
+		return b.site, nil
+	}
+	free, err := ports(len(siteBlocks) + 2)
+	if err != nil {
+		return nil, err
+	}
+	s := &sites{admin: "127.0.0.1:" + free[0], addr: map[string]string{}, cookie: map[string]string{}}
+	backend := "127.0.0.1:" + free[1]
+	for i, block := range siteBlocks {
+		s.addr[block.name] = "127.0.0.1:" + free[i+2]
+	}
+	program := self("backend")
+	program.env = append(program.env, "EMAIL_LINK_BENCH_ADDR="+backend)
+	if s.backend, err = b.start(program, nil); err != nil {
+		return nil, err
+	}
+	if err := s.backend.await("http://" + backend); err != nil {
+		return nil, err
+	}
+	database := b.path("requests.db")
+	if err := s.signIn(database, b.sessions); err != nil {
+		return nil, err
+	}
+	static := strings.Repeat("x", 900)
+	for range 2 {
+		// Twice: the size of the assertion is known only when one has been made.
+		config := b.path("Caddyfile")
+		if err := os.WriteFile(config, []byte(s.caddyfile(database, backend, static)), 0o600); err != nil {
+			return nil, err
+		}
+		if s.caddy, err = b.start(self("caddy", "run", "--config", config, "--adapter", "caddyfile"), func(c *exec.Cmd) { c.Stdout = nil }); err != nil {
+			return nil, err
+		}
+		if err := s.caddy.await("http://" + s.addr[siteBare] + "/"); err != nil {
+			return nil, err
+		}
+		if s.assertion, err = s.get(siteSigned, "/assertion"); err != nil {
+			return nil, s.caddy.fate(err)
+		}
+		if len(static) == len(s.assertion) {
+			break
+		}
+		static = strings.Repeat("x", len(s.assertion))
+		s.caddy.stop()
+	}
+	b.site = s
+	return s, nil
+}
+
+// caddyfile is the configuration.
+func (s *sites) caddyfile(database, backend, static string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, caddyGlobal, s.admin, database, secretVar)
+	for _, block := range siteBlocks {
+		text := strings.NewReplacer("$ADDR", "http://"+s.addr[block.name], "$BACKEND", backend, "$STATIC", static).Replace(block.text)
+		fmt.Fprintf(&b, "http://%s {\n\tbind 127.0.0.1\n\t%s\n}\n", s.addr[block.name], text)
+	}
+	return b.String()
+}
+
+const caddyGlobal = `{
+	admin %s
+	persist_config off
+	log {
+		level ERROR
+	}
+	servers {
+		protocols h1 h2c
+	}
+	email_link {
+		storage bbolt %s
+		secret {env.%s}
+		mailer none
+		site_name Bench
+	}
+}
+`
+
+// signIn opens the sessions in the database that Caddy will open. Their last use is in an hour, so that no row is about
+// recording it, which happens once a minute.
+func (s *sites) signIn(database string, many int) error {
+	ctx := context.Background()
+	store, err := bolt.Open(ctx, bolt.Options{Path: database})
+	if err != nil {
+		return err
+	}
+	st, err := openState(ctx, store, nil)
+	if err != nil {
+		return err
+	}
+	later := clock.New(func() time.Time { return time.Now().Add(time.Hour) })
+	manager := session.NewManager(store, st.Ring, later, st.Accounts)
+	addr, err := address.Parse("ada.lovelace@example.com")
+	if err != nil {
+		return err
+	}
+	open := func(tx storage.Tx, a account.Account, site string) (string, error) {
+		cookie, _, err := manager.Open(tx, a, session.OpenInput{
+			Site: "http://" + s.addr[site], Mailbox: addr.Mailbox(st.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
+			Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
+		})
+		return cookie, err
+	}
+	err = store.Update(ctx, func(tx storage.Tx) error {
+		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		if err != nil {
+			return err
+		}
+		for _, block := range siteBlocks {
+			if s.cookie[block.name], err = open(tx, a, block.name); err != nil {
+				return err
+			}
+		}
+		s.cookies = make([]string, many)
+		for i := range s.cookies {
+			if s.cookies[i], err = open(tx, a, siteFresh); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, st.Close())
+}
+
+// openState opens a database with the benchmark's key.
+func openState(ctx context.Context, store storage.Store, clk *clock.Clock) (*state.State, error) {
+	return state.Open(ctx, state.Config{
+		Store: store, Clock: clk, Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte(master)}, nil },
+	})
+}
+
+// get asks once, signed in, and wants 200.
+func (s *sites) get(site, path string) (string, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+s.addr[site]+path, nil)
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Cookie", boundary.CookieName("", false)+"="+s.cookie[site])
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s%s: %s", site, path, res.Status)
+	}
+	return string(text), err
+}
+
+// browser is what a browser sends with each request for something on a page.
+func browser(cookie string) []string {
+	line := "theme=dark; _ga=GA1.1.1234567890.1700000000"
+	if cookie != "" {
+		line += "; " + boundary.CookieName("", false) + "=" + cookie
+	}
+	return []string{
+		"User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"Accept", "*/*",
+		"Accept-Language", "en-US,en;q=0.5",
+		"Sec-Fetch-Dest", "empty",
+		"Sec-Fetch-Mode", "cors",
+		"Sec-Fetch-Site", "same-origin",
+		"Cookie", line,
+	}
+}
+
+// navigation is what a browser sends when somebody opens a page.
+func navigation() []string {
+	h := browser("")
+	for i := 0; i < len(h); i += 2 {
+		switch h[i] {
+		case "Accept":
+			h[i+1] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+		case "Sec-Fetch-Dest":
+			h[i+1] = "document"
+		case "Sec-Fetch-Mode":
+			h[i+1] = "navigate"
+		}
+	}
+	return h
+}
+
+// profile fetches the CPU profile of Caddy for a while.
+func (s *sites) profile(path string, length time.Duration) error {
+	seconds := max(1, int(length.Seconds()))
+	res, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, seconds)) //nolint:noctx,gosec // it ends by itself
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, res.Body); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o600)
+}
