@@ -199,8 +199,8 @@ type Confirm struct {
 	// AskPassword says that the form takes a new password of MinLength characters or more: a sign-up may do without one.
 	AskPassword bool
 	MinLength   int
-	// Username is the address for a password manager to keep the password with, in a field that nobody sees. It is empty where
-	// Account is masked.
+	// Username is the address for a password manager to keep the password with, in a field that nobody sees, and empty where
+	// Account is masked: the manager then keeps it at the first sign-in with it.
 	Username string
 	// Asked, Device and Network are of the browser that asked; SameBrowser says that it is this one.
 	Asked       time.Time

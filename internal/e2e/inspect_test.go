@@ -20,11 +20,11 @@ const inspectPage = `(() => {
 	const all = (s) => [...document.querySelectorAll(s)];
 	const name = (e) => e.id || e.name || e.outerHTML.slice(0, 80);
 	const ids = all('[id]').map((e) => e.id);
-	const visible = all('input:not([type=hidden]), button, a.button').map((e) => [name(e), e.getBoundingClientRect()]);
+	const visible = all('input:not([type=hidden], [hidden]), button, a.button').map((e) => [name(e), e.getBoundingClientRect()]);
 	return {
 		Lang: document.documentElement.lang, Dir: document.documentElement.dir, Title: document.title, Compat: document.compatMode,
 		Headings: all('h1').length, Mains: all('main').length, Scripts: all('script').length,
-		Unlabeled: all('input:not([type=hidden])').filter((e) => !e.labels.length || !e.labels[0].innerText.trim()).map(name),
+		Unlabeled: all('input:not([type=hidden], [hidden])').filter((e) => !e.labels.length || !e.labels[0].innerText.trim()).map(name),
 		Dangling: all('[aria-describedby]').flatMap((e) => e.getAttribute('aria-describedby').trim().split(/\s+/)).filter((id) => !ids.includes(id)),
 		Doubled: ids.filter((id, i) => ids.indexOf(id) !== i),
 		Unnamed: all('a, button').filter((e) => !e.innerText.trim()).map(name),
