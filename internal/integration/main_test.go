@@ -17,10 +17,14 @@ import (
 // asCaddy in the environment makes this program be `caddy`.
 const asCaddy = "EMAIL_LINK_INTEGRATION_CADDY"
 
+// beforeCaddy is run before it is.
+var beforeCaddy = func() {}
+
 // TestMain gives Caddy directories of its own: it reads where they are before any test runs, so the tests run in a second
 // process.
 func TestMain(m *testing.M) {
 	if os.Getenv(asCaddy) != "" {
+		beforeCaddy()
 		caddycmd.Main()
 		return
 	}

@@ -1,0 +1,76 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A file that may not grow raises a signal, which a full disk does not.
+func init() { beforeCaddy = func() { signal.Ignore(unix.SIGXFSZ) } }
+
+// TestDUR1_FullDisk lets the database of a running gate grow no further, which fails at the same calls as a full disk: asking
+// is unavailable, people who are signed in go on, and all is well again when there is room, without a restart.
+func TestDUR1_FullDisk(t *testing.T) {
+	p := startProcess(t, setup{global: "sign_up open\n" + unlimited})
+	c := p.client()
+	p.signUp(c, "ada@example.com")
+	ask := func(n int) int {
+		status, _, _ := p.client().post("/email-link/sign-up", url.Values{"email": {fmt.Sprintf("u%d@example.com", n)}})
+		return status
+	}
+	info, err := os.Stat(p.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old unix.Rlimit
+	full := unix.Rlimit{Cur: uint64(info.Size()), Max: unix.RLIM_INFINITY}
+	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &full, &old); err != nil {
+		t.Skip(err)
+	}
+	n, status := 0, http.StatusSeeOther
+	for ; status == http.StatusSeeOther && n < 3000; n++ {
+		status = ask(n)
+	}
+	if status != http.StatusServiceUnavailable {
+		t.Fatalf("asking on a full disk: %d after %d", status, n)
+	}
+	accepted := n // the first sign-up and all that were acknowledged
+	for range 5 {
+		if status := ask(n); status != http.StatusServiceUnavailable {
+			t.Errorf("asking again: %d", status)
+		}
+		if status, body := c.get("/x"); status != http.StatusOK || body != "hello" {
+			t.Errorf("signed in: %d %q", status, body)
+		}
+	}
+	if status, _ := p.client().get("/x"); status != http.StatusUnauthorized {
+		t.Errorf("anonymous: %d", status)
+	}
+	// A sign-out is smaller than a sign-up: there may be room for it. Whatever it says is true.
+	status, _, _ = c.post("/email-link/sign-out", url.Values{})
+	alive, _ := c.get("/x")
+	if !(status == http.StatusServiceUnavailable && alive == http.StatusOK) && !(status < 400 && alive == http.StatusUnauthorized) {
+		t.Errorf("signing out says %d, and then a request %d", status, alive)
+	}
+	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &old, nil); err != nil {
+		t.Fatal(err)
+	}
+	if status := ask(n); status != http.StatusSeeOther {
+		t.Errorf("asking with room again: %d\n%s", status, p.out)
+	}
+	if _, _, _ = c.post("/email-link/sign-out", url.Values{}); c.session() != nil {
+		t.Error("signing out with room again does not")
+	}
+	if status, _ := c.get("/x"); status != http.StatusUnauthorized {
+		t.Errorf("after signing out: %d", status)
+	}
+	p.mails.Wait(t, accepted+1)
+	p.kill()
+	p.inspect(t, nil)
+}
