@@ -6,8 +6,8 @@ BUILD  := build
 GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-# Build tags of tests that need more than Go: a browser, Node and Python, the long build of xcaddy.json.
-TAGS := e2e,interop,xbuild
+# Build tags of tests that need more than Go: a browser, Node and Python, a mail server, the long build of xcaddy.json.
+TAGS := e2e,interop,xbuild,mailservers
 
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
@@ -20,7 +20,7 @@ FUZZTIME ?= 20s
 ROUNDS   ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop kill-rounds xbuild tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop mail-servers kill-rounds xbuild tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,9 @@ test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 	@scripts/not-covered
 
 check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
+	scripts/mail-servers exim
 	scripts/isolated $(GO) test -race -timeout 20m -tags $(TAGS) $(TESTFLAGS) ./...
+	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
 
 lint: ## golangci-lint with the import rules of the house
 	$(LINT) run
@@ -71,6 +73,10 @@ e2e: tools ## the tests in a real browser
 
 interop: tools ## the assertion read by Node and Python
 	scripts/isolated $(GO) test -count 1 -tags interop -v ./identity/interop/...
+
+mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
+	scripts/mail-servers exim postfix
+	MAIL_SERVERS='exim postfix' scripts/isolated $(GO) test -count 1 -tags mailservers -v ./internal/mailservers
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run Durability -v ./storage/...
