@@ -29,7 +29,7 @@ type backend struct {
 	answer http.HandlerFunc
 }
 
-func newBackend(t *testing.T) *backend {
+func newBackend(t testing.TB) *backend {
 	t.Helper()
 	b := &backend{}
 	s := httptest.NewServer(b)

@@ -73,7 +73,7 @@ func TestMAIL4_Trouble(t *testing.T) {
 }
 
 // startTroubled is start with that mail server, and with little patience where only that ends a dialogue.
-func startTroubled(t *testing.T, s *mailertest.Troubled, trouble mailertest.Trouble) *world {
+func startTroubled(t testing.TB, s *mailertest.Troubled, trouble mailertest.Trouble) *world {
 	t.Helper()
 	w := &world{t: t, host: "localhost", port: freePort(t), dir: t.TempDir(), backend: newBackend(t), mails: s.Behind}
 	w.db = filepath.Join(w.dir, "db", "email_link.db")
@@ -89,7 +89,7 @@ func startTroubled(t *testing.T, s *mailertest.Troubled, trouble mailertest.Trou
 		own += "\t\t\tca " + s.CAFile + "\n"
 	}
 	standard := fmt.Sprintf("mailer smtp %s {\n\t\t\ttls none\n", w.mails.Addr)
-	text := w.caddyfile(setup{global: "sign_up open\n\t\tlimit mail_ip 1000-H"})
+	text := w.caddyfile(setup{global: "sign_up open\n\t\tlimit mail_ip 100000-H\n\t\tlimit mail_strangers 100000-H"})
 	if !strings.Contains(text, standard) {
 		t.Fatalf("the configuration has no\n%s", standard)
 	}
@@ -251,6 +251,32 @@ func (w *world) arrived(s *mailertest.Troubled, trouble mailertest.Trouble, brow
 		}
 		if status, header, body := c.visit(link); status != http.StatusSeeOther || strings.HasSuffix(header.Get("Location"), "/confirm") {
 			w.t.Errorf("the link of %s: %d to %q\n%s", email, status, header.Get("Location"), body)
+		}
+	}
+}
+
+// BenchmarkMAIL4_Asking shows what an ask takes while the mail server is well, silent or absent: never more for its trouble.
+func BenchmarkMAIL4_Asking(b *testing.B) {
+	for _, trouble := range mailertest.Troubles() {
+		if trouble.Name != "Silent" && trouble.Name != "Refused" {
+			continue
+		}
+		for _, state := range []string{"well", "troubled"} {
+			b.Run(trouble.Name+"/"+state, func(b *testing.B) {
+				s := mailertest.NewTroubled(b, trouble)
+				w := startTroubled(b, s, trouble)
+				if state == "troubled" {
+					s.Break()
+				}
+				c := w.client()
+				for n := 0; b.Loop(); n++ {
+					c.Jar = nil // another browser each time, by the same connection
+					status, _, _ := c.post("/email-link/sign-up", url.Values{"email": {fmt.Sprintf("person%d@example.com", n)}})
+					if status != http.StatusSeeOther {
+						b.Fatalf("ask %d: %d", n, status)
+					}
+				}
+			})
 		}
 	}
 }

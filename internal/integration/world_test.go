@@ -26,7 +26,7 @@ import (
 
 // world is a gate before a backend, with a mail server.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	host    string
 	port    string
 	tls     bool
@@ -167,7 +167,7 @@ func (w *world) up() {
 	}
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
