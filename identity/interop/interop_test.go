@@ -64,7 +64,7 @@ var verifiers = []verifier{
 		"npm jose",
 		[]string{"node", "--input-type=module", "-e", "await import('jose')"},
 		[]string{"node", "verify.mjs"},
-		"Node 20 or later and `npm ci` in identity/interop",
+		"Node 18 or later and `npm ci` in identity/interop",
 	},
 	{
 		"jwcrypto",

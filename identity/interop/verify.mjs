@@ -1,6 +1,9 @@
 // Verifies Email-Link-Assertion in Node with npm jose. Copy verify() into your app; the rest is the test's.
 import { compactDecrypt, createLocalJWKSet, importJWK, jwtVerify } from "jose";
+import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
+
+globalThis.crypto ??= webcrypto; // Node 18 has it, but not where jose looks; later ones need no such line
 
 // verify returns the claims of an assertion, or throws.
 //   key:  the audience's key, 32 bytes (caddy email-link keys audience <name>), or a private key for ECDH-ES+A256KW
