@@ -41,7 +41,7 @@ type options struct {
 	build bool
 	// only are parts of names of rows; empty: all.
 	only []string
-	// profile is where the CPU profile of Caddy under signed-in requests goes; empty: none.
+	// profile is where the CPU profile of Caddy goes, of the last turn of a row's subject; empty: none.
 	profile string
 	// dir holds databases and logs.
 	dir string
@@ -95,7 +95,7 @@ func command(args []string, out io.Writer) error {
 	list := f.Bool("list", false, "list the rows and end")
 	pairs := f.Int("pairs", 0, "how many times floor and subject take turns (5)")
 	length := f.Duration("length", 0, "how long one turn of a load lasts (3s)")
-	f.StringVar(&o.profile, "profile", "", "write the CPU profile of Caddy under signed-in requests to this file")
+	f.StringVar(&o.profile, "profile", "", "write the CPU profile of Caddy to this file: the last turn of the last row about requests (choose it with -only)")
 	f.StringVar(&o.dir, "dir", "", "where databases are made, on the disk to be measured (a temporary directory)")
 	if err := f.Parse(args); err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"net/http"
-	"time"
 )
 
 // bodySize is what the backend answers.
@@ -38,8 +37,14 @@ func (b *bench) inTurns(s *sites, how shape, floor, subject side) (a, c []outcom
 				Addr: s.addr[one.site], H2: how.h2, Conns: how.conns, Rate: how.rate, Warm: b.length / warmFor, Length: b.length,
 				Requests: one.requests, Status: one.status, Size: one.size, Watch: []int{s.caddy.Process.Pid},
 			}
+			profiled := make(chan error, 1)
+			if b.profile != "" && i == 1 {
+				go func() { profiled <- s.profile(b.profile, b.length) }()
+			} else {
+				profiled <- nil
+			}
 			o, err := b.run(j)
-			if err != nil {
+			if err = errors.Join(err, <-profiled); err != nil {
 				return nil, nil, s.caddy.fate(err)
 			}
 			if i == 0 {
@@ -98,9 +103,8 @@ func signedRow(floor string, how shape, subject string, rps, cpu float64) func(*
 			}
 		}
 		// The cookies differ in value only.
-		stop := b.startProfile(s, subject)
 		a, c, err := b.inTurns(s, how, from, of)
-		if err = errors.Join(err, stop()); err != nil {
+		if err != nil {
 			return nil, err
 		}
 		against := map[string]string{siteBare: "reverse_proxy", siteStatic: "reverse_proxy with such a header"}[floor]
@@ -114,21 +118,6 @@ func signedRow(floor string, how shape, subject string, rps, cpu float64) func(*
 		}
 		return []figure{speed, work}, nil
 	}
-}
-
-// startProfile profiles Caddy while a row runs, half of which is the floor's: -only signed/32 -pairs 1 is a good choice.
-func (b *bench) startProfile(s *sites, subject string) (stop func() error) {
-	if b.profile == "" || subject != siteSigned {
-		return func() error { return nil }
-	}
-	// Of the first pair: the subject's turn.
-	wait := b.length + 2*b.length/warmFor
-	done := make(chan error, 1)
-	go func() {
-		time.Sleep(wait)
-		done <- s.profile(b.profile, b.length)
-	}()
-	return func() error { return <-done }
 }
 
 // latencyRow is what one connection waits longer, at the middle.
