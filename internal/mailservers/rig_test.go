@@ -3,7 +3,6 @@
 package mailservers
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -40,7 +39,6 @@ type rig struct {
 	caFile string
 	// starttls and implicit are the ports that want a user.
 	starttls, implicit string
-	logs               *bytes.Buffer
 }
 
 // newRig copies nothing: the unpacked tree is reused, and what servers write is removed first.
@@ -56,7 +54,7 @@ func newRig(t *testing.T, name string) *rig {
 	if os.Getuid() != 0 {
 		t.Fatal("servers in a root directory of their own need root")
 	}
-	r := &rig{t: t, name: name, root: root, logs: new(bytes.Buffer)}
+	r := &rig{t: t, name: name, root: root}
 	r.starttls, r.implicit = freePort(t), freePort(t)
 	for _, dir := range []string{box, "/var/spool", "/run"} {
 		r.must(os.RemoveAll(root + dir))
@@ -110,16 +108,7 @@ func (r *rig) file(path, text string, mode os.FileMode) {
 	r.must(os.Chmod(r.root+path, mode))
 }
 
-// run runs a command in the root directory and returns what it says.
-func (r *rig) run(name string, args ...string) string {
-	r.t.Helper()
-	out, err := r.command(name, args...).CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
-	return string(out)
-}
-
+// command is a command in the root directory.
 func (r *rig) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(r.t.Context(), name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.root, Setsid: true}

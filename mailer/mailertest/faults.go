@@ -187,7 +187,7 @@ func (s *Troubled) serve(c net.Conn) {
 
 // relay hands a connection on to a server until one of both has gone.
 func (s *Troubled) relay(c net.Conn, to *Server) {
-	up, err := net.Dial("tcp", to.listener.Addr().String())
+	up, err := to.dial()
 	if err != nil {
 		return
 	}
@@ -200,6 +200,10 @@ func (s *Troubled) relay(c net.Conn, to *Server) {
 	_, _ = io.Copy(up, c)
 	_ = up.Close()
 	back.Wait()
+}
+
+func (s *Server) dial() (net.Conn, error) {
+	return new(net.Dialer).DialContext(context.Background(), "tcp", s.listener.Addr().String())
 }
 
 // first says whether the mail to a recipient meets the trouble for the first time.

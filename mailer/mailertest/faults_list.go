@@ -161,7 +161,7 @@ type hooks struct {
 
 // dialogue relays a connection to the server line by line.
 func (s *Troubled) dialogue(c net.Conn, h hooks) {
-	up, err := net.Dial("tcp", s.Behind.listener.Addr().String())
+	up, err := s.Behind.dial()
 	if err != nil {
 		return
 	}
