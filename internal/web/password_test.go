@@ -3,10 +3,11 @@ package web
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
-	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
 func TestPassword_SignsInBesideLinks(t *testing.T) {
@@ -150,51 +150,52 @@ func TestRL6_SpentPasswordsLeaveLinks(t *testing.T) {
 	}
 }
 
-func TestPassword_ManyAtOnceAreTold(t *testing.T) {
+func TestDOS1_MorePasswordsThanThereIsRoomFor(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
-	begun, held := make(chan struct{}, 8), make(chan struct{})
-	block := false
+	begun, held := make(chan struct{}), make(chan struct{})
+	var hold atomic.Bool
 	g.hash(password.Options{Permits: 1, Queue: 1, Now: func() time.Time {
-		if block {
-			begun <- struct{}{}
+		if hold.CompareAndSwap(true, false) {
+			close(begun)
 			<-held
 		}
 		return time.Now()
 	}})
-	block = true
-	h := g.pages.Flows.Passwords
-	done := make(chan struct{})
-	for i := range 2 {
-		go func() {
-			_, _ = h.Hash(context.Background(), oldWords)
-			done <- struct{}{}
-		}()
-		if i == 0 {
-			<-begun
+	b := g.browser()
+	b.get(b.asksReset(known))
+	h := g.find(hPattern, b.get("/email-link/confirm").body)
+
+	// One hash is under way, one waits for it.
+	hasher := g.pages.Flows.Passwords
+	hold.Store(true)
+	var both sync.WaitGroup
+	hash := func() {
+		if _, err := hasher.Hash(context.Background(), oldWords); err != nil {
+			t.Error(err)
 		}
 	}
-	for h.Load() == 0 {
+	both.Go(hash)
+	<-begun
+	both.Go(hash)
+	for hasher.Load() == 0 {
 		runtime.Gosched()
 	}
-	_, busy := h.Hash(context.Background(), oldWords)
-	x := g.pages.exchange(nil, mustRequest(t), Visit{Site: g.site})
-	p := x.problemOf(busy)
+	other := g.browser()
+	for name, a := range map[string]answer{
+		"sign-in": other.post("/email-link/sign-in", "email", known, "password", oldWords),
+		"confirm": b.post("/email-link/confirm", "h", h, "password", newWords),
+	} {
+		a.wants(t, 503, "").says(t, "Too many people are signing in", `role="alert"`, `name="password"`)
+		if a.header.Get("Retry-After") == "" || len(a.header.Values("Set-Cookie")) != 0 {
+			t.Errorf("%s: %v", name, a.header)
+		}
+	}
+	other.json("POST", "/email-link/sign-in", `{"email":"jo@example.com","password":"`+oldWords+`"}`).wants(t, 503, "").
+		says(t, `"code":"busy"`, `"retry_after":`)
 	close(held)
-	<-done
-	<-done
-	if p.status != http.StatusServiceUnavailable || p.code != templates.Busy || p.wait < time.Second || p.wait%time.Second != 0 {
-		t.Errorf("%v is %+v", busy, p)
-	}
-}
-
-func mustRequest(t *testing.T) *http.Request {
-	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, origin+"/email-link/sign-in", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	both.Wait()
+	b.post("/email-link/confirm", "h", h, "password", newWords).wants(t, 303, "/email-link/sign-in?password-set")
 }
 
 func TestPassword_Change(t *testing.T) {
