@@ -8,7 +8,7 @@ import (
 )
 
 // servers says how to start each one: STARTTLS on one port, implicit TLS on the other, both only for a user with a password,
-// and every mail into the mailbox.
+// and every mail into the mailbox. Exim offers PLAIN and LOGIN, Postfix SCRAM-SHA-256 alone.
 var servers = map[string]func(*rig){
 	"exim": func(r *rig) {
 		r.must(os.MkdirAll(r.root+"/var/log/exim4", 0o777))
@@ -35,7 +35,7 @@ var servers = map[string]func(*rig){
 		r.must(os.Chown(r.root+"/var/lib/postfix", 901, 901))
 		r.file("/etc/postfix/main.cf", postfixMain, 0o644)
 		r.file("/etc/postfix/master.cf", postfixMaster, 0o644)
-		r.file("/etc/postfix/sasl/smtpd.conf", "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: SCRAM-SHA-256 PLAIN LOGIN\n", 0o644)
+		r.file("/etc/postfix/sasl/smtpd.conf", "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: SCRAM-SHA-256\n", 0o644)
 		r.must(os.RemoveAll(r.root + "/etc/sasldb2"))
 		add := r.command("/usr/sbin/saslpasswd2", "-p", "-c", "-u", "mx.example.org", user)
 		add.Stdin = strings.NewReader(password)
