@@ -39,6 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	// First of all, on every request and whatever follows: error routes see the same header.
 	h.stripper.Request(r.Header, r.Trailer)
 	h.stripper.Body(r)
+	boundary.DropHTTPUpgrade(r.Header)
 	if p, ok := caddyhttp.GetVar(r.Context(), passVar).(*pass); ok {
 		return h.judge(w, r, next, p)
 	}

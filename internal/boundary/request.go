@@ -14,6 +14,29 @@ func IsUpgrade(r *http.Request) bool {
 	return len(r.Header["Upgrade"]) > 0
 }
 
+// DropHTTPUpgrade removes an Upgrade that offers to go on in another form of HTTP: h2c, another version, or TLS. What follows
+// the answer 101 passes through a proxy unread, so whoever may upgrade to HTTP on any path reaches every other one, with
+// headers of his own. Nobody needs it (RFC 9113 section 3.1 obsoletes h2c by Upgrade), and any server may pass an offer over.
+// Other protocols, such as websocket, stay as they are.
+func DropHTTPUpgrade(header http.Header) {
+	offers, ok := header["Upgrade"]
+	if !ok {
+		return
+	}
+	for _, offer := range offers {
+		for protocol := range strings.SplitSeq(strings.ToLower(offer), ",") {
+			protocol = trimSpace(protocol)
+			for _, form := range [...]string{"h2", "h3", "http", "tls"} {
+				if strings.HasPrefix(protocol, form) {
+					delete(header, "Upgrade")
+					delete(header, "Http2-Settings")
+					return
+				}
+			}
+		}
+	}
+}
+
 // SameOriginUpgrade says whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):
 // it has exactly one Origin, and it is that one. Browsers send it with every WebSocket, and check nothing themselves.
 func SameOriginUpgrade(r *http.Request, origin string) bool {

@@ -172,3 +172,37 @@ func FuzzMAIL2_Device(f *testing.F) {
 		}
 	})
 }
+
+// TestPATH1_DropHTTPUpgrade: nobody gets a tunnel through the gate in which HTTP is spoken.
+func TestPATH1_DropHTTPUpgrade(t *testing.T) {
+	for name, test := range map[string]struct {
+		offers []string
+		kept   bool
+	}{
+		"websocket":         {[]string{"websocket"}, true},
+		"any case":          {[]string{"WebSocket"}, true},
+		"kubernetes":        {[]string{"SPDY/3.1"}, true},
+		"docker":            {[]string{"tcp"}, true},
+		"h2c":               {[]string{"h2c"}, false},
+		"H2C":               {[]string{"H2C"}, false},
+		"a draft of h2c":    {[]string{"h2c-14"}, false},
+		"h2":                {[]string{"h2"}, false},
+		"a version":         {[]string{"HTTP/2.0"}, false},
+		"TLS":               {[]string{"TLS/1.2, HTTP/1.1"}, false},
+		"behind another":    {[]string{"websocket,\th2c"}, false},
+		"in a second line":  {[]string{"websocket", "h2c"}, false},
+		"with empty tokens": {[]string{" ,,h2c "}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := http.Header{"Upgrade": test.offers, "Http2-Settings": {"AAMAAABkAAQAAP__"}, "Connection": {"Upgrade"}}
+			DropHTTPUpgrade(header)
+			if _, kept := header["Upgrade"]; kept != test.kept {
+				t.Errorf("kept is %t", kept)
+			}
+			if _, kept := header["Http2-Settings"]; kept != test.kept {
+				t.Errorf("the settings: kept is %t", kept)
+			}
+		})
+	}
+	DropHTTPUpgrade(nil)
+}

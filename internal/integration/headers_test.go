@@ -198,3 +198,26 @@ func TestHDR4_ResponsesLeakNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestPATH1_NoTunnelOfHTTP offers the backend, which takes every upgrade, to go on in another form of HTTP. Through such a
+// tunnel every protected path would be open, with whatever headers a client likes.
+func TestPATH1_NoTunnelOfHTTP(t *testing.T) {
+	w := start(t, setup{global: "sign_up open", site: "public /open/*"})
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.backend.taken()
+	for _, offer := range []string{"h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.3", "websocket\nUpgrade: h2c"} {
+		for path, lines := range map[string]string{"/open/x": "", "/app": "Origin: " + w.origin() + "\nCookie: " + c.cookie() + "\n"} {
+			res, _ := w.raw("GET " + path + " HTTP/1.1\nHost: $HOST\n" + lines +
+				"Connection: Upgrade\nUpgrade: " + offer + "\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n\n")
+			if res.StatusCode != http.StatusOK {
+				t.Errorf("%s, %s: %d", path, offer, res.StatusCode)
+			}
+			for _, r := range w.backend.taken() {
+				if r.header["Upgrade"] != nil || r.header["Http2-Settings"] != nil {
+					t.Errorf("%s, %s: the backend was offered %q", path, offer, r.header["Upgrade"])
+				}
+			}
+		}
+	}
+}
