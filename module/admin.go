@@ -54,10 +54,26 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 func (a *App) operate(p *Parts, c *core) *adminapi.Gate {
 	return &adminapi.Gate{
 		State: p.State, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile,
-		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake,
+		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(),
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
 	}
+}
+
+// audiences are those of all sites whose origins are known.
+func (a *App) audiences() (list []string) {
+	for _, h := range a.handlers {
+		if h.Audience != "" {
+			list = append(list, h.Audience)
+			continue
+		}
+		for _, o := range h.origins {
+			if !o.wildcard {
+				list = append(list, audienceOf(o.text))
+			}
+		}
+	}
+	return sorted(list)
 }
 
 // offline reads and checks a configuration without starting it.

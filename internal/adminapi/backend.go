@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
@@ -15,6 +16,9 @@ type Backend interface {
 	// Accounts calls each for every account, in the order of ids, and stops at its first error.
 	Accounts(ctx context.Context, each func(Account) error) error
 	Account(ctx context.Context, who string) (Account, error)
+	// Import makes accounts of a file; Export calls each for every account, with its password record where that is asked for.
+	Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error)
+	Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error
 	ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error)
 	DeleteAccount(ctx context.Context, who string) error
 	// EndSessions ends every session, link and flow of an account.

@@ -59,7 +59,8 @@ func newClient(ctx context.Context, address string) (*client, error) {
 	}, nil
 }
 
-// do sends a request and decodes the answer into out unless that is nil or a writer, which gets the body as it is.
+// do sends a request, with in as JSON or, when it is a reader, as it is, and decodes the answer into out unless that is nil or a
+// writer, which gets the body as it is.
 func (c *client) do(ctx context.Context, method string, path []string, query url.Values, in, out any) error {
 	for i := range path {
 		path[i] = url.PathEscape(path[i])
@@ -68,8 +69,11 @@ func (c *client) do(ctx context.Context, method string, path []string, query url
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
-	var body io.Reader
-	if in != nil {
+	kind := "application/json"
+	body, isFile := in.(io.Reader)
+	if isFile {
+		kind = "application/octet-stream"
+	} else if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
 			return err
@@ -81,7 +85,7 @@ func (c *client) do(ctx context.Context, method string, path []string, query url
 		return err
 	}
 	req.Header.Set("Origin", c.origin)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the running Caddy: %w", err)

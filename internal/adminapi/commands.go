@@ -189,7 +189,7 @@ func (r *root) accounts() *cobra.Command {
 		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
 		r.accountsStatus("disable", "disabled", "Ends its sessions, links and flows at once and lets it in no more."),
 		r.accountsStatus("enable", "active", "Lets a disabled account in again."),
-		r.accountsDelete())
+		r.accountsDelete(), r.accountsImport(), r.accountsExport())
 }
 
 func (r *root) accountsAdd() *cobra.Command {

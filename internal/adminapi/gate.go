@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -33,6 +35,8 @@ type Gate struct {
 	Limiter *limit.Limiter
 	Rates   limit.Table
 	Wake    func()
+	// Audiences are those of the sites, as far as the configuration names their origins.
+	Audiences []string
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)
 	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)
@@ -198,8 +202,12 @@ func (g *Gate) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	}
 	switch in.For {
 	case "", flow.SignIn, flow.Activation:
+	case flow.Reset:
+		if !g.Flows.OffersPasswords(site) {
+			return Link{}, conflict("%s offers no passwords, so there is none to reset: sign_in does not name password", site.Origin)
+		}
 	default:
-		return Link{}, badRequest("--for %q is none of %s, %s", in.For, flow.SignIn, flow.Activation)
+		return Link{}, badRequest("--for %q is none of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
 	}
 	made, err := g.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL})
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
@@ -254,7 +262,7 @@ func (g *Gate) AudienceKey(_ context.Context, audience string, sign bool) (Audie
 	if strings.Contains(audience, "://") {
 		return AudienceKey{}, badRequest("an audience is a host, such as app.example.com, not an origin")
 	}
-	k := AudienceKey{Audience: audience, Use: "key"}
+	k := AudienceKey{Audience: audience, Use: "key", Warning: g.otherPort(audience)}
 	key := g.State.Ring.AudienceKey(audience)
 	if sign {
 		k.Use, key = "sign_key", g.State.Ring.SignKey(audience)
@@ -263,9 +271,42 @@ func (g *Gate) AudienceKey(_ context.Context, audience string, sign bool) (Audie
 	return k, nil
 }
 
+// otherPort says that a name is no site's audience, but would be one with another port, or without.
+func (g *Gate) otherPort(audience string) string {
+	var near []string
+	for _, known := range g.Audiences {
+		if known == audience {
+			return ""
+		}
+		if hostOf(known) == hostOf(audience) {
+			near = append(near, known)
+		}
+	}
+	if len(near) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("no site has the audience %s; did you mean %s?", audience, strings.Join(near, " or "))
+}
+
+// hostOf returns a host without its port.
+func hostOf(name string) string {
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		return host
+	}
+	return strings.Trim(name, "[]")
+}
+
 // BackupInfo implements Backend.
-func (g *Gate) BackupInfo(context.Context) (BackupInfo, error) {
-	return BackupInfo{Fingerprint: g.State.Ring.Fingerprint()}, nil
+func (g *Gate) BackupInfo(ctx context.Context) (info BackupInfo, err error) {
+	err = g.State.Store.View(ctx, func(tx storage.Tx) error {
+		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
+		if err == nil {
+			// The ring still names the key that opened it: a reload may have sealed the data key with another one since.
+			info.Fingerprint, err = keyring.SealedBy(sealed)
+		}
+		return err
+	})
+	return info, err
 }
 
 // MasterKeys implements Backend.

@@ -67,6 +67,8 @@ type (
 var routes = map[string]func(c call) error{
 	"GET accounts":  func(c call) error { return listAccounts(c.r.Context(), c.b, c.w) },
 	"POST accounts": with(func(ctx context.Context, c call, in AccountInput) (any, error) { return c.b.AddAccount(ctx, in) }),
+	"POST import":   receive,
+	"GET export":    export,
 	"POST account":  with(func(ctx context.Context, c call, in whoInput) (any, error) { return c.b.Account(ctx, in.Who) }),
 	"PATCH account": with(func(ctx context.Context, c call, in changeInput) (any, error) {
 		return c.b.ChangeAccount(ctx, in.Who, in.Change)

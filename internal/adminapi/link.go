@@ -18,7 +18,8 @@ func (r *root) link() *cobra.Command {
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
 		`Prints a link that works like the one in a mail, for whoever cannot get mail. Hand it over as you would hand over a key.
 
-An address without an account gets a link for an activation, which creates the account when the link is used.
+An address without an account gets a link for an activation, which creates the account when the link is used. With --for reset
+the link leads to the form for a new password.
 
 Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -39,7 +40,7 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 				return r.print(out, l, text)
 			})
 		})
-	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in or activation (default: by whether there is an account)")
+	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in, activation or, where people sign in with passwords, reset (default: by whether there is an account)")
 	cmd.Flags().DurationVar(&in.TTL, "ttl", 0, "How long the link works, "+flow.MaxLinkTTL.String()+" at most (default: the purpose's lifetime)")
 	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
 	cmd.Flags().BoolVar(&code, "qr", false, "Draw it as a QR code too")

@@ -153,8 +153,8 @@ func (g *Gate) Limits(ctx context.Context, words []string) ([]Limit, error) {
 	})
 	list := make([]Limit, 0, len(found))
 	for _, u := range found {
-		if strings.HasPrefix(u.Name, "password_") && u.Count == 0 {
-			continue // nothing asks for passwords yet
+		if strings.HasPrefix(u.Name, "password_") && u.Count == 0 && !slices.ContainsFunc(g.Sites, g.Flows.OffersPasswords) {
+			continue // nothing asks for passwords
 		}
 		list = append(list, Limit{
 			Name: u.Name, Rate: u.Rate, Wide: u.Wide, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: g.shownTime(u.Ends),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -161,8 +162,8 @@ func limitRow(l Limit) string {
 func (r *root) keys() *cobra.Command {
 	var sign bool
 	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
-		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host unless
-the configuration names another. The key only opens assertions; it makes none.
+		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host, with
+its port where that is not the scheme's own, unless the configuration names another. The key only opens assertions; it makes none.
 
 Example: caddy email-link keys audience app.example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -170,6 +171,9 @@ Example: caddy email-link keys audience app.example.com`, 1, 1,
 				k, err := b.AudienceKey(ctx, args[0], sign)
 				if err != nil {
 					return err
+				}
+				if k.Warning != "" {
+					fmt.Fprintln(os.Stderr, "caddy email-link: warning: "+printable(k.Warning))
 				}
 				return r.print(out, k, k.Key+"\n")
 			})

@@ -43,7 +43,7 @@ type AccountChange struct {
 // LinkInput asks for a link that is printed instead of mailed.
 type LinkInput struct {
 	Email string `json:"email"`
-	// For is the purpose, sign_in or activation. Empty: sign_in for an address with an account, activation for another.
+	// For is the purpose: sign_in, activation or reset. Empty: sign_in for an address with an account, activation for another.
 	For string `json:"for,omitempty"`
 	// TTL is how long the link works. Zero: the purpose's configured lifetime.
 	TTL time.Duration `json:"ttl,omitempty"`
@@ -66,6 +66,8 @@ type AudienceKey struct {
 	Use string `json:"use"`
 	// Key is base64url without padding.
 	Key string `json:"key"`
+	// Warning says that the name is probably not the one that was meant.
+	Warning string `json:"warning,omitempty"`
 }
 
 // BackupInfo says what belongs to a backup.

@@ -1,0 +1,351 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Bounds of one import.
+const (
+	// importLines is the largest number of accounts of one file. What is kept of each while the file is read, to find a
+	// mailbox that stands twice, is a few dozen bytes.
+	importLines = 1_000_000
+	// importWhole is how many accounts are written in one step, all or none, while other writers wait: half a second.
+	importWhole = 2000
+	// importPart is how many are looked up, and from a larger file written, in one step.
+	importPart = 500
+	// importBad is how many bad lines are told; a file with more is of another kind and is not read further.
+	importBad = 10_000
+	// importCosts is how many costs the password records of one file may have: each is measured, and counted in the store.
+	importCosts = 64
+)
+
+// ImportOptions say how a file is read and what is written.
+type ImportOptions struct {
+	// Format is one of those of package transfer.
+	Format string `json:"format"`
+	// DryRun writes nothing.
+	DryRun bool `json:"dry_run"`
+	// SkipBad writes the good lines although others are bad.
+	SkipBad bool `json:"skip_bad"`
+}
+
+// ImportReport says what became of the accounts of a file.
+type ImportReport struct {
+	// Lines is the number of accounts in the file, bad ones included.
+	Lines int `json:"lines"`
+	// Added is how many accounts were made, or in a dry run would be.
+	Added int `json:"added"`
+	// There is how many accounts were there before, just as the file has them: nothing is done about those.
+	There int `json:"already_there"`
+	// LeftOut is how many accounts come without a name or a password because the file does not say that the mailbox is
+	// verified.
+	LeftOut int `json:"left_out"`
+	// Bad are the lines that cannot be imported, in their order.
+	Bad    []BadLine `json:"bad"`
+	DryRun bool      `json:"dry_run"`
+	// Done says that every good line is in the store now. Without it Added accounts are.
+	Done bool `json:"done"`
+}
+
+// BadLine says why a line is not imported. It never holds a password record.
+type BadLine struct {
+	Line int `json:"line"`
+	// Email is the address, empty when it is none.
+	Email  string `json:"email,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Import implements Backend. The file is read once and checked wholly before anything is written.
+func (g *Gate) Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error) {
+	m := &importing{
+		g: g, o: o, report: ImportReport{DryRun: o.DryRun, Bad: []BadLine{}},
+		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: g.State.Clock.Now(),
+	}
+	defer m.good.close()
+	err := m.read(ctx, in)
+	switch {
+	case err != nil:
+		return m.report, err
+	case len(m.report.Bad) > 0 && !o.SkipBad:
+		return m.report, nil
+	case o.DryRun:
+		m.report.Added = m.good.count
+		return m.report, nil
+	}
+	// The decision has been made: a client that goes away now does not leave half of a file behind.
+	ctx = context.WithoutCancel(ctx)
+	if err := m.measure(ctx); err != nil {
+		return m.report, err
+	}
+	err = m.good.each(func(list []transfer.Row) error { return m.write(ctx, list) })
+	m.sort()
+	if err != nil && !errors.Is(err, errStopped) {
+		return m.report, fmt.Errorf("%d accounts have been written, and then: %w; the same import again goes on from there", m.report.Added, err)
+	}
+	m.report.Done = err == nil
+	return m.report, nil
+}
+
+func (m *importing) sort() {
+	slices.SortFunc(m.report.Bad, func(a, b BadLine) int { return a.Line - b.Line })
+}
+
+// importing is one import.
+type importing struct {
+	g      *Gate
+	o      ImportOptions
+	report ImportReport
+	now    time.Time
+	// lines has the line of each mailbox, under a part of its keyed digest.
+	lines map[[16]byte]int
+	costs map[password.Cost]bool
+	// part are rows that have not been looked up yet, good those that are to be written.
+	part []candidate
+	good kept
+}
+
+// candidate is a row that is well-formed.
+type candidate struct {
+	row  transfer.Row
+	in   embedded.ImportAccount
+	addr address.Address
+}
+
+func (m *importing) bad(line int, addr address.Address, reason string) error {
+	if len(m.report.Bad) == importBad {
+		return badRequest("there are more than %d bad lines, the first is line %d: %s; nothing has been written",
+			importBad, m.report.Bad[0].Line, m.report.Bad[0].Reason)
+	}
+	m.report.Bad = append(m.report.Bad, BadLine{line, addr.Display(), reason})
+	return nil
+}
+
+// read checks the whole file.
+func (m *importing) read(ctx context.Context, in io.Reader) error {
+	r, err := transfer.NewReader(in, m.o.Format)
+	if err != nil {
+		return unreadable(err)
+	}
+	for {
+		row, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err = unreadable(err); errors.As(err, new(*Error)) {
+			return err
+		}
+		if m.report.Lines++; m.report.Lines > importLines {
+			return badRequest("the file holds more than %d accounts: import it in parts; nothing has been written", importLines)
+		}
+		if err == nil {
+			err = m.take(row)
+		}
+		var wrong *transfer.LineError
+		if errors.As(err, &wrong) {
+			addr, _ := address.Parse(row.Email) // of which the report tells only what is one
+			err = m.bad(wrong.Line, addr, wrong.Reason)
+		}
+		if err == nil && len(m.part) == importPart {
+			err = m.lookUp(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err = m.lookUp(ctx)
+	m.sort()
+	return err
+}
+
+// unreadable words the errors after which a file cannot be read further.
+func unreadable(err error) error {
+	switch {
+	case err == nil || errors.As(err, new(*transfer.LineError)):
+		return err
+	case errors.As(err, new(*transfer.FileError)):
+		return badRequest("%v; nothing has been written", err)
+	case errors.As(err, new(*http.MaxBytesError)):
+		return &Error{http.StatusRequestEntityTooLarge, "the file is larger than 512 MiB: import it in parts; nothing has been written"}
+	}
+	return badRequest("reading the file: %v; nothing has been written", err)
+}
+
+// take checks what can be told from the file alone.
+func (m *importing) take(row transfer.Row) error {
+	in, addr, err := row.Account()
+	if err != nil {
+		return err
+	}
+	mailbox := addr.Mailbox(m.g.State.Ring)
+	key := [16]byte(mailbox[:])
+	if before := m.lines[key]; before > 0 {
+		return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the mailbox stands in line %d already", before)}
+	}
+	m.lines[key] = row.Line
+	if in.Verified && !in.Record.IsZero() && !m.costs[in.Record.Cost()] {
+		if len(m.costs) == importCosts {
+			return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the file has password records of more than %d different costs", importCosts)}
+		}
+		m.costs[in.Record.Cost()] = true
+	}
+	if in.Created.After(m.now) {
+		in.Created = time.Time{} // as if it were not told, which the store takes for now
+	}
+	m.part = append(m.part, candidate{row, in, addr})
+	return nil
+}
+
+// lookUp checks a part of the file against the store.
+func (m *importing) lookUp(ctx context.Context) error {
+	found := make([]presence, len(m.part))
+	err := m.g.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+		for i, c := range m.part {
+			if found[i], err = m.g.present(tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var list []transfer.Row
+	for i, c := range m.part {
+		switch found[i] {
+		case there:
+			m.report.There++
+		case other:
+			if err := m.bad(c.row.Line, c.addr, "the mailbox has an account already, which differs"); err != nil {
+				return err
+			}
+		default:
+			if !c.in.Verified && (c.in.Name != "" || !c.in.Record.IsZero()) {
+				m.report.LeftOut++
+			}
+			list = append(list, c.row)
+		}
+	}
+	m.part = m.part[:0]
+	return m.good.add(list)
+}
+
+// presence says whether a mailbox has an account, and whether it is the one of the file.
+type presence int
+
+const (
+	absent presence = iota
+	there
+	other
+)
+
+func (g *Gate) present(tx storage.Tx, c candidate) (presence, error) {
+	stored, found, err := tx.Accounts().ByMailbox(c.addr.Mailbox(g.State.Ring))
+	if err != nil || !found {
+		return absent, err
+	}
+	has, _, err := g.State.Accounts.Credentials(tx, stored.ID)
+	if err != nil {
+		return other, err
+	}
+	want := account.Account{
+		ID: stored.ID, Email: c.addr.Typed(), Status: account.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language,
+	}
+	record := ""
+	if c.in.Verified {
+		want.Name, record = c.in.Name, c.in.Record.Text()
+	}
+	if c.in.Disabled {
+		want.Status = account.Disabled
+	}
+	slices.Sort(want.Roles)
+	want.Roles = slices.Compact(want.Roles)
+	a := has.Account
+	same := a.Email == want.Email && a.Name == want.Name && a.Language == want.Language && a.Status == want.Status &&
+		slices.Equal(a.Roles, want.Roles) && has.Passwords.Current.Text() == record &&
+		(c.in.Created.IsZero() || stored.Created.Equal(c.in.Created))
+	if same {
+		return there, nil
+	}
+	return other, nil
+}
+
+// measure lets answers to sign-ins wait for the dearest records of the file, before there is an account with one.
+func (m *importing) measure(ctx context.Context) error {
+	if m.g.Flows.Passwords == nil || len(m.costs) == 0 {
+		return nil
+	}
+	costs, err := m.g.State.Accounts.Costs(ctx)
+	if err != nil {
+		return err
+	}
+	for c := range m.costs {
+		costs = append(costs, c)
+	}
+	err = m.g.Flows.Passwords.Measure(ctx, dearest(costs))
+	if errors.Is(err, password.ErrBusy) {
+		return &Error{http.StatusServiceUnavailable, "too many people sign in right now; nothing has been written, try again"}
+	}
+	return err
+}
+
+// dearest leaves out the costs that another one of the same kind exceeds in everything.
+func dearest(all password.Costs) (list password.Costs) {
+	for i, c := range all {
+		if !slices.ContainsFunc(all[i+1:], func(d password.Cost) bool { return exceeds(d, c) }) &&
+			!slices.ContainsFunc(list, func(d password.Cost) bool { return exceeds(d, c) }) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func exceeds(d, c password.Cost) bool {
+	return d.Kind == c.Kind && d.N >= c.N && d.R >= c.R && d.P >= c.P
+}
+
+// errStopped ends writing where a line has become bad meanwhile.
+var errStopped = errors.New("stopped")
+
+// write writes accounts: all of the list or none, unless bad ones are to be skipped.
+func (m *importing) write(ctx context.Context, rows []transfer.Row) error {
+	list := make([]embedded.ImportAccount, 0, len(rows))
+	for _, row := range rows {
+		in, _, err := row.Account()
+		if err != nil {
+			return err // it was good before
+		}
+		list = append(list, in)
+	}
+	results, written, err := m.g.State.Accounts.ImportAll(ctx, list, embedded.ImportOptions{GoOn: m.o.SkipBad})
+	for i, one := range results {
+		if one.Err == nil {
+			if written || err != nil {
+				m.report.Added++
+			}
+			continue
+		}
+		reason := "it cannot be stored"
+		if errors.Is(one.Err, embedded.ErrTaken) {
+			reason = "the mailbox has got an account meanwhile"
+		}
+		addr, _ := address.Parse(rows[i].Email)
+		m.report.Bad = append(m.report.Bad, BadLine{rows[i].Line, addr.Display(), reason})
+	}
+	if err == nil && !written {
+		err = errStopped
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+package transfer
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Writer writes accounts so that a [Reader] reads the same.
+type Writer struct {
+	json *json.Encoder
+	csv  *csv.Writer
+	// passwords says that CSV has a column for them.
+	passwords bool
+}
+
+// NewWriter returns a writer of a format. Password records are written only when told.
+func NewWriter(out io.Writer, format string, passwords bool) (*Writer, error) {
+	w := &Writer{passwords: passwords}
+	switch format {
+	case JSONL:
+		w.json = json.NewEncoder(out)
+		w.json.SetEscapeHTML(false)
+		return w, nil
+	case CSV:
+		w.csv = csv.NewWriter(out)
+		return w, w.csv.Write(w.cells(Fields))
+	}
+	return nil, fmt.Errorf("the format is one of %s, %s", JSONL, CSV)
+}
+
+// cells leaves the password out where none is to be written.
+func (w *Writer) cells(all []string) []string {
+	list := make([]string, 0, len(all))
+	for i, cell := range all {
+		if w.passwords || Fields[i] != "password" {
+			list = append(list, cell)
+		}
+	}
+	return list
+}
+
+// Write writes one account.
+func (w *Writer) Write(r Row) error {
+	if !w.passwords {
+		r.Password = ""
+	}
+	if w.json != nil {
+		return w.json.Encode(r)
+	}
+	created := ""
+	if !r.Created.IsZero() {
+		created = r.Created.Format(time.RFC3339Nano)
+	}
+	return w.csv.Write(w.cells([]string{
+		r.Email, r.Name, strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
+	}))
+}
+
+// Flush writes what is left.
+func (w *Writer) Flush() error {
+	if w.csv == nil {
+		return nil
+	}
+	w.csv.Flush()
+	return w.csv.Error()
+}
