@@ -16,7 +16,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
-	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -46,7 +45,7 @@ type core struct {
 
 // delivery is what one configuration tells the core.
 type delivery struct {
-	mailer    mailer.Mailer
+	mailer    *relay
 	outbox    outbox.Delivery
 	lifetimes session.Lifetimes
 	log       slog.Handler
@@ -181,6 +180,16 @@ func (c *core) drop(d *delivery) {
 			c.log.Warn("a mailer could not be closed in time", "event", "mailer", "error", err)
 		}
 	})
+}
+
+// inForce returns the configuration in force, nil where there is none.
+func (c *core) inForce() *delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.inUse) == 0 {
+		return nil
+	}
+	return c.inUse[len(c.inUse)-1]
 }
 
 func (c *core) apply(d *delivery) {

@@ -169,10 +169,11 @@ func (a *App) newParts(c *core, source account.Source) *Parts {
 
 // deliver opens the mailer and puts this configuration in force for what outlives it.
 func (a *App) deliver(c *core, source account.Source, set *templates.Set) error {
-	m, err := a.mailer.OpenMailer()
+	inner, err := a.mailer.OpenMailer()
 	if err != nil {
 		return err
 	}
+	m := &relay{core: c, from: a.From, inner: inner}
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
