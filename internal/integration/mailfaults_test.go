@@ -172,8 +172,11 @@ func (w *world) attempts() (n int) {
 func (w *world) retry() {
 	w.t.Helper()
 	p, _ := module.Running()
-	waiting := w.queue(false)
 	err := p.Store.Update(context.Background(), func(tx storage.Tx) error {
+		waiting, err := tx.Outbox().List(false, 10*asks)
+		if err != nil {
+			return err
+		}
 		for _, m := range waiting {
 			if m.Due.After(p.Clock.Now().Add(outbox.DefaultSendTimeout)) {
 				continue // on its way
@@ -230,9 +233,7 @@ func (w *world) arrived(s *mailertest.Troubled, trouble mailertest.Trouble, brow
 		copies[m.To] = append(copies[m.To], m)
 	}
 	most := 1
-	// Recovery cuts connections, also one whose message has just been kept; and a client without patience gives up on a server
-	// that is only busy.
-	if trouble.Arrives || trouble.Stalls {
+	if trouble.Twice || trouble.Stalls { // a client without patience also gives up on a server that is only busy
 		most = 2
 	}
 	for email, c := range browsers {

@@ -115,14 +115,18 @@ func (s *Troubled) Break() {
 	}
 }
 
-// Heal ends the trouble and every connection that is in it.
+// Heal ends the trouble, and the connections that are in it unless mails arrive by them: those may come to their end.
 func (s *Troubled) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.broken {
 		return
 	}
-	s.turn(false)
+	if s.trouble.Arrives {
+		s.broken = false
+	} else {
+		s.turn(false)
+	}
 	s.Behind.Heal()
 	if s.trouble.refuse {
 		if err := s.listen(); err != nil {
