@@ -322,6 +322,13 @@ func TestKeysAudience(t *testing.T) {
 	if p.must("keys", "audience", "app.example.com", "--sign") == p.must("keys", "audience", "app.example.com") {
 		t.Error("both keys of an audience are one")
 	}
+	_, port, _ := net.SplitHostPort(p.site)
+	if out, errs, code := p.run("keys", "audience", "localhost"); code != 0 || !strings.Contains(errs, "did you mean localhost:"+port+"?") || strings.Contains(out, "mean") {
+		t.Errorf("an audience without its port: exit %d\n%s%s", code, out, errs)
+	}
+	if _, errs, _ := p.run("keys", "audience", "localhost:"+port); errs != "" {
+		t.Errorf("the right audience: %s", errs)
+	}
 	if _, errs, code := p.run("keys", "audience", "https://app.example.com"); code != 1 || !strings.Contains(errs, "host") {
 		t.Errorf("an origin as audience: exit %d, %q", code, errs)
 	}
@@ -426,7 +433,8 @@ func TestBadUseOfCommands(t *testing.T) {
 		{[]string{"accounts", "list", "--address", "127.0.0.1:1-9"}, "admin address"},
 		{[]string{"accounts", "list", "--config", "missing"}, "missing"},
 		{[]string{"link", "a@example.com", "--ttl", "100h", "--create"}, "ttl"},
-		{[]string{"link", "a@example.com", "--for", "reset", "--create"}, "sign_in"},
+		{[]string{"link", "a@example.com", "--for", "reset", "--create"}, "offers no passwords"},
+		{[]string{"link", "a@example.com", "--for", "invite", "--create"}, "sign_in, activation, reset"},
 		{[]string{"link", "a@example.com", "--site", "https://other.example", "--create"}, "none of this gate's sites"},
 		{[]string{"serve"}, "--to"},
 		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com"}, "--mail-from"},

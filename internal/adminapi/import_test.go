@@ -1,0 +1,482 @@
+package adminapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
+)
+
+const (
+	bcrypt04  = "$2b$04$abcdefghijklmnopqrstuuWZgYFnZpIqA7uYq8rJzqfG4DKPEPJlW"
+	argonHuge = "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+)
+
+var noon = time.Date(2031, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// failingStore fails the n-th Update from now on, where n is not zero.
+type failingStore struct {
+	storage.Store
+	in int
+}
+
+var errDisk = errors.New("the disk is full")
+
+func (f *failingStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if f.in--; f.in == 0 {
+		return errDisk
+	}
+	return f.Store.Update(ctx, fn)
+}
+
+func newGate(t *testing.T) (*Gate, *failingStore) {
+	t.Helper()
+	opened, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "email_link.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &failingStore{Store: opened}
+	master := bytes.Repeat([]byte{1, 2, 3, 4}, 8)
+	s, err := state.Open(t.Context(), state.Config{
+		Store: store, Clock: clock.NewFake(noon).Clock(),
+		Masters: func([]byte) ([][]byte, error) { return [][]byte{master}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	hasher, err := password.NewHasher(password.Options{Cost: password.Cost{Kind: password.Argon2id, N: 64, R: 1, P: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Gate{State: s, Flows: &flow.Service{
+		Store: s.Store, Ring: s.Ring, Clock: s.Clock, Accounts: s.Accounts, Sessions: s.Sessions, Passwords: hasher,
+	}}, store
+}
+
+// both runs a test on the gate itself and over the admin API.
+func both(t *testing.T, run func(t *testing.T, g *Gate, store *failingStore, b Backend)) {
+	t.Helper()
+	t.Run("offline", func(t *testing.T) {
+		t.Parallel()
+		g, store := newGate(t)
+		run(t, g, store, g)
+	})
+	t.Run("over the API", func(t *testing.T) {
+		t.Parallel()
+		g, store := newGate(t)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := Serve(g, w, r); err != nil { // as Caddy's admin endpoint words it
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(Status(err))
+				_, _ = fmt.Fprintf(w, `{"error":%q}`, err.Error())
+			}
+		}))
+		t.Cleanup(server.Close)
+		c, err := newClient(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, g, store, c)
+	})
+}
+
+func emails(t *testing.T, b Backend) (list []string) {
+	t.Helper()
+	if err := b.Accounts(t.Context(), func(a Account) error { list = append(list, a.Email); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func export1(t *testing.T, b Backend, format string, passwords bool) string {
+	t.Helper()
+	var out bytes.Buffer
+	if _, err := writeAccounts(t.Context(), b, &out, format, passwords); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func importText(t *testing.T, b Backend, text string, o ImportOptions) ImportReport {
+	t.Helper()
+	if o.Format == "" {
+		o.Format = transfer.JSONL
+	}
+	report, err := b.Import(t.Context(), strings.NewReader(text), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+const mixed = `{"email":"Ada@example.com","name":"Ada","roles":["b","a","b"],"password":"` + bcrypt04 + `","verified":true,"created":"2020-01-02T03:04:05.6Z","language":"de"}
+{"email":"ada@EXAMPLE.com"}
+{"email":"bob@example.com","name":"Bob","password":"` + bcrypt04 + `"}
+nonsense
+{"email":"huge@example.com","password":"` + argonHuge + `","verified":true}
+{"email":"out@example.com","status":"disabled","created":"2999-01-01"}
+{"email":"no address"}
+`
+
+func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, g *Gate, _ *failingStore, b Backend) {
+		bad := []BadLine{
+			{2, "ada@example.com", "the mailbox stands in line 1 already"},
+			{4, "", "the line is no JSON object"},
+			{5, "huge@example.com", "the password record cannot be used: argon2: more than m=131072, p=16 or m·t=1048576"},
+		}
+		for _, o := range []ImportOptions{{}, {DryRun: true}, {DryRun: true, SkipBad: true}} {
+			report := importText(t, b, mixed, o)
+			last := report.Bad[len(report.Bad)-1]
+			if d := cmp.Diff(bad, report.Bad[:len(report.Bad)-1]); d != "" || last.Line != 7 || last.Email != "" {
+				t.Errorf("%+v: %s %+v", o, d, last)
+			}
+			want := ImportReport{Lines: 7, LeftOut: 1, Bad: report.Bad, DryRun: o.DryRun}
+			if o.SkipBad {
+				want.Added = 3
+			}
+			if d := cmp.Diff(want, report); d != "" {
+				t.Errorf("%+v: %s", o, d)
+			}
+			if list := emails(t, b); list != nil {
+				t.Fatalf("%+v has written %v", o, list)
+			}
+		}
+		report := importText(t, b, mixed, ImportOptions{SkipBad: true})
+		if !report.Done || report.Added != 3 || len(report.Bad) != 4 || len(emails(t, b)) != 3 {
+			t.Errorf("going on: %+v", report)
+		}
+		// What is there just so is no fault the second time.
+		report = importText(t, b, mixed, ImportOptions{SkipBad: true})
+		if !report.Done || report.Added != 0 || report.There != 3 {
+			t.Errorf("again: %+v", report)
+		}
+		report = importText(t, b, `{"email":"ada@example.com","name":"Eve","verified":true}`, ImportOptions{})
+		if report.Done || len(report.Bad) != 1 || report.Bad[0].Reason != "the mailbox has an account already, which differs" {
+			t.Errorf("another account of a mailbox: %+v", report)
+		}
+		// The mailbox of bob is not proven, so what came with it is not his.
+		text := export1(t, b, transfer.JSONL, true)
+		if strings.Count(text, bcrypt04) != 1 || strings.Contains(text, "Bob") || !strings.Contains(text, `"created":"2020-01-02T03:04:05.6Z"`) {
+			t.Errorf("FLOW-1: %s", text)
+		}
+		if costs := g.Flows.Passwords.Costs(); len(costs) != 2 {
+			t.Errorf("ENUM-2: answers wait for %v", costs)
+		}
+		if costs, err := g.State.Accounts.Costs(t.Context()); err != nil || len(costs) != 1 || costs[0].Kind != password.Bcrypt {
+			t.Errorf("ENUM-2: the store has %v, %v", costs, err)
+		}
+	})
+}
+
+func TestImport_RoundTrip(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, _ *Gate, _ *failingStore, b Backend) {
+		importText(t, b, mixed, ImportOptions{SkipBad: true})
+		for _, format := range []string{transfer.JSONL, transfer.CSV} {
+			text := export1(t, b, format, true)
+			if report := importText(t, b, text, ImportOptions{Format: format}); !report.Done || report.There != 3 {
+				t.Errorf("%s into itself: %+v\n%s", format, report, text)
+			}
+			other, _ := newGate(t)
+			if report := importText(t, other, text, ImportOptions{Format: format}); !report.Done || report.Added != 3 {
+				t.Errorf("%s into another: %+v", format, report)
+			}
+			if d := cmp.Diff(sortedLines(text), sortedLines(export1(t, other, format, true))); d != "" {
+				t.Errorf("%s: %s", format, d)
+			}
+			if text := export1(t, b, format, false); strings.Contains(text, "$2b$") {
+				t.Errorf("REST-1: %s tells a password record: %s", format, text)
+			}
+		}
+	})
+}
+
+func sortedLines(text string) map[string]bool {
+	set := map[string]bool{}
+	for line := range strings.Lines(text) {
+		set[line] = true
+	}
+	return set
+}
+
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "{\"email\":\"p%d@example.com\",\"password\":%q,\"verified\":true}\n", i, bcrypt04)
+	}
+	return b.String()
+}
+
+func TestImport_AFileOfOneStepIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, _ *Gate, store *failingStore, b Backend) {
+		store.in = 1
+		_, err := b.Import(t.Context(), strings.NewReader(many(importPart+1)), ImportOptions{Format: transfer.JSONL})
+		if err == nil || !strings.Contains(err.Error(), "0 accounts have been written") || len(emails(t, b)) != 0 {
+			t.Errorf("%v, %d accounts", err, len(emails(t, b)))
+		}
+	})
+}
+
+func TestImport_ALargeFileGoesOnWhereItBrokeOff(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, _ *Gate, store *failingStore, b Backend) {
+		const n = importWhole + importPart + 7
+		text := many(n)
+		if report := importText(t, b, text+"{}\n", ImportOptions{}); report.Done || report.Added != 0 || len(report.Bad) != 1 || len(emails(t, b)) != 0 {
+			t.Fatalf("a bad last line: %+v", report)
+		}
+		store.in = 3
+		_, err := b.Import(t.Context(), strings.NewReader(text), ImportOptions{Format: transfer.JSONL})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(2*importPart, " accounts have been written")) || len(emails(t, b)) != 2*importPart {
+			t.Fatalf("%v, %d accounts", err, len(emails(t, b)))
+		}
+		report := importText(t, b, text, ImportOptions{})
+		if !report.Done || report.There != 2*importPart || report.Added != n-2*importPart || len(emails(t, b)) != n {
+			t.Errorf("again: %+v", report)
+		}
+	})
+}
+
+// racing gives a mailbox an account after the file has been checked.
+type racing struct {
+	storage.Store
+	before func()
+}
+
+func (r *racing) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if f := r.before; f != nil {
+		r.before = nil
+		f()
+	}
+	return r.Store.Update(ctx, fn)
+}
+
+func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, skip := range []bool{false, true} {
+		g, _ := newGate(t)
+		r := &racing{Store: g.State.Store}
+		g.State.Store, g.State.Accounts.Store = r, r
+		r.before = func() {
+			if _, err := g.AddAccount(t.Context(), AccountInput{Email: "P1@example.com"}); err != nil {
+				t.Error(err)
+			}
+		}
+		report := importText(t, g, many(3), ImportOptions{SkipBad: skip})
+		want := ImportReport{Lines: 3, Bad: []BadLine{{2, "p1@example.com", "the mailbox has got an account meanwhile"}}}
+		if skip {
+			want.Done, want.Added = true, 2
+		}
+		if d := cmp.Diff(want, report); d != "" || len(emails(t, g)) != 1+want.Added {
+			t.Errorf("%s %v", d, emails(t, g))
+		}
+	}
+}
+
+func TestImport_Bounds(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, _ *Gate, _ *failingStore, b Backend) {
+		for name, c := range map[string]struct {
+			text, format, want string
+		}{
+			"another kind of file": {strings.Repeat("<user/>\n", importBad+1), transfer.JSONL, "more than 10000 bad lines"},
+			"no header":            {"a@example.com," + bcrypt04 + "\n", transfer.CSV, "the header"},
+			"no format":            {many(1), "", "jsonl, csv"},
+		} {
+			_, err := b.Import(t.Context(), strings.NewReader(c.text+strings.Repeat("{}\n", 1<<20)), ImportOptions{Format: c.format, SkipBad: true})
+			var e *Error
+			if !errors.As(err, &e) || e.Status != 400 || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing has been written") || strings.Contains(e.Message, "$2b$") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		var costs strings.Builder
+		for i := range importCosts + 2 {
+			fmt.Fprintf(&costs, "{\"email\":\"c%d@example.com\",\"verified\":true,\"password\":\"$pbkdf2-sha256$%d$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}\n", i, 1000+i)
+		}
+		if report := importText(t, b, costs.String(), ImportOptions{}); len(report.Bad) != 2 || !strings.Contains(report.Bad[0].Reason, "more than 64 different costs") {
+			t.Errorf("many costs: %+v", report)
+		}
+		if _, err := b.Import(t.Context(), &brokenOff{strings.NewReader(many(3))}, ImportOptions{Format: transfer.JSONL}); err == nil {
+			t.Error("a file that broke off was imported")
+		}
+		if len(emails(t, b)) != 0 {
+			t.Error("something was written")
+		}
+	})
+}
+
+// brokenOff ends with an error, as a pipe whose writer has failed.
+type brokenOff struct{ io.Reader }
+
+func (b *brokenOff) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = os.ErrClosed
+	}
+	return n, err
+}
+
+func TestExport_AnAnswerThatEndsEarlyIsNotTakenForAll(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []string{"", `{"count":7}`, `{"error":"the database failed"}`} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"account":{"email":"a@example.com","verified":true}}`+"\n"+rest)
+		}))
+		t.Cleanup(server.Close)
+		c, err := newClient(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Export(t.Context(), true, func(transfer.Row) error { return nil }); err == nil {
+			t.Errorf("%q: no error", rest)
+		}
+	}
+}
+
+func TestKept_NothingCanBeReadInTheFile(t *testing.T) {
+	t.Parallel()
+	var k kept
+	defer k.close()
+	var want, got []transfer.Row
+	for i := range importWhole + 3 {
+		want = append(want, transfer.Row{Line: i + 1, Email: fmt.Sprintf("p%d@example.com", i), Password: bcrypt04, Created: noon})
+	}
+	for i := range want {
+		if err := k.add(want[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		got = nil
+		if err := k.each(func(rows []transfer.Row) error { got = append(got, rows...); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" || k.count != len(want) {
+			t.Fatal(d)
+		}
+	}
+	if _, err := k.file.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(k.file)
+	if err != nil || len(text) < 1000 || bytes.Contains(text, []byte("example")) || bytes.Contains(text, []byte("$2b$")) {
+		t.Errorf("%v, %d bytes", err, len(text))
+	}
+	info, err := k.file.Stat()
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", err, info.Mode())
+	}
+}
+
+func TestDearest(t *testing.T) {
+	t.Parallel()
+	a := password.Cost{Kind: password.Argon2id, N: 64, R: 1, P: 1}
+	wide := password.Cost{Kind: password.Argon2id, N: 64, R: 2, P: 1}
+	deep := password.Cost{Kind: password.Argon2id, N: 128, R: 1, P: 1}
+	b10, b12 := password.Cost{Kind: password.Bcrypt, N: 10}, password.Cost{Kind: password.Bcrypt, N: 12}
+	list := dearest(password.Costs{a, wide, a, b10, b12, deep, wide})
+	if len(list) != 3 || !slices.Contains(list, wide) || !slices.Contains(list, b12) || !slices.Contains(list, deep) {
+		t.Error(list)
+	}
+	if list := dearest(password.Costs{a, a}); len(list) != 1 {
+		t.Error(list)
+	}
+}
+
+func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
+	t.Parallel()
+	g, _ := newGate(t)
+	before, err := g.BackupInfo(t.Context())
+	if err != nil || before.Fingerprint != g.State.Ring.Fingerprint() {
+		t.Fatalf("%+v %v", before, err)
+	}
+	// As a reload with another key first does it.
+	next := bytes.Repeat([]byte{9, 8, 7, 6}, 8)
+	if err := g.State.Store.Update(t.Context(), func(tx storage.Tx) error {
+		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
+		if err != nil {
+			return err
+		}
+		_, resealed, err := keyring.Open([][]byte{next, bytes.Repeat([]byte{1, 2, 3, 4}, 8)}, sealed)
+		if err != nil {
+			return err
+		}
+		return tx.Meta().Put(storage.MetaDataKey, resealed)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := g.BackupInfo(t.Context())
+	if err != nil || after.Fingerprint != keyring.Fingerprint(next) || after == before {
+		t.Errorf("%+v after %+v, %v", after, before, err)
+	}
+}
+
+func TestAudienceKey_HintsAtThePort(t *testing.T) {
+	t.Parallel()
+	g, _ := newGate(t)
+	g.Audiences = []string{"app.example.com", "localhost:8080", "localhost:8081", "[::1]:8080"}
+	for name, want := range map[string]string{
+		"app.example.com": "", "localhost:8080": "", "elsewhere.example.com": "",
+		"localhost":            "no site has the audience localhost; did you mean localhost:8080 or localhost:8081?",
+		"app.example.com:8443": "no site has the audience app.example.com:8443; did you mean app.example.com?",
+		"[::1]":                "no site has the audience [::1]; did you mean [::1]:8080?",
+	} {
+		k, err := g.AudienceKey(t.Context(), name, false)
+		if err != nil || k.Warning != want {
+			t.Errorf("%s: %q, %v", name, k.Warning, err)
+		}
+	}
+}
+
+func TestMakeLink_Reset(t *testing.T) {
+	t.Parallel()
+	g, _ := newGate(t)
+	without := flow.Site{Origin: "https://a.example.com", Prefix: "/email-link"}
+	with := flow.Site{Origin: "https://b.example.com", Prefix: "/email-link", Methods: flow.Methods{Link: true, Password: true}}
+	g.Sites = []flow.Site{without, with}
+	g.Site = func(origin string) (flow.Site, bool) {
+		for _, s := range g.Sites {
+			if s.Origin == origin {
+				return s, true
+			}
+		}
+		return flow.Site{}, false
+	}
+	if _, err := g.AddAccount(t.Context(), AccountInput{Email: "ada@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := g.MakeLink(t.Context(), LinkInput{Email: "ada@example.com", For: flow.Reset, Site: with.Origin})
+	if err != nil || l.Purpose != flow.Reset || !strings.HasPrefix(l.URL, with.Origin+"/email-link/link?t=") {
+		t.Errorf("%+v %v", l, err)
+	}
+	for site, want := range map[string]string{without.Origin: "offers no passwords", with.Origin: "no active account"} {
+		_, err := g.MakeLink(t.Context(), LinkInput{Email: "bob@example.com", For: flow.Reset, Site: site})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", site, err)
+		}
+	}
+}
