@@ -89,6 +89,7 @@ type App struct {
 	mailer   MailerGuest
 	accounts AccountsGuest
 	emitter  *emitter
+	pages    *templates.Set
 	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
 	untrusted sync.Once
 
@@ -149,6 +150,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.log = slog.New(a.emitter.handler(ctx.Slogger().Handler()))
+	a.pages, err = templates.Load(templates.Options{
+		Dir:    a.policy.templates,
+		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
+	})
+	if err != nil {
+		return fmt.Errorf("email_link: %w", err)
+	}
 	return nil
 }
 
@@ -221,13 +229,6 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	pages, err := templates.Load(templates.Options{
-		Dir:    a.policy.templates,
-		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
-	})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), openWait)
 	defer cancel()
 	key := a.storage.StorageKey()
@@ -256,11 +257,11 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	if err := a.deliver(c, source, pages); err != nil {
+	if err := a.deliver(c, source, a.pages); err != nil {
 		return err
 	}
 	a.emitter.start()
-	a.open(c, source, pages)
+	a.open(c, source, a.pages)
 	running.add(a)
 	a.hint(ctx, c, sites)
 	return nil
