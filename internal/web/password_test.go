@@ -269,3 +269,25 @@ func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) {
 	b.post("/email-link/confirm", "h", g.find(hPattern, page.body), "password", newWords, "username", known).wants(t, 303, "/")
 	g.browser().post("/email-link/sign-in", "email", known, "password", newWords).wants(t, 303, "/")
 }
+
+func TestLOG1_PasswordsAreNotLogged(t *testing.T) {
+	g := newPasswordGate(t)
+	g.accountWith(known, oldWords)
+	b := g.browser()
+	b.post("/email-link/sign-in", "email", known, "password", "not the right words")
+	b.get(b.asksReset(known))
+	h := g.find(hPattern, b.get("/email-link/confirm").body)
+	b.post("/email-link/confirm", "h", h, "password", "passwordpassword")
+	b.post("/email-link/confirm", "h", h, "password", newWords)
+	b.post("/email-link/sign-in", "email", known, "password", newWords)
+	b.post("/email-link/password", "current", newWords, "password", oldWords)
+	log := g.log.String()
+	for _, secret := range []string{oldWords, newWords, "not the right words", "passwordpassword", known} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q:\n%s", secret, log)
+		}
+	}
+	if !strings.Contains(log, "event=changed") || !strings.Contains(log, "event=signed_in") || !strings.Contains(log, "outcome=pwd") {
+		t.Errorf("the log does not say what happened:\n%s", log)
+	}
+}
