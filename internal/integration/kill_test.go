@@ -110,8 +110,10 @@ func (c *client) try(method, path string, form url.Values) (int, http.Header) {
 	if err != nil {
 		return 0, nil
 	}
-	for name, values := range navigation {
-		r.Header[name] = values
+	for _, header := range []http.Header{navigation, c.header} {
+		for name, values := range header {
+			r.Header[name] = values
+		}
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
