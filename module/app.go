@@ -21,6 +21,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -326,13 +327,18 @@ func (a *App) readPolicy() error {
 	if err != nil {
 		return err
 	}
-	for name, mailbox := range map[string]string{"from": p.from, "reply_to": p.replyTo} {
-		if mailbox == "" {
+	for name, mailbox := range map[string]*string{"from": &p.from, "reply_to": &p.replyTo} {
+		if *mailbox == "" {
 			continue
 		}
-		if err := CheckMailbox(mailbox); err != nil {
+		if err := CheckMailbox(*mailbox); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		ascii, err := mime.Mailbox(*mailbox) // a domain of other letters goes into Message-ID and HELO as well
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		*mailbox = ascii.String()
 	}
 	if err := a.SignUp.Check(); err != nil {
 		return err
