@@ -39,6 +39,7 @@ func TestMAIL4_Trouble(t *testing.T) {
 			s := mailertest.NewTroubled(t, trouble)
 			w := startTroubled(t, s, trouble)
 			calm, _ := w.ask("before@example.com")
+			w.until("the first mail, with the server's answer", func() bool { return len(w.queue(false)) == 0 })
 			s.Behind.Wait(t, 1)
 
 			s.Break()

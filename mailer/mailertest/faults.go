@@ -62,6 +62,7 @@ type Troubled struct {
 	broken   bool
 	now      context.Context // ends when the trouble begins or ends, and all connections with it
 	end      context.CancelFunc
+	conns    map[net.Conn]bool
 	met      int
 	dropped  map[string]bool // recipients whose mail has met the trouble
 	running  sync.WaitGroup
@@ -74,7 +75,7 @@ func NewTroubled(t testing.TB, trouble Trouble) *Troubled {
 	if trouble.SignIn {
 		o.User, o.Password = TroubledUser, TroubledPassword
 	}
-	s := &Troubled{trouble: trouble, Behind: NewServer(t, o), dropped: map[string]bool{}}
+	s := &Troubled{trouble: trouble, Behind: NewServer(t, o), dropped: map[string]bool{}, conns: map[net.Conn]bool{}}
 	authorities := []string{s.Behind.CAFile}
 	if trouble.instead != nil {
 		s.impasse = NewServer(t, *trouble.instead)
@@ -138,6 +139,9 @@ func (s *Troubled) Heal() {
 // turn begins another time. The caller holds mu.
 func (s *Troubled) turn(broken bool) {
 	s.end()
+	for c := range s.conns {
+		_ = c.Close() // now, not soon: nothing that follows may go through
+	}
 	s.broken = broken
 	s.now, s.end = context.WithCancel(context.Background())
 }
@@ -177,7 +181,13 @@ func (s *Troubled) serve(c net.Conn) {
 	if broken {
 		s.met++
 	}
+	s.conns[c] = true
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+	}()
 	defer context.AfterFunc(now, func() { _ = c.Close() })()
 	switch {
 	case broken && s.trouble.play != nil:
