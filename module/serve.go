@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -27,10 +28,18 @@ type pass struct {
 	site  *web.Site
 	visit web.Visit
 	sess  *session.Live
+	// withheld says that a handler has let the request through without an identity. No inner one gives it back.
+	withheld bool
 }
+
+// nobody is whom the placeholders show where there is no identity: a name that nobody answers would go on as it is written.
+var nobody account.Account
 
 // placeholders answers {http.auth.user.…}.
 func (p *pass) placeholders(name string) (any, bool) {
+	if p.withheld {
+		return user{&nobody}.placeholders(name)
+	}
 	return user{&p.sess.Account}.placeholders(name)
 }
 
@@ -48,6 +57,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	rest, own := h.below(r.URL.Path)
 	l := h.wait(r.Context())
 	if l == nil {
+		if own {
+			caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true) // the link in it works as soon as the gate does
+		}
 		unavailable(w)
 		return nil
 	}
@@ -161,7 +173,7 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return h.forward(w, r, next, p, nil) // as anybody, so that no other site speaks in this person's name
 	}
 	u := user{&p.sess.Account}
-	if !h.meets(u) {
+	if p.withheld || !h.meets(u) {
 		if needed {
 			return h.refuse(w, r, p, web.Forbidden)
 		}
@@ -221,6 +233,13 @@ func asSeen(r *http.Request, path string) *http.Request {
 // forward hands a request to the next handler, with an identity or without one.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess *session.Live) error {
 	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper}
+	p.withheld = sess == nil
+	if p.outer != h && sess == nil {
+		p.outer.stripper.Request(r.Header, nil) // what the outer one has put on
+	}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && p.outer == h {
+		repl.Map(p.placeholders)
+	}
 	if sess != nil {
 		if err := h.identify(r, p, sess); err != nil {
 			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.Account.ID, "site", p.site.Origin, "error", err)
@@ -282,6 +301,7 @@ func longLived(r *http.Request) bool {
 func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
 	from, plain := h, h.plain
 	if p.outer != h {
+		delete(r.Header, p.outer.identity.header) // one assertion arrives
 		if !h.identity.given {
 			from = p.outer
 		}
@@ -311,9 +331,6 @@ func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
 	u := user{&sess.Account}
 	for _, one := range plain {
 		r.Header[one.name] = []string{one.value.text(u)}
-	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && p.outer == h {
-		repl.Map(p.placeholders)
 	}
 	return nil
 }

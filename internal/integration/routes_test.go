@@ -212,3 +212,99 @@ $ADDR {
 		}
 	}
 }
+
+// TestHDR2_InnerGivesNothingBack: an identity that the outer directive keeps back, or that an inner one does, is not on the
+// request any more, in whatever headers, and there is one assertion at most.
+func TestHDR2_InnerGivesNothingBack(t *testing.T) {
+	w := start(t, setup{global: "sign_up open", sites: `
+$ADDR {
+	email_link {
+		require role admin
+		public /open/* /half/*
+	}
+	handle /open/* {
+		email_link {
+			optional
+		}
+		reverse_proxy $BACKEND
+	}
+	handle /half/* {
+		email_link
+		reverse_proxy $BACKEND
+	}
+	handle {
+		reverse_proxy $BACKEND
+	}
+}
+`})
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.backend.taken()
+	for path, want := range map[string]int{"/app": 403, "/open/x": 200, "/half/x": 403} {
+		if status, _ := c.get(path); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+	for _, r := range w.backend.taken() {
+		if got := r.identities(); len(got) > 0 {
+			t.Errorf("%s arrived with %v", r.uri, got)
+		}
+	}
+
+	nested(t)
+}
+
+// nested looks at headers that the outer directive has put on where an inner one keeps the identity back, or names another.
+func nested(t *testing.T) {
+	t.Helper()
+	w := start(t, setup{global: "sign_up open", sites: `
+$ADDR {
+	email_link {
+		identity {
+			header Remote-Assertion
+		}
+		headers {
+			Remote-Who {http.auth.user.email}
+		}
+	}
+	handle /open/* {
+		email_link {
+			require role admin
+			public /open/*
+		}
+		reverse_proxy $BACKEND {
+			header_up Remote-Placeholder {http.auth.user.email}
+		}
+	}
+	handle /two/* {
+		email_link {
+			identity {
+				header Remote-Second
+			}
+		}
+		reverse_proxy $BACKEND
+	}
+}
+`})
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.backend.taken()
+	for _, path := range []string{"/open/x", "/two/x"} {
+		if status, _ := c.get(path); status != http.StatusOK {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	records := w.backend.taken()
+	if len(records) != 2 {
+		t.Fatalf("%d requests arrived", len(records))
+	}
+	for name, values := range records[0].identities() {
+		if len(values) > 0 && values[0] != "" {
+			t.Errorf("/open/x arrived with %s: %q", name, values)
+		}
+	}
+	got := records[1].identities()
+	if len(got["Remote-Second"]) != 1 || got["Remote-Assertion"] != nil || len(got["Remote-Who"]) != 1 {
+		t.Errorf("/two/x arrived with %v", got)
+	}
+}
