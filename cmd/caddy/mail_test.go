@@ -163,14 +163,25 @@ func TestLOG1_CommandsLeaveNoAddressInTheLog(t *testing.T) {
 		t.Errorf("sessions list printed\n%s", out)
 	}
 	for _, args := range [][]string{
-		{"accounts", "show", who}, {"accounts", "set", who, "--name", "Anna"}, {"sessions", "end", who}, {"limits", "show", who, "127.0.0.1"},
-		{"limits", "reset", who}, {"mail", "test", who}, {"doctor", "--to", who}, {"accounts", "disable", who}, {"accounts", "delete", who},
+		{"accounts", "show", who},
+		{"accounts", "set", who, "--name", "Anna"},
+		{"sessions", "end", who},
+		{"limits", "show", who, "127.0.0.1"},
+		{"limits", "reset", who},
+		{"mail", "test", who},
+		{"doctor", "--to", who},
+		{"accounts", "disable", who},
+		{"accounts", "delete", who},
 	} {
 		p.must(args...)
 	}
 	for _, args := range [][]string{ // what is refused is logged as well
-		{"accounts", "show", "nobody@example.org"}, {"accounts", "add", "ann a@example.org"}, {"limits", "show", "a@b@example.org"},
-		{"sessions", "list", "nobody@example.org"}, {"link", "nobody@example.org", "--for", "sign_in"}, {"mail", "test", "n@x@example.org"},
+		{"accounts", "show", "nobody@example.org"},
+		{"accounts", "add", "ann a@example.org"},
+		{"limits", "show", "a@b@example.org"},
+		{"sessions", "list", "nobody@example.org"},
+		{"link", "nobody@example.org", "--for", "sign_in"},
+		{"mail", "test", "n@x@example.org"},
 	} {
 		if out, errs, code := p.run(args...); code != 1 {
 			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)

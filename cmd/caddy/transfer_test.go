@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -148,17 +149,56 @@ func TestExportToAFile(t *testing.T) {
 	}
 }
 
+func manyUsers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "{\"email\":\"p%d@example.com\",\"name\":\"Person %d\",\"verified\":true,\"password\":\"%s\"}\n", i, i, bcryptOfTest)
+	}
+	return b.String()
+}
+
+// TestImportAfterKill kills an import wherever it happens to be; the same command makes it whole.
+func TestImportAfterKill(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	const n = 6000
+	p.write("many.jsonl", manyUsers(n))
+	cmd := p.command("email-link", "accounts", "import", "many.jsonl", "--create")
+	cmd.Env = append(cmd.Env, "TMPDIR="+p.dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	database := filepath.Join(p.dir, "data", "caddy", "email_link", "email_link.db")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) { // polling another process
+		if info, err := os.Stat(database); err == nil && info.Size() > 1<<20 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is written")
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	report, errs, code := p.imports("many.jsonl")
+	if code != 0 || !report.Done || report.Added+report.There != n || report.There%500 != 0 {
+		t.Errorf("exit %d, %+v, %s", code, report, errs)
+	}
+	t.Logf("%d accounts were there after the kill", report.There)
+	if out := p.must("accounts", "export"); strings.Count(out, "\n") != n {
+		t.Errorf("%d accounts are exported", strings.Count(out, "\n"))
+	}
+	if left, _ := filepath.Glob(filepath.Join(p.dir, "email_link-import-*")); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // TestImportOfManyAccounts has more of them than are written in one step.
 func TestImportOfManyAccounts(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.start()
-	var b strings.Builder
 	const n = 6000
-	for i := range n {
-		fmt.Fprintf(&b, "{\"email\":\"p%d@example.com\",\"name\":\"Person %d\",\"verified\":true,\"password\":\"%s\"}\n", i, i, bcryptOfTest)
-	}
-	p.write("many.jsonl", b.String())
+	p.write("many.jsonl", manyUsers(n))
 	if report, errs, code := p.imports("many.jsonl"); code != 0 || report.Added != n || !report.Done {
 		t.Errorf("exit %d, %+v, %s", code, report, errs)
 	}

@@ -45,7 +45,7 @@ func newClient(ctx context.Context, address string) (*client, error) {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := dialer.DialContext(ctx, network, target)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %v", errNobody, address, err)
+		return nil, fmt.Errorf("%w at %s: %w", errNobody, address, err)
 	}
 	_ = conn.Close() // it was only asked whether somebody is there
 	return &client{

@@ -239,6 +239,10 @@ func (m *importing) lookUp(ctx context.Context) error {
 		}
 	}
 	m.part = m.part[:0]
+	if m.o.DryRun {
+		m.good.count += len(list)
+		return nil
+	}
 	return m.good.add(list)
 }
 

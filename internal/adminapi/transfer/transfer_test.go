@@ -86,11 +86,15 @@ func TestReading(t *testing.T) {
 			"line 15: it has a member that is not known: one that is no plain word; known are " + strings.Join(Fields, ", "),
 			"line 16: the line is longer than 16 KiB", "line 18: the line is no JSON object", "line 19: the email is no text", "line 20: the line is no JSON object",
 		}, ""},
-		"bad cells": {CSV, "email,name\na@example.com\nb@example.com,B,b\nc@example.com,\xff\nd@example.com,\x00\ne@example.com," + long + "\nz@example.com,Z\n",
-			[]Row{{Line: 7, Email: "z@example.com", Name: "Z"}}, []string{
+		"bad cells": {
+			CSV, "email,name\na@example.com\nb@example.com,B,b\nc@example.com,\xff\nd@example.com,\x00\ne@example.com," + long + "\nz@example.com,Z\n",
+			[]Row{{Line: 7, Email: "z@example.com", Name: "Z"}},
+			[]string{
 				"line 2: it has another number of fields than the header, which has 2", "line 3: it has another number of fields than the header, which has 2",
 				"line 4: the name is not UTF-8", "line 5: the name holds NUL", "line 6: the line is longer than 16 KiB",
-			}, ""},
+			},
+			"",
+		},
 		"nothing":         {JSONL, "", nil, nil, ""},
 		"no header":       {CSV, "", nil, nil, "line 1: the file has no header"},
 		"no email":        {CSV, "name,roles\n", nil, nil, "line 1: the header does not name email"},
