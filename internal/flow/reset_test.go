@@ -18,8 +18,8 @@ func TestReset_SetsAPasswordAndDoesNotSignIn(t *testing.T) {
 	g := newPasswordGate(t)
 	id := g.accountWith(ada, g.record(oldWords))
 	b := g.browser()
-	mail := b.mustAsk(Reset, "ADA@example.com")
-	mail = b.newest(ada)
+	b.mustAsk(Reset, "ADA@example.com")
+	mail := b.newest(ada)
 	if mail.kind != outbox.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
 		t.Fatalf("mailed %+v, want a link and no code", mail)
 	}

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -65,7 +64,7 @@ func echo(w http.ResponseWriter, protocol string) {
 	defer func() { _ = conn.Close() }()
 	_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\nEmail-Link-Start: evil\r\nSet-Cookie: email_link=evil\r\n\r\n")
 	_ = rw.Flush()
-	_, _ = io.Copy(conn.(net.Conn), rw)
+	_, _ = io.Copy(conn, rw)
 }
 
 // events streams until the client has gone.

@@ -2,11 +2,13 @@ package integration
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -72,7 +74,7 @@ func TestSES4_Upgrades(t *testing.T) {
 	}
 	if n, err := r.Read(buf); err == nil {
 		t.Errorf("after the end of the session the socket said %q", buf[:n])
-	} else if e, ok := err.(net.Error); ok && e.Timeout() {
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the socket is still open after the end of its session")
 	}
 }

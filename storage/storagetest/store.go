@@ -91,7 +91,7 @@ func testViewPanic(t *testing.T, s storage.Store) {
 func testRuntimeError(t *testing.T, s storage.Store) {
 	r := caught(func() {
 		_ = s.Update(context.Background(), func(storage.Tx) error {
-			var none []error
+			none := make([]error, len(t.Name()))
 			return none[len(t.Name())]
 		})
 	})
@@ -169,7 +169,7 @@ func testContext(t *testing.T, s storage.Store) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	ran := false
-	step := func(storage.Tx) error { ran = true; return nil }
+	step := func(tx storage.Tx) error { ran = true; return tx.Meta().Put("never", nil) }
 	for name, call := range map[string]func() error{
 		"Update": func() error { return s.Update(ctx, step) },
 		"View":   func() error { return s.View(ctx, step) },
