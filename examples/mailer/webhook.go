@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
-	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
