@@ -65,7 +65,7 @@ func TestMailTest(t *testing.T) {
 	try := func() {
 		t.Helper()
 		out := p.must("mail", "test", "You@example.org")
-		if !strings.HasPrefix(out, server.Addr+" took the mail for You@example.org, from Example <no-reply@example.com>\n") {
+		if !strings.HasPrefix(out, server.Addr+" took the mail for You@example.org, from \"Example\" <no-reply@example.com>\n") {
 			t.Errorf("mail test printed %q", out)
 		}
 	}
