@@ -7,6 +7,7 @@ import (
 	"errors"
 	"html"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 		f.MailFolder = m.dir
 	}
 	for _, p := range s.places {
-		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll()}
+		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p)}
 		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
 		}
@@ -55,6 +56,29 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 func (h *Handler) openToAll() bool {
 	policy := h.template.SignUp
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional
+}
+
+// openBy names a place where people can sign up who cannot at p, and who then get in at p all the same: an account is good at
+// every site that requires nothing.
+func (s *survey) openBy(p *place) string {
+	own := p.handler.template.SignUp
+	if p.nested || !p.handler.Require.Empty() || p.handler.Optional {
+		return ""
+	}
+	for _, other := range s.places {
+		policy := other.handler.template.SignUp
+		if other.nested || policy.Mode != flow.SignUpOpen {
+			continue
+		}
+		more := own.Mode != flow.SignUpOpen || len(own.Domains) > 0 && len(policy.Domains) == 0
+		for _, domain := range policy.Domains {
+			more = more || len(own.Domains) > 0 && !slices.Contains(own.Domains, domain)
+		}
+		if more {
+			return other.title()
+		}
+	}
+	return ""
 }
 
 // diagnose makes all checks of the doctor. c is nil while nothing is open; to is whom the mail server is asked for, empty for

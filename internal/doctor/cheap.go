@@ -75,9 +75,13 @@ func signUp(f Facts) []Finding {
 	}
 	r := report{check: "sign_up"}
 	for _, s := range f.Sites {
-		if s.OpenToAll {
+		switch {
+		case s.OpenToAll:
 			r.add(Warn, "anyone with a mailbox can reach "+s.title(),
 				"write 'sign_up open example.com' or 'require email *@example.com' if that is not meant")
+		case s.OpenBy != "":
+			r.add(Warn, "whoever signs up at "+s.OpenBy+" can reach "+s.title()+", where sign_up says otherwise: an account is good at every site",
+				"write 'require role …' or 'require email *@example.com' there if that is not meant")
 		}
 	}
 	return r.or("accounts, sign_up or require say who gets in")

@@ -30,6 +30,8 @@ func TestCheap(t *testing.T) {
 	t.Parallel()
 	open := site("app.example.com", "https://app.example.com")
 	open.OpenToAll = true
+	closed := site("admin.example.com", "https://admin.example.com")
+	closed.OpenBy = "app.example.com"
 	inner := site("other.example.com", "https://app.example.com")
 	inner.Nested = true
 	good := site("app.example.com", "https://app.example.com")
@@ -41,6 +43,10 @@ func TestCheap(t *testing.T) {
 		text, fix string
 	}{
 		{"good", Facts{Sites: []Site{good, inner}}, "base_url", OK, "", ""},
+		{
+			"open elsewhere", Facts{Sites: []Site{closed}}, "sign_up", Warn,
+			"whoever signs up at app.example.com can reach admin.example.com", "require email",
+		},
 		{"no site", Facts{}, "base_url", Warn, "nothing is protected", "write email_link into a site"},
 		{"site without base_url", Facts{Sites: []Site{site("app.example.com www.example.com", "https://app.example.com")}}, "base_url", Fail, "www.example.com: everybody there is sent away with 421", "write base_url https://www.example.com"},
 		{"base_url without site", Facts{Sites: []Site{site("app.example.com", "https://app.example.com", "https://old.example.com")}}, "base_url", Fail, "serves https://old.example.com", "remove it from base_url"},

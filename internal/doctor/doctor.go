@@ -78,6 +78,9 @@ type Site struct {
 	Nested bool
 	// OpenToAll says that anybody with a mailbox can sign up and that nothing else is required.
 	OpenToAll bool
+	// OpenBy names another site, where more people can sign up than here: accounts are good at every site that requires
+	// nothing. Empty: there is none.
+	OpenBy string
 }
 
 // Origin is one entry of base_url.
