@@ -163,6 +163,35 @@ var operations = []operation{
 	{"following a link, 64 callers", func(b *bench, c *crowd) (float64, error) { return redeeming(b, c.gate, 64) }},
 }
 
+// bytesOfCommit returns how many bytes one commit writes when one caller asks for links. It says why larger databases are
+// slower, where they are, and hardly depends on how busy the machine is.
+func bytesOfCommit(g *gate) (float64, error) {
+	const times = 50
+	commits := g.disk.commits.Load()
+	before, err := written()
+	if err != nil {
+		return 0, err
+	}
+	for range times {
+		if _, err := g.ask(g.seq.Add(1)); err != nil {
+			return 0, err
+		}
+	}
+	after, err := written()
+	return (after - before) / float64(g.disk.commits.Load()-commits), err
+}
+
+// bytesFigure is that as a line of the table.
+func bytesFigure(f figure, g *gate) (figure, error) {
+	n, err := bytesOfCommit(g)
+	if errors.Is(err, errNoAccounting) {
+		f.missing = err.Error()
+		return f, nil
+	}
+	f.unit, f.values = "KiB", []float64{n / 1024}
+	return f, err
+}
+
 // growthRow compares databases of several sizes.
 func growthRow(b *bench) ([]figure, error) {
 	var crowds []*crowd
@@ -183,6 +212,13 @@ func growthRow(b *bench) ([]figure, error) {
 		f := figure{what: fmt.Sprintf("filling in %d accounts, sessions, flows", size), unit: "s", values: []float64{time.Since(began).Seconds()}}
 		if size == 1_000_000 {
 			f = atMost(f, 60)
+		}
+		figures = append(figures, f)
+	}
+	for i, c := range crowds {
+		f, err := bytesFigure(figure{what: fmt.Sprintf("bytes written to ask for a link, 1 caller, %d", b.sizes[i])}, c.gate)
+		if err != nil {
+			return figures, err
 		}
 		figures = append(figures, f)
 	}
@@ -262,7 +298,8 @@ func sweep(g *gate, size int) ([]figure, error) {
 	}
 	each := figure{what: fmt.Sprintf("sweep of %d, a record", size), unit: "µs", values: []float64{float64(time.Since(began).Microseconds()) / float64(size)}}
 	longestOf := figure{what: fmt.Sprintf("sweep of %d, the longest transaction", size), unit: "ms", values: []float64{longest.Seconds() * 1000}}
-	return []figure{atMost(each, 1), atMost(longestOf, 2)}, nil
+	after, err := bytesFigure(figure{what: "bytes written to ask for a link afterwards, 1 caller"}, g)
+	return []figure{atMost(each, 1), atMost(longestOf, 2), after}, err
 }
 
 // rounds is in how many parts the row about the plateau comes.

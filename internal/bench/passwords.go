@@ -40,8 +40,8 @@ func passwordsRole() error {
 		return err
 	}
 	var out checked
-	if now, _, err := memoryOf(os.Getpid()); err == nil {
-		out.Base = float64(now) / (1 << 20)
+	if m, err := memoryOf(os.Getpid()); err == nil {
+		out.Base = m.resident
 	}
 	record, err := h.Hash(ctx, "correct horse battery staple")
 	if err != nil {
@@ -75,8 +75,8 @@ func passwordsRole() error {
 			return err
 		}
 	}
-	if _, peak, err := memoryOf(os.Getpid()); err == nil {
-		out.Peak = float64(peak) / (1 << 20)
+	if m, err := memoryOf(os.Getpid()); err == nil {
+		out.Peak = m.peak
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
 }

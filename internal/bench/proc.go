@@ -74,6 +74,16 @@ type child struct {
 	exited chan struct{}
 }
 
+// errNoAccounting says that this system does not tell what a process takes.
+var errNoAccounting = errors.New("not available here")
+
+// memory of a process, in MiB.
+type memory struct {
+	// own is what belongs to the process alone; resident counts pages of files too, above all the program's own, which the
+	// system can share and drop. peak is the largest resident has been.
+	own, resident, peak float64
+}
+
 // program is what a process is made from.
 type program struct {
 	path string

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,9 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// errNoAccounting says that this system does not tell what a process takes.
-var errNoAccounting = errors.New("not available here")
 
 // cpuOf returns the CPU time that a process has taken so far, in the system's own nanoseconds: /proc/<pid>/stat counts in
 // hundredths of a second only. The clock of another process is numbered as clock_getcpuclockid(3) does.
@@ -26,19 +22,33 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// memoryOf returns what a process holds of memory now and held at most, in bytes.
-func memoryOf(pid int) (now, peak int64, err error) {
+// memoryOf returns what a process holds of memory.
+func memoryOf(pid int) (m memory, err error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
-		return 0, 0, err
+		return m, err
 	}
-	field := func(name string) int64 {
-		_, rest, _ := bytes.Cut(text, []byte("\n"+name+":"))
-		line, _, _ := strings.Cut(string(rest), " kB")
-		n, _ := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-		return n << 10
+	const kilo = 1.0 / 1024
+	return memory{
+		own: field(text, "RssAnon") * kilo, resident: field(text, "VmRSS") * kilo, peak: field(text, "VmHWM") * kilo,
+	}, nil
+}
+
+// written returns how many bytes this process has written so far, to whatever.
+func written() (float64, error) {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0, errNoAccounting
 	}
-	return field("VmRSS"), field("VmHWM"), nil
+	return field(text, "wchar"), nil
+}
+
+// field finds a number in a file of lines like "name: 12 kB".
+func field(text []byte, name string) float64 {
+	_, rest, _ := bytes.Cut(append([]byte("\n"), text...), []byte("\n"+name+":"))
+	line, _, _ := strings.Cut(string(rest), "\n")
+	n, _ := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(line, "kB")), 64)
+	return n
 }
 
 // load says how busy the machine is: a figure from a busy one is worth less.

@@ -19,6 +19,7 @@ func init() { // rows and the rows' functions know each other
 		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32}, siteHeaders, 0, 0)},
 		{"public", "a public path", publicRow},
 		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
+		{"anon/same", "the same", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 0)},
 		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 		{"hit", "the session check by itself", hitRow},
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},

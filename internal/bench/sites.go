@@ -29,6 +29,7 @@ const (
 	siteStatic    = "static"    // and a request header of the assertion's size
 	siteRespond   = "respond"   // 401 and nothing else
 	siteRedirect  = "redirect"  // 303 and nothing else
+	siteAnswer    = "answer"    // the gate's own 401, byte for byte, as a fixed text
 	siteSigned    = "signed"    // the gate as it comes
 	siteFresh     = "fresh"     // assertions that are over at once
 	siteHeaders   = "headers"   // plain headers, no assertion
@@ -36,12 +37,13 @@ const (
 	siteSignature = "signature" // signed, not encrypted
 )
 
-// siteBlocks are the sites, with $ADDR, $BACKEND and $STATIC.
+// siteBlocks are the sites, with $ADDR, $BACKEND, $STATIC and $ANSWER.
 var siteBlocks = []struct{ name, text string }{
 	{siteBare, "reverse_proxy $BACKEND"},
 	{siteStatic, "request_header Email-Link-Assertion \"$STATIC\"\n\treverse_proxy $BACKEND"},
 	{siteRespond, "respond 401"},
 	{siteRedirect, "redir * /email-link/sign-in?return_to=%2Fx 303"},
+	{siteAnswer, "$ANSWER"},
 	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},
 	{siteFresh, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tttl 1s\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
 	{siteHeaders, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat none\n\t\t}\n\t\theaders {\n\t\t\tRemote-User {http.auth.user.id}\n" +
@@ -87,11 +89,11 @@ func (b *bench) sites() (*sites, error) {
 	if err := s.signIn(database, b.sessions); err != nil {
 		return nil, err
 	}
-	static := strings.Repeat("x", 900)
+	static, answer := "x", "respond 401"
 	for range 2 {
-		// Twice: the size of the assertion is known only when one has been made.
+		// Twice: what an assertion and a refusal are like is known only when they have been made.
 		config := b.path("Caddyfile")
-		if err := os.WriteFile(config, []byte(s.caddyfile(database, backend, static)), 0o600); err != nil {
+		if err := os.WriteFile(config, []byte(s.caddyfile(database, backend, static, answer)), 0o600); err != nil {
 			return nil, err
 		}
 		if s.caddy, err = b.start(self("caddy", "run", "--config", config, "--adapter", "caddyfile"), func(c *exec.Cmd) { c.Stdout = nil }); err != nil {
@@ -107,6 +109,9 @@ func (b *bench) sites() (*sites, error) {
 			break
 		}
 		static = strings.Repeat("x", len(s.assertion))
+		if answer, err = s.refusal(); err != nil {
+			return nil, s.caddy.fate(err)
+		}
 		s.caddy.stop()
 	}
 	b.site = s
@@ -114,11 +119,11 @@ func (b *bench) sites() (*sites, error) {
 }
 
 // caddyfile is the configuration.
-func (s *sites) caddyfile(database, backend, static string) string {
+func (s *sites) caddyfile(database, backend, static, answer string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, caddyGlobal, s.admin, database, secretVar)
 	for _, block := range siteBlocks {
-		text := strings.NewReplacer("$ADDR", "http://"+s.addr[block.name], "$BACKEND", backend, "$STATIC", static).Replace(block.text)
+		text := strings.NewReplacer("$ADDR", "http://"+s.addr[block.name], "$BACKEND", backend, "$STATIC", static, "$ANSWER", answer).Replace(block.text)
 		fmt.Fprintf(&b, "http://%s {\n\tbind 127.0.0.1\n\t%s\n}\n", s.addr[block.name], text)
 	}
 	return b.String()
@@ -212,6 +217,31 @@ func (s *sites) get(site, path string) (string, error) {
 		err = fmt.Errorf("%s%s: %s", site, path, res.Status)
 	}
 	return string(text), err
+}
+
+// refusal returns directives that answer as the gate answers a script that is not signed in.
+func (s *sites) refusal() (string, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+s.addr[siteSigned]+"/x", nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for name, values := range res.Header {
+		if name != "Date" && name != "Content-Length" && name != "Server" {
+			fmt.Fprintf(&b, "header %s `%s`\n\t", name, values[0])
+		}
+	}
+	fmt.Fprintf(&b, "respond `%s` %d", strings.TrimSpace(string(body)), res.StatusCode)
+	return b.String(), nil
 }
 
 // browser is what a browser sends with each request for something on a page.

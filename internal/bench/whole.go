@@ -127,18 +127,17 @@ func (i *instance) goroutines() (float64, error) {
 	return float64(n), nil
 }
 
-// settled collects garbage in the process, by its heap profile, and returns its memory in MiB.
-func (i *instance) settled() (float64, error) {
+// settled collects garbage in the process, by its heap profile, and returns its memory.
+func (i *instance) settled() (memory, error) {
 	for range 2 {
 		res, err := http.Get("http://" + i.admin + "/debug/pprof/heap?gc=1") //nolint:noctx // it answers at once
 		if err != nil {
-			return 0, err
+			return memory{}, err
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 	}
-	now, _, err := memoryOf(i.Process.Pid)
-	return float64(now) / (1 << 20), err
+	return memoryOf(i.Process.Pid)
 }
 
 // wholeRow compares the program and its process with bare Caddy.
@@ -161,10 +160,12 @@ func wholeRow(b *bench) ([]figure, error) {
 	}
 	figures := []figure{atMost(size, 3)}
 
-	memory := figure{what: "idle memory, more", floor: "bare Caddy", unit: "MiB"}
+	own := figure{what: "idle memory of its own, more", floor: "bare Caddy", unit: "MiB"}
+	resident := figure{what: "idle memory with the program's pages, more", floor: "bare Caddy", unit: "MiB"}
 	start := figure{what: "start to the first 200, more", floor: "bare Caddy", unit: "ms"}
 	for range b.options.pairs {
-		var m, t [2]float64
+		var m [2]memory
+		var t [2]float64
 		for i, p := range []*program{bare, full} {
 			c, took, err := b.up(p, map[int]string{1: b.path("idle.db")}[i])
 			if err != nil {
@@ -172,16 +173,18 @@ func wholeRow(b *bench) ([]figure, error) {
 			}
 			m[i], err = c.settled()
 			if errors.Is(err, errNoAccounting) {
-				memory.missing, err = err.Error(), nil
+				own.missing, resident.missing, err = err.Error(), err.Error(), nil
 			}
 			t[i] = took.Seconds() * 1000
 			if c.stop(); err != nil {
 				return figures, err
 			}
 		}
-		memory.values, start.values = append(memory.values, m[1]-m[0]), append(start.values, t[1]-t[0])
+		own.values = append(own.values, m[1].own-m[0].own)
+		resident.values = append(resident.values, m[1].resident-m[0].resident)
+		start.values = append(start.values, t[1]-t[0])
 	}
-	return append(figures, atMost(memory, 8), start), nil
+	return append(figures, atMost(own, 8), resident, start), nil
 }
 
 // reloadRow loads the same configuration many times.
@@ -201,10 +204,11 @@ func reloadRow(b *bench) ([]figure, error) {
 	}
 	defer without.stop()
 	both := []*instance{without, with}
-	var before, after, memory, memoryAfter [2]float64
-	look := func(goroutines, memory *[2]float64) (err error) {
+	var before, after [2]float64
+	var held, heldAfter [2]memory
+	look := func(goroutines *[2]float64, held *[2]memory) (err error) {
 		for i, c := range both {
-			if memory[i], err = c.settled(); err != nil && !errors.Is(err, errNoAccounting) {
+			if held[i], err = c.settled(); err != nil && !errors.Is(err, errNoAccounting) {
 				return err
 			}
 			if goroutines[i], err = c.goroutines(); err != nil {
@@ -219,7 +223,7 @@ func reloadRow(b *bench) ([]figure, error) {
 			return nil, c.fate(err)
 		}
 	}
-	if err := look(&before, &memory); err != nil {
+	if err := look(&before, &held); err != nil {
 		return nil, err
 	}
 	var took [2][]float64
@@ -232,7 +236,7 @@ func reloadRow(b *bench) ([]figure, error) {
 			took[i] = append(took[i], d.Seconds()*1000)
 		}
 	}
-	if err := look(&after, &memoryAfter); err != nil {
+	if err := look(&after, &heldAfter); err != nil {
 		return nil, err
 	}
 	many := fmt.Sprintf("after %d reloads", b.reloads)
@@ -245,8 +249,8 @@ func reloadRow(b *bench) ([]figure, error) {
 		atMost(time, 5),
 		atMost(figure{what: "goroutines " + many + ", more", floor: "after the first", values: []float64{after[1] - before[1]}}, 0),
 		{what: "the same of bare Caddy", floor: "after the first", values: []float64{after[0] - before[0]}},
-		{what: "memory " + many + ", more", floor: "after the first", unit: "MiB", values: []float64{memoryAfter[1] - memory[1]}},
-		{what: "the same of bare Caddy", floor: "after the first", unit: "MiB", values: []float64{memoryAfter[0] - memory[0]}},
+		{what: "memory " + many + ", more", floor: "after the first", unit: "MiB", values: []float64{heldAfter[1].own - held[1].own}},
+		{what: "the same of bare Caddy", floor: "after the first", unit: "MiB", values: []float64{heldAfter[0].own - held[0].own}},
 	}, nil
 }
 
