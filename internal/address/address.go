@@ -100,13 +100,17 @@ func (a Address) Mailbox(ring Ring) storage.Digest {
 }
 
 // LimitKey returns the keyed digest under which mails to the mailbox are counted: "+tag" is folded, because all of ada+1@,
-// ada+2@ … mostly arrive in one mailbox.
+// ada+2@ … mostly arrive in one mailbox. So are dots at Gmail, which takes no notice of them: a name of ten letters would be
+// 512 mailboxes to a limit, and one to whoever gets the mails (https://support.google.com/mail/answer/7436150).
 func (a Address) LimitKey(ring Ring) storage.Digest {
-	local := a.local
+	local, domain := a.local, a.domain
 	if i := strings.IndexByte(local, '+'); i > 0 {
 		local = local[:i]
 	}
-	return ring.MAC(limitLabel, []byte(a.join(local, a.domain)))
+	if domain == "gmail.com" || domain == "googlemail.com" {
+		local, domain = strings.ReplaceAll(local, ".", ""), "gmail.com"
+	}
+	return ring.MAC(limitLabel, []byte(a.join(local, domain)))
 }
 
 func (a Address) join(local, domain string) string {

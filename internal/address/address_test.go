@@ -312,6 +312,26 @@ func TestRL3_TagsAreFoldedForLimitsOnly(t *testing.T) {
 	}
 }
 
+// TestMAIL3_DotsOfGmail: nobody gets around the limit of a mailbox by spellings that its provider takes for one.
+func TestMAIL3_DotsOfGmail(t *testing.T) {
+	ring := fakeRing{}
+	want := parse(t, "adalovelace@gmail.com")
+	for _, text := range []string{"ada.lovelace@gmail.com", "A.d.a.Lovelace+x.y@GMAIL.com", "ada.love.lace@googlemail.com"} {
+		got := parse(t, text)
+		if got.LimitKey(ring) != want.LimitKey(ring) {
+			t.Errorf("%s escapes the limit of the mailbox", text)
+		}
+		if got.Mailbox(ring) == want.Mailbox(ring) {
+			t.Errorf("%s is another account", text)
+		}
+	}
+	for _, pair := range [][2]string{{"ada.l@example.com", "adal@example.com"}, {"ada@gmail.com", "ada@mail.gmail.com"}, {"ada@gmail.com", "bob@gmail.com"}} {
+		if parse(t, pair[0]).LimitKey(ring) == parse(t, pair[1]).LimitKey(ring) {
+			t.Errorf("%s and %s share a limit", pair[0], pair[1])
+		}
+	}
+}
+
 func TestErrorsHoldNoInput(t *testing.T) {
 	for _, in := range []string{"marker", "marker marker@example.com", "marker@marker", strings.Repeat("marker", 50)} {
 		if _, err := Parse(in); err == nil || strings.Contains(err.Error(), "marker") {
