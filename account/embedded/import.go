@@ -46,8 +46,6 @@ type Imported struct {
 
 // ImportOptions say how [Accounts.ImportAll] writes. The zero value writes everything or nothing.
 type ImportOptions struct {
-	// DryRun writes nothing.
-	DryRun bool
 	// GoOn writes what is good although something is bad. The accounts are then written by and by.
 	GoOn bool
 }
@@ -79,12 +77,11 @@ func (s *Accounts) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
 var errKeepOut = errors.New("account: not written")
 
 // ImportAll makes many accounts and says of each what became of it, in the order given. written says that the good ones are
-// in the store now: not in a dry run, and unless told to go on only when all are good. All or nothing is one step, for which
-// other writers wait. An error means that the store failed: then nothing was written, or where told to go on, what stands in
-// results.
+// in the store now: unless told to go on only when all are good. All or nothing is one step, for which other writers wait. An
+// error means that the store failed: then nothing was written, or where told to go on, what stands in results.
 func (s *Accounts) ImportAll(ctx context.Context, list []ImportAccount, o ImportOptions) (results []Imported, written bool, err error) {
 	batch := len(list)
-	if o.GoOn && !o.DryRun {
+	if o.GoOn {
 		batch = importBatch
 	}
 	results = make([]Imported, 0, len(list))
@@ -98,7 +95,7 @@ func (s *Accounts) ImportAll(ctx context.Context, list []ImportAccount, o Import
 				return err
 			}
 			done = made
-			if o.DryRun || bad && !o.GoOn {
+			if bad && !o.GoOn {
 				return errKeepOut
 			}
 			return nil

@@ -75,9 +75,3 @@ func ParsePattern(p string) error {
 	_, err := CompilePattern(p)
 	return err
 }
-
-// Match says whether pattern covers a; a bad pattern covers nothing. Use CompilePattern where it is asked for each request.
-func Match(pattern string, a Address) bool {
-	p, err := CompilePattern(pattern)
-	return err == nil && p.Match(a)
-}

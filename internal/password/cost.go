@@ -162,31 +162,5 @@ func (c Cost) checkScrypt() error {
 	return nil
 }
 
-// Costs is the set of costs that records of a store have, to be kept beside them: the release time of answers follows the
-// slowest.
+// Costs is the set of costs that records of a store have: the release time of answers follows the slowest.
 type Costs []Cost
-
-// Encode returns the set as one value.
-func (c Costs) Encode() []byte {
-	words := make([]string, len(c))
-	for i, cost := range c {
-		words[i] = cost.String()
-	}
-	return []byte(strings.Join(words, " "))
-}
-
-// ParseCosts reads what [Costs.Encode] has written.
-func ParseCosts(value []byte) (Costs, error) {
-	if len(value) > 1<<16 {
-		return nil, refuse(TooLarge, "a set of costs above 64 KiB")
-	}
-	var set Costs
-	for _, word := range strings.Fields(string(value)) {
-		c, err := ParseCost(word)
-		if err != nil {
-			return nil, err
-		}
-		set = append(set, c)
-	}
-	return set, nil
-}

@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// MetaCosts is the name of the storage.Meta value that holds [Costs.Encode].
-	MetaCosts = "password_costs"
 	// Margin is what is added to the slowest hash for the moment at which answers go out.
 	Margin = 50 * time.Millisecond
 	// Unmeasured is that moment before any hash has been measured.
