@@ -50,7 +50,7 @@ type options struct {
 // usual is the default round: under a quarter of an hour on two cores.
 func usual() options {
 	return options{
-		pairs: 5, length: 3 * time.Second, step: 400 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
+		pairs: 5, length: 3 * time.Second, step: 300 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
 		checks: 200, sessions: 20_000, build: true,
 	}
 }
