@@ -25,6 +25,7 @@ func (w *world) at(address string) *client {
 // and kills the gate in the middle. The cap of the mailbox is exact all the same, the answers of what follows it say when, and
 // its owner gets a link at once, at a browser that has signed in before, even where strangers share its address.
 func TestRL6_AThousandAddresses(t *testing.T) {
+	t.Parallel()
 	const attackers, parallel = 1000, 100
 	const limit = 20 - 1 // the owner has asked once, as a stranger
 	p := startProcess(t, setup{global: "sign_up open", top: behindProxy})

@@ -17,6 +17,7 @@ import (
 // TestDUR1_DamagedDatabase starts on databases that are damaged in several ways: Caddy refuses, names the file, and leaves it
 // as it is.
 func TestDUR1_DamagedDatabase(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{global: "sign_up open"})
 	p.signUp(p.client(), "ada@example.com")
 	p.stop()
@@ -55,6 +56,7 @@ func TestDUR1_DamagedDatabase(t *testing.T) {
 // TestCFG1_BadInput starts with configurations that cannot work: each answer names the remedy, those of the Caddyfile the
 // file and the line.
 func TestCFG1_BadInput(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t, setup{})
 	good := p.caddyfile(setup{})
 	mailer := "mailer smtp " + p.mails.Addr + " {\n\t\t\ttls none\n\t\t}"
@@ -89,6 +91,7 @@ func TestCFG1_BadInput(t *testing.T) {
 
 // TestDUR1_LockedDatabase starts a second Caddy on a database that another holds: it says who.
 func TestDUR1_LockedDatabase(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{})
 	other := newProcess(t, setup{})
 	other.db = p.db
@@ -107,6 +110,7 @@ func TestDUR1_LockedDatabase(t *testing.T) {
 // TestMAIL4_UnsentIsQueuedAndSeen asks for a link while the mail server refuses: the person sees nothing of it, the operator
 // sees it in the log and in the queue without the whole address, and the mail leaves when it can.
 func TestMAIL4_UnsentIsQueuedAndSeen(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{global: "sign_up open"})
 	p.mails.Fault(mailertest.From, mailertest.Fault{Code: 451, Text: "come back later"})
 	if status, _, _ := p.client().post("/email-link/sign-up", url.Values{"email": {"ada@example.com"}}); status != http.StatusSeeOther {

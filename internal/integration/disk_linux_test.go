@@ -17,6 +17,7 @@ func init() { beforeCaddy = func() { signal.Ignore(unix.SIGXFSZ) } }
 // TestDUR1_FullDisk lets the database of a running gate grow no further, which fails at the same calls as a full disk: asking
 // is unavailable, people who are signed in go on, and all is well again when there is room, without a restart.
 func TestDUR1_FullDisk(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{global: "sign_up open\n" + unlimited})
 	c := p.client()
 	p.signUp(c, "ada@example.com")

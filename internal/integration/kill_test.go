@@ -187,6 +187,7 @@ func (l *crowd) walk(one *person, leaves bool) bool {
 // TestDUR1_KilledGate kills the whole gate under load, again and again: it starts again, the database has no damage, each
 // acknowledged effect holds, none is there in part, and no used link is alive.
 func TestDUR1_KilledGate(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{global: "sign_up open\n" + unlimited})
 	inbox := &inboxes{server: p.mails, links: map[string][]string{}}
 	for round := range rounds(t, "GATE_KILL_ROUNDS", 3) {

@@ -16,6 +16,7 @@ import (
 // variable) and event streams over both, in two sessions of one account, and ends them by a sign-out everywhere from a third
 // one, and by disabling the account: each is closed within five seconds.
 func TestSES4_EverySocket(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, setup{tls: true, global: "sign_up open"}, "GODEBUG=http2xconnect=1")
 	first := p.client()
 	p.signUp(first, "ada@example.com")
