@@ -156,33 +156,42 @@ type pending struct {
 	n             int64
 }
 
-// prepare asks for many links and has their mails sent, in one transaction.
+// prepareChunk is how many flows one transaction of prepare makes. A large transaction leaves as many free pages behind as it
+// has changed, and bbolt writes the list of those with each commit that follows.
+const prepareChunk = 100
+
+// prepare asks for many links and has their mails sent, many in one transaction. Mails that others have asked for go first.
 func (g *gate) prepare(many int) ([]pending, error) {
+	if err := g.work.Flush(context.Background()); err != nil {
+		return nil, err
+	}
 	list := make([]pending, 0, many)
-	err := g.store.bulk(func() error {
-		// Mails that others have asked for go first.
+	for len(list) < many {
+		n := min(prepareChunk, many-len(list))
+		if err := g.store.bulk(func() error { return g.prepareSome(n, &list) }); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (g *gate) prepareSome(many int, list *[]pending) error {
+	for range many {
+		n := g.seq.Add(1)
+		asked, err := g.ask(n)
+		if err != nil {
+			return err
+		}
+		g.links = g.links[:0]
 		if err := g.work.Flush(context.Background()); err != nil {
 			return err
 		}
-		list, g.links = list[:0], g.links[:0]
-		for range many {
-			n := g.seq.Add(1)
-			asked, err := g.ask(n)
-			if err != nil {
-				return err
-			}
-			list = append(list, pending{cookie: asked.FlowCookie, n: n})
-			if err := g.work.Flush(context.Background()); err != nil {
-				return err
-			}
-			if len(g.links) != len(list) {
-				return fmt.Errorf("%d mails for %d requests", len(g.links), len(list))
-			}
-			list[len(list)-1].token = g.links[len(list)-1]
+		if len(g.links) != 1 {
+			return fmt.Errorf("%d mails for one request", len(g.links))
 		}
-		return nil
-	})
-	return list, err
+		*list = append(*list, pending{token: g.links[0], cookie: asked.FlowCookie, n: n})
+	}
+	return nil
 }
 
 // redeem follows a link.

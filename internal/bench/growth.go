@@ -48,7 +48,7 @@ type crowd struct {
 
 // newCrowd fills a database.
 func newCrowd(path string, size int) (*crowd, error) {
-	g, err := newGate(path)
+	g, err := newGateAt(path, nil) // time goes on, so that keys that begin with an end come in order
 	if err != nil {
 		return nil, err
 	}
@@ -68,19 +68,20 @@ func (c *crowd) fill() error {
 		err := c.bolt.Update(context.Background(), func(tx storage.Tx) error {
 			for i := from; i < min(from+chunk, c.size); i++ {
 				d := inOrder(i, c.size)
+				part := float64(i+1) / float64(c.size) // they came one after the other
 				id := idInOrder(d)
 				a := storage.Account{ID: id, Mailbox: d, Status: storage.StatusActive, Private: sealed, Created: now}
 				if _, err := tx.Accounts().Create(a); err != nil {
 					return err
 				}
 				s := storage.Session{
-					Key: storage.Key{End: now.Add(30 * 24 * time.Hour).Unix(), Digest: d}, ID: id, Account: id, Mailbox: d, Site: origin,
+					Key: storage.Key{End: now.Unix() + 3600 + int64(part*30*24*3600), Digest: d}, ID: id, Account: id, Mailbox: d, Site: origin,
 					Methods: []string{"link"}, AuthTime: now, Created: now, Seen: now, IdleEnd: now.Add(7 * 24 * time.Hour), Device: "Firefox on Linux",
 				}
 				if err := tx.Sessions().Create(s); err != nil {
 					return err
 				}
-				end := now.Add(24 * time.Hour).Unix()
+				end := now.Unix() + 3600 + int64(part*23*3600)
 				f := storage.Flow{
 					Key: storage.Key{End: end, Digest: d}, ID: id, Site: origin, Purpose: "activation", Mailbox: d, Started: now,
 					ResendsLeft: 5, NextResend: now, Codes: []storage.Digest{d}, State: storage.FlowOpen, Private: private,
@@ -102,30 +103,39 @@ func (c *crowd) fill() error {
 	return nil
 }
 
-// addSamples adds real accounts with sessions.
+// addSamples adds real accounts with sessions, a few in each transaction for the reason that prepareChunk gives.
 func (c *crowd) addSamples() error {
-	return c.bolt.Update(context.Background(), func(tx storage.Tx) error {
-		c.emails, c.cookies = nil, nil
-		for i := range min(samples, c.size) {
-			addr, err := address.Parse(fmt.Sprintf("sample%d@example.com", i))
-			if err != nil {
-				return err
+	for from := 0; from < min(samples, c.size); from += prepareChunk {
+		err := c.bolt.Update(context.Background(), func(tx storage.Tx) error {
+			for i := from; i < min(from+prepareChunk, samples, c.size); i++ {
+				if err := c.addSample(tx, i); err != nil {
+					return err
+				}
 			}
-			a, err := c.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace"})
-			if err != nil {
-				return err
-			}
-			cookie, _, err := c.state.Sessions.Open(tx, a, session.OpenInput{
-				Site: origin, Mailbox: addr.Mailbox(c.state.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
-				Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
-			})
-			if err != nil {
-				return err
-			}
-			c.emails, c.cookies = append(c.emails, addr), append(c.cookies, cookie)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
+	}
+	return nil
+}
+
+func (c *crowd) addSample(tx storage.Tx, i int) error {
+	addr, err := address.Parse(fmt.Sprintf("sample%d@example.com", i))
+	if err != nil {
+		return err
+	}
+	a, err := c.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace"})
+	if err != nil {
+		return err
+	}
+	cookie, _, err := c.state.Sessions.Open(tx, a, session.OpenInput{
+		Site: origin, Mailbox: addr.Mailbox(c.state.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
+		Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
 	})
+	c.emails, c.cookies = append(c.emails, addr), append(c.cookies, cookie)
+	return err
 }
 
 // operation is one thing that must not depend on the size of the database.
@@ -302,8 +312,7 @@ func sweep(g *gate, size int) ([]figure, error) {
 	return []figure{atMost(each, 1), atMost(longestOf, 2), after}, err
 }
 
-// rounds is in how many parts the row about the plateau comes.
-const rounds = 20
+const rounds = 20 // parts of the row about the plateau
 
 // plateauRow issues flows and lets them expire, again and again, as 64 browsers at once, and looks at the file and at memory.
 func plateauRow(b *bench) ([]figure, error) {

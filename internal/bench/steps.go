@@ -93,7 +93,7 @@ func redeeming(b *bench, g *gate, callers int) (float64, error) {
 // millisecond longer.
 func stepRow(do step, targets map[time.Duration]float64) func(*bench) ([]figure, error) {
 	return func(b *bench) ([]figure, error) {
-		g, err := newGate(b.path("steps.db"))
+		g, err := newGateAt(b.path("steps.db"), nil)
 		if err != nil {
 			return nil, err
 		}
