@@ -65,6 +65,49 @@ var forgeries = []string{
 	"Connection: Email-Link-Assertion, X-Who, Remote-User",
 	"Connection: keep-alive, email-link-assertion\nConnection: x-who",
 	"Connection: close, Email-Link-Assertion\nEmail-Link-Assertion: forged",
+	"Connection: email-link-assertion, keep-alive\nConnection: EMAIL-LINK-ASSERTION,,\tx-who ,remote-user",
+	"Connection: upgrade, email-link-assertion, remote-user\nKeep-Alive: timeout=5\nProxy-Connection: email-link-assertion",
+	"Te: trailers\nConnection: te, email-link-assertion\nEmail-Link-Assertion: forged",
+	strings.Repeat("Email-Link-Assertion: forged\nRemote-User: root\n", 100),
+	"Email-Link-Assertion:\nRemote-User:\nX-Who:",
+	"email-LINK-assertion:forged\nrEMOTE-uSER:root\nx-WHO:\tforged",
+}
+
+// broken are header lines that are no HTTP: folded, with space before the colon, with line ends of another kind.
+var broken = []string{
+	"X-Fold: a\n Email-Link-Assertion: forged\n\tRemote-User: root",
+	"Email-Link-Assertion:\n forged\nX-Who:\n\tforged",
+	"Email-Link-Assertion : forged\nRemote-User\t: root",
+	" Email-Link-Assertion: forged",
+	"X-Sum: a\rEmail-Link-Assertion: forged\rRemote-User: root",
+	"X-Sum: a\x00\nEmail-Link-Assertion\x00: forged",
+	"Email\u2010Link\u2010Assertion: forged\nRemote\xadUser: root",
+	": forged\nEmail-Link-Assertion: forged",
+}
+
+// TestHDR1_BrokenHeaders sends headers that servers read in different ways: a request is refused, or arrives clean.
+func TestHDR1_BrokenHeaders(t *testing.T) {
+	w := start(t, setup{global: "sign_up open", site: "public /open/*\nheaders {\n Remote-User {http.auth.user.email}\n X-Who {http.auth.user.id}\n}"})
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.backend.taken()
+	for _, lines := range broken {
+		for _, rest := range []string{
+			"GET /app HTTP/1.1\nHost: $HOST\nCookie: " + c.cookie() + "\n" + lines + "\nConnection: close\n\n",
+			"GET /app HTTP/1.1\n" + lines + "\nHost: $HOST\nCookie: " + c.cookie() + "\nConnection: close\n\n",
+			"GET /open/x HTTP/1.1\nHost: $HOST\n" + lines + "\nConnection: close\n\n",
+			"POST /open/x HTTP/1.1\nHost: $HOST\nConnection: close\nTransfer-Encoding: chunked\nTrailer: X-Sum\n\n3\nabc\n0\n" + lines + "\n\n",
+		} {
+			res, _ := w.raw(rest)
+			records := w.backend.taken()
+			if res.StatusCode == http.StatusOK && len(records) != 1 {
+				t.Errorf("%q: %d, and %d requests arrived", lines, res.StatusCode, len(records))
+			}
+			for _, r := range records {
+				checkIdentity(t, fmt.Sprintf("%q", lines), r, r.uri == "/app")
+			}
+		}
+	}
 }
 
 // TestHDR1_ForgedHeaders sends forged headers signed in, and on a public path signed out. expected_underscore_headers lets
