@@ -188,7 +188,7 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // needsSession says whether a request needs a session. A session is needed where any view of the path is protected; none is
 // where every view is public. A path that two programs may read in two ways is never public.
 func (h *Handler) needsSession(r *http.Request) (bool, error) {
-	views, ambiguous, err := boundary.Views(r.URL.EscapedPath())
+	views, ambiguous, err := boundary.ClearViews(r.URL.EscapedPath())
 	if err != nil {
 		return true, err
 	}

@@ -74,9 +74,19 @@ type taking struct {
 }
 
 // line takes our cookies out of one line. Runs of other cookies are kept as they are; the usual line, with ours at an end,
-// needs no new string.
+// needs no new string, and any other is put together once.
 func (t *taking) line(line string) string {
-	kept, run, found := "", -1, false
+	kept, more, run, found := "", []string(nil), -1, false
+	keep := func(cookies string) {
+		cookies = strings.TrimLeft(cookies, " \t;")
+		switch {
+		case strings.Trim(cookies, " \t;") == "": // nothing but separators
+		case kept == "":
+			kept = cookies
+		default:
+			more = append(more, cookies)
+		}
+	}
 	for start := 0; start <= len(line); {
 		end := len(line)
 		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
@@ -85,7 +95,8 @@ func (t *taking) line(line string) string {
 		if t.take(line[start:end]) {
 			found = true
 			if run >= 0 {
-				kept, run = join(kept, line[run:start-1]), -1
+				keep(line[run : start-1])
+				run = -1
 			}
 		} else if run < 0 {
 			run = start
@@ -96,21 +107,12 @@ func (t *taking) line(line string) string {
 		return line
 	}
 	if run >= 0 {
-		kept = join(kept, line[run:])
+		keep(line[run:])
 	}
-	return kept
-}
-
-// join joins two runs of cookies. A run of nothing but separators is none.
-func join(a, b string) string {
-	b = strings.TrimLeft(b, " \t;")
-	if strings.Trim(b, " \t;") == "" {
-		return a
+	if len(more) == 0 {
+		return kept
 	}
-	if a == "" {
-		return b
-	}
-	return a + "; " + b
+	return kept + "; " + strings.Join(more, "; ")
 }
 
 // take notes a cookie of ours and says whether it is one. A name without "=" is one too, so that it does not go on.

@@ -153,3 +153,22 @@ func FuzzSES2_TakeCookies(f *testing.F) {
 		}
 	})
 }
+
+// TestDOS1_ManyCookies: a line of nothing but changes between our cookies and others is put together once, not anew for each.
+func TestDOS1_ManyCookies(t *testing.T) {
+	const n = 1 << 15
+	header := http.Header{"Cookie": {strings.Repeat("a=b; email_link=x; ", n)}}
+	allocated := testing.AllocsPerRun(1, func() {
+		c := TakeCookies(http.Header{"Cookie": {header["Cookie"][0]}}, false)
+		if !c.Doubled || c.Session != "" {
+			t.Error("a doubled cookie counts")
+		}
+	})
+	if allocated > 100 {
+		t.Errorf("%.0f allocations", allocated)
+	}
+	TakeCookies(header, false)
+	if want := strings.TrimSuffix(strings.Repeat("a=b; ", n), "; "); strings.TrimRight(header["Cookie"][0], "; ") != want {
+		t.Error("other cookies are not what they were")
+	}
+}

@@ -28,17 +28,33 @@ const maxViewed = 4096
 //
 // Of any other path, the views are the decoded one and the same in lower case: its escapes can only be read in one way.
 func Views(raw string) (views []string, ambiguous bool, err error) {
+	views, once, err := clearViews(raw)
+	if err != nil || views != nil {
+		return views, err != nil, err
+	}
+	return allViews(raw, once, decodeLenient(once)), true, nil
+}
+
+// ClearViews is Views for whoever does not need the views of an ambiguous path: it has none then. The many views of a long path
+// cost far more than the rest of a request.
+func ClearViews(raw string) (views []string, ambiguous bool, err error) {
+	views, _, err = clearViews(raw)
+	return views, views == nil, err
+}
+
+// clearViews returns the views of a path that is not ambiguous, else none and the path decoded once.
+func clearViews(raw string) (views []string, once string, err error) {
 	if ordinary(raw) {
-		return []string{raw}, false, nil
+		return []string{raw}, "", nil
 	}
 	once, oddEscape, ok := decode(raw)
 	if !ok || strings.IndexByte(once, 0) >= 0 {
-		return nil, true, ErrPath
+		return nil, "", ErrPath
 	}
 	if !oddEscape && !strings.ContainsAny(raw, "\\;?#") && unambiguous(once) {
-		return withLower(nil, once), false, nil
+		return withLower(nil, once), once, nil
 	}
-	return allViews(raw, once, decodeLenient(once)), true, nil
+	return nil, once, nil
 }
 
 // ordinary says whether a path has but one view: lower-case unreserved characters in segments that are plain.

@@ -133,3 +133,17 @@ func FuzzPATH1_Views(f *testing.F) {
 		}
 	})
 }
+
+// TestDOS1_ClearViews: what decides on a request builds no views of an ambiguous path, and judges as Views does.
+func TestDOS1_ClearViews(t *testing.T) {
+	for _, path := range []string{"/", "/a/b", "/A", "/caf%C3%A9", "/a/../b", "//a", "/a%2fb", "/a;b", "", "*", "/%", "/a%00", "/" + strings.Repeat("%41/;", 800)} {
+		all, ambiguous, err := Views(path)
+		clearly, same, sameErr := ClearViews(path)
+		if same != ambiguous || !errors.Is(sameErr, err) {
+			t.Errorf("%.20s: %t, %v; Views says %t, %v", path, same, sameErr, ambiguous, err)
+		}
+		if ambiguous && clearly != nil || !ambiguous && !slices.Equal(clearly, all) {
+			t.Errorf("%.20s: %q; Views says %q", path, clearly, all)
+		}
+	}
+}
