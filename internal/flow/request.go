@@ -58,6 +58,7 @@ type request struct {
 	addr    address.Address
 	mailbox storage.Digest
 	subject limit.Subject
+	limits  limit.Prepared
 	// flow is the new flow, cookie its cookie, private its sealed half and draft its mail.
 	flow    storage.Flow
 	cookie  string
@@ -86,6 +87,8 @@ func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request,
 	r.subject = limit.Subject{
 		Client: asker.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, r.mailbox, r.now),
 	}
+	client, mailbox := asksFor(&site, r.subject)
+	r.limits = s.Limiter.Prepare(r.now, append(client, mailbox...)...)
 	end := r.now.Add(site.lifetime(in.Purpose))
 	r.cookie = token.Random(end)
 	cookie, err := token.Parse(r.cookie)
@@ -131,8 +134,7 @@ func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err erro
 	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox {
 		return r.again(tx, h)
 	}
-	client, mailbox := asksFor(&r.site, r.subject)
-	v, err := r.s.Limiter.TakeAll(tx, r.now, append(client, mailbox...)...)
+	v, err := r.limits.Take(tx)
 	if err != nil {
 		return asked, rec, nil, err
 	}

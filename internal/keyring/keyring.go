@@ -19,7 +19,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -65,6 +67,7 @@ type Ring struct {
 	// prk is the HKDF pseudo-random key of the data key.
 	prk         []byte
 	macKey      []byte
+	macs        sync.Pool // of hash.Hash: keyed once, used again and again
 	fingerprint string
 }
 
@@ -173,7 +176,12 @@ func (r *Ring) sealKey(label string, salt []byte) []byte {
 
 // MAC returns the HMAC-SHA256 of the parts under a label. Label and parts are length-prefixed: no two lists are alike.
 func (r *Ring) MAC(label string, parts ...[]byte) (d storage.Digest) {
-	h := hmac.New(sha256.New, r.macKey)
+	h, ok := r.macs.Get().(hash.Hash)
+	if !ok {
+		h = hmac.New(sha256.New, r.macKey)
+	}
+	defer r.macs.Put(h)
+	h.Reset()
 	var n [4]byte
 	write := func(p []byte) {
 		binary.BigEndian.PutUint32(n[:], uint32(len(p))) //nolint:gosec // a part of 4 GiB does not exist

@@ -8,7 +8,6 @@ package limit
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"slices"
 	"time"
 
@@ -70,18 +69,49 @@ func (l *Limiter) Peek(tx storage.Tx, now time.Time, name, subject string, rates
 // TakeAll counts one for each ask under each of its rates, or nothing at all. Counters are written in the order of their
 // keys, as every step does.
 func (l *Limiter) TakeAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
-	verdict, err := l.PeekAll(tx, now, asks...)
+	return l.Prepare(now, asks...).Take(tx)
+}
+
+// PeekAll says whether TakeAll would succeed, and counts nothing.
+func (l *Limiter) PeekAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
+	return l.Prepare(now, asks...).Peek(tx)
+}
+
+// Prepared are asks whose counters have been found. Finding them costs digests and needs no transaction; the transaction is
+// everybody's bottleneck.
+type Prepared struct{ counts []count }
+
+// Prepare finds the counters of asks at one moment.
+func (l *Limiter) Prepare(now time.Time, asks ...Ask) Prepared {
+	var counts []count
+	for _, ask := range asks {
+		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name)}
+		for _, rate := range ask.Rates {
+			counts = append(counts, count{ask.Name, rate, store.slot(ask.Subject, rate)})
+		}
+	}
+	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot, b.slot) })
+	return Prepared{counts}
+}
+
+// Take is TakeAll.
+func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
+	verdict, err := p.Peek(tx)
 	if err != nil || !verdict.OK {
 		return verdict, err
 	}
-	for _, c := range l.counts(tx, now, asks) {
-		got, err := c.store.Increment(context.Background(), c.subject, 1, c.rate)
+	verdict.Slots = make([]storage.Key, 0, len(p.counts))
+	verdict.names = make([]string, 0, len(p.counts))
+	for _, c := range p.counts {
+		_, taken, err := tx.Counters().Take(c.slot, 1, c.rate.Limit)
 		if err != nil {
 			return Verdict{}, err
 		}
-		if got.Reached { // an engine with row locks: another step was faster than this one's peek
-			if err := l.Return(tx, verdict.Slots); err != nil {
-				return Verdict{}, err
+		if !taken { // an engine with row locks: another step was faster than this one's peek
+			for _, slot := range verdict.Slots {
+				if _, err := tx.Counters().Return(slot, 1); err != nil {
+					return Verdict{}, err
+				}
 			}
 			return Verdict{Name: c.name, RetryAt: c.slot.Ends()}, nil
 		}
@@ -91,15 +121,15 @@ func (l *Limiter) TakeAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, e
 	return verdict, nil
 }
 
-// PeekAll says whether TakeAll would succeed, and counts nothing.
-func (l *Limiter) PeekAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
+// Peek is PeekAll.
+func (p Prepared) Peek(tx storage.Tx) (Verdict, error) {
 	verdict := Verdict{OK: true}
-	for _, c := range l.counts(tx, now, asks) {
-		got, err := c.store.Peek(context.Background(), c.subject, c.rate)
+	for _, c := range p.counts {
+		n, err := tx.Counters().Peek(c.slot)
 		if err != nil {
 			return Verdict{}, err
 		}
-		if got.Reached {
+		if n >= c.rate.Limit {
 			verdict.OK = false
 			if ends := c.slot.Ends(); ends.After(verdict.RetryAt) {
 				verdict.Name, verdict.RetryAt = c.name, ends
@@ -141,7 +171,7 @@ type Usage struct {
 func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subject) ([]Usage, error) {
 	var usages []Usage
 	for _, ask := range table.about(subject) {
-		for _, c := range l.counts(tx, now, []Ask{ask}) {
+		for _, c := range l.Prepare(now, ask).counts {
 			n, err := tx.Counters().Peek(c.slot)
 			if err != nil {
 				return nil, err
@@ -158,7 +188,7 @@ func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subje
 // Reset forgets what Show tells, and says how many counters there were.
 func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subject) (int, error) {
 	reset := 0
-	for _, c := range l.counts(tx, now, table.about(subject)) {
+	for _, c := range l.Prepare(now, table.about(subject)...).counts {
 		existed, err := tx.Counters().Reset(c.slot)
 		if err != nil {
 			return 0, err
@@ -172,28 +202,9 @@ func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subj
 
 // count is one counter of an ask.
 type count struct {
-	store   TxStore
-	name    string
-	subject string
-	rate    limiter.Rate
-	slot    storage.Key
-}
-
-// counts lists the counters of the asks in the order of their keys.
-func (l *Limiter) counts(tx storage.Tx, now time.Time, asks []Ask) []count {
-	var counts []count
-	for _, ask := range asks {
-		store := l.store(tx, now, ask)
-		for _, rate := range ask.Rates {
-			counts = append(counts, count{store, ask.Name, ask.Subject, rate, store.slot(ask.Subject, rate)})
-		}
-	}
-	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot, b.slot) })
-	return counts
-}
-
-func (l *Limiter) store(tx storage.Tx, now time.Time, ask Ask) TxStore {
-	return TxStore{Counters: tx.Counters(), Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name)}
+	name string
+	rate limiter.Rate
+	slot storage.Key
 }
 
 func inOrder(slots []storage.Key) []storage.Key {
