@@ -41,6 +41,7 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 		}
 		f.Sites = append(f.Sites, site)
 	}
+	f.ErrorSites = s.errorSites()
 	if c != nil {
 		any := true
 		err := c.Store.View(ctx, func(tx storage.Tx) (err error) {
@@ -56,6 +57,19 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 func (h *Handler) openToAll() bool {
 	policy := h.template.SignUp
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional
+}
+
+// errorSites names the sites with one of our handlers where a backend in an error route has none before it.
+func (s *survey) errorSites() (titles []string) {
+	for _, hosts := range s.bare {
+		for _, p := range s.places {
+			if len(hosts) == 0 || len(p.hosts) == 0 || slices.Equal(hosts, p.hosts) {
+				titles = append(titles, p.title())
+				break
+			}
+		}
+	}
+	return titles
 }
 
 // openBy names a place where people can sign up who cannot at p, and who then get in at p all the same: an account is good at

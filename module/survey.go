@@ -31,6 +31,9 @@ type place struct {
 type survey struct {
 	places  []*place
 	servers []doctor.Server
+	// bare are the hosts of backends in error routes with no handler of ours before them. An error leaves behind the writer
+	// that our handler has put between the backend and the client.
+	bare [][]string
 }
 
 // survey walks the routes of the HTTP app and refuses what cannot work.
@@ -57,7 +60,7 @@ func (a *App) survey() (*survey, error) {
 			return nil, err
 		}
 		if server.Errors != nil {
-			if err := w.routes(server.Errors.Routes, way{}); err != nil {
+			if err := w.routes(server.Errors.Routes, way{failed: true}); err != nil {
 				return nil, err
 			}
 		}
@@ -78,7 +81,9 @@ type way struct {
 	outer *place
 	// moved describes a rewrite that every request on this way has gone through.
 	moved string
-	depth int
+	// failed says that only requests with an error come here.
+	failed bool
+	depth  int
 }
 
 type walker struct {
@@ -131,6 +136,7 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) error {
 			return err
 		}
 		if t.Errors != nil {
+			inner.failed = true
 			return w.routes(t.Errors.Routes, inner)
 		}
 	case *caddyhttp.Invoke:
@@ -142,6 +148,9 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) error {
 			at.moved = how
 		}
 	case *reverseproxy.Handler:
+		if at.failed && at.outer == nil {
+			w.bare = append(w.bare, at.hosts)
+		}
 		if at.outer != nil {
 			for _, u := range t.Upstreams {
 				at.outer.upstreams = append(at.outer.upstreams, u.Dial)

@@ -87,6 +87,16 @@ func signUp(f Facts) []Finding {
 	return r.or("accounts, sign_up or require say who gets in")
 }
 
+// errorSites finds backends that answer past the gate.
+func errorSites(f Facts) []Finding {
+	r := report{check: "handle_errors"}
+	for _, site := range f.ErrorSites {
+		r.add(Warn, "what a backend in handle_errors of "+site+" answers passes no gate: it can set the gate's cookies and clear them",
+			"write email_link before it, inside handle_errors, as it stands in the site")
+	}
+	return r.list
+}
+
 func (s Site) title() string {
 	if len(s.Hosts) > 0 {
 		return strings.Join(s.Hosts, ", ")

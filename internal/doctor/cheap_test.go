@@ -47,6 +47,10 @@ func TestCheap(t *testing.T) {
 			"open elsewhere", Facts{Sites: []Site{closed}}, "sign_up", Warn,
 			"whoever signs up at app.example.com can reach admin.example.com", "require email",
 		},
+		{
+			"a backend for errors", Facts{ErrorSites: []string{"app.example.com"}}, "handle_errors", Warn,
+			"handle_errors of app.example.com", "inside handle_errors",
+		},
 		{"no site", Facts{}, "base_url", Warn, "nothing is protected", "write email_link into a site"},
 		{"site without base_url", Facts{Sites: []Site{site("app.example.com www.example.com", "https://app.example.com")}}, "base_url", Fail, "www.example.com: everybody there is sent away with 421", "write base_url https://www.example.com"},
 		{"base_url without site", Facts{Sites: []Site{site("app.example.com", "https://app.example.com", "https://old.example.com")}}, "base_url", Fail, "serves https://old.example.com", "remove it from base_url"},

@@ -54,6 +54,8 @@ type Facts struct {
 	// Sites are where the gate stands, Servers what Caddy listens with.
 	Sites   []Site
 	Servers []Server
+	// ErrorSites are sites with a gate whose handle_errors asks a backend without one.
+	ErrorSites []string
 	// Database and KeyFile are paths; empty where there is none of ours.
 	Database, KeyFile string
 	// MailFolder is where mails become files.
@@ -103,7 +105,7 @@ type Server struct {
 // Cheap makes the checks that need no network, in a fixed order.
 func Cheap(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, proxies, cookies, files, mails, accounts} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, errorSites, proxies, cookies, files, mails, accounts} {
 		list = append(list, check(f)...)
 	}
 	return list
