@@ -44,11 +44,15 @@ func TestCheap(t *testing.T) {
 	}{
 		{"good", Facts{Sites: []Site{good, inner}}, "base_url", OK, "", ""},
 		{
-			"open elsewhere", Facts{Sites: []Site{closed}}, "sign_up", Warn,
+			"open elsewhere",
+			Facts{Sites: []Site{closed}},
+			"sign_up", Warn,
 			"whoever signs up at app.example.com can reach admin.example.com", "require email",
 		},
 		{
-			"a backend for errors", Facts{ErrorSites: []string{"app.example.com"}}, "handle_errors", Warn,
+			"a backend for errors",
+			Facts{ErrorSites: []string{"app.example.com"}},
+			"handle_errors", Warn,
 			"handle_errors of app.example.com", "inside handle_errors",
 		},
 		{"no site", Facts{}, "base_url", Warn, "nothing is protected", "write email_link into a site"},
