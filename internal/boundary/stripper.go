@@ -12,7 +12,8 @@ const ourFamily = "emaillink"
 
 // trustNames are headers, folded, by which a proxy tells a backend who somebody is, and which no client sends for reasons of
 // its own: those of Apache and Authelia (Remote-*), oauth2-proxy (X-Forwarded-*), Kubernetes (X-Remote-*), Cloudflare Access,
-// AWS load balancers, Kong and caddy-security. Left alone on purpose:
+// AWS load balancers, Kong and caddy-security. X-Original-URL and X-Rewrite-URL tell some frameworks (those that ran behind IIS)
+// to serve another path than the one that was judged. Left alone on purpose:
 //   - what a proxy in front may rightly say about the connection (X-Forwarded-For, -Host, -Proto, X-Real-IP, client
 //     certificates);
 //   - what is signed and verified by the app (Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Amzn-Oidc-Data,
@@ -24,6 +25,7 @@ var trustNames = []string{
 	"xforwardeduser", "xforwardedusername", "xforwardedemail", "xforwardedgroup", "xforwardedgroups",
 	"xforwardedpreferredusername", "xforwardedaccesstoken",
 	"cfaccessauthenticateduseremail", "xamznoidcidentity",
+	"xoriginalurl", "xrewriteurl",
 	"xconsumerid", "xconsumerusername", "xconsumercustomid", "xconsumergroups", "xcredentialidentifier", "xtokensubject",
 }
 

@@ -25,6 +25,7 @@ func TestHDR1_ClientCopies(t *testing.T) {
 		"X-Remote-User", "X-Remote-Group", "X-Remote-Extra-Scopes", "X-Webauth-User", "X-WEBAUTH-ROLE", "X-Authentik-Username",
 		"Cf-Access-Authenticated-User-Email", "X-Goog-Authenticated-User-Id", "Tailscale-User-Login", "X-Ms-Client-Principal",
 		"X-Pomerium-Claim-Email", "X-Token-User-Roles", "X-Consumer-Username", "X-Authenticated-Userid",
+		"X-Original-URL", "X-Original-Url", "X-Rewrite-Url", "X_Rewrite_Url",
 	} {
 		header := http.Header{name: {"one", "two"}, "Accept": {"*/*"}}
 		trailer := http.Header{name: {"one"}, "Checksum": {"1"}}
