@@ -31,6 +31,7 @@ import (
 //		}
 //		sign_up  closed | open [<domain>...]
 //		max_age  <duration>
+//		verify   from <network>...
 //		@name    <matcher>
 //	}
 //
@@ -75,10 +76,7 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 	return block{
 		what:   "email_link",
 		repeat: []string{"base_url", "public", "require"},
-		unavailable: map[string]string{
-			"verify": "; put the app behind this Caddy with reverse_proxy",
-		},
-		other: func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
+		other:  func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &handler.BaseURL) },
 			"path":     func(d *caddyfile.Dispenser) error { return prefix(d, &handler.Path) },
@@ -99,6 +97,7 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 			"headers":  func(d *caddyfile.Dispenser) error { return headers(d, handler) },
 			"sign_up":  func(d *caddyfile.Dispenser) error { return signUp(d, &handler.SignUp) },
 			"max_age":  func(d *caddyfile.Dispenser) error { return duration(d, "max_age", 0, &handler.MaxAge) },
+			"verify":   func(d *caddyfile.Dispenser) error { return verify(d, &handler.Verify) },
 		},
 	}
 }
@@ -174,6 +173,18 @@ func require(d *caddyfile.Dispenser, into *module.Require) error {
 		return d.WrapErr(err)
 	}
 	return noBlock(d, "require")
+}
+
+func verify(d *caddyfile.Dispenser, into **module.Verify) error {
+	if _, err := choice(d, "verify", []string{"from"}, nil); err != nil {
+		return err
+	}
+	v := &module.Verify{From: d.RemainingArgs()}
+	if err := v.Check(); err != nil {
+		return d.WrapErr(err)
+	}
+	*into = v
+	return noBlock(d, "verify from")
 }
 
 func identity(d *caddyfile.Dispenser, handler *module.Handler) error {

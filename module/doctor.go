@@ -35,7 +35,7 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 		f.MailFolder = m.dir
 	}
 	for _, p := range s.places {
-		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p)}
+		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p), VerifyFrom: p.handler.peers}
 		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -51,17 +52,22 @@ type Handler struct {
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// MaxAge asks for a new proof when the last one is older. Default: none.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
+	// Verify switches the forward-auth endpoint on, `/verify` below Path. Default: off, and the endpoint is 404.
+	Verify *Verify `json:"verify,omitempty"`
 
-	app      *App
-	log      *slog.Logger
-	origins  []Origin
-	prefix   string
-	protect  caddyhttp.MatcherSets
-	public   caddyhttp.MatcherSets
-	emails   [][]address.Pattern
-	plain    []plainHeader
-	identity identityConfig
-	stripper *boundary.Stripper
+	app     *App
+	log     *slog.Logger
+	origins []Origin
+	prefix  string
+	// verifyPath is where a proxy asks, peers those that are answered.
+	verifyPath string
+	peers      []netip.Prefix
+	protect    caddyhttp.MatcherSets
+	public     caddyhttp.MatcherSets
+	emails     [][]address.Pattern
+	plain      []plainHeader
+	identity   identityConfig
+	stripper   *boundary.Stripper
 
 	template web.Site
 	sites    map[string]*web.Site
@@ -104,6 +110,9 @@ func (h *Handler) Check() error {
 	if err := h.SignUp.Check(); err != nil {
 		return err
 	}
+	if err := h.Verify.Check(); err != nil {
+		return err
+	}
 	if err := h.Require.Check(); err != nil {
 		return err
 	}
@@ -142,6 +151,9 @@ func (h *Handler) provision(ctx caddy.Context) error {
 	}
 	if h.prefix = h.Path; h.prefix == "" {
 		h.prefix = DefaultPath
+	}
+	if err := h.readVerify(); err != nil {
+		return err
 	}
 	if err := h.loadMatchers(ctx); err != nil {
 		return err

@@ -48,9 +48,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	// First of all, on every request and whatever follows: error routes see the same header.
 	h.stripper.Request(r.Header, r.Trailer)
 	h.stripper.Body(r)
-	boundary.DropHTTPUpgrade(r.Header)
+	tunnel := boundary.DropHTTPUpgrade(r.Header)
 	if p, ok := caddyhttp.GetVar(r.Context(), passVar).(*pass); ok {
 		return h.judge(w, r, next, p)
+	}
+	if r.URL.Path == h.verifyPath {
+		return h.verify(w, r, tunnel)
 	}
 	origin, known := resolve(h.origins, r.Host)
 	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
@@ -81,13 +84,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case r.Method == http.MethodTrace, r.Method == http.MethodConnect && !boundary.IsUpgrade(r):
 		return h.refuse(w, r, p, web.MethodNotAllowed)
 	}
-	if cookies.Session != "" {
-		var err error
-		if p.sess, err = l.core.Sessions.Find(r.Context(), cookies.Session, origin); err != nil {
-			h.log.Warn("a session could not be read", "event", "unavailable", "site", origin, "error", err)
-			return h.refuse(w, r, p, web.Unavailable)
-		}
-		p.visit.Live = p.sess
+	if !h.recognize(r.Context(), p) {
+		return h.refuse(w, r, p, web.Unavailable)
 	}
 	if own {
 		return h.pages(w, r, p, rest)
@@ -98,6 +96,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	caddyhttp.SetVar(r.Context(), passVar, p)
 	return h.judge(w, r, next, p)
+}
+
+// recognize finds the session of a request. It returns false where the session cannot be read.
+func (h *Handler) recognize(ctx context.Context, p *pass) bool {
+	if p.visit.Cookies.Session == "" {
+		return true
+	}
+	var err error
+	if p.sess, err = p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin); err != nil {
+		h.log.Warn("a session could not be read", "event", "unavailable", "site", p.site.Origin, "error", err)
+		return false
+	}
+	p.visit.Live = p.sess
+	return true
 }
 
 // below says whether a path is one of our pages, and returns the rest of it.
@@ -154,35 +166,38 @@ func (w *statusWriter) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// judge decides whether a request goes on, and with which identity. It is the whole of an inner handler.
+// judge lets a request go on, or refuses it. It is the whole of an inner handler.
 func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass) error {
+	sess, why := h.decide(r, p)
+	if why != 0 {
+		return h.refuse(w, r, p, why)
+	}
+	return h.forward(w, r, next, p, sess)
+}
+
+// decide decides whether a request goes on, and with whose identity; without a session it goes on as anybody's.
+func (h *Handler) decide(r *http.Request, p *pass) (*session.Live, web.Refusal) {
 	needed, err := h.needsSession(r)
 	if err != nil {
-		return h.refuse(w, r, p, web.BadRequest)
+		return nil, web.BadRequest
 	}
-	if p.sess == nil {
-		if needed {
-			return h.refuse(w, r, p, web.SignIn)
-		}
-		return h.forward(w, r, next, p, nil)
+	why := web.Refusal(0)
+	switch {
+	case p.sess == nil:
+		why = web.SignIn
+	case boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, p.site.Origin):
+		why = web.UpgradeOrigin
+	case p.withheld || !h.meets(user{&p.sess.Account}):
+		why = web.Forbidden
+	case h.MaxAge > 0 && p.live.core.Clock.Now().Sub(p.sess.Session.AuthTime) > time.Duration(h.MaxAge) && needed:
+		why = web.SignIn
+	default:
+		return p.sess, 0
 	}
-	if boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, p.site.Origin) {
-		if needed {
-			return h.refuse(w, r, p, web.UpgradeOrigin)
-		}
-		return h.forward(w, r, next, p, nil) // as anybody, so that no other site speaks in this person's name
+	if needed {
+		return nil, why
 	}
-	u := user{&p.sess.Account}
-	if p.withheld || !h.meets(u) {
-		if needed {
-			return h.refuse(w, r, p, web.Forbidden)
-		}
-		return h.forward(w, r, next, p, nil)
-	}
-	if h.MaxAge > 0 && p.live.core.Clock.Now().Sub(p.sess.Session.AuthTime) > time.Duration(h.MaxAge) && needed {
-		return h.refuse(w, r, p, web.SignIn)
-	}
-	return h.forward(w, r, next, p, p.sess)
+	return nil, 0 // as anybody: no other site speaks in this person's name, and nobody passes who lacks what is required
 }
 
 // needsSession says whether a request needs a session. A session is needed where any view of the path is protected; none is

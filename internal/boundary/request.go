@@ -17,11 +17,11 @@ func IsUpgrade(r *http.Request) bool {
 // DropHTTPUpgrade removes an Upgrade that offers to go on in another form of HTTP: h2c, another version, or TLS. What follows
 // the answer 101 passes through a proxy unread, so whoever may upgrade to HTTP on any path reaches every other one, with
 // headers of his own. Nobody needs it (RFC 9113 section 3.1 obsoletes h2c by Upgrade), and any server may pass an offer over.
-// Other protocols, such as websocket, stay as they are.
-func DropHTTPUpgrade(header http.Header) {
+// Other protocols, such as websocket, stay as they are. It says whether there was such an offer.
+func DropHTTPUpgrade(header http.Header) (dropped bool) {
 	offers, ok := header["Upgrade"]
 	if !ok {
-		return
+		return false
 	}
 	for _, offer := range offers {
 		for protocol := range strings.SplitSeq(strings.ToLower(offer), ",") {
@@ -30,11 +30,12 @@ func DropHTTPUpgrade(header http.Header) {
 				if strings.HasPrefix(protocol, form) {
 					delete(header, "Upgrade")
 					delete(header, "Http2-Settings")
-					return
+					return true
 				}
 			}
 		}
 	}
+	return false
 }
 
 // SameOriginUpgrade says whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -34,6 +35,9 @@ func TestCheap(t *testing.T) {
 	closed.OpenBy = "app.example.com"
 	inner := site("other.example.com", "https://app.example.com")
 	inner.Nested = true
+	asked, askedByAll := site("app.example.com"), site("app.example.com")
+	asked.VerifyFrom = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/64")}
+	askedByAll.VerifyFrom = []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("::/0")}
 	good := site("app.example.com", "https://app.example.com")
 	for _, one := range []struct {
 		name      string
@@ -64,6 +68,8 @@ func TestCheap(t *testing.T) {
 		{"site with a star", Facts{Sites: []Site{site("*.example.com", "https://app.example.com")}}, "base_url", OK, "", ""},
 		{"placeholder", Facts{Sites: []Site{site("{env.HOST}", "https://app.example.com")}}, "base_url", OK, "", ""},
 		{"open", Facts{Sites: []Site{open}}, "sign_up", Warn, "anyone with a mailbox can reach app.example.com", "require email *@example.com"},
+		{"asked", Facts{Sites: []Site{asked}}, "verify", OK, "nobody but the listed", ""},
+		{"asked by all", Facts{Sites: []Site{askedByAll}}, "verify", Warn, "::/0' answers everybody", "write the addresses"},
 		{"closed", Facts{Sites: []Site{good}}, "sign_up", OK, "", ""},
 		{"no proxies", Facts{Servers: []Server{{}}}, "trusted_proxies", OK, "no proxy is trusted", ""},
 		{"proxies", Facts{Servers: []Server{{TrustsProxies: true, Strict: true}}}, "trusted_proxies", OK, "the last one", ""},

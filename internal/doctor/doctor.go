@@ -5,6 +5,7 @@
 package doctor
 
 import (
+	"net/netip"
 	"strings"
 )
 
@@ -83,6 +84,8 @@ type Site struct {
 	// OpenBy names another site, where more people can sign up than here: accounts are good at every site that requires
 	// nothing. Empty: there is none.
 	OpenBy string
+	// VerifyFrom are the peers that may ask whether a request may pass.
+	VerifyFrom []netip.Prefix
 }
 
 // Origin is one entry of base_url.
@@ -105,7 +108,7 @@ type Server struct {
 // Cheap makes the checks that need no network, in a fixed order.
 func Cheap(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, errorSites, proxies, cookies, files, mails, accounts} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, verify, errorSites, proxies, cookies, files, mails, accounts} {
 		list = append(list, check(f)...)
 	}
 	return list

@@ -74,6 +74,17 @@ func wantsPage(h http.Header) bool {
 
 // refuseAnonymous leads to the sign-in form, and back here afterwards.
 func (x *exchange) refuseAnonymous() {
+	address := x.signInAddress()
+	if boundary.IsNavigation(x.r) {
+		x.redirect(address)
+		return
+	}
+	x.json = true
+	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
+}
+
+// signInAddress returns where to sign in, with where to go afterwards, below the site's origin.
+func (x *exchange) signInAddress() string {
 	to := x.URI
 	if to == "" {
 		to = x.r.URL.RequestURI()
@@ -89,12 +100,7 @@ func (x *exchange) refuseAnonymous() {
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	if boundary.IsNavigation(x.r) {
-		x.redirect(address)
-		return
-	}
-	x.json = true
-	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
+	return address
 }
 
 // refuseMisdirected names the right address. What its page loads is served at the wrong one, too.
