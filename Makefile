@@ -15,12 +15,15 @@ TESTFLAGS ?=
 # Flags of the benchmark: -short, -big, -only <row>,<row>, -list, -profile <file>, -dir <directory>.
 BENCH ?=
 
-# How long each fuzz target runs, and how many rounds of kill -9 the engine goes through.
+# How long each fuzz target runs, how many rounds of kill -9 the engine and the gate go through, how many reloads are compared
+# with bare Caddy, and how many sign-ups are never finished.
 FUZZTIME ?= 20s
 ROUNDS   ?= 200
+RELOADS  ?= 100
+SIGN_UPS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop mail-servers kill-rounds xbuild tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop mail-servers kill-rounds reloads sign-ups xbuild tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,8 +81,15 @@ mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in
 	scripts/mail-servers exim postfix
 	MAIL_SERVERS='exim postfix' scripts/isolated $(GO) test -count 1 -tags mailservers -v ./internal/mailservers
 
-kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load
-	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run Durability -v ./storage/...
+kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
+	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...
+	GATE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run DUR1_KilledGate -v ./internal/integration
+
+reloads: ## long: RELOADS (100) reloads under load, compared with bare Caddy
+	RELOADS=$(RELOADS) scripts/isolated $(GO) test -count 1 -timeout 1h -run CFG2_ReloadsBesideBareCaddy -v ./internal/integration
+
+sign-ups: ## long: SIGN_UPS (50000) sign-ups that are never finished, three times over
+	SIGN_UPS=$(SIGN_UPS) scripts/isolated $(GO) test -count 1 -timeout 1h -run FLOW2_ManyUnfinishedSignUps -v ./internal/integration
 
 tools:
 	scripts/tools

@@ -50,6 +50,23 @@ $ADDR {
 		}
 		checkIdentity(t, path, records[0], false)
 	}
+	// Signed in, each of them gets one assertion, and nothing else.
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	w.backend.taken()
+	for _, path := range []string{"/x", "/open/handle", "/open/rewrite", "/open/named", "/open/error", "/open/dead"} {
+		_, _ = w.raw("GET " + path + " HTTP/1.1\nHost: $HOST\nCookie: " + c.cookie() + "\nEmail-Link-Assertion: forged\nRemote-User: root\n" +
+			"Connection: close, Email-Link-Assertion\n\n")
+		records := w.backend.taken()
+		if len(records) != 1 {
+			t.Errorf("%s, signed in: %d requests arrived", path, len(records))
+			continue
+		}
+		got := records[0].identities()
+		if a := got["Email-Link-Assertion"]; len(got) != 1 || len(a) != 1 || len(a[0]) < 200 {
+			t.Errorf("%s, signed in: the backend got %v", path, got)
+		}
+	}
 }
 
 // TestPATH2_MovedPages refuses to start where our pages would be somewhere else.
