@@ -86,6 +86,7 @@ func (c *client) do(ctx context.Context, method string, path []string, query url
 	}
 	req.Header.Set("Origin", c.origin)
 	req.Header.Set("Content-Type", kind)
+	req.Header.Set(commandHeader, "1")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the running Caddy: %w", err)

@@ -14,9 +14,17 @@ import (
 // maxBody bounds what a request to the endpoint may carry.
 const maxBody = 64 << 10
 
+// commandHeader stands in each request of a command. The endpoint hands out keys and a copy of the database, and its address is
+// known: a program on this machine that can be made to fetch an address (a preview, a webhook) must not fetch those. Such a
+// program sends what it likes, but rarely a header of somebody else's choice.
+const commandHeader = "Email-Link-Command"
+
 // Serve answers one request to the endpoint with what b does. It returns an error instead of writing one, an [*Error] where
 // the operator is to read it: Caddy's admin API has its own form for errors.
 func Serve(b Backend, w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get(commandHeader) == "" {
+		return &Error{http.StatusForbidden, "only 'caddy email-link' asks here; a request of your own needs the header " + commandHeader}
+	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), Prefix), "/")
 	for i, p := range parts {
 		text, err := url.PathUnescape(p)

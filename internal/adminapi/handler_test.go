@@ -1,0 +1,23 @@
+package adminapi
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestKEY1_CommandsOnly: a program that is made to fetch an address of the admin endpoint gets neither keys nor the database.
+func TestKEY1_CommandsOnly(t *testing.T) {
+	for route := range routes {
+		method, path, _ := strings.Cut(route, " ")
+		r := httptest.NewRequest(method, Prefix+path, http.NoBody)
+		w := httptest.NewRecorder()
+		err := Serve(nil, w, r) // nothing of the backend is asked: there is none
+		var refusal *Error
+		if !errors.As(err, &refusal) || refusal.Status != http.StatusForbidden || w.Body.Len() > 0 {
+			t.Errorf("%s: %v, %q", route, err, w.Body)
+		}
+	}
+}
