@@ -174,8 +174,9 @@ func TestFLOW2_ManyUnfinishedSignUps(t *testing.T) {
 			file, heap = info.Size(), int64(m.HeapAlloc)
 			continue
 		}
-		// The file grows by 4 MiB at a time: once more is how the pages of a round happen to lie.
-		if info.Size() > file+4<<20 {
+		// How many pages a round needs at once depends on how its commits fall together, and the file grows by 4 MiB at a
+		// time. Records that stayed behind would add about as much as the first round again.
+		if info.Size() > file+file/4+4<<20 {
 			t.Errorf("the file has grown from %d to %d bytes", file, info.Size())
 		}
 		if grown := int64(m.HeapAlloc) - heap; grown > 2<<20 {
