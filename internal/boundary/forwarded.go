@@ -28,8 +28,10 @@ func ReadForwarded(h http.Header) (Forwarded, error) {
 		name, original string
 		into           *string
 	}{
-		{"X-Forwarded-Method", "X-Original-Method", &f.Method}, {"X-Forwarded-Proto", "", &f.Proto},
-		{"X-Forwarded-Host", "", &f.Host}, {"X-Forwarded-Uri", "X-Original-Uri", &f.URI},
+		{"X-Forwarded-Method", "X-Original-Method", &f.Method},
+		{"X-Forwarded-Proto", "", &f.Proto},
+		{"X-Forwarded-Host", "", &f.Host},
+		{"X-Forwarded-Uri", "X-Original-Uri", &f.URI},
 	} {
 		values := h[one.name]
 		if len(values) != 1 || values[0] == "" {

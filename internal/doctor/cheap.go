@@ -91,7 +91,7 @@ func signUp(f Facts) []Finding {
 func errorSites(f Facts) []Finding {
 	r := report{check: "handle_errors"}
 	for _, site := range f.ErrorSites {
-		r.add(Warn, "what a backend in handle_errors of "+site+" answers passes no gate: it can set the gate's cookies and clear them",
+		r.add(Warn, "a backend in handle_errors of "+site+" is asked past the gate: forged identity headers reach it, and it can set the gate's cookies and clear them",
 			"write email_link before it, inside handle_errors, as it stands in the site")
 	}
 	return r.list

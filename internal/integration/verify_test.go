@@ -32,8 +32,10 @@ func (w *world) asks(cookie string, q question) (*http.Response, string) {
 	w.t.Helper()
 	lines := ""
 	for _, one := range [][2]string{
-		{"X-Forwarded-Method", orElse(q.method, "GET")}, {"X-Forwarded-Proto", orElse(q.proto, "http")},
-		{"X-Forwarded-Host", orElse(q.host, "$HOST")}, {"X-Forwarded-Uri", orElse(q.uri, "/app?x=1")},
+		{"X-Forwarded-Method", orElse(q.method, "GET")},
+		{"X-Forwarded-Proto", orElse(q.proto, "http")},
+		{"X-Forwarded-Host", orElse(q.host, "$HOST")},
+		{"X-Forwarded-Uri", orElse(q.uri, "/app?x=1")},
 	} {
 		if one[1] != "-" {
 			lines += one[0] + ": " + one[1] + "\n"
@@ -121,8 +123,13 @@ func TestHDR2_Verify(t *testing.T) {
 		passed(t, "public, "+forged, res, "")
 	}
 	for _, q := range []question{
-		{uri: "/open/x"}, {uri: "//a/../b%2fc?x"}, {method: "POST"}, {method: "PROPFIND"}, {host: "LOCALHOST:" + w.port},
-		{more: "X-Original-URI: /app?x=1\nX-Original-Method: GET\n"}, {query: "?anonymous=redirect"},
+		{uri: "/open/x"},
+		{uri: "//a/../b%2fc?x"},
+		{method: "POST"},
+		{method: "PROPFIND"},
+		{host: "LOCALHOST:" + w.port},
+		{more: "X-Original-URI: /app?x=1\nX-Original-Method: GET\n"},
+		{query: "?anonymous=redirect"},
 	} {
 		res, _ := w.asks(cookie, q)
 		passed(t, fmt.Sprint(q), res, "ada@example.com")
@@ -168,18 +175,42 @@ func TestHDR2_Verify(t *testing.T) {
 func TestPATH1_Verify(t *testing.T) {
 	w := start(t, asked(verifySite, ""))
 	for _, q := range []question{
-		{more: "X-Original-URI: /open/x\n"}, {uri: "/open/x", more: "X-Original-URI: /app\n"},
-		{more: "X-Forwarded-Uri: /open/x\n"}, {uri: "/open/x", more: "X-Forwarded-Uri: /app\n"}, {uri: "/open/x", more: "x-forwarded-uri: /open/x\n"},
-		{uri: "/open/x", more: "X-Original-Method: POST\n"}, {uri: "/open/x", more: "X-Forwarded-Method: GET\n"},
-		{uri: "/open/x", more: "X-Forwarded-Host: $HOST\n"}, {uri: "/open/x", more: "X-Forwarded-Proto: http\n"},
-		{uri: "/open/x", method: "-"}, {uri: "/open/x", proto: "-"}, {uri: "/open/x", host: "-"}, {uri: "-"},
-		{uri: "-", more: "X-Original-URI: /open/x\n"}, {uri: "-", more: "X-Forwarded-Uri:\n"},
-		{uri: "/open/x", proto: "https"}, {uri: "/open/x", proto: "http, http"}, {uri: "/open/x", proto: "ws"},
-		{uri: "/open/x", host: "evil.example"}, {uri: "/open/x", host: "gate.internal"}, {uri: "/open/x", host: "localhost"},
-		{uri: "/open/x", host: "$HOST, evil.example"}, {uri: "/open/x", host: "user@$HOST"}, {uri: "/open/x", host: "$HOST/"},
-		{uri: "/open/x", method: "TRACE"}, {uri: "/open/x", method: "CONNECT"}, {uri: "/open/x", method: "GET,GET"},
-		{uri: "http://$HOST/open/x"}, {uri: "open/x"}, {uri: "*"}, {uri: "/open/%00"}, {uri: "/open/%zz"},
-		{uri: "/email-link/sign-in"}, {uri: "/email-link/verify"}, {uri: "/email-link/%76erify?x"}, {uri: "/email-link"},
+		{more: "X-Original-URI: /open/x\n"},
+		{uri: "/open/x", more: "X-Original-URI: /app\n"},
+		{more: "X-Forwarded-Uri: /open/x\n"},
+		{uri: "/open/x", more: "X-Forwarded-Uri: /app\n"},
+		{uri: "/open/x", more: "x-forwarded-uri: /open/x\n"},
+		{uri: "/open/x", more: "X-Original-Method: POST\n"},
+		{uri: "/open/x", more: "X-Forwarded-Method: GET\n"},
+		{uri: "/open/x", more: "X-Forwarded-Host: $HOST\n"},
+		{uri: "/open/x", more: "X-Forwarded-Proto: http\n"},
+		{uri: "/open/x", method: "-"},
+		{uri: "/open/x", proto: "-"},
+		{uri: "/open/x", host: "-"},
+		{uri: "-"},
+		{uri: "-", more: "X-Original-URI: /open/x\n"},
+		{uri: "-", more: "X-Forwarded-Uri:\n"},
+		{uri: "/open/x", proto: "https"},
+		{uri: "/open/x", proto: "http, http"},
+		{uri: "/open/x", proto: "ws"},
+		{uri: "/open/x", host: "evil.example"},
+		{uri: "/open/x", host: "gate.internal"},
+		{uri: "/open/x", host: "localhost"},
+		{uri: "/open/x", host: "$HOST, evil.example"},
+		{uri: "/open/x", host: "user@$HOST"},
+		{uri: "/open/x", host: "$HOST/"},
+		{uri: "/open/x", method: "TRACE"},
+		{uri: "/open/x", method: "CONNECT"},
+		{uri: "/open/x", method: "GET,GET"},
+		{uri: "http://$HOST/open/x"},
+		{uri: "open/x"},
+		{uri: "*"},
+		{uri: "/open/%00"},
+		{uri: "/open/%zz"},
+		{uri: "/email-link/sign-in"},
+		{uri: "/email-link/verify"},
+		{uri: "/email-link/%76erify?x"},
+		{uri: "/email-link"},
 	} {
 		res, _ := w.asks("", q)
 		refused(t, fmt.Sprint(q), res, http.StatusForbidden)
@@ -211,8 +242,13 @@ func TestPATH1_VerifyMatchers(t *testing.T) {
 		q    question
 		pass bool
 	}{
-		{question{}, false}, {question{method: "OPTIONS"}, true}, {question{query: "?open=1"}, false}, {question{uri: "/x?open=1"}, true},
-		{question{more: "X-Open: 1\n"}, true}, {question{uri: "/words"}, true}, {question{uri: "/words/x"}, false},
+		{question{}, false},
+		{question{method: "OPTIONS"}, true},
+		{question{query: "?open=1"}, false},
+		{question{uri: "/x?open=1"}, true},
+		{question{more: "X-Open: 1\n"}, true},
+		{question{uri: "/words"}, true},
+		{question{uri: "/words/x"}, false},
 	} {
 		res, _ := w.asks("", one.q)
 		if one.pass != (res.StatusCode == http.StatusOK) {
@@ -232,8 +268,11 @@ func TestSES4_Verify(t *testing.T) {
 		want         int
 	}{
 		{"", "Origin: " + w.origin() + "\n", 401},
-		{c.cookie(), "", 403}, {c.cookie(), "Origin: null\n", 403}, {c.cookie(), "Origin: https://evil.example\n", 403},
-		{c.cookie(), "Origin: http://gate.internal\n", 403}, {c.cookie(), "Origin: " + w.origin() + "\nOrigin: https://evil.example\n", 403},
+		{c.cookie(), "", 403},
+		{c.cookie(), "Origin: null\n", 403},
+		{c.cookie(), "Origin: https://evil.example\n", 403},
+		{c.cookie(), "Origin: http://gate.internal\n", 403},
+		{c.cookie(), "Origin: " + w.origin() + "\nOrigin: https://evil.example\n", 403},
 	} {
 		res, _ := w.asks(one.cookie, question{uri: "/ws", more: upgrade + one.more})
 		refused(t, one.more, res, one.want)
