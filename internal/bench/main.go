@@ -35,6 +35,10 @@ type options struct {
 	flows int
 	// reloads, checks: how many in the rows about reloads and passwords.
 	reloads, checks int
+	// answers is how many sign-ins with a password there are of each kind.
+	answers int
+	// memory is what Caddy may take in the row about many sign-ins at once, in MiB.
+	memory int
 	// sessions is how many take turns where each request is to find no assertion.
 	sessions int
 	// build says that Caddy and bare Caddy are built; otherwise this program stands for both.
@@ -51,15 +55,16 @@ type options struct {
 func usual() options {
 	return options{
 		pairs: 5, length: 3 * time.Second, step: 300 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
-		checks: 200, sessions: 20_000, build: true,
+		checks: 200, answers: 200, memory: 400, sessions: 20_000, build: true,
 	}
 }
 
-// short is a round that shows that everything works, and whose figures mean nothing.
+// short is a round that shows that everything works, and whose figures mean nothing. Its limit of memory leaves room for the
+// race detector, with which the tests run.
 func short() options {
 	return options{
 		pairs: 1, length: 150 * time.Millisecond, step: 30 * time.Millisecond, sizes: []int{100, 1000}, flows: 400, reloads: 3, checks: 6,
-		sessions: 50,
+		answers: 20, memory: 4000, sessions: 50,
 	}
 }
 
@@ -67,6 +72,7 @@ func short() options {
 func (o *options) big() {
 	o.sizes = append(o.sizes, 1_000_000)
 	o.flows = 1_000_000
+	o.answers = 1000
 }
 
 func main() {
@@ -105,7 +111,7 @@ func command(args []string, out io.Writer) error {
 	}
 	if *list {
 		for _, r := range rows {
-			fmt.Fprintf(out, "%-12s %s\n", r.name, r.about)
+			fmt.Fprintf(out, "%-14s %s\n", r.name, r.about)
 		}
 		return nil
 	}

@@ -50,6 +50,14 @@ type bench struct {
 
 	mu       sync.Mutex
 	children []*child // guarded by mu
+	ends     []func() // guarded by mu
+}
+
+// atEnd has something done once all processes have ended, also when the round is interrupted. It may have been done before.
+func (b *bench) atEnd(fn func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends = append(b.ends, fn)
 }
 
 // close ends all processes of the round.
@@ -58,6 +66,9 @@ func (b *bench) close() {
 	defer b.mu.Unlock()
 	for i := len(b.children) - 1; i >= 0; i-- {
 		b.children[i].stop()
+	}
+	for _, fn := range b.ends {
+		fn()
 	}
 }
 

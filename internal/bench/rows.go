@@ -30,6 +30,8 @@ func init() { // rows and the rows' functions know each other
 		{"plateau", "file and memory over many flows", plateauRow},
 		{"flood", "one address beyond its limit", floodRow},
 		{"password", "password checks", passwordRow},
+		{"signin/answers", "the time of each answer to a password", answersRow},
+		{"signin/flood", "many sign-ins with a password, little memory", signInFloodRow},
 		{"whole", "the program", wholeRow},
 		{"reload", "reloads", reloadRow},
 		{"cold", "cold start", coldRow},

@@ -78,7 +78,7 @@ func number(v float64, unit string) string {
 type table struct{ out io.Writer }
 
 func (t table) line(cells ...string) {
-	widths := [...]int{12, 46, 32, 12, 12, 24, 3}
+	widths := [...]int{14, 46, 32, 12, 12, 24, 3}
 	var b strings.Builder
 	for i, c := range cells {
 		b.WriteString("| ")
