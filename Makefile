@@ -7,7 +7,7 @@ GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Build tags of tests that need more than Go: a browser, Node and Python, a mail server, the long build of xcaddy.json.
-TAGS := e2e,interop,xbuild,mailservers
+TAGS := e2e,interop,xbuild,mailservers,apps
 
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
@@ -23,7 +23,7 @@ RELOADS  ?= 100
 SIGN_UPS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop mail-servers kill-rounds reloads sign-ups xbuild tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps mail-servers kill-rounds reloads sign-ups xbuild tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ e2e: tools ## the tests in a real browser
 
 interop: tools ## the assertion read by Node and Python
 	scripts/isolated $(GO) test -count 1 -tags interop -v ./identity/interop/...
+
+apps: tools ## the examples with Debian's nginx and Radicale
+	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth
 
 mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
 	scripts/mail-servers exim postfix

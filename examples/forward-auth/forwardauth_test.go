@@ -1,0 +1,83 @@
+// Package forwardauth holds the test of the example beside it.
+package forwardauth
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/examples/internal/stand"
+)
+
+func TestMain(m *testing.M) { stand.Main(m) }
+
+// TestHDR2_ForwardAuth signs up through a Caddy without the gate, which asks one that has it.
+func TestHDR2_ForwardAuth(t *testing.T) {
+	port, gatePort, app := stand.Port(t), stand.Port(t), stand.NewApp(t)
+	origin, gate := "http://localhost:"+port, "127.0.0.1:"+gatePort
+	g := stand.StartGate(t, stand.Read(t, "gate/Caddyfile", "https://app.example.com", origin, ":9091", ":"+gatePort), gate)
+	stand.StartCaddy(t, stand.Read(t, "Caddyfile", "app.example.com", origin, "127.0.0.1:9091", gate, "localhost:3000", app.Addr), "127.0.0.1:"+port)
+	b := stand.NewBrowser(t, origin)
+
+	res, _ := b.Visit("/a/b%2fc?x=1&y=2")
+	if got := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || got != origin+"/email-link/sign-in?return_to=%2Fa%2Fb%252fc%3Fx%3D1%26y%3D2" {
+		t.Errorf("anonymous: %d, Location %q", res.StatusCode, got)
+	}
+	for what, lines := range map[string][]string{
+		"a script":       {"Sec-Fetch-Mode: cors", "Accept: text/html"},
+		"a socket":       {"Upgrade: websocket", "Connection: Upgrade", "Accept: text/html", "Origin: " + origin},
+		"a public path":  {"X-Forwarded-Uri: /robots.txt", "X-Original-URI: /robots.txt", "X-Forwarded-Method: GET", "Connection: X-Forwarded-Uri, X-Original-Uri"},
+		"another person": {"Remote-User: root", "Email-Link-Assertion: forged"},
+	} {
+		if res, _ := b.Do(http.MethodGet, "/app", nil, lines...); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d", what, res.StatusCode)
+		}
+	}
+	if got := app.Taken(); len(got) != 0 {
+		t.Fatalf("%d requests reached the app", len(got))
+	}
+	res, _ = b.Do(http.MethodGet, "/robots.txt", nil, "Remote-User: root", "Email-Link-Assertion: forged")
+	if got := app.Taken(); res.StatusCode != http.StatusOK || len(got) != 1 || got[0].Header["Remote-User"] != nil || got[0].Header["Email-Link-Assertion"] != nil {
+		t.Errorf("a public path: %d, %v", res.StatusCode, got)
+	}
+
+	b.SignUp(g, "ada@example.com")
+	if n := len(app.Taken()); n != 0 {
+		t.Errorf("%d requests for pages of the gate reached the app", n)
+	}
+	for _, path := range []string{"/a/b%2fc?x=1", "//a/../b", "/robots.txt"} {
+		res, body := b.Do(http.MethodPost, path, map[string][]string{"a": {"b"}}, "Remote-User: root", "X-Forwarded-User: root", "Email-Link-Assertion: forged",
+			"Cookie: mine=1; __Host-email_link=x; email_link_flow=y; theirs=2")
+		got := app.Taken()
+		if res.StatusCode != http.StatusOK || body != "hello" || len(got) != 1 {
+			t.Fatalf("%s, signed in: %d %q, %d requests", path, res.StatusCode, body, len(got))
+		}
+		r := got[0]
+		if a := r.Header["Email-Link-Assertion"]; len(a) != 1 || strings.Count(a[0], ".") != 4 || r.RequestURI != path {
+			t.Errorf("%s arrived as %s with %q", path, r.RequestURI, a)
+		}
+		if u := r.Header["Remote-User"]; len(u) != 1 || u[0] != "ada@example.com" || r.Header["X-Forwarded-User"] != nil {
+			t.Errorf("%s: %v", path, r.Header)
+		}
+		if c := strings.Join(r.Header["Cookie"], "; "); strings.Contains(c, "email_link") || !strings.Contains(c, "mine=1; theirs=2") {
+			t.Errorf("%s: Cookie %q", path, c)
+		}
+		if res.Header["Email-Link-Assertion"] != nil || res.Header["Remote-User"] != nil {
+			t.Errorf("%s: the browser got %v", path, res.Header)
+		}
+	}
+	for _, path := range []string{"/email-link/verify", "/email-link/%76erify", "/email-link//verify", "/email-link/x/../verify"} {
+		res, _ := b.Do(http.MethodGet, path, nil, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /app")
+		if res.StatusCode < 400 || res.Header["Email-Link-Assertion"] != nil {
+			t.Errorf("%s from outside: %d, %v", path, res.StatusCode, res.Header)
+		}
+	}
+	for from, want := range map[string]int{"https://evil.example": http.StatusForbidden, origin: http.StatusOK} {
+		if res, _ := b.Do(http.MethodGet, "/ws", nil, "Upgrade: websocket", "Connection: Upgrade", "Origin: "+from); res.StatusCode != want {
+			t.Errorf("a socket from %s: %d, want %d", from, res.StatusCode, want)
+		}
+	}
+	if res, _ := b.Do(http.MethodGet, "/ws", nil, "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "Origin: "+origin); res.StatusCode != http.StatusForbidden {
+		t.Errorf("a tunnel: %d", res.StatusCode)
+	}
+}

@@ -1,0 +1,60 @@
+//go:build apps
+
+// Package radicale holds the test of the example beside it.
+package radicale
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/examples/internal/stand"
+)
+
+func TestMain(m *testing.M) { stand.Main(m) }
+
+// TestHDR1_Radicale asks Debian's Radicale who it takes a browser for, and keeps a calendar there.
+func TestHDR1_Radicale(t *testing.T) {
+	program, err := exec.LookPath("radicale")
+	if err != nil {
+		t.Skip("radicale is not installed: scripts/tools")
+	}
+	port, gatePort, dir := stand.Port(t), stand.Port(t), t.TempDir()
+	config := filepath.Join(dir, "radicale.conf")
+	if err := os.WriteFile(config, []byte(stand.Read(t, "radicale.conf", "127.0.0.1:5232", "127.0.0.1:"+port, "/var/lib/radicale/collections", dir+"/collections")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The distribution's own Python: another one in PATH does not see its modules.
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "/usr/bin/python3", program, "--config", config)
+	stand.Start(t, cmd, "127.0.0.1:"+port)
+	origin := "http://localhost:" + gatePort
+	g := stand.StartGate(t, stand.Read(t, "Caddyfile", "https://calendar.example.com", origin, "calendar.example.com {", origin+" {", "localhost:5232", "127.0.0.1:"+port),
+		"127.0.0.1:"+gatePort)
+	b := stand.NewBrowser(t, origin)
+
+	forged := []string{"X-Remote-User: grace@example.com", "x_remote_user: grace@example.com", "Depth: 0"}
+	if res, _ := b.Do("PROPFIND", "/", nil, forged...); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("anonymous: %d", res.StatusCode)
+	}
+	b.SignUp(g, "ada@example.com")
+	res, body := b.Do("PROPFIND", "/", nil, forged...)
+	if res.StatusCode != http.StatusMultiStatus || !strings.Contains(body, "<current-user-principal><href>/ada%40example.com/</href>") {
+		t.Errorf("who am I: %d\n%s", res.StatusCode, body)
+	}
+	if res, body := b.Do("MKCALENDAR", "/ada@example.com/diary/", nil, forged...); res.StatusCode != http.StatusCreated {
+		t.Errorf("a calendar of one's own: %d\n%s", res.StatusCode, body)
+	}
+	if res, _ := b.Do("PROPFIND", "/ada@example.com/diary/", nil, forged...); res.StatusCode != http.StatusMultiStatus {
+		t.Errorf("reading it: %d", res.StatusCode)
+	}
+	if res, _ := b.Do("MKCALENDAR", "/grace@example.com/diary/", nil, forged...); res.StatusCode < 400 {
+		t.Errorf("a calendar of somebody else's: %d", res.StatusCode)
+	}
+	if res, body := b.Visit("/.web/"); res.StatusCode != http.StatusOK || !strings.Contains(body, "Radicale") {
+		t.Errorf("its pages: %d\n%.200s", res.StatusCode, body)
+	}
+}
