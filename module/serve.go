@@ -181,7 +181,7 @@ func (h *Handler) decide(r *http.Request, p *pass) (*session.Live, web.Refusal) 
 	if err != nil {
 		return nil, web.BadRequest
 	}
-	why := web.Refusal(0)
+	var why web.Refusal
 	switch {
 	case p.sess == nil:
 		why = web.SignIn

@@ -6,18 +6,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/examples/internal/stand"
+	"github.com/caddy-email-link/caddy-email-link/examples/internal/exampletest"
 )
 
-func TestMain(m *testing.M) { stand.Main(m) }
+func TestMain(m *testing.M) { exampletest.Main(m) }
 
 // TestHDR2_ForwardAuth signs up through a Caddy without the gate, which asks one that has it.
 func TestHDR2_ForwardAuth(t *testing.T) {
-	port, gatePort, app := stand.Port(t), stand.Port(t), stand.NewApp(t)
+	port, gatePort, app := exampletest.Port(t), exampletest.Port(t), exampletest.NewApp(t)
 	origin, gate := "http://localhost:"+port, "127.0.0.1:"+gatePort
-	g := stand.StartGate(t, stand.Read(t, "gate/Caddyfile", "https://app.example.com", origin, ":9091", ":"+gatePort), gate)
-	stand.StartCaddy(t, stand.Read(t, "Caddyfile", "app.example.com", origin, "127.0.0.1:9091", gate, "localhost:3000", app.Addr), "127.0.0.1:"+port)
-	b := stand.NewBrowser(t, origin)
+	g := exampletest.StartGate(t, exampletest.Read(t, "gate/Caddyfile", "https://app.example.com", origin, ":9091", ":"+gatePort), gate)
+	exampletest.StartCaddy(t, exampletest.Read(t, "Caddyfile", "app.example.com", origin, "127.0.0.1:9091", gate, "localhost:3000", app.Addr), "127.0.0.1:"+port)
+	b := exampletest.NewBrowser(t, origin)
 
 	res, _ := b.Visit("/a/b%2fc?x=1&y=2")
 	if got := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || got != origin+"/email-link/sign-in?return_to=%2Fa%2Fb%252fc%3Fx%3D1%26y%3D2" {

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/examples/internal/stand"
+	"github.com/caddy-email-link/caddy-email-link/examples/internal/exampletest"
 )
 
-func TestMain(m *testing.M) { stand.Main(m) }
+func TestMain(m *testing.M) { exampletest.Main(m) }
 
 // startNginx runs the configuration as Debian's nginx, over plain http on a port of its own.
 func startNginx(t *testing.T, port, gate, app string) {
@@ -33,10 +33,10 @@ func startNginx(t *testing.T, port, gate, app string) {
 			t.Fatal(err)
 		}
 	}
-	write("email_link_http.conf", stand.Read(t, "email_link_http.conf"))
-	write("email_link_location.conf", stand.Read(t, "email_link_location.conf"))
-	write("email_link_server.conf", stand.Read(t, "email_link_server.conf", "127.0.0.1:9091", gate, " $host;", " $host:$server_port;"))
-	write("app.conf", stand.Read(t, "app.conf", "443 ssl", "127.0.0.1:"+port, "app.example.com;", "localhost;", "127.0.0.1:3000", app,
+	write("email_link_http.conf", exampletest.Read(t, "email_link_http.conf"))
+	write("email_link_location.conf", exampletest.Read(t, "email_link_location.conf"))
+	write("email_link_server.conf", exampletest.Read(t, "email_link_server.conf", "127.0.0.1:9091", gate, " $host;", " $host:$server_port;"))
+	write("app.conf", exampletest.Read(t, "app.conf", "443 ssl", "127.0.0.1:"+port, "app.example.com;", "localhost;", "127.0.0.1:3000", app,
 		"/etc/nginx/", dir+"/", "\tssl_certificate /etc/ssl/app.example.com.pem;\n\tssl_certificate_key /etc/ssl/app.example.com.key;\n", ""))
 	temp := ""
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -49,16 +49,16 @@ func startNginx(t *testing.T, port, gate, app string) {
 	write("nginx.conf", user+"daemon off;\npid "+dir+"/nginx.pid;\nerror_log stderr;\nworker_processes 1;\nevents {}\nhttp {\n\taccess_log off;\n"+temp+
 		"\tinclude "+dir+"/email_link_http.conf;\n\tinclude "+dir+"/app.conf;\n}\n")
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, "-e", "stderr", "-p", dir, "-c", dir+"/nginx.conf")
-	stand.Start(t, cmd, "127.0.0.1:"+port)
+	exampletest.Start(t, cmd, "127.0.0.1:"+port)
 }
 
 // TestHDR2_Nginx signs up through nginx, which asks the gate about everything else.
 func TestHDR2_Nginx(t *testing.T) {
-	port, gatePort, app := stand.Port(t), stand.Port(t), stand.NewApp(t)
+	port, gatePort, app := exampletest.Port(t), exampletest.Port(t), exampletest.NewApp(t)
 	origin, gate := "http://localhost:"+port, "127.0.0.1:"+gatePort
-	g := stand.StartGate(t, stand.Read(t, "Caddyfile", "https://app.example.com", origin, ":9091", ":"+gatePort), gate)
+	g := exampletest.StartGate(t, exampletest.Read(t, "Caddyfile", "https://app.example.com", origin, ":9091", ":"+gatePort), gate)
 	startNginx(t, port, gate, app.Addr)
-	b := stand.NewBrowser(t, origin)
+	b := exampletest.NewBrowser(t, origin)
 
 	res, _ := b.Visit("/a/b%2fc?x=1&y=2")
 	if got := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || got != origin+"/email-link/sign-in?return_to=%2Fa%2Fb%252fc%3Fx%3D1%26y%3D2" {

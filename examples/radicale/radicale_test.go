@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/examples/internal/stand"
+	"github.com/caddy-email-link/caddy-email-link/examples/internal/exampletest"
 )
 
-func TestMain(m *testing.M) { stand.Main(m) }
+func TestMain(m *testing.M) { exampletest.Main(m) }
 
 // TestHDR1_Radicale asks Debian's Radicale who it takes a browser for, and keeps a calendar there.
 func TestHDR1_Radicale(t *testing.T) {
@@ -23,18 +23,18 @@ func TestHDR1_Radicale(t *testing.T) {
 	if err != nil {
 		t.Skip("radicale is not installed: scripts/tools")
 	}
-	port, gatePort, dir := stand.Port(t), stand.Port(t), t.TempDir()
+	port, gatePort, dir := exampletest.Port(t), exampletest.Port(t), t.TempDir()
 	config := filepath.Join(dir, "radicale.conf")
-	if err := os.WriteFile(config, []byte(stand.Read(t, "radicale.conf", "127.0.0.1:5232", "127.0.0.1:"+port, "/var/lib/radicale/collections", dir+"/collections")), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(exampletest.Read(t, "radicale.conf", "127.0.0.1:5232", "127.0.0.1:"+port, "/var/lib/radicale/collections", dir+"/collections")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// The distribution's own Python: another one in PATH does not see its modules.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "/usr/bin/python3", program, "--config", config)
-	stand.Start(t, cmd, "127.0.0.1:"+port)
+	exampletest.Start(t, cmd, "127.0.0.1:"+port)
 	origin := "http://localhost:" + gatePort
-	g := stand.StartGate(t, stand.Read(t, "Caddyfile", "https://calendar.example.com", origin, "calendar.example.com {", origin+" {", "localhost:5232", "127.0.0.1:"+port),
+	g := exampletest.StartGate(t, exampletest.Read(t, "Caddyfile", "https://calendar.example.com", origin, "calendar.example.com {", origin+" {", "localhost:5232", "127.0.0.1:"+port),
 		"127.0.0.1:"+gatePort)
-	b := stand.NewBrowser(t, origin)
+	b := exampletest.NewBrowser(t, origin)
 
 	forged := []string{"X-Remote-User: grace@example.com", "x_remote_user: grace@example.com", "Depth: 0"}
 	if res, _ := b.Do("PROPFIND", "/", nil, forged...); res.StatusCode != http.StatusUnauthorized {

@@ -268,7 +268,7 @@ var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_-]+`)
 // SignUp makes an account and signs it in by the link in the mail.
 func (b *Browser) SignUp(g *Gate, email string) {
 	b.t.Helper()
-	res, body := b.Do(http.MethodPost, "/email-link/sign-up", url.Values{"email": {email}}, "Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+	res, body := b.Do(http.MethodPost, "/email-link/sign-up", url.Values{"email": {email}}, "Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document") //nolint:bodyclose // Do has closed it
 	if res.StatusCode != http.StatusSeeOther {
 		b.t.Fatalf("sign-up: %d\n%s", res.StatusCode, body)
 	}
@@ -286,7 +286,7 @@ func (b *Browser) SignUp(g *Gate, email string) {
 	if !strings.HasPrefix(link, b.Origin+"/") {
 		b.t.Fatalf("the link in the mail leads elsewhere: %.40s", link)
 	}
-	if res, body = b.Visit(link); res.StatusCode != http.StatusSeeOther {
+	if res, body = b.Visit(link); res.StatusCode != http.StatusSeeOther { //nolint:bodyclose // Do has closed it
 		b.t.Fatalf("the link: %d\n%s", res.StatusCode, body)
 	}
 }
