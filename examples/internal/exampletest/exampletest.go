@@ -1,6 +1,6 @@
-// Package stand runs the examples as they would be run, for their tests: real processes, real connections, and a browser that
+// Package exampletest runs the examples as they would be run, for their tests: real processes, real connections, and a browser that
 // signs up by the mail it gets.
-package stand
+package exampletest
 
 import (
 	"bytes"
