@@ -30,8 +30,6 @@ const (
 	// words are everybody's password, otherWords nobody's.
 	words      = "eleven quiet herons over Trondheim"
 	otherWords = "a kettle of brass and seven plums"
-	// bcryptCost is what other programs write by default.
-	bcryptCost = 10
 )
 
 // person is an account with a password.
@@ -40,9 +38,9 @@ type person struct {
 	record password.Record
 }
 
-// records returns a record of [words] as we make them, and one as other programs do. Every account may have the same: the time
+// records returns a record of [words] as we make them, and one as other programs do, with bcrypt of this cost. Every account may have the same: the time
 // of a comparison is that of the record's kind.
-func records() (own, imported password.Record, err error) {
+func records(cost int) (own, imported password.Record, err error) {
 	h, err := password.NewHasher(password.Options{})
 	if err != nil {
 		return own, imported, err
@@ -50,7 +48,7 @@ func records() (own, imported password.Record, err error) {
 	if own, err = h.Hash(context.Background(), words); err != nil {
 		return own, imported, err
 	}
-	text, err := bcrypt.GenerateFromPassword([]byte(words), bcryptCost)
+	text, err := bcrypt.GenerateFromPassword([]byte(words), cost)
 	if err != nil {
 		return own, imported, err
 	}

@@ -23,7 +23,7 @@ type signInCase struct {
 // refused gets the same bytes in each case. Everybody signs in once: a right password replaces an imported record by one of
 // ours, and a second sign-in would be another case.
 func answersRow(b *bench) ([]figure, error) {
-	own, imported, err := records()
+	own, imported, err := records(b.bcrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +72,17 @@ func answersRow(b *bench) ([]figure, error) {
 			}
 		}
 	}
-	return answerFigures(cases, b.answers), nil
+	return answerFigures(cases, fmt.Sprintf("%d each, bcrypt of cost %d", b.answers, b.bcrypt)), nil
 }
 
 // answerFigures are the medians and how far they are apart.
-func answerFigures(cases []*signInCase, n int) []figure {
+func answerFigures(cases []*signInCase, how string) []figure {
 	const unit = "ms"
 	var list []figure
 	var all, refusals, unknown []float64
 	earliest := cases[0].took[0]
 	for _, c := range cases {
-		list = append(list, figure{what: c.what, floor: fmt.Sprintf("%d sign-ins", n), unit: unit, values: c.took})
+		list = append(list, figure{what: c.what, floor: how, unit: unit, values: c.took})
 		m := median(c.took)
 		if all = append(all, m); c.right {
 			continue

@@ -23,15 +23,15 @@ const (
 // signInFloodRow is many sign-ins with the right password at once, in a process with little memory, while somebody who is signed in
 // goes on. Each is let in or told to come back.
 func signInFloodRow(b *bench) ([]figure, error) {
-	limit, against := (*group)(nil), ""
-	if g, err := newGroup(fmt.Sprintf("email-link-bench-%d", os.Getpid()), b.memory); err != nil {
-		against = "no limit: " + unlimited(err)
+	against := fmt.Sprintf("a limit of %d MiB", b.memory)
+	limit, err := newGroup(fmt.Sprintf("email-link-bench-%d", os.Getpid()), b.memory)
+	if err != nil {
+		limit, against = nil, "no limit: "+unlimited(err)
 	} else {
-		limit, against = g, fmt.Sprintf("a limit of %d MiB", b.memory)
-		b.atEnd(g.remove)
-		defer g.remove()
+		b.atEnd(limit.remove)
+		defer limit.remove()
 	}
-	own, _, err := records()
+	own, _, err := records(b.bcrypt)
 	if err != nil {
 		return nil, err
 	}
