@@ -37,7 +37,8 @@ test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 
 check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
 	scripts/mail-servers exim
-	scripts/isolated $(GO) test -race -timeout 20m -tags $(TAGS) $(TESTFLAGS) ./...
+	scripts/isolated $(GO) test -race -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
+	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
 	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
 
 lint: ## golangci-lint with the import rules of the house
