@@ -93,12 +93,27 @@ func answerFigures(cases []*signInCase, how string) []figure {
 			unknown = append(unknown, m)
 		}
 	}
+	list = append(list, figure{what: "release period: the earliest refusal", unit: unit, values: []float64{earliest}})
+	for _, c := range cases {
+		if !c.right {
+			list = append(list, figure{what: "a period later: " + c.what, floor: how, values: []float64{late(c.took, earliest)}})
+		}
+	}
 	return append(list,
 		figure{what: "largest difference of medians, refusals", floor: "each other", unit: unit, values: []float64{apart(refusals)}},
 		figure{what: "largest difference of medians, all", floor: "each other", unit: unit, values: []float64{apart(all)}},
 		figure{what: "difference of the two unknown ones", floor: "each other", unit: unit, values: []float64{apart(unknown)}},
-		figure{what: "release period: the earliest refusal", unit: unit, values: []float64{earliest}},
 	)
+}
+
+// late counts the answers that came a period later, or more.
+func late(took []float64, period float64) (n float64) {
+	for _, t := range took {
+		if t > 1.5*period {
+			n++
+		}
+	}
+	return n
 }
 
 // apart is the largest difference.
