@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // asCaddy makes this test binary behave as the program it tests.
@@ -65,12 +67,11 @@ func newPlace(t *testing.T, options ...string) *place {
 // freeAddress returns a loopback address that nothing listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return "127.0.0.1:" + port
 }
 
 func (p *place) write(name, text string) {

@@ -17,18 +17,22 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // ports returns the first of three free ports in a row.
 func ports(t *testing.T) int {
 	t.Helper()
 	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		text, err := freeport.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if free(t.Context(), port) == nil && free(t.Context(), port+1) == nil && free(t.Context(), port+2) == nil {
 			return port
 		}

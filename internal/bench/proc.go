@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-email-link/caddy-email-link"
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // roleVar names the role of a process in its environment.
@@ -195,12 +196,10 @@ func (c *child) await(url string) error {
 func ports(n int) ([]string, error) {
 	var list []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+		port, err := freeport.Next()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() //nolint:errcheck // free again
-		_, port, _ := net.SplitHostPort(l.Addr().String())
 		list = append(list, port)
 	}
 	return list, nil

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // patience is how long a test waits for what another process has to do. Nothing takes nearly as long.
@@ -94,12 +96,11 @@ func newGate(t *testing.T, s setup) *gate {
 // freeAddress returns a loopback address that nothing listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return "127.0.0.1:" + port
 }
 
 func (g *gate) write(name, text string) {

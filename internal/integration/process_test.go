@@ -128,9 +128,7 @@ func (p *process) start() {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.ended
-	for _, tr := range p.transports {
-		tr.CloseIdleConnections()
-	}
+	p.idle()
 }
 
 // stop ends the process as an operator does.

@@ -14,12 +14,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
@@ -40,6 +42,7 @@ type world struct {
 	seen int
 	// transports are those of all browsers.
 	transports []*http.Transport
+	mu         sync.Mutex // guards transports
 }
 
 // setup changes a world before it starts.
@@ -126,6 +129,13 @@ func (w *world) load(s setup) {
 		w.t.Fatalf("loading: %v", err)
 	}
 	// Caddy resets idle connections of the old configuration, with or without a gate; a POST is not sent again by itself.
+	w.idle()
+}
+
+// idle closes the connections that no request uses.
+func (w *world) idle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, tr := range w.transports {
 		tr.CloseIdleConnections()
 	}
@@ -169,12 +179,10 @@ func (w *world) up() {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
 
@@ -198,7 +206,9 @@ func (w *world) client() *client {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // Caddy's own authority, in a test
 	}
 	w.t.Cleanup(tr.CloseIdleConnections)
+	w.mu.Lock()
 	w.transports = append(w.transports, tr)
+	w.mu.Unlock()
 	return &client{w: w, header: http.Header{}, Client: &http.Client{
 		Jar: jar, Transport: tr, Timeout: 20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

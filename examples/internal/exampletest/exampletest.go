@@ -24,7 +24,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what every Caddy has
 
-	_ "github.com/caddy-email-link/caddy-email-link" // the gate
+	_ "github.com/caddy-email-link/caddy-email-link"
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport" // the gate
 )
 
 // asCaddy in the environment makes a test's program be `caddy`.
@@ -60,12 +61,8 @@ func Read(t *testing.T, name string, pairs ...string) string {
 // Port returns a free port of this machine.
 func Port(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := freeport.Next()
 	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return port
