@@ -80,7 +80,7 @@ func TestCheap(t *testing.T) {
 		{"http and https of one host", Facts{Sites: []Site{site("localhost", "https://localhost", "http://localhost:8080")}}, "cookies", OK, "plain http", ""},
 		{"plain secret", Facts{Secrets: []string{"{env.X}", "0123456789"}}, "secret", Warn, "value 2 of 'secret'", "{env.EMAIL_LINK_SECRET}"},
 		{"secret", Facts{Secrets: []string{"{env.X}"}}, "secret", OK, "", ""},
-		{"mail folder", Facts{MailFolder: "/tmp/mails"}, "mailer", Warn, "/tmp/mails", "mailer smtp"},
+		{"mail folder", Facts{MailFolder: "/srv/mails"}, "mailer", Warn, "/srv/mails", "mailer smtp"},
 		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add"},
 	} {
 		got := find(Cheap(one.facts), one.check)
