@@ -23,7 +23,7 @@ func startNginx(t *testing.T, port, gate, app string) {
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Skip("nginx is not installed: scripts/tools")
+			t.Fatal("nginx is not installed: apt-get install nginx")
 		}
 	}
 	dir := t.TempDir()

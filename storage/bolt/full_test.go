@@ -25,7 +25,7 @@ func TestDUR1_DiskFull(t *testing.T) {
 	defer signal.Reset(syscall.SIGXFSZ)
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	value := make([]byte, 1<<16)
 	fill := func(n int) error {
@@ -43,7 +43,7 @@ func TestDUR1_DiskFull(t *testing.T) {
 	limit := old
 	limit.Cur = uint64(info.Size())
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	restore := sync.OnceValue(func() error { return unix.Setrlimit(unix.RLIMIT_FSIZE, &old) })
 	defer restore() //nolint:errcheck // checked below
