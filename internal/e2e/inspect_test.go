@@ -63,7 +63,12 @@ func (b *browser) inspect() inspection {
 		b.t.Errorf("%s at %s: %d scripts", b.name, b.path(), p.Scripts)
 	}
 	// What went wrong is announced, and the field that it is about has the focus.
-	if len(p.Invalid) > 0 && (len(p.Alerts) != 1 || len(p.Focused) != 1 || p.Focused[0] != p.Invalid[0]) {
+	// Chromium gives the focus with the page's first frame, which may come after the page has been read.
+	focused := len(p.Invalid) == 0 || b.await(func() bool {
+		p = evaluate[inspection](b, inspectPage)
+		return len(p.Focused) == 1 && len(p.Invalid) > 0 && p.Focused[0] == p.Invalid[0]
+	})
+	if !focused || len(p.Invalid) > 0 && len(p.Alerts) != 1 {
 		b.t.Errorf("%s at %s: invalid %q, alerts %q, focus on %q", b.name, b.path(), p.Invalid, p.Alerts, p.Focused)
 	}
 	b.headers()

@@ -27,7 +27,7 @@ func TestDUR1_DamagedDatabase(t *testing.T) {
 	}
 	page := os.Getpagesize()
 	for name, bad := range map[string][]byte{
-		"truncated":     good[:len(good)/2],
+		"truncated":     good[:5*page], // the file grows ahead of what it holds: its end may be empty
 		"one page":      good[:page],
 		"text":          []byte("this is no database\n"),
 		"lost heads":    append(make([]byte, 2*page), good[2*page:]...),
