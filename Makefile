@@ -37,7 +37,8 @@ test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 
 check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
 	scripts/mail-servers exim
-	scripts/isolated $(GO) test -race -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
+	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
+	scripts/isolated $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
 	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
 
