@@ -202,6 +202,25 @@ type Session struct {
 	Device string
 }
 
+// MachineToken is the record of one issued machine token.
+type MachineToken struct {
+	// Key is the token's end and the digest of its ID.
+	Key Key
+	// ID is the jti: 16 characters of base64url, public.
+	ID      string
+	Account string
+	Mailbox Digest
+	// Epochs are those at its birth; any difference is death.
+	Epochs  Epochs3
+	Site    string
+	Scopes  []string
+	Created time.Time
+	// Revoked is zero while nobody has revoked it.
+	Revoked time.Time
+	// Private is sealed: what the operator calls it.
+	Private []byte
+}
+
 // MailID names a queued mail.
 type MailID [16]byte
 

@@ -5,7 +5,7 @@
 // step that meets one still commits what it has written; an error means that nothing happened, except for [ErrUnknown].
 //
 // Every step touches its records in one order, so that the same steps can run on an engine with row locks: counters by key,
-// mailbox, account, flow, token, session, outbox, event.
+// mailbox, account, flow, token, session, machine token, outbox, event.
 //
 // Records that expire are found by a [Key] that begins with their end, so a sweep deletes one contiguous range. Whether a
 // record is alive is decided by the end it was stored under, to the second: it is alive while now is before its end.
@@ -68,6 +68,7 @@ type Tx interface {
 	Flows() Flows
 	Tokens() Tokens
 	Sessions() Sessions
+	MachineTokens() MachineTokens
 	Counters() Counters
 	Outbox() Outbox
 	Events() Events
@@ -150,6 +151,17 @@ type Sessions interface {
 	ByAccount(account string, limit int) ([]Session, error)
 	// List returns up to limit sessions with keys after the given one.
 	List(after Key, limit int) ([]Session, error)
+}
+
+// MachineTokens holds the records of the machine tokens that were issued, found by their end and the digest of their id. The
+// text of a token is in no store.
+type MachineTokens interface {
+	Create(t MachineToken) error
+	Get(k Key) (MachineToken, bool, error)
+	// Revoke notes at now that a token is good no more. revoked is false when it is missing or was revoked before.
+	Revoke(k Key, now time.Time) (t MachineToken, revoked bool, err error)
+	// List returns up to limit tokens with keys after the given one, over and revoked ones too.
+	List(after Key, limit int) ([]MachineToken, error)
 }
 
 // Counters holds limits. A counter is found by the end of its window and the digest of its name.

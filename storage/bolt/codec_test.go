@@ -20,6 +20,10 @@ var codecs = map[string]func([]byte) ([]byte, error){
 		v, err := decodeSession(storage.Key{}, b)
 		return encodeSession(v), err
 	},
+	"machine token": func(b []byte) ([]byte, error) {
+		v, err := decodeMachineToken(storage.Key{}, b)
+		return encodeMachineToken(v), err
+	},
 	"mail":  func(b []byte) ([]byte, error) { v, err := decodeMail(storage.MailID{}, b); return encodeMail(v), err },
 	"event": func(b []byte) ([]byte, error) { v, err := decodeEvent(b); return encodeEvent(v), err },
 }
@@ -52,6 +56,13 @@ func samples() map[string][][]byte {
 			encodeSession(storage.Session{
 				ID: "i", Account: "a", Mailbox: k.Digest, Site: "s", Methods: []string{"link"}, AuthTime: at, Created: at, Seen: at,
 				IdleEnd: at, Parent: k, Device: "d",
+			}),
+		},
+		"machine token": {
+			encodeMachineToken(storage.MachineToken{}),
+			encodeMachineToken(storage.MachineToken{
+				ID: "i", Account: "a", Mailbox: k.Digest, Epochs: storage.Epochs3{Global: 1, Mailbox: 2, Account: 3}, Site: "s",
+				Scopes: []string{"a", "b"}, Created: at, Revoked: at, Private: []byte("p"),
 			}),
 		},
 		"mail": {

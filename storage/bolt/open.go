@@ -20,8 +20,12 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// schema is the number of the layout of the file: its buckets and their keys. A file with a larger one is refused.
-const schema = 1
+// schema is the number of the layout of the file: its buckets and their keys. A file with a larger one is refused, one with a
+// smaller one gets what is missing when it is opened.
+const schema = 2
+
+// since names the schema with which a bucket came, where that is not the first.
+var since = map[bucket]uint32{bMachineTokens: 2}
 
 var schemaKey = []byte("schema")
 
@@ -129,7 +133,11 @@ func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err 
 		return nil, notOurs(path, err)
 	}
 	s.db.AllocSize = allocSize
-	if err := s.verify(); err != nil {
+	found, err := s.verify()
+	if err == nil && found < schema && !readOnly {
+		err = s.upgrade()
+	}
+	if err != nil {
 		_ = s.db.Close()
 		return nil, err
 	}
@@ -137,14 +145,14 @@ func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err 
 	return s, nil
 }
 
-// verify looks at what is cheap to look at: the size, the schema number, and the buckets.
-func (s *Store) verify() error {
+// verify looks at what is cheap to look at: the size, the schema number, which it returns, and the buckets.
+func (s *Store) verify() (found uint32, err error) {
 	info, err := s.file.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.size = info.Size()
-	return s.db.View(func(btx *bbolt.Tx) error {
+	err = s.db.View(func(btx *bbolt.Tx) error {
 		if info.Size() < btx.Size() {
 			return notOurs(s.path, fmt.Errorf("it has %d bytes of %d", info.Size(), btx.Size()))
 		}
@@ -156,16 +164,33 @@ func (s *Store) verify() error {
 		if len(v) != 4 {
 			return notOurs(s.path, errors.New("it has no schema number"))
 		}
-		if n := binary.BigEndian.Uint32(v); n > schema {
-			return fmt.Errorf("%w: %s has schema %d, this program knows up to %d", storage.ErrNewer, s.path, n, schema)
+		if found = binary.BigEndian.Uint32(v); found > schema {
+			return fmt.Errorf("%w: %s has schema %d, this program knows up to %d", storage.ErrNewer, s.path, found, schema)
 		}
-		for _, name := range bucketNames {
-			if btx.Bucket(name) == nil {
+		for b, name := range bucketNames {
+			if since[bucket(b)] <= found && btx.Bucket(name) == nil {
 				return notOurs(s.path, fmt.Errorf("the bucket %q is missing", name))
 			}
 		}
 		return nil
 	})
+	return found, err
+}
+
+// upgrade makes the buckets that have come since the file was made. A crash leaves the file as it was, or upgraded.
+func (s *Store) upgrade() error {
+	err := s.db.Update(func(btx *bbolt.Tx) error {
+		for _, name := range bucketNames {
+			if _, err := btx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return btx.Bucket(bucketNames[bFile]).Put(schemaKey, binary.BigEndian.AppendUint32(nil, schema))
+	})
+	if err != nil {
+		return fmt.Errorf("bringing the database %s to schema %d: %w", s.path, schema, err)
+	}
+	return nil
 }
 
 // notOurs is the refusal of a file that is damaged or of another kind.

@@ -67,7 +67,10 @@ func TestDUR1_DamagedFilesAreRefusedAndNotTouched(t *testing.T) {
 		"foreign":            foreign(t, nil),
 		"without a schema":   foreign(t, func(tx *bbolt.Tx) error { return buckets(tx, bucketCount) }),
 		"without its events": foreign(t, func(tx *bbolt.Tx) error { return errors.Join(buckets(tx, bEvents), schemaIs(tx, schema)) }),
-		"no freelist":        foreignNoFreelist(t),
+		"without its machine tokens": foreign(t, func(tx *bbolt.Tx) error {
+			return errors.Join(buckets(tx, bMachineTokens), schemaIs(tx, schema))
+		}),
+		"no freelist": foreignNoFreelist(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.db")
@@ -183,6 +186,48 @@ func TestOpenRefusesANewerFile(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the file has been changed")
+	}
+}
+
+// TestOpenUpgradesAnOlderFile opens a file as the first schema had it: without the bucket of machine tokens.
+func TestOpenUpgradesAnOlderFile(t *testing.T) {
+	path := filled(t)
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(tx.DeleteBucket(bucketNames[bMachineTokens]), schemaIs(tx, 1))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s, err := Open(context.Background(), Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Update(context.Background(), func(tx storage.Tx) error {
+			_, err := tx.MachineTokens().List(storage.Key{}, 1)
+			return err
+		})
+		if err = errors.Join(err, s.Check(context.Background()), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err = bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // only read
+	err = db.View(func(tx *bbolt.Tx) error {
+		if n := binary.BigEndian.Uint32(tx.Bucket(bucketNames[bFile]).Get(schemaKey)); n != schema {
+			t.Errorf("the schema is %d", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

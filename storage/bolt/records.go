@@ -136,6 +136,37 @@ func decodeSession(k storage.Key, b []byte) (storage.Session, error) {
 	return s, r.done("a session")
 }
 
+func encodeMachineToken(t storage.MachineToken) []byte {
+	w := newWriter(192 + len(t.Private))
+	w.text(t.ID)
+	w.text(t.Account)
+	w.digest(t.Mailbox)
+	w.epochs(t.Epochs)
+	w.text(t.Site)
+	w.texts(t.Scopes)
+	w.time(t.Created)
+	w.time(t.Revoked)
+	w.bytes(t.Private)
+	return w.b
+}
+
+func decodeMachineToken(k storage.Key, b []byte) (storage.MachineToken, error) {
+	r := newReader(b)
+	t := storage.MachineToken{
+		Key:     k,
+		ID:      r.text(),
+		Account: r.text(),
+		Mailbox: r.digest(),
+		Epochs:  r.epochs(),
+		Site:    r.text(),
+		Scopes:  r.texts(),
+		Created: r.time(),
+		Revoked: r.time(),
+		Private: r.bytes(),
+	}
+	return t, r.done("a machine token")
+}
+
 func encodeMail(m storage.Mail) []byte {
 	w := newWriter(160 + len(m.Sealed))
 	w.time(m.Due)

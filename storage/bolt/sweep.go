@@ -42,6 +42,7 @@ func (t *tx) sweep(now time.Time, max int) (deleted int, err error) {
 		t.sweepMails,
 		func(now time.Time, max int) (int, error) { return t.sweepBucket(bFlows, now, max) },
 		func(now time.Time, max int) (int, error) { return t.sweepBucket(bTokens, now, max) },
+		func(now time.Time, max int) (int, error) { return t.sweepBucket(bMachineTokens, now, max) },
 		func(now time.Time, max int) (int, error) { return t.sweepBucket(bCounters, now, max) },
 		func(now time.Time, max int) (int, error) { return t.sweepBucket(bEvents, now, max) },
 	} {

@@ -10,23 +10,24 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// bucket is a top-level bucket of the file. All of them exist from the file's creation on.
+// bucket is a top-level bucket of the file. All of them exist in an open file.
 type bucket int
 
 const (
-	bAccounts  bucket = iota // id → account
-	bMailboxes               // mailbox digest → account id
-	bEpochs                  // epoch key → 8 bytes
-	bFlows                   // end ‖ digest → flow
-	bTokens                  // end ‖ digest → token
-	bSessions                // end ‖ digest → session
-	bSignedIn                // account id ‖ 0 ‖ end ‖ digest of a session → nothing
-	bCounters                // end ‖ digest → 8 bytes
-	bOutbox                  // mail id → mail
-	bMailIndex               // 'd' ‖ due ‖ id → when queued; 'e' ‖ end ‖ id → nothing
-	bEvents                  // end ‖ sequence → event
-	bMeta                    // name → value
-	bFile                    // "schema" → 4 bytes
+	bAccounts      bucket = iota // id → account
+	bMailboxes                   // mailbox digest → account id
+	bEpochs                      // epoch key → 8 bytes
+	bFlows                       // end ‖ digest → flow
+	bTokens                      // end ‖ digest → token
+	bSessions                    // end ‖ digest → session
+	bSignedIn                    // account id ‖ 0 ‖ end ‖ digest of a session → nothing
+	bCounters                    // end ‖ digest → 8 bytes
+	bOutbox                      // mail id → mail
+	bMailIndex                   // 'd' ‖ due ‖ id → when queued; 'e' ‖ end ‖ id → nothing
+	bEvents                      // end ‖ sequence → event
+	bMeta                        // name → value
+	bFile                        // "schema" → 4 bytes
+	bMachineTokens               // end ‖ digest → machine token; since schema 2
 	bucketCount
 )
 
@@ -44,6 +45,7 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("events"),
 	[]byte("meta"),
 	[]byte("file"),
+	[]byte("machine_tokens"),
 }
 
 var (
@@ -80,6 +82,9 @@ func (t *tx) Tokens() storage.Tokens { return tokens{t} }
 
 // Sessions returns the intents on sessions.
 func (t *tx) Sessions() storage.Sessions { return sessions{t} }
+
+// MachineTokens returns the intents on machine tokens.
+func (t *tx) MachineTokens() storage.MachineTokens { return machineTokens{t} }
 
 // Counters returns the intents on counters.
 func (t *tx) Counters() storage.Counters { return counters{t} }

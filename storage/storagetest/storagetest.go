@@ -31,6 +31,7 @@ func Run(t *testing.T, open Open) {
 		{"Flows", flowTests},
 		{"Tokens", tokenTests},
 		{"Sessions", sessionTests},
+		{"MachineTokens", machineTokenTests},
 		{"Counters", counterTests},
 		{"Outbox", outboxTests},
 		{"Events", eventTests},
@@ -139,6 +140,20 @@ func session(name, account string, end time.Time) storage.Session {
 		IdleEnd:  now.Add(time.Hour),
 		Parent:   key(end, "parent"),
 		Device:   "Firefox on Linux",
+	}
+}
+
+func machineToken(name string, end time.Time) storage.MachineToken {
+	return storage.MachineToken{
+		Key:     key(end, "machine token", name),
+		ID:      "jti-" + name,
+		Account: "id-" + name,
+		Mailbox: digest("mailbox", name),
+		Epochs:  storage.Epochs3{Global: 1, Mailbox: 2, Account: 3},
+		Site:    "https://app.example.com",
+		Scopes:  []string{"calendar", "contacts"},
+		Created: now,
+		Private: []byte("sealed " + name),
 	}
 }
 

@@ -122,9 +122,11 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 	se := session("s", "a", now.Add(time.Hour))
 	m := mail("m", now, now.Add(time.Hour))
 	tok := storage.Token{Key: key(now.Add(time.Hour), "t"), Kind: storage.TokenLink}
+	mt := machineToken("m", now.Add(time.Hour))
 	update(t, s, func(tx storage.Tx) error {
 		_, err := tx.Accounts().Create(account("a"))
-		return errors.Join(err, tx.Flows().Create(f), tx.Sessions().Create(se), tx.Outbox().Enqueue(m), tx.Tokens().Create(tok))
+		return errors.Join(err, tx.Flows().Create(f), tx.Sessions().Create(se), tx.Outbox().Enqueue(m), tx.Tokens().Create(tok),
+			tx.MachineTokens().Create(mt))
 	})
 	writes := map[string]func(storage.Tx) error{
 		"Accounts.Create":  func(tx storage.Tx) error { _, err := tx.Accounts().Create(account("b")); return err },
@@ -139,24 +141,28 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 			_, err := tx.Flows().Finish(f.Key, storage.FlowCancelled, digest(), storage.Key{})
 			return err
 		},
-		"Tokens.Create":     func(tx storage.Tx) error { return tx.Tokens().Create(storage.Token{Key: key(now, "u")}) },
-		"Tokens.Consume":    func(tx storage.Tx) error { _, _, err := tx.Tokens().Consume(tok.Key, now); return err },
-		"Sessions.Create":   func(tx storage.Tx) error { return tx.Sessions().Create(session("u", "a", now)) },
-		"Sessions.Touch":    func(tx storage.Tx) error { _, _, err := tx.Sessions().Touch(se.Key, now, now, 0); return err },
-		"Sessions.Delete":   func(tx storage.Tx) error { _, err := tx.Sessions().Delete(se.Key); return err },
-		"Counters.Take":     func(tx storage.Tx) error { _, _, err := tx.Counters().Take(key(now, "c"), 1, 2); return err },
-		"Counters.Return":   func(tx storage.Tx) error { _, err := tx.Counters().Return(key(now, "c"), 1); return err },
-		"Counters.Reset":    func(tx storage.Tx) error { _, err := tx.Counters().Reset(key(now, "c")); return err },
-		"Outbox.Enqueue":    func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("u", now, now)) },
-		"Outbox.Lease":      func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(1), 1); return err },
-		"Outbox.Finish":     func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
-		"Outbox.Retry":      func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
-		"Outbox.Bury":       func(tx storage.Tx) error { _, err := tx.Outbox().Bury(m.ID, 0, ""); return err },
-		"Outbox.Revive":     func(tx storage.Tx) error { _, err := tx.Outbox().Revive(m.ID, now); return err },
-		"Events.Append":     func(tx storage.Tx) error { return tx.Events().Append(storage.Event{}, now) },
-		"Meta.Put":          func(tx storage.Tx) error { return tx.Meta().Put("x", nil) },
-		"Meta.Delete":       func(tx storage.Tx) error { return tx.Meta().Delete("x") },
-		"Meta.Put in a row": func(tx storage.Tx) error { _ = tx.Meta().Put("x", nil); return tx.Meta().Put("y", nil) },
+		"Tokens.Create":   func(tx storage.Tx) error { return tx.Tokens().Create(storage.Token{Key: key(now, "u")}) },
+		"Tokens.Consume":  func(tx storage.Tx) error { _, _, err := tx.Tokens().Consume(tok.Key, now); return err },
+		"Sessions.Create": func(tx storage.Tx) error { return tx.Sessions().Create(session("u", "a", now)) },
+		"Sessions.Touch":  func(tx storage.Tx) error { _, _, err := tx.Sessions().Touch(se.Key, now, now, 0); return err },
+		"Sessions.Delete": func(tx storage.Tx) error { _, err := tx.Sessions().Delete(se.Key); return err },
+		"MachineTokens.Create": func(tx storage.Tx) error {
+			return tx.MachineTokens().Create(machineToken("u", now))
+		},
+		"MachineTokens.Revoke": func(tx storage.Tx) error { _, _, err := tx.MachineTokens().Revoke(mt.Key, now); return err },
+		"Counters.Take":        func(tx storage.Tx) error { _, _, err := tx.Counters().Take(key(now, "c"), 1, 2); return err },
+		"Counters.Return":      func(tx storage.Tx) error { _, err := tx.Counters().Return(key(now, "c"), 1); return err },
+		"Counters.Reset":       func(tx storage.Tx) error { _, err := tx.Counters().Reset(key(now, "c")); return err },
+		"Outbox.Enqueue":       func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("u", now, now)) },
+		"Outbox.Lease":         func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(1), 1); return err },
+		"Outbox.Finish":        func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
+		"Outbox.Retry":         func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
+		"Outbox.Bury":          func(tx storage.Tx) error { _, err := tx.Outbox().Bury(m.ID, 0, ""); return err },
+		"Outbox.Revive":        func(tx storage.Tx) error { _, err := tx.Outbox().Revive(m.ID, now); return err },
+		"Events.Append":        func(tx storage.Tx) error { return tx.Events().Append(storage.Event{}, now) },
+		"Meta.Put":             func(tx storage.Tx) error { return tx.Meta().Put("x", nil) },
+		"Meta.Delete":          func(tx storage.Tx) error { return tx.Meta().Delete("x") },
+		"Meta.Put in a row":    func(tx storage.Tx) error { _ = tx.Meta().Put("x", nil); return tx.Meta().Put("y", nil) },
 	}
 	for name, write := range writes {
 		if err := s.View(context.Background(), write); !errors.Is(err, storage.ErrReadOnly) {

@@ -34,12 +34,13 @@ func fill(tx storage.Tx, name string, end time.Time) error {
 		tx.Flows().Create(flow(name, end)),
 		tx.Tokens().Create(storage.Token{Key: key(end, "token", name), Kind: storage.TokenLink}),
 		tx.Sessions().Create(session(name, "me", end)),
+		tx.MachineTokens().Create(machineToken(name, end)),
 		tx.Outbox().Enqueue(mail(name, now, end)),
 		tx.Events().Append(storage.Event{Name: name}, end),
 	)
 }
 
-const kinds = 6
+const kinds = 7
 
 // left counts what fill has stored and a sweep has not deleted.
 func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
@@ -48,10 +49,11 @@ func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
 		_, flowFound, err1 := tx.Flows().Get(key(end, "flow", name))
 		_, tokenFound, err2 := tx.Tokens().Get(key(end, "token", name))
 		_, sessionFound, err3 := tx.Sessions().Get(key(end, "session", name))
+		_, machineFound, err7 := tx.MachineTokens().Get(key(end, "machine token", name))
 		count, err4 := tx.Counters().Peek(key(end, "counter", name))
 		mails, err5 := tx.Outbox().List(false, 1000)
 		events, err6 := tx.Events().List(1000)
-		for _, found := range []bool{flowFound, tokenFound, sessionFound, count > 0} {
+		for _, found := range []bool{flowFound, tokenFound, sessionFound, machineFound, count > 0} {
 			if found {
 				n++
 			}
@@ -66,7 +68,7 @@ func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
 				n++
 			}
 		}
-		return errors.Join(err1, err2, err3, err4, err5, err6)
+		return errors.Join(err1, err2, err3, err4, err5, err6, err7)
 	})
 	return n
 }
@@ -119,6 +121,7 @@ func testSweepMax(t *testing.T, s storage.Store) {
 	for range 10 * kinds / 4 {
 		sweep(t, s, end, 4, 4)
 	}
+	sweep(t, s, end, 4, 10*kinds%4)
 	sweep(t, s, end, 4, 0)
 }
 
