@@ -148,6 +148,12 @@ func (c *core) run() {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.Start()
 	c.wg.Go(func() {
+		// The store is ours alone, so what is on its way by its records is on its way with nobody.
+		if n, err := c.worker.Resume(c.ctx); err != nil {
+			c.log.Warn("mails that were on their way at the last stop wait for their next attempt", "event", "mailed", "error", err)
+		} else if n > 0 {
+			c.log.Info("mails that were on their way at the last stop are sent now", "event", "mailed", "mails", n)
+		}
 		if err := c.worker.Run(c.ctx); err != nil && c.ctx.Err() == nil {
 			c.log.Error("the mail worker has stopped", "event", "worker", "error", err)
 		}
