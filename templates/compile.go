@@ -105,14 +105,15 @@ func (c *compiled) compileLanguage(src sources, cat *catalog, loc *time.Location
 		mailHTML: map[MailKind]*htmltemplate.Template{}, mailTexts: map[MailKind]*texttemplate.Template{},
 	}
 	for _, name := range Pages {
-		t, err := c.parseHTML(cat, loc, src.files["pages/layout.html"], src.files["pages/"+name+".html"])
+		t, err := c.parseHTML(cat, loc, src.files["pages/layout.html"], src.files["pages/"+name+".html"], "title", "main")
 		if err != nil {
 			return nil, err
 		}
 		l.pages[name] = t
 	}
 	for _, kind := range MailKinds {
-		html, err := c.parseHTML(cat, loc, src.files["mails/layout.html"], src.files["mails/"+string(kind)+".html"])
+		html, err := c.parseHTML(cat, loc, src.files["mails/layout.html"], src.files["mails/"+string(kind)+".html"],
+			"heading", "preheader", "body")
 		if err != nil {
 			return nil, err
 		}
@@ -130,13 +131,18 @@ func (c *compiled) compileLanguage(src sources, cat *catalog, loc *time.Location
 				return nil, err
 			}
 		}
+		for _, part := range [...]string{"subject", "heading", "body"} {
+			if text.Lookup(part) == nil {
+				return nil, lacks(body, part)
+			}
+		}
 		l.mailTexts[kind] = text
 	}
 	return l, nil
 }
 
 // parseHTML parses a layout and what goes into it.
-func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body source) (*htmltemplate.Template, error) {
+func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body source, parts ...string) (*htmltemplate.Template, error) {
 	t, err := htmltemplate.New(layout.name).Option("missingkey=error").Funcs(cat.funcs(loc)).Parse(layout.text)
 	if err == nil {
 		_, err = t.New(body.name).Parse(body.text)
@@ -147,6 +153,11 @@ func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body sour
 	for _, t := range t.Templates() {
 		if err := c.checkKeys(cat, t.Tree); err != nil {
 			return nil, err
+		}
+	}
+	for _, part := range parts {
+		if t.Lookup(part) == nil {
+			return nil, lacks(body, part)
 		}
 	}
 	return t, nil
@@ -209,6 +220,11 @@ func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
 		c.keys[key.Text] = true
 	})
 	return first
+}
+
+// lacks is the error of a file without a part that its layout shows.
+func lacks(file source, part string) error {
+	return fmt.Errorf("%s: {{define %q}} is missing; write it around what is to stand there", file.name, part)
 }
 
 // walk visits every command below n.

@@ -26,6 +26,13 @@ func TestLoad_MistakesNameFileLineAndRemedy(t *testing.T) {
 
 		{"template syntax", "pages/dead.html", "{{define \"main\"}}\n{{if}}{{end}}", []string{"dead.html:2: missing value for if"}},
 		{"a template without its end", "mails/link.txt", "\n{{define \"body\"}}", []string{"link.txt:2: unexpected EOF"}},
+		{"a page without its text", "pages/dead.html", "{{define \"title\"}}{{end}}\n<h1>Gone</h1>", []string{
+			`dead.html: {{define "main"}} is missing; write it around what is to stand there`,
+		}},
+		{"a page without its title", "pages/dead.html", "{{define \"main\"}}{{end}}", []string{`dead.html: {{define "title"}} is missing`}},
+		{"a mail without its subject", "mails/link.txt", "{{define \"heading\"}}{{end}}{{define \"body\"}}{{end}}", []string{
+			`link.txt: {{define "subject"}} is missing`,
+		}},
 		{"an unknown function", "pages/dead.html", page + "\n{{shout .Site}}{{end}}", []string{`dead.html:2: function "shout" not defined`}},
 		{"HTML that means two things", "pages/dead.html", page + "\n<a href='{{if .Site}}'{{end}}>{{end}}", []string{"dead.html:2"}},
 		{"an unknown field", "pages/dead.html", page + "\n\n{{.Nothing}}{{end}}", []string{
@@ -40,7 +47,7 @@ func TestLoad_MistakesNameFileLineAndRemedy(t *testing.T) {
 		{"an unknown field of a problem", "pages/sign-in.html", page + "\n{{.Page.Problem.Text}}{{end}}", []string{
 			"sign-in.html:2:", "field Text in type templates.Problem; there is .Code, .Wait, .Min, .Is, .NewPassword",
 		}},
-		{"an unknown field of a mail", "mails/link.txt", "{{define \"subject\"}}\n{{.URL}}{{end}}", []string{
+		{"an unknown field of a mail", "mails/link.txt", "{{define \"heading\"}}{{end}}{{define \"body\"}}{{end}}{{define \"subject\"}}\n{{.URL}}{{end}}", []string{
 			"link.txt:2:", "field URL in type templates.Mail; there is .Kind, .SignUp, ", ", .SignInURL, ",
 		}},
 		{"an unknown message", "pages/dead.html", page + "\n{{t \"dead.headin\"}}{{end}}", []string{
