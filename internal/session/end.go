@@ -81,6 +81,9 @@ func (m *Manager) EndAll(ctx context.Context) error {
 	if settled(err) {
 		m.gens.raise(&m.gens.all)
 		m.cancelTracked("", func(*Live) bool { return true })
+		if m.Also != nil {
+			m.Also("")
+		}
 	}
 	return err
 }
@@ -112,6 +115,9 @@ func (m *Manager) Changed(accountID string) {
 	}
 	m.gens.raise(m.gens.account(accountID))
 	m.cancelTracked(accountID, func(*Live) bool { return true })
+	if m.Also != nil {
+		m.Also(accountID)
+	}
 }
 
 // Gone says that a committed transaction has deleted the record of one session. Call it after the commit and before

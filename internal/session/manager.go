@@ -62,6 +62,9 @@ type Lifetimes struct {
 type Manager struct {
 	// Log gets the failures that no caller sees. Set it before the first use; nil discards them.
 	Log *slog.Logger
+	// Also is told of each change of an account, after the sessions, and with an empty id that everything of everybody has
+	// ended. Set it before the first use; nil tells nobody.
+	Also func(accountID string)
 
 	store    storage.Store
 	ring     *keyring.Ring

@@ -24,9 +24,9 @@ func (s *State) Start() {
 	s.start.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		s.cancel = cancel
-		s.every(ctx, tickEvery, func(context.Context) error {
+		s.every(ctx, tickEvery, func(ctx context.Context) error {
 			s.Sessions.Tick(s.Clock.Now())
-			return nil
+			return s.Machines.Tick(ctx, s.Clock.Now())
 		})
 		s.every(ctx, saveEvery, func(ctx context.Context) error {
 			s.reportStep()

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -44,6 +45,7 @@ type State struct {
 	Clock    *clock.Clock
 	Accounts *embedded.Accounts
 	Sessions *session.Manager
+	Machines *machine.Manager
 	// Restored says that this was the first opening of a restored backup.
 	Restored bool
 	// Created says that the database was new.
@@ -98,6 +100,13 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 	s.Accounts = &embedded.Accounts{Store: s.Store, Ring: s.Ring, Clock: s.Clock}
 	s.Sessions = session.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)
 	s.Sessions.Log = s.log
+	s.Machines = machine.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)
+	s.Machines.Log = s.log
+	s.Sessions.Also = s.Machines.Changed
+	if err := s.Machines.Load(ctx); err != nil {
+		// Requests with a token get a 503 until Start's ticking has loaded them; everybody else goes on.
+		s.log.Error("the machine tokens could not be loaded", "event", "unavailable", "error", err)
+	}
 	return s, nil
 }
 

@@ -1,0 +1,212 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// eventLife is how long the audit log keeps that a token was made or revoked.
+const eventLife = 90 * 24 * time.Hour
+
+// maxName bounds what a token is called, in bytes.
+const maxName = 200
+
+var (
+	// ErrNoAccount says that there is no active account with this id.
+	ErrNoAccount = errors.New("machine: no active account")
+	// ErrNotFound says that no token that is not over has this id.
+	ErrNotFound = errors.New("machine: no such token")
+)
+
+// Input is what a new token is made of.
+type Input struct {
+	// Account is the id of an active account.
+	Account string
+	// Site is the origin that the token is good at.
+	Site string
+	// Scopes are 1 to [MaxScopes], in the grammar of [CheckScope].
+	Scopes []string
+	// TTL is above zero and at most [MaxTTL].
+	TTL time.Duration
+	// Name is what the operator calls it; it may be empty.
+	Name string
+}
+
+func (in *Input) check() error {
+	switch {
+	case in.Account == "" || in.Site == "":
+		return errors.New("machine: a token has an account and a site")
+	case in.TTL < time.Second || in.TTL > MaxTTL:
+		return fmt.Errorf("machine: a life of %s is not from 1s to %s", in.TTL, MaxTTL)
+	case len(in.Scopes) == 0 || len(in.Scopes) > MaxScopes:
+		return fmt.Errorf("machine: a token has 1 to %d scopes", MaxScopes)
+	case len(in.Name) > maxName:
+		return fmt.Errorf("machine: the name is longer than %d bytes", maxName)
+	}
+	for _, s := range in.Scopes {
+		if err := CheckScope(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Token is one issued token as operators see it. Its text is nowhere.
+type Token struct {
+	storage.MachineToken
+	// Name is what the operator calls it.
+	Name string
+	// Ended says that it is good no more although its time is not over: it was revoked, or ended with what its account had.
+	Ended bool
+}
+
+// Create makes a token under the epochs that hold now and returns its text, which nobody can be told again. Hand nothing out on
+// an error. Errors: [ErrNoAccount], what is wrong with the input, and the store's.
+func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, err error) {
+	if err := in.check(); err != nil {
+		return "", Token{}, err
+	}
+	scopes := slices.Clone(in.Scopes)
+	slices.Sort(scopes)
+	now := m.clock.Now()
+	rec := storage.MachineToken{
+		ID: token.NewID(), Account: in.Account, Site: in.Site, Scopes: slices.Compact(scopes),
+		Created: now.Truncate(time.Second),
+	}
+	rec.Key = storage.Key{End: rec.Created.Add(in.TTL).Unix(), Digest: m.ring.MAC(label, []byte(rec.ID))}
+	if in.Name != "" {
+		rec.Private = m.ring.Seal(label, []byte(rec.ID), []byte(in.Name))
+	}
+	err = m.store.Update(ctx, func(tx storage.Tx) error {
+		a, found, err := tx.Accounts().GetForUpdate(in.Account)
+		if err != nil {
+			return err
+		}
+		if !found || a.Status != storage.StatusActive {
+			return ErrNoAccount
+		}
+		rec.Mailbox = a.Mailbox
+		if rec.Epochs, err = epochsOf(tx, in.Account, a.Mailbox); err != nil {
+			return err
+		}
+		if err := tx.MachineTokens().Create(rec); err != nil {
+			return err
+		}
+		return m.event(tx, rec, "created", now)
+	})
+	if err == nil {
+		text, err = m.seal(rec)
+	}
+	if err != nil {
+		return "", Token{}, err
+	}
+	m.issued.add(rec, false)
+	m.tell(ctx, rec, "created")
+	return text, Token{MachineToken: rec, Name: in.Name}, nil
+}
+
+// Revoke ends a token. When it returns no error nothing is let in by it any more. revoked is false when it had been revoked
+// before. Errors: [ErrNotFound], [ErrNotLoaded], and the store's.
+func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool, err error) {
+	g, err := m.issued.find(id)
+	if err != nil {
+		return Token{}, false, err
+	}
+	now := m.clock.Now()
+	if g == nil || !g.key.Alive(now) {
+		return Token{}, false, ErrNotFound
+	}
+	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
+		if t.MachineToken, revoked, err = tx.MachineTokens().Revoke(g.key, now); err != nil || !revoked {
+			return err
+		}
+		return m.event(tx, t.MachineToken, "revoked", now)
+	})
+	if err != nil {
+		if errors.Is(err, storage.ErrUnknown) {
+			m.bury([]*grant{g})
+			m.cancelTracked(g.holder.account)
+		}
+		return Token{}, false, err
+	}
+	g.dead.Store(true)
+	m.cancelTracked(g.holder.account)
+	if t.ID == "" {
+		return Token{}, false, ErrNotFound
+	}
+	if revoked {
+		m.tell(ctx, t.MachineToken, "revoked")
+	}
+	t.Name, t.Ended = m.name(t.MachineToken), true
+	return t, revoked, nil
+}
+
+// List returns the tokens that are not over, those of one account when its id is given, in the order of their ends.
+func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err error) {
+	now := m.clock.Now()
+	after := storage.Key{End: now.Unix()}
+	for {
+		var records []storage.MachineToken
+		var ended []bool
+		err := m.store.View(ctx, func(tx storage.Tx) (err error) {
+			ended = ended[:0]
+			if records, err = tx.MachineTokens().List(after, page); err != nil {
+				return err
+			}
+			for _, t := range records {
+				same, err := sameEpochs(tx, t)
+				if err != nil {
+					return err
+				}
+				a, found, err := m.accounts.Get(tx, t.Account)
+				if err != nil {
+					return err
+				}
+				ended = append(ended, !same || !t.Revoked.IsZero() || !found || a.Status != account.Active)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i, t := range records {
+			if t.Key.Alive(now) && (accountID == "" || t.Account == accountID) {
+				list = append(list, Token{MachineToken: t, Name: m.name(t), Ended: ended[i]})
+			}
+		}
+		if len(records) < page {
+			return list, nil
+		}
+		after = records[len(records)-1].Key
+	}
+}
+
+// name opens what a token is called; one that does not open has none.
+func (m *Manager) name(t storage.MachineToken) string {
+	if len(t.Private) == 0 {
+		return ""
+	}
+	plain, err := m.ring.Open(label, []byte(t.ID), t.Private)
+	if err != nil {
+		return ""
+	}
+	return string(plain)
+}
+
+func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time) error {
+	return tx.Events().Append(storage.Event{
+		Time: now, Name: "changed", Purpose: "token", Outcome: outcome, Account: t.Account, Site: t.Site,
+	}, now.Add(eventLife))
+}
+
+func (m *Manager) tell(ctx context.Context, t storage.MachineToken, outcome string) {
+	m.Log.InfoContext(ctx, "a machine token was "+outcome, "event", "changed", "purpose", "token", "outcome", outcome,
+		"account", t.Account, "token", t.ID, "site", t.Site)
+}

@@ -1,0 +1,208 @@
+package machine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// page is how many records are read in one transaction.
+const page = 500
+
+// issued is the set of the tokens that were issued and are not over. It takes about 500 bytes for each.
+type issued struct {
+	mu      sync.RWMutex
+	loaded  bool               // guarded by mu, as the rest
+	byID    map[string]*grant  // by id
+	holders map[string]*holder // by account
+}
+
+// grant is one issued token. All but dead is constant.
+type grant struct {
+	id     string
+	key    storage.Key
+	epochs storage.Epochs3
+	site   string
+	holder *holder
+	// dead says for good that it was revoked, or that an epoch has been raised since it was made.
+	dead atomic.Bool
+}
+
+// holder is an account with tokens.
+type holder struct {
+	account string
+	mailbox storage.Digest
+	// changes counts what was committed about the account. What was read is good while the count from before the read is
+	// unchanged.
+	changes atomic.Uint64
+}
+
+// fits says whether a token's own words are those of its record.
+func (g *grant) fits(c claims) bool {
+	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.key.End == c.Expires && g.epochs == c.epochs()
+}
+
+// find returns the token with this id, nil when there is none.
+func (s *issued) find(id string) (*grant, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.loaded {
+		return nil, ErrNotLoaded
+	}
+	return s.byID[id], nil
+}
+
+// add takes a record into the set. dead says that it is good no more.
+func (s *issued) add(t storage.MachineToken, dead bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.byID[t.ID]; g != nil {
+		if dead {
+			g.dead.Store(true)
+		}
+		return
+	}
+	h := s.holders[t.Account]
+	if h == nil {
+		h = &holder{account: t.Account, mailbox: t.Mailbox}
+		s.holders[t.Account] = h
+	}
+	g := &grant{id: t.ID, key: t.Key, epochs: t.Epochs, site: t.Site, holder: h}
+	g.dead.Store(dead)
+	s.byID[t.ID] = g
+}
+
+// of returns the tokens of an account, or of all when the id is empty.
+func (s *issued) of(accountID string) (list []*grant) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, g := range s.byID {
+		if accountID == "" || g.holder.account == accountID {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// holder returns an account with tokens, nil when it has none.
+func (s *issued) holder(accountID string) *holder {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.holders[accountID]
+}
+
+// forget drops what is over.
+func (s *issued) forget(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := make(map[string]bool, len(s.holders))
+	for id, g := range s.byID {
+		if g.key.Alive(now) {
+			kept[g.holder.account] = true
+			continue
+		}
+		g.dead.Store(true)
+		delete(s.byID, id)
+	}
+	for id := range s.holders {
+		if !kept[id] {
+			delete(s.holders, id)
+		}
+	}
+}
+
+func (s *issued) isLoaded() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.loaded
+}
+
+// Load reads which tokens are good. Until it has succeeded nothing is let in; [Manager.Tick] tries again.
+func (m *Manager) Load(ctx context.Context) error {
+	now := m.clock.Now()
+	after := storage.Key{End: now.Unix()}
+	for {
+		var list []storage.MachineToken
+		var dead []bool
+		err := m.store.View(ctx, func(tx storage.Tx) (err error) {
+			dead = dead[:0]
+			if list, err = tx.MachineTokens().List(after, page); err != nil {
+				return err
+			}
+			for _, t := range list {
+				same, err := sameEpochs(tx, t)
+				if err != nil {
+					return err
+				}
+				dead = append(dead, !same || !t.Revoked.IsZero())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i, t := range list {
+			m.issued.add(t, dead[i])
+		}
+		if len(list) < page {
+			break
+		}
+		after = list[len(list)-1].Key
+	}
+	m.issued.mu.Lock()
+	m.issued.loaded = true
+	m.issued.mu.Unlock()
+	return nil
+}
+
+// Changed says that a committed transaction has changed an account or raised one of its epochs; with an empty id, that all of
+// them may have. Tokens that are good no more are let in no more when it returns. Call it after the commit and before
+// answering, also when the commit's outcome is unknown.
+func (m *Manager) Changed(accountID string) {
+	if accountID == "" {
+		m.all.Add(1)
+	} else {
+		h := m.issued.holder(accountID)
+		if h == nil {
+			return
+		}
+		h.changes.Add(1)
+	}
+	m.bury(m.issued.of(accountID))
+	m.cancelTracked(accountID)
+}
+
+// bury marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token
+// then asks the store itself.
+func (m *Manager) bury(list []*grant) {
+	var dead []*grant
+	err := m.store.View(context.Background(), func(tx storage.Tx) error {
+		dead = dead[:0]
+		for _, g := range list {
+			t, found, err := tx.MachineTokens().Get(g.key)
+			if err != nil {
+				return err
+			}
+			same := false
+			if found && t.Revoked.IsZero() {
+				if same, err = sameEpochs(tx, t); err != nil {
+					return err
+				}
+			}
+			if !same {
+				dead = append(dead, g)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		m.Log.Warn("which machine tokens are good could not be read", "event", "unavailable", "error", err)
+		return
+	}
+	for _, g := range dead {
+		g.dead.Store(true)
+	}
+}
