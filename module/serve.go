@@ -70,7 +70,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if known {
 		site = h.site(origin)
 	}
-	p := &pass{live: l, outer: h, site: site, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies, URI: sentURI(r)}}
+	p := &pass{live: l, outer: h, site: site, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies}}
 	switch {
 	case web.HealthRoute(r.URL.Path, h.prefix):
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
@@ -261,7 +261,8 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 			return h.refuse(w, r, p, web.Unavailable)
 		}
 		rw.ended = sess.Ended
-		rw.refuse = func(w http.ResponseWriter) { p.live.pages.Refuse(w, asFetch(r), anonymous(p), web.SignIn) }
+		asked := r // r changes below, and what changes cannot be kept by value
+		rw.refuse = func(w http.ResponseWriter) { p.live.pages.Refuse(w, asFetch(asked), anonymous(p, asked), web.SignIn) }
 		if longLived(r) {
 			ctx, cancel := context.WithCancelCause(r.Context())
 			defer cancel(nil)
@@ -273,9 +274,12 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 }
 
 // anonymous is the visit of somebody whose session has ended.
-func anonymous(p *pass) web.Visit {
+func anonymous(p *pass, r *http.Request) web.Visit {
 	v := p.visit
 	v.Live = nil
+	if v.URI == "" {
+		v.URI = sentURI(r)
+	}
 	return v
 }
 
@@ -354,6 +358,9 @@ func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p *pass, why web.Refusal) error {
 	if _, own := p.outer.below(r.URL.Path); own {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true) // an address of ours may hold a token
+	}
+	if p.visit.URI == "" {
+		p.visit.URI = sentURI(r) // whoever passes needs none
 	}
 	p.live.pages.Refuse(w, r, p.visit, why)
 	return nil

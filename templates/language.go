@@ -18,7 +18,7 @@ func (c *compiled) match(header string) string {
 		tag string
 		q   float64
 	}
-	var choices []choice
+	choices := make([]choice, 0, 8) // as many as browsers send
 	for part := range strings.SplitSeq(header, ",") {
 		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
 		q := 1.0

@@ -67,6 +67,9 @@ func (c *catalog) tryFill(key string, pairs []any, w writer) (string, error) {
 	// Strong marks may enclose a value, so the words are prepared as a whole and the holes are filled after it; braces mean
 	// nothing to HTML.
 	text = w.text(text)
+	if !strings.Contains(text, "{") {
+		return text, nil
+	}
 	var missing string
 	out := holePattern.ReplaceAllStringFunc(text, func(hole string) string {
 		name := hole[1 : len(hole)-1]

@@ -24,6 +24,9 @@ func returnTo(raw, prefix string) (string, bool) {
 	if len(raw) > maxReturnTo || !strings.HasPrefix(raw, "/") || !utf8.ValidString(raw) || strings.ContainsFunc(raw, control) {
 		return "", false
 	}
+	if ordinary(raw) { // nothing to resolve, nothing to escape, one way to read it
+		return raw, !below(raw, prefix)
+	}
 	path, rest := raw, ""
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		path, rest = raw[:i], raw[i:]

@@ -11,34 +11,60 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
+// fixedHeaders are what every answer of ours carries, beside the policy of its content and Vary.
+var fixedHeaders = [...][2]string{
+	{"X-Frame-Options", "DENY"},
+	{"X-Content-Type-Options", "nosniff"},
+	{"Cache-Control", "no-store, no-transform"},
+	// no-referrer would make the Origin of our own forms null, same-origin would write our query strings into our own log.
+	{"Referrer-Policy", "strict-origin"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"X-Robots-Tag", "noindex"},
+	{"Strict-Transport-Security", "max-age=31536000"}, // the last one: over https only
+}
+
+// headerValues holds the values of one answer. They are not shared between answers: the directive `header` edits values in
+// place.
+type headerValues [len(fixedHeaders) + 3]string
+
 // setHeaders sets what every answer of ours carries.
 func (x *exchange) setHeaders() {
 	h := x.w.Header()
-	h.Set("Content-Security-Policy", contentPolicy(x.Site))
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store, no-transform")
-	// no-referrer would make the Origin of our own forms null, same-origin would write our query strings into our own log.
-	h.Set("Referrer-Policy", "strict-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("X-Robots-Tag", "noindex")
-	h.Add("Vary", "Accept, Accept-Language, Cookie")
-	if x.Site != nil && x.Site.Secure {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
+	fixed := fixedHeaders[:]
+	if x.Site == nil || !x.Site.Secure {
+		fixed = fixed[:len(fixed)-1]
 	}
+	for i, one := range fixed {
+		x.set(h, i, one[0], one[1])
+	}
+	x.set(h, len(fixedHeaders), "Content-Security-Policy", contentPolicy(x.Site))
+	const vary = "Accept, Accept-Language, Cookie"
+	if before := h["Vary"]; len(before) > 0 {
+		h["Vary"] = append(before, vary)
+		return
+	}
+	x.set(h, len(fixedHeaders)+1, "Vary", vary)
+}
+
+// set sets a header, whose name is in its canonical form, to the value that is kept at a place of its own.
+func (x *exchange) set(h http.Header, place int, name, value string) {
+	x.values[place] = value
+	h[name] = x.values[place : place+1 : place+1]
+}
+
+// setType sets the type of the content.
+func (x *exchange) setType(contentType string) {
+	x.set(x.w.Header(), len(x.values)-1, "Content-Type", contentType)
 }
 
 // contentPolicy lists the origins of FormActions because Chromium applies form-action to each redirect after a POST.
 func contentPolicy(s *Site) string {
-	actions := "'self'"
-	if s != nil {
-		for _, origin := range s.FormActions {
-			actions += " " + origin
-		}
+	const before, after = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'", "; frame-ancestors 'none'; base-uri 'none'"
+	if s == nil || len(s.FormActions) == 0 {
+		return before + after
 	}
-	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + actions +
-		"; frame-ancestors 'none'; base-uri 'none'"
+	return before + " " + strings.Join(s.FormActions, " ") + after
 }
 
 // asset serves the stylesheet and the logo. Their names change with their content.

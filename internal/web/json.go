@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -161,10 +162,15 @@ func (x *exchange) reply(status int, contentType string, v any) {
 		http.Error(x.w, "", http.StatusInternalServerError)
 		return
 	}
-	x.w.Header().Set("Content-Type", contentType)
+	x.answer(status, contentType, b)
+}
+
+// answer writes a line of JSON.
+func (x *exchange) answer(status int, contentType string, line []byte) {
+	x.setType(contentType)
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write(append(b, '\n'))
+		_, _ = x.w.Write(append(line, '\n'))
 	}
 }
 
@@ -186,4 +192,40 @@ type problemBody struct {
 	SignIn string `json:"sign_in,omitempty"`
 	// Address is where the site really is.
 	Address string `json:"address,omitempty"`
+}
+
+// problemSize is room for an ordinary problem.
+const problemSize = 512
+
+// append appends what json.Marshal makes of a problem: the answer that strangers cause most often, as often as they like.
+func (p *problemBody) append(b []byte) []byte {
+	b = appendText(append(b, `{"type":`...), p.Type)
+	b = appendText(append(b, `,"title":`...), p.Title)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
+	b = appendText(append(b, `,"code":`...), p.Code)
+	if p.Field != "" {
+		b = appendText(append(b, `,"field":`...), p.Field)
+	}
+	if p.RetryAfter != 0 {
+		b = strconv.AppendInt(append(b, `,"retry_after":`...), int64(p.RetryAfter), 10)
+	}
+	if p.SignIn != "" {
+		b = appendText(append(b, `,"sign_in":`...), p.SignIn)
+	}
+	if p.Address != "" {
+		b = appendText(append(b, `,"address":`...), p.Address)
+	}
+	return append(b, '}')
+}
+
+// appendText appends a text as json.Marshal writes it, who is asked where something has to be escaped.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(text) //nolint:errchkjson // a text never fails
+			return append(b, quoted...)
+		}
+	}
+	b = append(append(b, '"'), text...)
+	return append(b, '"')
 }

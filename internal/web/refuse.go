@@ -44,13 +44,16 @@ const retrySoon = 5 * time.Second
 
 // Refuse answers in the gate's place a request to the backend, or one to no site at all.
 func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refusal) {
-	x := p.exchange(w, r, v)
+	x := &exchange{Pages: p, Visit: v, w: w, r: r}
 	x.setHeaders()
+	if why == SignIn { // what strangers ask for most costs the least
+		x.refuseAnonymous()
+		return
+	}
+	x.negotiate()
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
 	x.json = x.json || !wantsPage(r.Header)
 	switch why {
-	case SignIn:
-		x.refuseAnonymous()
 	case Forbidden:
 		x.refuse(http.StatusForbidden, templates.Forbidden)
 	case Misdirected:
@@ -79,7 +82,7 @@ func (x *exchange) refuseAnonymous() {
 		x.redirect(address)
 		return
 	}
-	x.json = true
+	x.language, x.json = x.Templates.Language(x.r.Header.Get("Accept-Language")), true
 	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
 }
 
@@ -89,16 +92,13 @@ func (x *exchange) signInAddress() string {
 	if to == "" {
 		to = x.r.URL.RequestURI()
 	}
-	address, query := x.path("/sign-in"), url.Values{}
-	if back := x.returnTo(to); back != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		query.Set("return_to", back)
-	}
+	address, sign := x.path("/sign-in"), "?"
 	if x.Live != nil {
 		// The form would lead a signed-in browser back here.
-		query.Set("again", "1")
+		address, sign = address+"?again=1", "&"
 	}
-	if len(query) > 0 {
-		address += "?" + query.Encode()
+	if back := x.returnTo(to); back != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
+		address += sign + "return_to=" + url.QueryEscape(back)
 	}
 	return address
 }
@@ -170,7 +170,7 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 	if p.code == templates.Misdirected && x.Site != nil {
 		body.Address = x.Site.Origin
 	}
-	x.reply(p.status, "application/problem+json", body)
+	x.answer(p.status, "application/problem+json", body.append(make([]byte, 0, problemSize)))
 }
 
 // seconds rounds up.
@@ -302,6 +302,6 @@ func (x *exchange) page(status int, facts templates.PageFacts) {
 
 // redirect leads on with a 303 that has no body: http.Redirect would write the address into one.
 func (x *exchange) redirect(to string) {
-	x.w.Header().Set("Location", to)
+	x.w.Header()["Location"] = []string{to}
 	x.w.WriteHeader(http.StatusSeeOther)
 }

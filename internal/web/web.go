@@ -110,14 +110,19 @@ type exchange struct {
 	json bool
 	// passed says that this is an unsafe request which passed the cross-origin check.
 	passed bool
+	values headerValues
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
-	return &exchange{
-		Pages: p, Visit: v, w: w, r: r,
-		language: p.Templates.Language(r.Header.Get("Accept-Language")),
-		json:     wantsJSON(r.Header),
-	}
+	x := &exchange{Pages: p, Visit: v, w: w, r: r}
+	x.negotiate()
+	return x
+}
+
+// negotiate finds out what the client wants to read.
+func (x *exchange) negotiate() {
+	x.language = x.Templates.Language(x.r.Header.Get("Accept-Language"))
+	x.json = wantsJSON(x.r.Header)
 }
 
 // TokenRoute says whether a path below the prefix carries a token in its query: it belongs in no access log.
