@@ -227,4 +227,6 @@ const (
 	MetaClock = "clock"
 	// MetaRestored marks a copy made by Backup; the first start on it raises the global epoch and removes the mark.
 	MetaRestored = "restored"
+	// MetaBorn is when the database was made or put back; see Born.
+	MetaBorn = "born"
 )

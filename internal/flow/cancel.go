@@ -22,13 +22,13 @@ func (s *Service) Cancel(ctx context.Context, site Site, asker Asker, text, h st
 		rec  record
 	)
 	err := func() error {
-		parsed, err := parse(text, now)
+		sent, err := s.read(site, text, now)
 		if err != nil {
 			return err
 		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
 			done, rec = Cancelled{}, record{}
-			l, found, err := s.find(tx, site, parsed)
+			l, found, err := s.find(tx, site, sent, now)
 			if err != nil {
 				return nil, err
 			}
@@ -62,11 +62,16 @@ func (s *Service) cancel(tx storage.Tx, site Site, asker Asker, l linked, now ti
 	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), l.private.Network, now); err != nil {
 		return err
 	}
+	if l.absent {
+		if err := s.store(tx, l.flow); err != nil {
+			return err
+		}
+	}
 	if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
 		return orMoved(err)
 	}
-	if _, result, err := tx.Tokens().Consume(l.token.Key, now); err != nil || result != storage.TokenConsumed {
-		return orMoved(err)
+	if err := s.use(tx, l, now); err != nil {
+		return err
 	}
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,

@@ -63,7 +63,11 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	if !found {
 		return done, rec, ErrNoFlow, nil
 	}
-	rec = record{purpose: h.Purpose, account: h.Account, flow: h.ID}
+	f, err := s.withAccount(tx, h)
+	if err != nil {
+		return done, rec, nil, err
+	}
+	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	if !t.site.mailsCode(h.Purpose) || h.WrongCodes >= MaxWrongCodes {
 		return done, rec, codeOff(), nil
 	}
@@ -75,12 +79,12 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	if !v.OK {
 		return done, rec, limited(v), nil
 	}
-	_, good, err := s.judge(tx, t.site, h.Flow, t.now, false)
+	_, good, err := s.judge(tx, t.site, f, t.now, false)
 	if err != nil {
 		return done, rec, nil, err
 	}
 	if good && slices.Contains(h.Codes, t.digest) {
-		done, rec, err = t.right(tx, h)
+		done, rec, err = t.right(tx, h, f)
 		return done, rec, nil, err
 	}
 	if _, err := s.Limiter.TakeAll(tx, t.now, asks...); err != nil {
@@ -90,14 +94,11 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	return done, rec, refused, err
 }
 
-// right redeems the flow. TakeCode is the judge: it counts before it compares.
-func (t *typing) right(tx storage.Tx, h held) (Done, record, error) {
-	p, addr, err := t.s.openPrivate(h.Flow)
-	if err != nil {
-		return Done{}, record{}, err
-	}
+// right redeems the flow f, which is h with its account. TakeCode is the judge: it counts before it compares.
+func (t *typing) right(tx storage.Tx, h held, f storage.Flow) (Done, record, error) {
 	return t.s.redeem(tx, redemption{
-		site: t.site, asker: t.asker, now: t.now, flow: h.Flow, private: p, addr: addr, method: methodCode, by: t.digest,
+		site: t.site, asker: t.asker, now: t.now, flow: f, absent: h.Absent, private: h.Private, addr: h.Addr,
+		method: methodCode, by: t.digest,
 		consume: func(tx storage.Tx) error {
 			_, result, err := tx.Flows().TakeCode(h.Key, t.now, t.digest, MaxWrongCodes)
 			if err != nil || result != storage.CodeRight {
@@ -111,6 +112,11 @@ func (t *typing) right(tx storage.Tx, h held) (Done, record, error) {
 // wrong counts an attempt. A code that would have been right is wrong once the flow has ended elsewhere: the digest that is
 // counted is then one that no code has.
 func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
+	if h.Absent {
+		if err := t.s.store(tx, h.Flow); err != nil {
+			return nil, err
+		}
+	}
 	f, result, err := tx.Flows().TakeCode(h.Key, t.now, storage.Digest{}, MaxWrongCodes)
 	if err != nil {
 		return nil, err
@@ -123,11 +129,7 @@ func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
 	case storage.CodeRight:
 		return nil, errMoved
 	}
-	p, _, err := t.s.openPrivate(h.Flow)
-	if err != nil {
-		return nil, err
-	}
-	if f, _, err = t.s.successor(tx, h, p, nil); err != nil {
+	if f, _, err = t.s.successor(tx, h, nil); err != nil {
 		return nil, err
 	}
 	f.WrongCodes++

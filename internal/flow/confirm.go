@@ -8,7 +8,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
-	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -31,7 +30,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 		if err := embedded.CheckName(in.Name); err != nil {
 			return &Invalid{Field: "name", Code: "syntax", Err: err}
 		}
-		if c.parsed, err = parse(in.Token, c.now); err != nil {
+		if c.sent, err = s.read(site, in.Token, c.now); err != nil {
 			return err
 		}
 		if rec.purpose, err = c.prepare(ctx); err != nil {
@@ -52,12 +51,12 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 }
 
 type confirmation struct {
-	s      *Service
-	site   Site
-	asker  Asker
-	in     ConfirmInput
-	now    time.Time
-	parsed token.Parsed
+	s     *Service
+	site  Site
+	asker Asker
+	in    ConfirmInput
+	now   time.Time
+	sent  presented
 	// password is the record of the new password, zero when none is set.
 	password password.Record
 }
@@ -74,7 +73,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 		kept   password.Kept
 	)
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		l, found, err := c.s.find(tx, c.site, c.parsed)
+		l, found, err := c.s.find(tx, c.site, c.sent, c.now)
 		if err != nil || !found {
 			return nil, err
 		}
@@ -118,7 +117,7 @@ func (c *confirmation) shown(o Opened) bool {
 // run is the step. One click is a GET: unless it succeeds it writes nothing.
 func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err error) {
 	s := c.s
-	l, found, err := s.find(tx, c.site, c.parsed)
+	l, found, err := s.find(tx, c.site, c.sent, c.now)
 	if err != nil {
 		return done, rec, nil, err
 	}
@@ -153,15 +152,9 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 		return done, rec, ErrChanged, nil // the link has become good since it was looked at
 	}
 	done, rec, err = s.redeem(tx, redemption{
-		site: c.site, asker: c.asker, now: c.now, flow: l.flow, private: l.private, addr: l.addr, name: c.in.Name,
+		site: c.site, asker: c.asker, now: c.now, flow: l.flow, absent: l.absent, private: l.private, addr: l.addr, name: c.in.Name,
 		password: c.password, method: methodLink, by: l.token.Key.Digest,
-		consume: func(tx storage.Tx) error {
-			_, result, err := tx.Tokens().Consume(l.token.Key, c.now)
-			if err != nil || result != storage.TokenConsumed {
-				return orMoved(err)
-			}
-			return nil
-		},
+		consume: func(tx storage.Tx) error { return s.use(tx, l, c.now) },
 	})
 	return done, rec, nil, err
 }

@@ -33,29 +33,31 @@ func watch(g *gate, p Pending, err error) observed {
 }
 
 func TestENUM1_AskingIsNeutral(t *testing.T) {
-	for _, mode := range []SignUpMode{SignUpClosed, SignUpInvite, SignUpOpen} {
-		for _, purpose := range []string{SignIn, Activation, Reset} {
-			t.Run(mode.String()+" "+purpose, func(t *testing.T) {
-				var first []observed
-				for _, kind := range []string{"unknown", "active", "disabled"} {
-					g := newPasswordGate(t)
-					g.site.SignUp.Mode = mode
-					g.account("ada@example.com")
-					g.disable(g.account("eve@example.com"))
-					email := map[string]string{"unknown": "bob@example.com", "active": "ada@example.com", "disabled": "eve@example.com"}[kind]
-					g.spy.take()
-					seen := neutralRun(g, purpose, email)
-					if first == nil {
-						first = seen
-						continue
+	bothModes(t, func(t *testing.T) {
+		for _, mode := range []SignUpMode{SignUpClosed, SignUpInvite, SignUpOpen} {
+			for _, purpose := range []string{SignIn, Activation, Reset} {
+				t.Run(mode.String()+" "+purpose, func(t *testing.T) {
+					var first []observed
+					for _, kind := range []string{"unknown", "active", "disabled"} {
+						g := newPasswordGate(t)
+						g.site.SignUp.Mode = mode
+						g.account("ada@example.com")
+						g.disable(g.account("eve@example.com"))
+						email := map[string]string{"unknown": "bob@example.com", "active": "ada@example.com", "disabled": "eve@example.com"}[kind]
+						g.spy.take()
+						seen := neutralRun(g, purpose, email)
+						if first == nil {
+							first = seen
+							continue
+						}
+						if diff := cmp.Diff(first, seen); diff != "" {
+							t.Errorf("%s differs from unknown:\n%s", kind, diff)
+						}
 					}
-					if diff := cmp.Diff(first, seen); diff != "" {
-						t.Errorf("%s differs from unknown:\n%s", kind, diff)
-					}
-				}
-			})
+				})
+			}
 		}
-	}
+	})
 }
 
 func neutralRun(g *gate, purpose, email string) (seen []observed) {
@@ -88,9 +90,11 @@ func neutralRun(g *gate, purpose, email string) (seen []observed) {
 }
 
 func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
-	for _, purpose := range []string{SignIn, Reset} {
-		t.Run(purpose, func(t *testing.T) { elsewhereDoesNotShow(t, purpose) })
-	}
+	bothModes(t, func(t *testing.T) {
+		for _, purpose := range []string{SignIn, Reset} {
+			t.Run(purpose, func(t *testing.T) { elsewhereDoesNotShow(t, purpose) })
+		}
+	})
 }
 
 func elsewhereDoesNotShow(t *testing.T, purpose string) {
@@ -160,36 +164,40 @@ func elsewhereDoesNotShow(t *testing.T, purpose string) {
 }
 
 func TestENUM1_TheRequestLooksNoAccountUp(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	g.spy.take()
-	if _, err := g.browser().ask(SignIn, "ada@example.com"); err != nil {
-		t.Fatal(err)
-	}
-	updates, writes := g.spy.take()
-	if updates != 1 || writes["account look-up"] != 0 {
-		t.Errorf("%d updates, writes %v", updates, writes)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		g.spy.take()
+		if _, err := g.browser().ask(SignIn, "ada@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		updates, writes := g.spy.take()
+		if updates != 1 || writes["account look-up"] != 0 {
+			t.Errorf("%d updates, writes %v", updates, writes)
+		}
+	})
 }
 
 func TestENUM1_ALinkUsedElsewhereCanBeHadAgain(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	must[Done](t)(g.stranger(1).press(mail.link))
-	g.post() // the notice of a new device goes first
-	g.fake.Advance(DefaultResendWait)
-	must[Pending](t)(b.resend())
-	g.post()
-	again := b.newest("ada@example.com")
-	if again.link == mail.link {
-		t.Fatal("no new mail")
-	}
-	b.navigation = true
-	if o := must[Opened](t)(b.open(again.link)); !o.OneClick {
-		t.Errorf("opened as %+v, want one click", o)
-	}
-	b.navigation = false
-	must[Done](t)(b.type_(again.code))
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		must[Done](t)(g.stranger(1).press(mail.link))
+		g.post() // the notice of a new device goes first
+		g.fake.Advance(DefaultResendWait)
+		must[Pending](t)(b.resend())
+		g.post()
+		again := b.newest("ada@example.com")
+		if again.link == mail.link {
+			t.Fatal("no new mail")
+		}
+		b.navigation = true
+		if o := must[Opened](t)(b.open(again.link)); !o.OneClick {
+			t.Errorf("opened as %+v, want one click", o)
+		}
+		b.navigation = false
+		must[Done](t)(b.type_(again.code))
+	})
 }

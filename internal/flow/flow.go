@@ -99,6 +99,9 @@ type Site struct {
 	// Resends is how many mails follow the first one; nil: 5. ResendWait is the time between two; 0: 60s.
 	Resends    *int
 	ResendWait time.Duration
+	// Stateless says that the flows asked for here are not stored until something has to be counted or marked: their cookies
+	// and links carry them. Default: they are stored. Flows of both kinds go on until they end, whatever it says.
+	Stateless bool
 	// Limits are the rates of this site. Rates that are empty limit nothing: fill it from limit.Defaults.
 	Limits limit.Table
 	// SessionIdle and SessionAbsolute are the lifetimes of sessions opened here. Default: 7 and 30 days.

@@ -99,12 +99,23 @@ type gate struct {
 	site    Site
 }
 
+// bothModes runs a test over stored and over stateless flows.
+func bothModes(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Run("stored", test)
+	t.Run(stateless, test)
+}
+
+const stateless = "stateless"
+
+// newGate returns a gate whose flows are those that the test runs over.
 func newGate(t *testing.T) *gate {
 	t.Helper()
 	g := &gate{
 		t: t, dir: t.TempDir(), fake: clock.NewFake(start), masters: [][]byte{[]byte("a master key of thirty-two bytes")}, inbox: &inbox{},
 		site: Site{Origin: "https://app.example.com", Prefix: "/email-link", SignUp: SignUp{Mode: SignUpOpen}, Limits: limit.Defaults()},
 	}
+	g.site.Stateless = strings.Contains(t.Name(), "/"+stateless)
 	g.open(g.fake.Clock())
 	t.Cleanup(func() {
 		if err := g.bolt.Close(); err != nil {

@@ -12,240 +12,260 @@ import (
 )
 
 func TestMAIL3_CapsByMailboxAreExactUnderParallelRequestsAndRestart(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	const parallel = 100
-	results := make(chan error, parallel)
-	half := func(from, to int) {
-		for i := from; i < to; i++ {
-			asker := g.stranger(i).asker()
-			go func() {
-				_, err := g.Request(context.Background(), g.site, asker, RequestInput{Purpose: SignIn, Email: fmt.Sprintf("ada+%d@example.com", i)})
-				results <- err
-			}()
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		const parallel = 100
+		results := make(chan error, parallel)
+		half := func(from, to int) {
+			for i := from; i < to; i++ {
+				asker := g.stranger(i).asker()
+				go func() {
+					_, err := g.Request(context.Background(), g.site, asker, RequestInput{Purpose: SignIn, Email: fmt.Sprintf("ada+%d@example.com", i)})
+					results <- err
+				}()
+			}
 		}
-	}
-	good := 0
-	collect := func(n int) {
-		for range n {
-			err := <-results
+		good := 0
+		collect := func(n int) {
+			for range n {
+				err := <-results
+				var limited *Limited
+				switch {
+				case err == nil:
+					good++
+				case !errors.As(err, &limited) || limited.Name != limit.MailMailbox || !limited.RetryAt.After(g.Clock.Now()):
+					t.Errorf("refused with %v", err)
+				}
+			}
+		}
+		half(0, 10)
+		collect(10)
+		g.restart()
+		half(10, parallel)
+		collect(parallel - 10)
+		if good != 20 {
+			t.Errorf("%d mails to one mailbox, want 20", good)
+		}
+	})
+}
+
+func TestMAIL3_ASpentCapKeepsResendsBackWithoutAWord(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		b.mustAsk(SignIn, "ada@example.com")
+		for i := range 30 {
+			_, _ = g.stranger(i).ask(SignIn, "ada@example.com")
+		}
+		g.post()
+		n := g.inbox.count()
+		g.fake.Advance(DefaultResendWait)
+		if p := must[Pending](t)(b.resend()); p.ResendsLeft != DefaultResends-1 {
+			t.Errorf("%d left", p.ResendsLeft)
+		}
+		g.post()
+		if g.inbox.count() != n {
+			t.Error("a mail above the cap left")
+		}
+	})
+}
+
+func TestMAIL3_OneAddressCannotSpray(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		good := 0
+		for i := range 80 {
+			_, err := g.browser().ask(SignIn, fmt.Sprintf("u%d@example.com", i))
 			var limited *Limited
 			switch {
 			case err == nil:
 				good++
-			case !errors.As(err, &limited) || limited.Name != limit.MailMailbox || !limited.RetryAt.After(g.Clock.Now()):
-				t.Errorf("refused with %v", err)
+			case !errors.As(err, &limited) || limited.Name != limit.MailIP:
+				t.Fatal(err)
 			}
 		}
-	}
-	half(0, 10)
-	collect(10)
-	g.restart()
-	half(10, parallel)
-	collect(parallel - 10)
-	if good != 20 {
-		t.Errorf("%d mails to one mailbox, want 20", good)
-	}
-}
-
-func TestMAIL3_ASpentCapKeepsResendsBackWithoutAWord(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	b.mustAsk(SignIn, "ada@example.com")
-	for i := range 30 {
-		_, _ = g.stranger(i).ask(SignIn, "ada@example.com")
-	}
-	g.post()
-	n := g.inbox.count()
-	g.fake.Advance(DefaultResendWait)
-	if p := must[Pending](t)(b.resend()); p.ResendsLeft != DefaultResends-1 {
-		t.Errorf("%d left", p.ResendsLeft)
-	}
-	g.post()
-	if g.inbox.count() != n {
-		t.Error("a mail above the cap left")
-	}
-}
-
-func TestMAIL3_OneAddressCannotSpray(t *testing.T) {
-	g := newGate(t)
-	good := 0
-	for i := range 80 {
-		_, err := g.browser().ask(SignIn, fmt.Sprintf("u%d@example.com", i))
-		var limited *Limited
-		switch {
-		case err == nil:
-			good++
-		case !errors.As(err, &limited) || limited.Name != limit.MailIP:
-			t.Fatal(err)
+		if good != 60 {
+			t.Errorf("%d mails from one address, want 60", good)
 		}
-	}
-	if good != 60 {
-		t.Errorf("%d mails from one address, want 60", good)
-	}
-	g.spy.take()
-	if _, err := g.browser().ask(SignIn, "x@example.com"); err == nil {
-		t.Fatal("not limited")
-	}
-	if _, writes := g.spy.take(); len(writes) != 0 {
-		t.Errorf("a refusal wrote %v", writes)
-	}
+		g.spy.take()
+		if _, err := g.browser().ask(SignIn, "x@example.com"); err == nil {
+			t.Fatal("not limited")
+		}
+		if _, writes := g.spy.take(); len(writes) != 0 {
+			t.Errorf("a refusal wrote %v", writes)
+		}
+	})
 }
 
 func TestMAIL3_UnknownAddressesAreToldOnceADay(t *testing.T) {
-	g := newGate(t)
-	for i := range 3 {
-		g.stranger(i).mustAsk(SignIn, "bob@example.com")
-		g.fake.Advance(7 * time.Hour)
-	}
-	if n := len(g.inbox.to("bob@example.com")); n != 1 {
-		t.Errorf("%d mails, want 1", n)
-	}
-	g.fake.Advance(4 * time.Hour)
-	g.stranger(9).mustAsk(SignIn, "bob@example.com")
-	if n := len(g.inbox.to("bob@example.com")); n != 2 {
-		t.Errorf("%d mails after a day, want 2", n)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		for i := range 3 {
+			g.stranger(i).mustAsk(SignIn, "bob@example.com")
+			g.fake.Advance(7 * time.Hour)
+		}
+		if n := len(g.inbox.to("bob@example.com")); n != 1 {
+			t.Errorf("%d mails, want 1", n)
+		}
+		g.fake.Advance(4 * time.Hour)
+		g.stranger(9).mustAsk(SignIn, "bob@example.com")
+		if n := len(g.inbox.to("bob@example.com")); n != 2 {
+			t.Errorf("%d mails after a day, want 2", n)
+		}
+	})
 }
 
 func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	rates := must[limit.Rates](t)(limit.Parse("2-H"))
-	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: g.Accounts, Strangers: rates})
-	for i := range 5 {
-		g.stranger(i).mustAsk(Activation, fmt.Sprintf("u%d@example.com", i))
-	}
-	if n := g.inbox.count(); n != 2 {
-		t.Errorf("%d mails to strangers, want 2", n)
-	}
-	if mail := g.browser().mustAsk(SignIn, "ada@example.com"); mail.kind != outbox.KindSignIn {
-		t.Error("an account got nothing")
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		rates := must[limit.Rates](t)(limit.Parse("2-H"))
+		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: g.Accounts, Strangers: rates})
+		for i := range 5 {
+			g.stranger(i).mustAsk(Activation, fmt.Sprintf("u%d@example.com", i))
+		}
+		if n := g.inbox.count(); n != 2 {
+			t.Errorf("%d mails to strangers, want 2", n)
+		}
+		if mail := g.browser().mustAsk(SignIn, "ada@example.com"); mail.kind != outbox.KindSignIn {
+			t.Error("an account got nothing")
+		}
+	})
 }
 
 func TestRL_ASlotComesBackWhenTheLinkIsUsed(t *testing.T) {
-	g := newGate(t)
-	rates := must[limit.Rates](t)(limit.Parse("1-H"))
-	g.site.Limits.MailIP = rates
-	for i := range 3 {
-		email := fmt.Sprintf("u%d@example.com", i)
-		mail := g.browser().mustAsk(Activation, email)
-		must[Done](t)(g.browser().press(mail.link))
-	}
-	g.browser().mustAsk(Activation, "last@example.com")
-	_, err := g.browser().ask(Activation, "more@example.com")
-	var limited *Limited
-	if !errors.As(err, &limited) || limited.Name != limit.MailIP {
-		t.Errorf("got %v, want the limit by address", err)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		rates := must[limit.Rates](t)(limit.Parse("1-H"))
+		g.site.Limits.MailIP = rates
+		for i := range 3 {
+			email := fmt.Sprintf("u%d@example.com", i)
+			mail := g.browser().mustAsk(Activation, email)
+			must[Done](t)(g.browser().press(mail.link))
+		}
+		g.browser().mustAsk(Activation, "last@example.com")
+		_, err := g.browser().ask(Activation, "more@example.com")
+		var limited *Limited
+		if !errors.As(err, &limited) || limited.Name != limit.MailIP {
+			t.Errorf("got %v, want the limit by address", err)
+		}
+	})
 }
 
 func TestRL4_FailedRedemptionsAreCountedAndGoodLinksStillWork(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	other := newGate(t) // a link of another gate: well formed and never stored here
-	forged := other.browser().mustAsk(Activation, "x@example.com").link
-	var limited *Limited
-	for i := range 61 {
-		g.spy.take()
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: forged})
-		if i < 60 {
-			wantErr(t, err, ErrDead)
-		} else if !errors.As(err, &limited) || limited.Name != limit.RedeemIP {
-			t.Fatalf("guess %d: %v", i+1, err)
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		other := newGate(t) // a link of another gate: well formed and never stored here
+		forged := other.browser().mustAsk(Activation, "x@example.com").link
+		var limited *Limited
+		for i := range 61 {
+			g.spy.take()
+			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: forged})
+			if i < 60 {
+				wantErr(t, err, ErrDead)
+			} else if !errors.As(err, &limited) || limited.Name != limit.RedeemIP {
+				t.Fatalf("guess %d: %v", i+1, err)
+			}
 		}
-	}
-	if _, writes := g.spy.take(); len(writes) != 0 {
-		t.Errorf("a limited guess wrote %v", writes)
-	}
-	if _, err := b.type_("12345678"); !errors.As(err, &limited) {
-		t.Errorf("a code from there: %v", err)
-	}
-	must[Done](t)(b.press(mail.link))
+		if _, writes := g.spy.take(); len(writes) != 0 {
+			t.Errorf("a limited guess wrote %v", writes)
+		}
+		if _, err := b.type_("12345678"); !errors.As(err, &limited) {
+			t.Errorf("a code from there: %v", err)
+		}
+		must[Done](t)(b.press(mail.link))
+	})
 }
 
 func TestRL5_AFailingStoreIsUnavailable(t *testing.T) {
-	g := newGate(t)
-	b := g.browser()
-	if _, err := b.ask(SignIn, "ada@example.com"); err != nil {
-		t.Fatal(err)
-	}
-	g.spy.break_(errors.New("disk full"))
-	_, err := b.ask(SignIn, "ada@example.com")
-	wantErr(t, err, ErrUnavailable)
-	_, err = b.resend()
-	wantErr(t, err, ErrUnavailable)
-	_, err = b.type_("12345678")
-	wantErr(t, err, ErrUnavailable)
-	_, _, err = g.Status(context.Background(), g.site, b.asker())
-	wantErr(t, err, ErrUnavailable)
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		b := g.browser()
+		if _, err := b.ask(SignIn, "ada@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		g.spy.break_(errors.New("disk full"))
+		_, err := b.ask(SignIn, "ada@example.com")
+		wantErr(t, err, ErrUnavailable)
+		_, err = b.resend()
+		wantErr(t, err, ErrUnavailable)
+		_, err = b.type_("12345678")
+		wantErr(t, err, ErrUnavailable)
+		_, _, err = g.Status(context.Background(), g.site, b.asker())
+		wantErr(t, err, ErrUnavailable)
+	})
 }
 
 func TestRL6_AStrangerWithAThousandAddressesLocksNobodyOut(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	ada := g.browser()
-	must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
-	ada.session = ""
-	for i := range 1000 {
-		eve := g.stranger(i)
-		if asked, err := eve.ask(SignIn, "ada@example.com"); err == nil {
-			eve.flow = asked.FlowCookie
-			_, _ = eve.type_("12345678")
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		ada := g.browser()
+		must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
+		ada.session = ""
+		for i := range 1000 {
+			eve := g.stranger(i)
+			if asked, err := eve.ask(SignIn, "ada@example.com"); err == nil {
+				eve.flow = asked.FlowCookie
+				_, _ = eve.type_("12345678")
+			}
 		}
-	}
-	// Strangers behind the owner's own address as well.
-	for i := range 400 {
-		_, _ = g.browser().ask(SignIn, fmt.Sprintf("u%d@example.com", i))
-	}
-	g.post()
-	before := len(g.inbox.to("ada@example.com"))
-	mail := ada.mustAsk(SignIn, "ada@example.com")
-	if n := len(g.inbox.to("ada@example.com")); n != before+1 {
-		t.Fatalf("%d new mails, want 1", n-before)
-	}
-	must[Done](t)(ada.press(mail.link))
+		// Strangers behind the owner's own address as well.
+		for i := range 400 {
+			_, _ = g.browser().ask(SignIn, fmt.Sprintf("u%d@example.com", i))
+		}
+		g.post()
+		before := len(g.inbox.to("ada@example.com"))
+		mail := ada.mustAsk(SignIn, "ada@example.com")
+		if n := len(g.inbox.to("ada@example.com")); n != before+1 {
+			t.Fatalf("%d new mails, want 1", n-before)
+		}
+		must[Done](t)(ada.press(mail.link))
+	})
 }
 
 func TestCancel_MutesStrangersOfThatNetworkForADay(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	ada, eve := g.browser(), g.stranger(1)
-	must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
-	ada.session = ""
-	mail := eve.mustAsk(SignIn, "ada@example.com")
-	if err := g.stranger(7).cancel(mail.cancel); err != nil {
-		t.Fatal(err)
-	}
-	count := func() int { return len(g.inbox.to("ada@example.com")) }
-	before := count()
-	for range 2 { // the same network, also by a fresh browser
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		ada, eve := g.browser(), g.stranger(1)
+		must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
+		ada.session = ""
+		mail := eve.mustAsk(SignIn, "ada@example.com")
+		if err := g.stranger(7).cancel(mail.cancel); err != nil {
+			t.Fatal(err)
+		}
+		count := func() int { return len(g.inbox.to("ada@example.com")) }
+		before := count()
+		for range 2 { // the same network, also by a fresh browser
+			g.stranger(1).mustAsk(SignIn, "ada@example.com")
+		}
+		g.fake.Advance(DefaultResendWait)
+		_, _ = eve.resend()
+		g.post()
+		if n := count(); n != before {
+			t.Errorf("%d mails from a muted network", n-before)
+		}
+		ada.client = eve.client // the owner in the same network, at a known browser
+		ada.mustAsk(SignIn, "ada@example.com")
+		g.stranger(2).mustAsk(SignIn, "ada@example.com")
+		if n := count(); n != before+2 {
+			t.Errorf("%d mails to a known browser and another network, want 2", n-before)
+		}
+		g.fake.Advance(24*time.Hour - 2*DefaultResendWait)
 		g.stranger(1).mustAsk(SignIn, "ada@example.com")
-	}
-	g.fake.Advance(DefaultResendWait)
-	_, _ = eve.resend()
-	g.post()
-	if n := count(); n != before {
-		t.Errorf("%d mails from a muted network", n-before)
-	}
-	ada.client = eve.client // the owner in the same network, at a known browser
-	ada.mustAsk(SignIn, "ada@example.com")
-	g.stranger(2).mustAsk(SignIn, "ada@example.com")
-	if n := count(); n != before+2 {
-		t.Errorf("%d mails to a known browser and another network, want 2", n-before)
-	}
-	g.fake.Advance(24*time.Hour - 2*DefaultResendWait)
-	g.stranger(1).mustAsk(SignIn, "ada@example.com")
-	if n := count(); n != before+2 {
-		t.Error("the mute ended early")
-	}
-	g.fake.Advance(2 * DefaultResendWait)
-	g.stranger(1).mustAsk(SignIn, "ada@example.com")
-	if n := count(); n != before+3 {
-		t.Error("the mute did not end")
-	}
+		if n := count(); n != before+2 {
+			t.Error("the mute ended early")
+		}
+		g.fake.Advance(2 * DefaultResendWait)
+		g.stranger(1).mustAsk(SignIn, "ada@example.com")
+		if n := count(); n != before+3 {
+			t.Error("the mute did not end")
+		}
+	})
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -18,22 +19,53 @@ type draft struct {
 	code         storage.Digest
 }
 
-// draft makes a mail of the flow f. cookie is the raw value of the flow cookie, which the code's digest is keyed by.
-func (s *Service) draft(site Site, f storage.Flow, p private, addr address.Address, cookie string, known bool, now time.Time) (d draft, err error) {
-	seed := token.NewSeed()
-	end := f.Key.Ends()
-	if d.link, err = s.stored(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
-		return d, err
+// mailing is what a mail of a flow is made of.
+type mailing struct {
+	site    Site
+	flow    storage.Flow
+	private private
+	addr    address.Address
+	// cookie is the raw value of the flow cookie, which the code's digest is keyed by.
+	cookie string
+	// claims are what the links of a stateless flow carry, nil for a stored one.
+	claims *token.Claims
+	known  bool
+	now    time.Time
+}
+
+// nextMail returns the claims of one more mail of a stateless flow, before its resend is taken.
+func nextMail(c *token.Claims, f storage.Flow, p private) (*token.Claims, error) {
+	next := born(c, f.Epochs)
+	next.Mail = c.Resends - f.ResendsLeft + 1
+	var err error
+	next.Private, err = json.Marshal(p)
+	return next, err
+}
+
+// draft makes a mail. The links of a stored flow have records from the start, those of a stateless one carry the flow.
+func (s *Service) draft(m mailing) (d draft, err error) {
+	f, p, addr := m.flow, m.private, m.addr
+	seed, end := token.NewSeed(), f.Key.Ends()
+	if m.claims != nil {
+		seed = m.claims.FID.Seed(s.Ring, p.Generation, m.claims.Mail)
+	} else {
+		if d.link, err = s.stored(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
+			return d, err
+		}
+		if d.cancel, err = s.stored(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
+			return d, err
+		}
 	}
-	if d.cancel, err = s.stored(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
-		return d, err
+	d.code = token.CodeDigest(s.Ring, m.cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
+	payload := outbox.Payload{
+		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
+		LimitKey: addr.LimitKey(s.Ring), Asked: s.Clock.ShownAs(m.now).Unix(), Ends: s.Clock.ShownAs(end).Unix(),
+		Open: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose),
 	}
-	d.code = token.CodeDigest(s.Ring, cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
-	d.mail, err = s.mail(outbox.Payload{
-		To: addr.Typed(), Seed: seed, Base: site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
-		LimitKey: addr.LimitKey(s.Ring), Asked: s.Clock.ShownAs(now).Unix(), Ends: s.Clock.ShownAs(end).Unix(),
-		Open: site.SignUp.Admits(addr), Known: known, NoLink: !site.mailsLink(f.Purpose), NoCode: !site.mailsCode(f.Purpose),
-	}, now, end)
+	if m.claims != nil {
+		payload.Mailbox, payload.Claims = f.Mailbox, m.claims
+	}
+	d.mail, err = s.mail(payload, m.now, end)
 	d.mail.Flow, d.mail.Purpose, d.mail.Site = f.Key, f.Purpose, f.Site
 	return d, err
 }
@@ -61,9 +93,12 @@ func (s *Service) mail(p outbox.Payload, now, end time.Time) (m storage.Mail, er
 	return m, err
 }
 
-// write stores the tokens and queues the mail. The flow has been written before.
+// write stores the tokens, if there are any, and queues the mail. The flow has been written before.
 func (d draft) write(tx storage.Tx) error {
 	for _, t := range [...]storage.Token{d.link, d.cancel} {
+		if t.Key.IsZero() {
+			continue
+		}
 		if err := tx.Tokens().Create(t); err != nil {
 			return err
 		}

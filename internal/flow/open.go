@@ -19,13 +19,13 @@ import (
 func (s *Service) Open(ctx context.Context, site Site, asker Asker, text string) (Opened, error) {
 	site = site.withDefaults()
 	now := s.Clock.Now()
-	parsed, err := parse(text, now)
+	sent, err := s.read(site, text, now)
 	if err != nil {
 		return Opened{}, err
 	}
 	var opened Opened
 	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		l, found, err := s.find(tx, site, parsed)
+		l, found, err := s.find(tx, site, sent, now)
 		if err != nil {
 			return nil, err
 		}
@@ -46,13 +46,45 @@ func (s *Service) Open(ctx context.Context, site Site, asker Asker, text string)
 	return opened, nil
 }
 
-// parse reads a token's text. One that is malformed or over needs no look at the store, so it costs no count either.
-func parse(text string, now time.Time) (token.Parsed, error) {
+// presented is a token as it was sent.
+type presented struct {
+	// parsed is that of a stored flow.
+	parsed token.Parsed
+	// stateless says that the text has the form of a link that carries its flow, claims what it carries, nil when it is not one
+	// of ours; cancel says that it is the link "this wasn't me".
+	stateless, cancel bool
+	claims            *token.Claims
+}
+
+// read reads a token's text. One that is malformed or over needs no look at the store, so it costs no count either.
+func (s *Service) read(site Site, text string, now time.Time) (presented, error) {
+	if token.IsLink(text) {
+		c, cancel, err := token.ReadLink(s.Ring, site.Origin, text)
+		if err != nil {
+			return presented{stateless: true}, nil //nolint:nilerr // as a token that is not in the store: a guess
+		}
+		if c.Expires <= now.Unix() {
+			return presented{}, ErrDead
+		}
+		return presented{stateless: true, cancel: cancel, claims: &c}, nil
+	}
 	p, err := token.Parse(text)
 	if err != nil || p.End <= now.Unix() {
-		return token.Parsed{}, ErrDead
+		return presented{}, ErrDead
 	}
-	return p, nil
+	return presented{parsed: p}, nil
+}
+
+// Ends says whether a text has the form of a mailed token, and when it stops working if it is one. It does not say whether it is.
+func (s *Service) Ends(site Site, text string) (ends time.Time, ok bool) {
+	if token.IsLink(text) {
+		if c, _, err := token.ReadLink(s.Ring, site.Origin, text); err == nil {
+			return time.Unix(c.Expires, 0), true
+		}
+		return s.Clock.Now().Add(MaxLinkTTL), true
+	}
+	p, err := token.Parse(text)
+	return time.Unix(p.End, 0), err == nil
 }
 
 // linked is a token that was found, and its flow.
@@ -65,14 +97,22 @@ type linked struct {
 	account account.Account
 	// good says that the token does something now.
 	good bool
+	// absent says that the flow is not in the store yet, unmarked that the token is not.
+	absent, unmarked bool
 }
 
 // find finds a token at this site under whatever purpose it was made for. The text does not say the purpose; the digest is
 // bound to it.
-func (s *Service) find(tx storage.Tx, site Site, parsed token.Parsed) (l linked, found bool, err error) {
+func (s *Service) find(tx storage.Tx, site Site, sent presented, now time.Time) (l linked, found bool, err error) {
+	if sent.stateless {
+		if sent.claims == nil {
+			return l, false, nil
+		}
+		return s.findStateless(tx, site, sent, now)
+	}
 	for _, purpose := range purposes {
 		for _, bound := range [...]string{purpose, token.CancelPurpose(purpose)} {
-			if l.token, found, err = tx.Tokens().Get(parsed.Key(s.Ring, bound, site.Origin)); err != nil {
+			if l.token, found, err = tx.Tokens().Get(sent.parsed.Key(s.Ring, bound, site.Origin)); err != nil {
 				return l, false, err
 			}
 			if !found {

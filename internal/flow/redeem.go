@@ -57,6 +57,8 @@ type redemption struct {
 	asker Asker
 	now   time.Time
 	flow  storage.Flow
+	// absent says that the flow is not in the store yet.
+	absent bool
 	// private and addr are the flow's.
 	private private
 	addr    address.Address
@@ -87,12 +89,8 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if a, err = s.apply(tx, r, a); err != nil {
 		return done, rec, err
 	}
-	f, found, err := tx.Flows().GetForUpdate(r.flow.Key)
-	if err != nil {
+	if err := s.lock(tx, r); err != nil {
 		return done, rec, err
-	}
-	if !found || f.State != storage.FlowOpen {
-		return done, rec, errMoved
 	}
 	if err := r.consume(tx); err != nil {
 		return done, rec, err
@@ -110,6 +108,18 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	}
 	rec.account, rec.ended = a.ID, r.flow.Purpose == Reset
 	return done, rec, s.announce(tx, &rec, r, e, done)
+}
+
+// lock makes sure that the flow is in the store and open, and stays so until the end of the step.
+func (s *Service) lock(tx storage.Tx, r redemption) error {
+	if r.absent {
+		return s.store(tx, r.flow)
+	}
+	f, found, err := tx.Flows().GetForUpdate(r.flow.Key)
+	if err != nil || !found || f.State != storage.FlowOpen {
+		return orMoved(err)
+	}
+	return nil
 }
 
 // apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A

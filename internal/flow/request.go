@@ -59,11 +59,13 @@ type request struct {
 	mailbox storage.Digest
 	subject limit.Subject
 	limits  limit.Prepared
-	// flow is the new flow, cookie its cookie, private its sealed half and draft its mail.
+	// private is the new flow's sealed half. flow is the flow, cookie its cookie and draft its mail where it is stored; a
+	// stateless one has claims.
+	private private
 	flow    storage.Flow
 	cookie  string
-	private private
 	draft   draft
+	claims  *token.Claims
 }
 
 func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request, error) {
@@ -89,24 +91,39 @@ func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request,
 	}
 	client, mailbox := asksFor(&site, r.subject)
 	r.limits = s.Limiter.Prepare(r.now, append(client, mailbox...)...)
-	end := r.now.Add(site.lifetime(in.Purpose))
-	r.cookie = token.Random(end)
-	cookie, err := token.Parse(r.cookie)
+	if r.claims, err = r.statelessClaims(); err == nil && r.claims == nil {
+		err = r.prepare()
+	}
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	return r, nil
+}
+
+// prepare makes a stored flow, but for what the step reads.
+func (r *request) prepare() (err error) {
+	s, site := r.s, r.site
+	r.cookie = token.Random(r.now.Add(site.lifetime(r.purpose)))
+	cookie, err := token.Parse(r.cookie)
+	if err != nil {
+		return err
+	}
 	r.flow = storage.Flow{
-		Key: s.flowKey(cookie, site.Origin, 0), ID: token.NewID(), Site: site.Origin, Purpose: in.Purpose, Mailbox: r.mailbox,
+		Key: s.flowKey(cookie, site.Origin, 0), ID: token.NewID(), Site: site.Origin, Purpose: r.purpose, Mailbox: r.mailbox,
 		Started: r.now, ResendsLeft: *site.Resends, NextResend: r.now.Add(site.ResendWait), State: storage.FlowOpen,
 	}
 	if r.flow.Private, err = s.sealPrivate(r.flow.Key, r.private); err != nil {
-		return nil, unavailable(err)
+		return err
 	}
-	if r.draft, err = s.draft(site, r.flow, r.private, addr, r.cookie, r.subject.Known, r.now); err != nil {
-		return nil, unavailable(err)
-	}
+	r.draft, err = s.draft(r.mailing(r.flow, r.cookie, nil))
 	r.flow.Codes = []storage.Digest{r.draft.code}
-	return r, nil
+	return err
+}
+
+func (r *request) mailing(f storage.Flow, cookie string, c *token.Claims) mailing {
+	return mailing{
+		site: r.site, flow: f, private: r.private, addr: r.addr, cookie: cookie, claims: c, known: r.subject.Known, now: r.now,
+	}
 }
 
 // refuseSignUp answers an address that may not sign up here. Limits by client address come first, and nothing is counted.
@@ -141,37 +158,68 @@ func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err erro
 	if !v.OK {
 		return asked, rec, limited(v), nil
 	}
-	f := r.flow
-	f.MailIP = v.Of(limit.MailIP)
-	if f.Epochs, err = epochs(tx, f.Mailbox, "", false); err != nil {
+	e, err := epochs(tx, r.mailbox, "", false)
+	if err != nil {
 		return asked, rec, nil, err
 	}
-	f.Epochs.Account = 0
-	if err := tx.Flows().Create(f); err != nil {
-		return asked, rec, nil, err
+	e.Account = 0
+	begin := r.begin
+	if r.claims != nil {
+		begin = r.beginStateless
 	}
-	if err := r.draft.write(tx); err != nil {
+	f, cookie, err := begin(tx, e, v, &rec)
+	if err != nil {
 		return asked, rec, nil, err
 	}
 	rec.flow = f.ID
-	err = rec.add(tx, storage.Event{
+	return Asked{FlowCookie: cookie, Pending: r.s.pending(r.site, r.asker, f, r.private, r.addr)}, rec, nil, nil
+}
+
+// begin stores the new flow and queues its mail.
+func (r *request) begin(tx storage.Tx, e storage.Epochs3, v limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
+	f = r.flow
+	f.MailIP, f.Epochs = v.Of(limit.MailIP), e
+	if err := tx.Flows().Create(f); err != nil {
+		return f, "", err
+	}
+	if err := r.draft.write(tx); err != nil {
+		return f, "", err
+	}
+	return f, r.cookie, rec.add(tx, r.asked(f), f.Key.Ends())
+}
+
+// beginStateless queues the mail and stores nothing else. What it seals holds the epochs, so it is sealed here.
+func (r *request) beginStateless(tx storage.Tx, e storage.Epochs3, _ limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
+	c := born(r.claims, e)
+	if cookie, err = c.Cookie(r.s.Ring); err != nil {
+		return f, "", err
+	}
+	f = r.s.unstored(r.site, c, r.s.flowKey(c.FID.Cookie(r.s.Ring, c.Expires), r.site.Origin, 0), r.mailbox)
+	d, err := r.s.draft(r.mailing(f, cookie, c))
+	if err != nil {
+		return f, "", err
+	}
+	if err := d.write(tx); err != nil {
+		return f, "", err
+	}
+	rec.events = append(rec.events, r.asked(f)) // for the log alone
+	return f, cookie, nil
+}
+
+func (r *request) asked(f storage.Flow) storage.Event {
+	return storage.Event{
 		Time: r.now, Name: eventAsked, Purpose: f.Purpose, Outcome: outcomeOK, Flow: f.ID, Site: f.Site, Client: r.private.Network,
-	}, f.Key.Ends())
-	return Asked{FlowCookie: r.cookie, Pending: r.s.pending(r.site, r.asker, f, r.private, r.addr)}, rec, nil, err
+	}
 }
 
 // again continues a live flow.
 func (r *request) again(tx storage.Tx, h held) (asked Asked, rec record, refused, err error) {
-	p, addr, err := r.s.openPrivate(h.Flow)
-	if err != nil {
-		return asked, rec, nil, err
-	}
-	f, rec, refused, err := r.s.again(tx, r.site, r.asker, h, p, addr, r.now)
+	f, rec, refused, err := r.s.again(tx, r.site, r.asker, h, r.now)
 	if err != nil {
 		return asked, rec, nil, err
 	}
 	if l := new(Limited); errors.As(refused, &l) && (l.Name == LimitResend || l.Name == LimitResends) {
 		refused = nil
 	}
-	return Asked{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.asker, f, p, addr)}, rec, refused, nil
+	return Asked{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.asker, f, h.Private, h.Addr)}, rec, refused, nil
 }

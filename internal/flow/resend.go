@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -34,15 +33,11 @@ func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, 
 		if site.NoMail {
 			return ErrNoMail, nil
 		}
-		p, addr, err := s.openPrivate(h.Flow)
+		f, r, refused, err := s.again(tx, site, asker, h, now)
 		if err != nil {
 			return nil, err
 		}
-		f, r, refused, err := s.again(tx, site, asker, h, p, addr, now)
-		if err != nil {
-			return nil, err
-		}
-		rec, pending = r, s.pending(site, asker, f, p, addr)
+		rec, pending = r, s.pending(site, asker, f, h.Private, h.Addr)
 		return refused, nil
 	})
 	s.tell(ctx, stepResend, site, network(asker.Client), rec, err)
@@ -54,8 +49,7 @@ func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, 
 
 // again spends one resend of the flow that a browser holds and queues its mail. The mailbox's limits keep the mail back
 // without a word: strangers may have spent them, and the page says the same as ever.
-func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, p private, addr address.Address, now time.Time,
-) (f storage.Flow, rec record, refused, err error) {
+func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.Time) (f storage.Flow, rec record, refused, err error) {
 	f = h.Flow
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	switch {
@@ -65,7 +59,7 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, p private
 		return f, rec, &Limited{Name: LimitResend, RetryAt: f.NextResend}, nil
 	}
 	subject := limit.Subject{
-		Client: asker.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, f.Mailbox, now),
+		Client: asker.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, f.Mailbox, now),
 	}
 	slots, refused, err := s.takeAgain(tx, &site, subject, now, &rec)
 	if refused != nil || err != nil {
@@ -75,14 +69,25 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, p private
 	if err != nil {
 		return f, rec, nil, err
 	}
+	m := mailing{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, now: now}
 	if !alive {
-		if f, p, err = s.successor(tx, h, p, slots); err != nil {
+		if f, m.private, err = s.successor(tx, h, slots); err != nil {
 			return f, rec, nil, err
 		}
 	}
-	d, err := s.draft(site, f, p, addr, h.Text, subject.Known, now)
+	if m.flow = f; h.Claims != nil {
+		if m.claims, err = nextMail(h.Claims, f, m.private); err != nil {
+			return f, rec, nil, err
+		}
+	}
+	d, err := s.draft(m)
 	if err != nil {
 		return f, rec, nil, err
+	}
+	if h.Absent {
+		if err := s.store(tx, h.Flow); err != nil {
+			return f, rec, nil, err
+		}
 	}
 	if alive {
 		var result storage.ResendResult
@@ -133,18 +138,20 @@ func (s *Service) takeAgain(tx storage.Tx, site *Site, subject limit.Subject, no
 
 // successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born
 // now. slots are what its redemption gives back. The caller stores it.
-func (s *Service) successor(tx storage.Tx, h held, p private, slots []storage.Key) (f storage.Flow, next private, err error) {
+func (s *Service) successor(tx storage.Tx, h held, slots []storage.Key) (f storage.Flow, next private, err error) {
 	f = storage.Flow{
 		Key: s.flowKey(h.Cookie, h.Site, h.Generation+1), ID: token.NewID(), Site: h.Site, Purpose: h.Purpose, Mailbox: h.Mailbox,
 		MailIP: slots, Started: h.Started, ResendsLeft: h.ResendsLeft, NextResend: h.NextResend, WrongCodes: h.WrongCodes,
 		State: storage.FlowOpen,
 	}
 	if f.Epochs, err = epochs(tx, f.Mailbox, "", false); err != nil {
-		return f, p, err
+		return f, next, err
 	}
 	f.Epochs.Account = 0
-	next = p
+	next = h.Private
 	next.Generation = h.Generation + 1
-	f.Private, err = s.sealPrivate(f.Key, next)
+	if h.Claims == nil {
+		f.Private, err = s.sealPrivate(f.Key, next)
+	}
 	return f, next, err
 }

@@ -15,94 +15,104 @@ import (
 )
 
 func TestReset_SetsAPasswordAndDoesNotSignIn(t *testing.T) {
-	g := newPasswordGate(t)
-	id := g.accountWith(ada, g.record(oldWords))
-	b := g.browser()
-	b.mustAsk(Reset, "ADA@example.com")
-	mail := b.newest(ada)
-	if mail.kind != outbox.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
-		t.Fatalf("mailed %+v, want a link and no code", mail)
-	}
-	p, found, err := g.Status(context.Background(), g.site, b.asker())
-	if err != nil || !found || p.Purpose != Reset || !p.CodeOff || p.SignedIn {
-		t.Errorf("status %+v, %v, %v", p, found, err)
-	}
-	o := must[Opened](t)(b.open(mail.link))
-	if !o.AskPassword || o.Username != ada || o.MinLength != password.DefaultMinLength || o.Purpose != Reset || o.OneClick {
-		t.Errorf("opened as %+v", o)
-	}
-	done := must[Done](t)(b.set(mail.link, newWords))
-	if !done.Reset || !done.PasswordSet || done.SessionCookie != "" || done.Account != id || done.KnownCookie == "" {
-		t.Errorf("done as %+v, want no session", done)
-	}
-	if n := g.liveSessions(id); n != 0 {
-		t.Errorf("%d sessions", n)
-	}
-	_, err = g.stranger(1).signIn(ada, oldWords)
-	wantInvalid(t, err, "password", "refused")
-	must[Done](t)(b.signIn(ada, newWords))
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		id := g.accountWith(ada, g.record(oldWords))
+		b := g.browser()
+		b.mustAsk(Reset, "ADA@example.com")
+		mail := b.newest(ada)
+		if mail.kind != outbox.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
+			t.Fatalf("mailed %+v, want a link and no code", mail)
+		}
+		p, found, err := g.Status(context.Background(), g.site, b.asker())
+		if err != nil || !found || p.Purpose != Reset || !p.CodeOff || p.SignedIn {
+			t.Errorf("status %+v, %v, %v", p, found, err)
+		}
+		o := must[Opened](t)(b.open(mail.link))
+		if !o.AskPassword || o.Username != ada || o.MinLength != password.DefaultMinLength || o.Purpose != Reset || o.OneClick {
+			t.Errorf("opened as %+v", o)
+		}
+		done := must[Done](t)(b.set(mail.link, newWords))
+		if !done.Reset || !done.PasswordSet || done.SessionCookie != "" || done.Account != id || done.KnownCookie == "" {
+			t.Errorf("done as %+v, want no session", done)
+		}
+		if n := g.liveSessions(id); n != 0 {
+			t.Errorf("%d sessions", n)
+		}
+		_, err = g.stranger(1).signIn(ada, oldWords)
+		wantInvalid(t, err, "password", "refused")
+		must[Done](t)(b.signIn(ada, newWords))
+	})
 }
 
 func TestReset_AnAccountWithoutAPasswordGetsItsFirst(t *testing.T) {
-	g := newPasswordGate(t)
-	g.account(ada)
-	b := g.browser()
-	must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
-	must[Done](t)(b.signIn(ada, newWords))
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.account(ada)
+		b := g.browser()
+		must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
+		must[Done](t)(b.signIn(ada, newWords))
+	})
 }
 
 func TestReset_SignsInWhereTheSiteSaysSo(t *testing.T) {
-	g := newPasswordGate(t)
-	g.site.SignInAfterReset = true
-	id := g.accountWith(ada, g.record(oldWords))
-	old := g.stranger(1)
-	must[Done](t)(old.signIn(ada, oldWords))
-	b := g.browser()
-	mail := b.mustAsk(Reset, ada)
-	done := must[Done](t)(b.set(mail.link, newWords))
-	if done.Reset || !done.PasswordSet || !b.signedIn() || old.signedIn() || g.liveSessions(id) != 1 {
-		t.Errorf("done as %+v, want the one session", done)
-	}
-	if done.Session.Methods[0] != "link" {
-		t.Errorf("signed in by %v, want the link", done.Session.Methods)
-	}
-	if o := must[Opened](t)(b.open(mail.link)); o.Destination != "/private?x=1" {
-		t.Errorf("opened again: %+v, want the way on", o)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.site.SignInAfterReset = true
+		id := g.accountWith(ada, g.record(oldWords))
+		old := g.stranger(1)
+		must[Done](t)(old.signIn(ada, oldWords))
+		b := g.browser()
+		mail := b.mustAsk(Reset, ada)
+		done := must[Done](t)(b.set(mail.link, newWords))
+		if done.Reset || !done.PasswordSet || !b.signedIn() || old.signedIn() || g.liveSessions(id) != 1 {
+			t.Errorf("done as %+v, want the one session", done)
+		}
+		if done.Session.Methods[0] != "link" {
+			t.Errorf("signed in by %v, want the link", done.Session.Methods)
+		}
+		if o := must[Opened](t)(b.open(mail.link)); o.Destination != "/private?x=1" {
+			t.Errorf("opened again: %+v, want the way on", o)
+		}
+	})
 }
 
 func TestReset_AskedForWhileSignedIn(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	b := g.browser()
-	must[Done](t)(b.signIn(ada, oldWords))
-	g.post()
-	asked := must[Asked](t)(b.ask(Reset, ada))
-	if asked.Pending.SignedIn {
-		t.Error("the page leads on before the password is set")
-	}
-	g.post()
-	must[Done](t)(b.set(b.newest(ada).link, newWords))
-	if b.signedIn() {
-		t.Error("the browser's own session survived")
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.accountWith(ada, g.record(oldWords))
+		b := g.browser()
+		must[Done](t)(b.signIn(ada, oldWords))
+		g.post()
+		asked := must[Asked](t)(b.ask(Reset, ada))
+		if asked.Pending.SignedIn {
+			t.Error("the page leads on before the password is set")
+		}
+		g.post()
+		must[Done](t)(b.set(b.newest(ada).link, newWords))
+		if b.signedIn() {
+			t.Error("the browser's own session survived")
+		}
+	})
 }
 
 func TestReset_OperatorsMakeLinks(t *testing.T) {
-	g := newPasswordGate(t)
-	g.accountWith(ada, g.record(oldWords))
-	make := func(email string) (Link, error) {
-		return g.Link(context.Background(), g.site, LinkInput{Email: email, Purpose: Reset})
-	}
-	_, err := make("bob@example.com")
-	wantErr(t, err, ErrNoAccount)
-	link := must[Link](t)(make(ada))
-	if life := link.Ends.Sub(g.Clock.Wall()); life > DefaultReset || life < DefaultReset-time.Second {
-		t.Errorf("it lives %v", life)
-	}
-	_, text, _ := strings.Cut(link.URL, "?t=")
-	must[Done](t)(g.stranger(1).set(text, newWords))
-	must[Done](t)(g.stranger(1).signIn(ada, newWords))
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.accountWith(ada, g.record(oldWords))
+		make := func(email string) (Link, error) {
+			return g.Link(context.Background(), g.site, LinkInput{Email: email, Purpose: Reset})
+		}
+		_, err := make("bob@example.com")
+		wantErr(t, err, ErrNoAccount)
+		link := must[Link](t)(make(ada))
+		if life := link.Ends.Sub(g.Clock.Wall()); life > DefaultReset || life < DefaultReset-time.Second {
+			t.Errorf("it lives %v", life)
+		}
+		_, text, _ := strings.Cut(link.URL, "?t=")
+		must[Done](t)(g.stranger(1).set(text, newWords))
+		must[Done](t)(g.stranger(1).signIn(ada, newWords))
+	})
 }
 
 // racers open one link in n browsers, and return what each of them would send.
@@ -121,97 +131,101 @@ func racers(t *testing.T, g *gate, token string, n int) []func() (Done, error) {
 func nth(i int) string { return fmt.Sprintf("%s, number %d", newWords, i) }
 
 func TestTOK1_OneOfFiftyParallelResetsWinsAndOnlyItsPasswordWorks(t *testing.T) {
-	g := newPasswordGate(t)
-	id := g.accountWith(ada, g.record(oldWords))
-	older := []*browser{g.stranger(200), g.stranger(201)}
-	for _, b := range older {
-		must[Done](t)(b.signIn(ada, oldWords))
-	}
-	mail := g.browser().mustAsk(Reset, ada)
-	const parallel = 50
-	send := racers(t, g, mail.link, parallel)
-	errs := make([]error, parallel)
-	together(parallel, func(i int) { _, errs[i] = send[i]() })
-	winner := -1
-	for i, err := range errs {
-		switch {
-		case err == nil && winner < 0:
-			winner = i
-		case err == nil:
-			t.Errorf("%d wins as well as %d", i, winner)
-		case !errors.Is(err, ErrDead):
-			t.Errorf("a reset that came too late: %v", err)
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		id := g.accountWith(ada, g.record(oldWords))
+		older := []*browser{g.stranger(200), g.stranger(201)}
+		for _, b := range older {
+			must[Done](t)(b.signIn(ada, oldWords))
 		}
-	}
-	if winner < 0 {
-		t.Fatal("nobody won")
-	}
-	kept := g.credentials(ada).Passwords
-	for i := range parallel {
-		v := must[password.Verdict](t)(g.Passwords.Verify(context.Background(), kept.Current, nth(i)))
-		if v.OK != (i == winner) {
-			t.Errorf("password %d works: %v", i, v.OK)
+		mail := g.browser().mustAsk(Reset, ada)
+		const parallel = 50
+		send := racers(t, g, mail.link, parallel)
+		errs := make([]error, parallel)
+		together(parallel, func(i int) { _, errs[i] = send[i]() })
+		winner := -1
+		for i, err := range errs {
+			switch {
+			case err == nil && winner < 0:
+				winner = i
+			case err == nil:
+				t.Errorf("%d wins as well as %d", i, winner)
+			case !errors.Is(err, ErrDead):
+				t.Errorf("a reset that came too late: %v", err)
+			}
 		}
-	}
-	for _, b := range older {
-		if b.signedIn() {
-			t.Error("an older session is alive")
+		if winner < 0 {
+			t.Fatal("nobody won")
 		}
-	}
-	if n := g.liveSessions(id); n != 0 {
-		t.Errorf("%d sessions", n)
-	}
-	if n := g.events(eventReplayed); n != 1 {
-		t.Errorf("%d events of replays, want 1", n)
-	}
-	hasher := g.Passwords
-	g.restart()
-	g.Passwords = hasher
-	_, err := g.stranger(99).open(mail.link)
-	wantErr(t, err, ErrDead)
+		kept := g.credentials(ada).Passwords
+		for i := range parallel {
+			v := must[password.Verdict](t)(g.Passwords.Verify(context.Background(), kept.Current, nth(i)))
+			if v.OK != (i == winner) {
+				t.Errorf("password %d works: %v", i, v.OK)
+			}
+		}
+		for _, b := range older {
+			if b.signedIn() {
+				t.Error("an older session is alive")
+			}
+		}
+		if n := g.liveSessions(id); n != 0 {
+			t.Errorf("%d sessions", n)
+		}
+		if n := g.events(eventReplayed); n != 1 {
+			t.Errorf("%d events of replays, want 1", n)
+		}
+		hasher := g.Passwords
+		g.restart()
+		g.Passwords = hasher
+		_, err := g.stranger(99).open(mail.link)
+		wantErr(t, err, ErrDead)
+	})
 }
 
 func TestSES5_NoSignInWithTheOldPasswordOutlivesAReset(t *testing.T) {
-	g := newPasswordGate(t)
-	g.site.Limits.PasswordMailbox, g.site.Limits.PasswordIP = nil, nil
-	id := g.accountWith(ada, g.record(oldWords))
-	b := g.browser()
-	mail := b.mustAsk(Reset, ada)
-	o := must[Opened](t)(b.open(mail.link))
-	asker := b.asker()
-	const racing = 100
-	results := make([]error, racing)
-	cookies := make([]string, racing)
-	atAnswer := -1
-	together(racing+1, func(i int) {
-		if i == racing {
-			if _, err := g.Confirm(context.Background(), g.site, asker, ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err != nil {
-				t.Errorf("the reset: %v", err)
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.site.Limits.PasswordMailbox, g.site.Limits.PasswordIP = nil, nil
+		id := g.accountWith(ada, g.record(oldWords))
+		b := g.browser()
+		mail := b.mustAsk(Reset, ada)
+		o := must[Opened](t)(b.open(mail.link))
+		asker := b.asker()
+		const racing = 100
+		results := make([]error, racing)
+		cookies := make([]string, racing)
+		atAnswer := -1
+		together(racing+1, func(i int) {
+			if i == racing {
+				if _, err := g.Confirm(context.Background(), g.site, asker, ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err != nil {
+					t.Errorf("the reset: %v", err)
+				}
+				atAnswer = g.liveSessions(id)
+				return
 			}
-			atAnswer = g.liveSessions(id)
-			return
+			var done Done
+			done, results[i] = g.SignIn(context.Background(), g.site, Asker{}, SignInInput{Email: ada, Password: oldWords})
+			cookies[i] = done.SessionCookie
+		})
+		if atAnswer != 0 {
+			t.Errorf("%d sessions at the reset's answer", atAnswer)
 		}
-		var done Done
-		done, results[i] = g.SignIn(context.Background(), g.site, Asker{}, SignInInput{Email: ada, Password: oldWords})
-		cookies[i] = done.SessionCookie
+		if n := g.liveSessions(id); n != 0 {
+			t.Errorf("%d sessions at the end", n)
+		}
+		for i, err := range results {
+			if invalid := new(Invalid); err != nil && !errors.As(err, &invalid) {
+				t.Errorf("a sign-in: %v", err)
+			}
+			if cookies[i] == "" {
+				continue
+			}
+			if l := must[*session.Live](t)(g.Sessions.Find(context.Background(), cookies[i], g.site.Origin)); l != nil {
+				t.Error("a cookie of the old password is good")
+			}
+		}
 	})
-	if atAnswer != 0 {
-		t.Errorf("%d sessions at the reset's answer", atAnswer)
-	}
-	if n := g.liveSessions(id); n != 0 {
-		t.Errorf("%d sessions at the end", n)
-	}
-	for i, err := range results {
-		if invalid := new(Invalid); err != nil && !errors.As(err, &invalid) {
-			t.Errorf("a sign-in: %v", err)
-		}
-		if cookies[i] == "" {
-			continue
-		}
-		if l := must[*session.Live](t)(g.Sessions.Find(context.Background(), cookies[i], g.site.Origin)); l != nil {
-			t.Error("a cookie of the old password is good")
-		}
-	}
 }
 
 // pausing is a store that runs a function once, before an Update: when a hash is done and not yet written.
@@ -238,80 +252,82 @@ func (g *gate) between(fn func()) {
 }
 
 func TestSES5_AComparisonFromBeforeAChangeIsVoid(t *testing.T) {
-	t.Run("reset", func(t *testing.T) {
-		g := newPasswordGate(t)
-		g.accountWith(ada, g.record(oldWords))
-		b := g.browser()
-		link := b.mustAsk(Reset, ada).link
-		g.between(func() { must[Done](t)(b.set(link, newWords)) })
-		_, err := g.stranger(1).signIn(ada, oldWords)
-		wantInvalid(t, err, "password", "refused")
-	})
-	t.Run("disable", func(t *testing.T) {
-		g := newPasswordGate(t)
-		id := g.accountWith(ada, g.record(oldWords))
-		g.between(func() { g.disable(id) })
-		_, err := g.stranger(1).signIn(ada, oldWords)
-		wantErr(t, err, ErrDisabled)
-	})
-	t.Run("delete", func(t *testing.T) {
-		g := newPasswordGate(t)
-		id := g.accountWith(ada, g.record(oldWords))
-		g.between(func() { g.delete(id) })
-		_, err := g.stranger(1).signIn(ada, oldWords)
-		wantInvalid(t, err, "password", "refused")
-	})
-	t.Run("a change of the name", func(t *testing.T) {
-		g := newPasswordGate(t)
-		id := g.accountWith(ada, g.record(oldWords))
-		g.between(func() {
-			if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return g.Accounts.SetName(tx, id, "Countess") }); err != nil {
-				t.Error(err)
-			}
+	bothModes(t, func(t *testing.T) {
+		t.Run("reset", func(t *testing.T) {
+			g := newPasswordGate(t)
+			g.accountWith(ada, g.record(oldWords))
+			b := g.browser()
+			link := b.mustAsk(Reset, ada).link
+			g.between(func() { must[Done](t)(b.set(link, newWords)) })
+			_, err := g.stranger(1).signIn(ada, oldWords)
+			wantInvalid(t, err, "password", "refused")
 		})
-		must[Done](t)(g.stranger(1).signIn(ada, oldWords))
-	})
-	t.Run("the change of a password", func(t *testing.T) {
-		g := newPasswordGate(t)
-		g.accountWith(ada, g.record(oldWords))
-		first, second := g.browser(), g.stranger(1)
-		must[Done](t)(first.signIn(ada, oldWords))
-		must[Done](t)(second.signIn(ada, oldWords))
-		g.between(func() { must[Done](t)(second.change(oldWords, nth(2))) })
-		_, err := first.change(oldWords, newWords)
-		wantErr(t, err, ErrSignedOut)
-		must[Done](t)(g.stranger(2).signIn(ada, nth(2)))
-	})
-	t.Run("another record", func(t *testing.T) {
-		g := newPasswordGate(t)
-		id := g.accountWith(ada, g.record(oldWords))
-		b := g.browser()
-		must[Done](t)(b.signIn(ada, oldWords))
-		another := func(words string) func() {
-			return func() {
-				if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-					return g.Accounts.UpgradePassword(tx, id, g.record(words))
-				}); err != nil {
+		t.Run("disable", func(t *testing.T) {
+			g := newPasswordGate(t)
+			id := g.accountWith(ada, g.record(oldWords))
+			g.between(func() { g.disable(id) })
+			_, err := g.stranger(1).signIn(ada, oldWords)
+			wantErr(t, err, ErrDisabled)
+		})
+		t.Run("delete", func(t *testing.T) {
+			g := newPasswordGate(t)
+			id := g.accountWith(ada, g.record(oldWords))
+			g.between(func() { g.delete(id) })
+			_, err := g.stranger(1).signIn(ada, oldWords)
+			wantInvalid(t, err, "password", "refused")
+		})
+		t.Run("a change of the name", func(t *testing.T) {
+			g := newPasswordGate(t)
+			id := g.accountWith(ada, g.record(oldWords))
+			g.between(func() {
+				if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return g.Accounts.SetName(tx, id, "Countess") }); err != nil {
 					t.Error(err)
 				}
+			})
+			must[Done](t)(g.stranger(1).signIn(ada, oldWords))
+		})
+		t.Run("the change of a password", func(t *testing.T) {
+			g := newPasswordGate(t)
+			g.accountWith(ada, g.record(oldWords))
+			first, second := g.browser(), g.stranger(1)
+			must[Done](t)(first.signIn(ada, oldWords))
+			must[Done](t)(second.signIn(ada, oldWords))
+			g.between(func() { must[Done](t)(second.change(oldWords, nth(2))) })
+			_, err := first.change(oldWords, newWords)
+			wantErr(t, err, ErrSignedOut)
+			must[Done](t)(g.stranger(2).signIn(ada, nth(2)))
+		})
+		t.Run("another record", func(t *testing.T) {
+			g := newPasswordGate(t)
+			id := g.accountWith(ada, g.record(oldWords))
+			b := g.browser()
+			must[Done](t)(b.signIn(ada, oldWords))
+			another := func(words string) func() {
+				return func() {
+					if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+						return g.Accounts.UpgradePassword(tx, id, g.record(words))
+					}); err != nil {
+						t.Error(err)
+					}
+				}
 			}
-		}
-		g.between(another(nth(8)))
-		_, err := g.stranger(1).signIn(ada, oldWords)
-		wantInvalid(t, err, "password", "refused")
-		g.between(another(nth(9)))
-		_, err = b.change(nth(8), newWords)
-		wantInvalid(t, err, "current", "refused")
-	})
-	t.Run("a reset whose link was used meanwhile", func(t *testing.T) {
-		g := newPasswordGate(t)
-		g.accountWith(ada, g.record(oldWords))
-		b := g.browser()
-		link := b.mustAsk(Reset, ada).link
-		g.between(func() { must[Done](t)(g.stranger(1).set(link, nth(1))) })
-		_, err := b.set(link, newWords)
-		wantErr(t, err, ErrDead)
-		must[Done](t)(g.stranger(2).signIn(ada, nth(1)))
+			g.between(another(nth(8)))
+			_, err := g.stranger(1).signIn(ada, oldWords)
+			wantInvalid(t, err, "password", "refused")
+			g.between(another(nth(9)))
+			_, err = b.change(nth(8), newWords)
+			wantInvalid(t, err, "current", "refused")
+		})
+		t.Run("a reset whose link was used meanwhile", func(t *testing.T) {
+			g := newPasswordGate(t)
+			g.accountWith(ada, g.record(oldWords))
+			b := g.browser()
+			link := b.mustAsk(Reset, ada).link
+			g.between(func() { must[Done](t)(g.stranger(1).set(link, nth(1))) })
+			_, err := b.set(link, newWords)
+			wantErr(t, err, ErrDead)
+			must[Done](t)(g.stranger(2).signIn(ada, nth(1)))
+		})
 	})
 }
 
@@ -324,74 +340,80 @@ func (g *gate) delete(id string) {
 }
 
 func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {
-	g := newPasswordGate(t)
-	id := g.accountWith(ada, g.record(oldWords))
-	elsewhere := g.stranger(1)
-	must[Done](t)(elsewhere.signIn(ada, oldWords))
-	byLink := g.stranger(2)
-	must[Done](t)(byLink.press(byLink.mustAsk(SignIn, ada).link))
-	socket, cut := context.WithCancelCause(context.Background())
-	defer cut(nil)
-	unregister := g.Sessions.Track(elsewhere.asker().Session, cut)
-	defer unregister()
-	b := g.browser()
-	b.device = "Safari on iPhone"
-	done := must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
-	if !errors.Is(context.Cause(socket), session.ErrEnded) {
-		t.Errorf("the socket at the answer: %v", context.Cause(socket))
-	}
-	if elsewhere.signedIn() || byLink.signedIn() || g.liveSessions(id) != 0 || done.SessionCookie != "" {
-		t.Error("a session is alive")
-	}
-	g.post()
-	mail := b.newest(ada)
-	if mail.kind != outbox.KindPasswordChanged || mail.link != "" || mail.cancel != "" || mail.code != "" ||
-		!strings.Contains(mail.message.Text, "Safari on iPhone\n203.0.113.0/24") {
-		t.Errorf("mailed %q, want the notice with browser and network", mail.message.Text)
-	}
-	if n := g.events(eventChanged); n != 1 {
-		t.Errorf("%d events, want 1", n)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		id := g.accountWith(ada, g.record(oldWords))
+		elsewhere := g.stranger(1)
+		must[Done](t)(elsewhere.signIn(ada, oldWords))
+		byLink := g.stranger(2)
+		must[Done](t)(byLink.press(byLink.mustAsk(SignIn, ada).link))
+		socket, cut := context.WithCancelCause(context.Background())
+		defer cut(nil)
+		unregister := g.Sessions.Track(elsewhere.asker().Session, cut)
+		defer unregister()
+		b := g.browser()
+		b.device = "Safari on iPhone"
+		done := must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
+		if !errors.Is(context.Cause(socket), session.ErrEnded) {
+			t.Errorf("the socket at the answer: %v", context.Cause(socket))
+		}
+		if elsewhere.signedIn() || byLink.signedIn() || g.liveSessions(id) != 0 || done.SessionCookie != "" {
+			t.Error("a session is alive")
+		}
+		g.post()
+		mail := b.newest(ada)
+		if mail.kind != outbox.KindPasswordChanged || mail.link != "" || mail.cancel != "" || mail.code != "" ||
+			!strings.Contains(mail.message.Text, "Safari on iPhone\n203.0.113.0/24") {
+			t.Errorf("mailed %q, want the notice with browser and network", mail.message.Text)
+		}
+		if n := g.events(eventChanged); n != 1 {
+			t.Errorf("%d events, want 1", n)
+		}
+	})
 }
 
 func TestFLOW5_ADisabledOrDeletedAccountGetsNoReset(t *testing.T) {
-	for name, end := range map[string]func(g *gate, id string){
-		"disabled": (*gate).disable, "deleted": (*gate).delete,
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := newPasswordGate(t)
-			g.site.SignUp = SignUp{}
-			id := g.accountWith(ada, g.record(oldWords))
-			b := g.browser()
-			must[Done](t)(b.signIn(ada, oldWords))
-			mail := g.stranger(1).mustAsk(Reset, ada)
-			end(g, id)
-			if b.signedIn() {
-				t.Error("the session is alive")
-			}
-			_, err := g.stranger(1).open(mail.link)
-			wantErr(t, err, ErrDead)
-			_, err = g.stranger(1).set(mail.link, newWords)
-			wantErr(t, err, ErrDead)
-			sent := g.inbox.count()
-			must[Asked](t)(g.stranger(2).ask(Reset, ada))
-			g.post()
-			if n := g.inbox.count(); n != sent {
-				t.Errorf("%d mails went out", n-sent)
-			}
-			_, err = g.Link(context.Background(), g.site, LinkInput{Email: ada, Purpose: Reset})
-			wantErr(t, err, ErrNoAccount)
-		})
-	}
+	bothModes(t, func(t *testing.T) {
+		for name, end := range map[string]func(g *gate, id string){
+			"disabled": (*gate).disable, "deleted": (*gate).delete,
+		} {
+			t.Run(name, func(t *testing.T) {
+				g := newPasswordGate(t)
+				g.site.SignUp = SignUp{}
+				id := g.accountWith(ada, g.record(oldWords))
+				b := g.browser()
+				must[Done](t)(b.signIn(ada, oldWords))
+				mail := g.stranger(1).mustAsk(Reset, ada)
+				end(g, id)
+				if b.signedIn() {
+					t.Error("the session is alive")
+				}
+				_, err := g.stranger(1).open(mail.link)
+				wantErr(t, err, ErrDead)
+				_, err = g.stranger(1).set(mail.link, newWords)
+				wantErr(t, err, ErrDead)
+				sent := g.inbox.count()
+				must[Asked](t)(g.stranger(2).ask(Reset, ada))
+				g.post()
+				if n := g.inbox.count(); n != sent {
+					t.Errorf("%d mails went out", n-sent)
+				}
+				_, err = g.Link(context.Background(), g.site, LinkInput{Email: ada, Purpose: Reset})
+				wantErr(t, err, ErrNoAccount)
+			})
+		}
+	})
 }
 
 func TestReset_TellsThoseWithoutAnAccountWhereSigningUpIsOpen(t *testing.T) {
-	g := newPasswordGate(t)
-	if mail := g.browser().mustAsk(Reset, "bob@example.com"); mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" {
-		t.Errorf("mailed %+v, want that there is no account", mail)
-	}
-	g.site.SignUp = SignUp{}
-	if mail := g.stranger(1).mustAsk(Reset, "eve@example.com"); mail.kind != "" {
-		t.Errorf("mailed %q where nobody can sign up", mail.kind)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		if mail := g.browser().mustAsk(Reset, "bob@example.com"); mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" {
+			t.Errorf("mailed %+v, want that there is no account", mail)
+		}
+		g.site.SignUp = SignUp{}
+		if mail := g.stranger(1).mustAsk(Reset, "eve@example.com"); mail.kind != "" {
+			t.Errorf("mailed %q where nobody can sign up", mail.kind)
+		}
+	})
 }

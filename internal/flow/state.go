@@ -85,6 +85,12 @@ type held struct {
 	Text   string
 	// Generation is the flow's.
 	Generation int
+	// Private and Addr are the flow's private half.
+	Private private
+	Addr    address.Address
+	// Claims are the cookie's own, nil where it carries none; Absent says that the flow is not in the store yet.
+	Claims *token.Claims
+	Absent bool
 }
 
 // current returns the flow of this browser at this site, when it has one whose time is not over.
@@ -96,23 +102,36 @@ func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) 
 	if text == "" {
 		return held{}, false, nil
 	}
-	cookie, err := token.Parse(text)
-	if err != nil {
-		return held{}, false, nil //nolint:nilerr // a cookie that is none is no flow
+	cookie, claims, ok := s.readCookie(site, text)
+	if !ok {
+		return held{}, false, nil // a cookie that is none is no flow
 	}
+	h = held{Cookie: cookie, Text: text, Claims: claims}
+	if claims != nil {
+		return s.currentStateless(tx, site, h, now)
+	}
+	if found, err = s.lastGeneration(tx, site, &h, now); err != nil || !found {
+		return held{}, false, err
+	}
+	h.Private, h.Addr, err = s.openPrivate(h.Flow)
+	return h, err == nil, err
+}
+
+// lastGeneration finds the last generation of a flow that is in the store and whose time is not over.
+func (s *Service) lastGeneration(tx storage.Tx, site Site, h *held, now time.Time) (found bool, err error) {
 	for generation := 0; ; generation++ {
-		k := s.flowKey(cookie, site.Origin, generation)
+		k := s.flowKey(h.Cookie, site.Origin, generation)
 		if !k.Alive(now) {
-			return held{}, false, nil
+			return false, nil
 		}
 		f, ok, err := tx.Flows().Get(k)
 		if err != nil {
-			return held{}, false, err
+			return false, err
 		}
 		if !ok || f.Site != site.Origin {
-			return h, found, nil
+			return found, nil
 		}
-		h, found = held{Flow: f, Cookie: cookie, Text: text, Generation: generation}, true
+		h.Flow, h.Generation, found = f, generation, true
 	}
 }
 
@@ -121,8 +140,8 @@ func (s *Service) holds(site Site, text string, f storage.Flow, p private) bool 
 	if p.Operator || text == "" {
 		return false
 	}
-	cookie, err := token.Parse(text)
-	return err == nil && s.flowKey(cookie, site.Origin, p.Generation) == f.Key
+	cookie, _, ok := s.readCookie(site, text)
+	return ok && s.flowKey(cookie, site.Origin, p.Generation) == f.Key
 }
 
 // epochs reads the three epochs of a flow's mailbox and account as they are.

@@ -22,11 +22,7 @@ func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, 
 		if h, found, err = s.current(tx, site, asker.FlowCookie, now); err != nil || !found {
 			return nil, err
 		}
-		p, addr, err := s.openPrivate(h.Flow)
-		if err != nil {
-			return nil, err
-		}
-		pending = s.pending(site, asker, h.Flow, p, addr)
+		pending = s.pending(site, asker, h.Flow, h.Private, h.Addr)
 		return nil, nil
 	})
 	if err != nil {

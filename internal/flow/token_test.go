@@ -14,282 +14,305 @@ import (
 )
 
 func TestTOK1_OneOfManyParallelRedemptionsHasAnEffect(t *testing.T) {
-	for _, purpose := range []string{SignIn, Activation} {
-		t.Run(purpose, func(t *testing.T) {
-			g := newGate(t)
-			if purpose == SignIn {
-				g.account("ada@example.com")
-			}
-			mail := g.browser().mustAsk(purpose, "ada@example.com")
-			const parallel = 50
-			var (
-				ready, done sync.WaitGroup
-				begin       = make(chan struct{})
-				errs        = make([]error, parallel)
-			)
-			for i := range parallel {
-				ready.Add(1)
-				done.Go(func() {
-					b := g.stranger(i)
-					o, err := b.open(mail.link)
-					ready.Done()
-					if err != nil {
-						errs[i] = err
-						return
-					}
-					<-begin
-					_, errs[i] = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
-				})
-			}
-			ready.Wait()
-			close(begin)
-			done.Wait()
-			good := 0
-			for _, err := range errs {
-				switch {
-				case err == nil:
-					good++
-				case !errors.Is(err, ErrDead):
-					t.Errorf("a redemption that came too late: %v", err)
+	bothModes(t, func(t *testing.T) {
+		for _, purpose := range []string{SignIn, Activation} {
+			t.Run(purpose, func(t *testing.T) {
+				g := newGate(t)
+				if purpose == SignIn {
+					g.account("ada@example.com")
 				}
-			}
-			if good != 1 {
-				t.Errorf("%d redemptions had an effect, want 1", good)
-			}
-			if n := g.accounts(); n != 1 {
-				t.Errorf("%d accounts, want 1", n)
-			}
-			if n := g.events(eventReplayed); n != 1 {
-				t.Errorf("%d events of replays, want 1", n)
-			}
-			g.restart()
-			if _, err := g.stranger(99).open(mail.link); !errors.Is(err, ErrDead) {
-				t.Errorf("after a restart: %v, want a dead link", err)
-			}
-		})
-	}
+				mail := g.browser().mustAsk(purpose, "ada@example.com")
+				const parallel = 50
+				var (
+					ready, done sync.WaitGroup
+					begin       = make(chan struct{})
+					errs        = make([]error, parallel)
+				)
+				for i := range parallel {
+					ready.Add(1)
+					done.Go(func() {
+						b := g.stranger(i)
+						o, err := b.open(mail.link)
+						ready.Done()
+						if err != nil {
+							errs[i] = err
+							return
+						}
+						<-begin
+						_, errs[i] = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
+					})
+				}
+				ready.Wait()
+				close(begin)
+				done.Wait()
+				good := 0
+				for _, err := range errs {
+					switch {
+					case err == nil:
+						good++
+					case !errors.Is(err, ErrDead):
+						t.Errorf("a redemption that came too late: %v", err)
+					}
+				}
+				if good != 1 {
+					t.Errorf("%d redemptions had an effect, want 1", good)
+				}
+				if n := g.accounts(); n != 1 {
+					t.Errorf("%d accounts, want 1", n)
+				}
+				if n := g.events(eventReplayed); n != 1 {
+					t.Errorf("%d events of replays, want 1", n)
+				}
+				g.restart()
+				if _, err := g.stranger(99).open(mail.link); !errors.Is(err, ErrDead) {
+					t.Errorf("after a restart: %v, want a dead link", err)
+				}
+			})
+		}
+	})
 }
 
 func TestTOK1_AUsedLinkLeadsTheBrowserThatUsedItToItsDestination(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	must[Done](t)(b.press(mail.link))
-	o := must[Opened](t)(b.open(mail.link))
-	if o.Destination != "/private?x=1" || o.OneClick {
-		t.Errorf("opened again: %+v, want only its destination", o)
-	}
-	done := must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link}))
-	if !done.Already || done.SessionCookie != "" || done.ReturnTo != "/private?x=1" {
-		t.Errorf("confirmed again: %+v, want the way on and no cookie", done)
-	}
-	if n := g.events(eventReplayed); n != 0 {
-		t.Errorf("%d replays recorded, want 0", n)
-	}
-	_, err := g.stranger(1).open(mail.link)
-	wantErr(t, err, ErrDead)
-	other := g.stranger(2) // the same person in another browser
-	must[Done](t)(other.press(other.mustAsk(SignIn, "ada@example.com").link))
-	_, err = other.open(mail.link)
-	wantErr(t, err, ErrDead)
-}
-
-func TestTOK1_OnlyTheFirstReplayByPostIsRecorded(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	mail := g.browser().mustAsk(SignIn, "ada@example.com")
-	must[Done](t)(g.stranger(1).press(mail.link))
-	for i := range 3 {
-		b := g.stranger(2)
-		_, err := b.click(mail.link) // a GET
-		wantErr(t, err, ErrDead)
-		if n := g.events(eventReplayed); n != min(i, 1) {
-			t.Fatalf("%d replays recorded after a GET, want %d", n, min(i, 1))
-		}
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
-		wantErr(t, err, ErrDead)
-		if n := g.events(eventReplayed); n != 1 {
-			t.Fatalf("%d replays recorded, want 1", n)
-		}
-	}
-}
-
-func TestTOK2_OpeningChangesNothing(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	g.spy.take()
-	for range 20 {
-		must[Opened](t)(g.stranger(1).open(mail.link))
-		_, err := g.stranger(1).click(mail.link)
-		wantErr(t, err, ErrChanged)
-	}
-	if _, writes := g.spy.take(); len(writes) != 0 {
-		t.Errorf("opening wrote %v", writes)
-	}
-	must[Done](t)(b.press(mail.link))
-}
-
-func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
-	spoil := map[string]func(g *gate, b *browser){
-		"no flow cookie":      func(_ *gate, b *browser) { b.flow = "" },
-		"another flow cookie": func(g *gate, b *browser) { b.flow = token.Random(g.Clock.Now().Add(time.Hour)) },
-		"signed in as somebody else": func(g *gate, b *browser) {
-			g.account("eve@example.com")
-			e := g.browser()
-			must[Done](t)(e.press(e.mustAsk(SignIn, "eve@example.com").link))
-			b.session = e.session
-		},
-		"started without the cross-origin check": func(g *gate, b *browser) {
-			a := b.asker()
-			a.FlowCookie, a.Origin = "", false
-			asked, err := g.Request(context.Background(), g.site, a, RequestInput{Purpose: SignIn, Email: "ada@example.com"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.flow = asked.FlowCookie
-			g.post()
-		},
-	}
-	for name, change := range spoil {
-		t.Run(name, func(t *testing.T) {
-			g := newGate(t)
-			g.account("ada@example.com")
-			b := g.browser()
-			b.mustAsk(SignIn, "ada@example.com")
-			change(g, b)
-			mail := b.newest("ada@example.com")
-			_, err := b.click(mail.link)
-			wantErr(t, err, ErrChanged)
-			must[Done](t)(b.press(mail.link))
-		})
-	}
-	t.Run("no navigation", func(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		b := g.browser()
 		mail := b.mustAsk(SignIn, "ada@example.com")
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, OneClick: true})
-		wantErr(t, err, ErrChanged)
-	})
-	t.Run("an activation that asks for a name", func(t *testing.T) {
-		g := newGate(t)
-		g.site.AskName = true
-		b := g.browser()
-		mail := b.mustAsk(Activation, "ada@example.com")
-		_, err := b.click(mail.link)
-		wantErr(t, err, ErrChanged)
-	})
-	t.Run("all hold", func(t *testing.T) {
-		for _, purpose := range []string{SignIn, Activation} {
-			g := newGate(t)
-			if purpose == SignIn {
-				g.account("ada@example.com")
-			}
-			b := g.browser()
-			mail := b.mustAsk(purpose, "ada@example.com")
-			b.navigation = true
-			if o := must[Opened](t)(b.open(mail.link)); !o.OneClick || !o.SameBrowser {
-				t.Fatalf("%s: opened as %+v, want one click", purpose, o)
-			}
-			must[Done](t)(b.click(mail.link))
+		must[Done](t)(b.press(mail.link))
+		o := must[Opened](t)(b.open(mail.link))
+		if o.Destination != "/private?x=1" || o.OneClick {
+			t.Errorf("opened again: %+v, want only its destination", o)
 		}
+		done := must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link}))
+		if !done.Already || done.SessionCookie != "" || done.ReturnTo != "/private?x=1" {
+			t.Errorf("confirmed again: %+v, want the way on and no cookie", done)
+		}
+		if n := g.events(eventReplayed); n != 0 {
+			t.Errorf("%d replays recorded, want 0", n)
+		}
+		_, err := g.stranger(1).open(mail.link)
+		wantErr(t, err, ErrDead)
+		other := g.stranger(2) // the same person in another browser
+		must[Done](t)(other.press(other.mustAsk(SignIn, "ada@example.com").link))
+		_, err = other.open(mail.link)
+		wantErr(t, err, ErrDead)
+	})
+}
+
+func TestTOK1_OnlyTheFirstReplayByPostIsRecorded(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		mail := g.browser().mustAsk(SignIn, "ada@example.com")
+		must[Done](t)(g.stranger(1).press(mail.link))
+		for i := range 3 {
+			b := g.stranger(2)
+			_, err := b.click(mail.link) // a GET
+			wantErr(t, err, ErrDead)
+			if n := g.events(eventReplayed); n != min(i, 1) {
+				t.Fatalf("%d replays recorded after a GET, want %d", n, min(i, 1))
+			}
+			_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+			wantErr(t, err, ErrDead)
+			if n := g.events(eventReplayed); n != 1 {
+				t.Fatalf("%d replays recorded, want 1", n)
+			}
+		}
+	})
+}
+
+func TestTOK2_OpeningChangesNothing(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		g.spy.take()
+		for range 20 {
+			must[Opened](t)(g.stranger(1).open(mail.link))
+			_, err := g.stranger(1).click(mail.link)
+			wantErr(t, err, ErrChanged)
+		}
+		if _, writes := g.spy.take(); len(writes) != 0 {
+			t.Errorf("opening wrote %v", writes)
+		}
+		must[Done](t)(b.press(mail.link))
+	})
+}
+
+func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		spoil := map[string]func(g *gate, b *browser){
+			"no flow cookie":      func(_ *gate, b *browser) { b.flow = "" },
+			"another flow cookie": func(g *gate, b *browser) { b.flow = token.Random(g.Clock.Now().Add(time.Hour)) },
+			"signed in as somebody else": func(g *gate, b *browser) {
+				g.account("eve@example.com")
+				e := g.browser()
+				must[Done](t)(e.press(e.mustAsk(SignIn, "eve@example.com").link))
+				b.session = e.session
+			},
+			"started without the cross-origin check": func(g *gate, b *browser) {
+				a := b.asker()
+				a.FlowCookie, a.Origin = "", false
+				asked, err := g.Request(context.Background(), g.site, a, RequestInput{Purpose: SignIn, Email: "ada@example.com"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.flow = asked.FlowCookie
+				g.post()
+			},
+		}
+		for name, change := range spoil {
+			t.Run(name, func(t *testing.T) {
+				g := newGate(t)
+				g.account("ada@example.com")
+				b := g.browser()
+				b.mustAsk(SignIn, "ada@example.com")
+				change(g, b)
+				mail := b.newest("ada@example.com")
+				_, err := b.click(mail.link)
+				wantErr(t, err, ErrChanged)
+				must[Done](t)(b.press(mail.link))
+			})
+		}
+		t.Run("no navigation", func(t *testing.T) {
+			g := newGate(t)
+			g.account("ada@example.com")
+			b := g.browser()
+			mail := b.mustAsk(SignIn, "ada@example.com")
+			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, OneClick: true})
+			wantErr(t, err, ErrChanged)
+		})
+		t.Run("an activation that asks for a name", func(t *testing.T) {
+			g := newGate(t)
+			g.site.AskName = true
+			b := g.browser()
+			mail := b.mustAsk(Activation, "ada@example.com")
+			_, err := b.click(mail.link)
+			wantErr(t, err, ErrChanged)
+		})
+		t.Run("all hold", func(t *testing.T) {
+			for _, purpose := range []string{SignIn, Activation} {
+				g := newGate(t)
+				if purpose == SignIn {
+					g.account("ada@example.com")
+				}
+				b := g.browser()
+				mail := b.mustAsk(purpose, "ada@example.com")
+				b.navigation = true
+				if o := must[Opened](t)(b.open(mail.link)); !o.OneClick || !o.SameBrowser {
+					t.Fatalf("%s: opened as %+v, want one click", purpose, o)
+				}
+				must[Done](t)(b.click(mail.link))
+			}
+		})
 	})
 }
 
 func TestTOK3_ATokenWorksAtItsOwnPurposeAndSiteOnly(t *testing.T) {
-	g := newGate(t)
-	id := g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	other := g.site
-	other.Origin = "https://other.example.com"
-	_, err := g.Open(context.Background(), other, b.asker(), mail.link)
-	wantErr(t, err, ErrDead)
-	_, err = g.Confirm(context.Background(), other, b.asker(), ConfirmInput{Token: mail.link})
-	wantErr(t, err, ErrDead)
-	_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, "")
-	wantErr(t, err, ErrChanged)
-	o := must[Opened](t)(b.open(mail.cancel))
-	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.cancel, H: o.H})
-	wantErr(t, err, ErrChanged)
-	done := must[Done](t)(b.press(mail.link))
-	if done.Account != id {
-		t.Errorf("signed in as %q, want %q", done.Account, id)
-	}
-	_, err = g.Resend(context.Background(), other, b.asker())
-	wantErr(t, err, ErrNoFlow)
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		id := g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		other := g.site
+		other.Origin = "https://other.example.com"
+		_, err := g.Open(context.Background(), other, b.asker(), mail.link)
+		wantErr(t, err, ErrDead)
+		_, err = g.Confirm(context.Background(), other, b.asker(), ConfirmInput{Token: mail.link})
+		wantErr(t, err, ErrDead)
+		_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, "")
+		wantErr(t, err, ErrChanged)
+		o := must[Opened](t)(b.open(mail.cancel))
+		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.cancel, H: o.H})
+		wantErr(t, err, ErrChanged)
+		done := must[Done](t)(b.press(mail.link))
+		if done.Account != id {
+			t.Errorf("signed in as %q, want %q", done.Account, id)
+		}
+		_, err = g.Resend(context.Background(), other, b.asker())
+		wantErr(t, err, ErrNoFlow)
+	})
 }
 
 func TestTOK4_ExpiryIsExactAndASweepLeavesNothing(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	g.fake.Advance(DefaultSignIn - time.Second)
-	must[Opened](t)(b.open(mail.link))
-	g.fake.Advance(time.Second)
-	_, err := b.open(mail.link)
-	wantErr(t, err, ErrDead)
-	_, err = b.type_(mail.code)
-	wantErr(t, err, ErrNoFlow)
-	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
-	wantErr(t, err, ErrDead)
-	if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1000); err != nil {
-		t.Fatal(err)
-	}
-	parsed := must[token.Parsed](t)(token.Parse(mail.link))
-	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-		_, found, err := tx.Tokens().Get(parsed.Key(g.Ring, SignIn, g.site.Origin))
-		if found {
-			t.Error("the record is there after the sweep")
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		g.fake.Advance(DefaultSignIn - time.Second)
+		must[Opened](t)(b.open(mail.link))
+		g.fake.Advance(time.Second)
+		_, err := b.open(mail.link)
+		wantErr(t, err, ErrDead)
+		_, err = b.type_(mail.code)
+		wantErr(t, err, ErrNoFlow)
+		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+		wantErr(t, err, ErrDead)
+		if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1000); err != nil {
+			t.Fatal(err)
 		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+		if g.site.Stateless { // there was none
+			return
+		}
+		parsed := must[token.Parsed](t)(token.Parse(mail.link))
+		if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+			_, found, err := tx.Tokens().Get(parsed.Key(g.Ring, SignIn, g.site.Origin))
+			if found {
+				t.Error("the record is there after the sweep")
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestTOK4_TheSecondBeforeTheEndStillWorks(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	b := g.browser()
-	mail := b.mustAsk(SignIn, "ada@example.com")
-	g.fake.Advance(DefaultSignIn - time.Second)
-	must[Done](t)(b.press(mail.link))
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		g.fake.Advance(DefaultSignIn - time.Second)
+		must[Done](t)(b.press(mail.link))
+	})
 }
 
 func TestTOK6_MalformedTokensAreDeadAndCostNothing(t *testing.T) {
-	g := newGate(t)
-	b := g.browser()
-	g.spy.take()
-	for _, text := range []string{"", "x", strings.Repeat("A", 50), strings.Repeat("A", 49), strings.Repeat("é", 1<<20), "\x00", "../../etc/passwd"} {
-		_, err := b.open(text)
-		wantErr(t, err, ErrDead)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: text})
-		wantErr(t, err, ErrDead)
-		_, err = g.Cancel(context.Background(), g.site, b.asker(), text, "")
-		wantErr(t, err, ErrDead)
-	}
-	if updates, _ := g.spy.take(); updates != 0 {
-		t.Errorf("%d updates for tokens that need no look at the store", updates)
-	}
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		b := g.browser()
+		g.spy.take()
+		for _, text := range []string{"", "x", strings.Repeat("A", 50), strings.Repeat("A", 49), strings.Repeat("é", 1<<20), "\x00", "../../etc/passwd"} {
+			_, err := b.open(text)
+			wantErr(t, err, ErrDead)
+			_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: text})
+			wantErr(t, err, ErrDead)
+			_, err = g.Cancel(context.Background(), g.site, b.asker(), text, "")
+			wantErr(t, err, ErrDead)
+		}
+		if updates, _ := g.spy.take(); updates != 0 {
+			t.Errorf("%d updates for tokens that need no look at the store", updates)
+		}
+	})
 }
 
 func TestTOK7_ARefusedNameUsesNothingUp(t *testing.T) {
-	g := newGate(t)
-	g.site.AskName = true
-	b := g.browser()
-	mail := b.mustAsk(Activation, "ada@example.com")
-	o := must[Opened](t)(b.open(mail.link))
-	_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada\r\nBcc: x"})
-	var invalid *Invalid
-	if !errors.As(err, &invalid) || invalid.Field != "name" {
-		t.Fatalf("got %v, want the name refused", err)
-	}
-	must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada"}))
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.site.AskName = true
+		b := g.browser()
+		mail := b.mustAsk(Activation, "ada@example.com")
+		o := must[Opened](t)(b.open(mail.link))
+		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada\r\nBcc: x"})
+		var invalid *Invalid
+		if !errors.As(err, &invalid) || invalid.Field != "name" {
+			t.Fatalf("got %v, want the name refused", err)
+		}
+		must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada"}))
+	})
 }
 
 func TestTOK3_ALinkOfAFlowThatTheWorkerHasNotSeenIsDead(t *testing.T) {
@@ -318,16 +341,18 @@ func TestTOK3_ALinkOfAFlowThatTheWorkerHasNotSeenIsDead(t *testing.T) {
 }
 
 func TestFLOW7_ACancelConfirmsOnlyWhatWasShown(t *testing.T) {
-	g := newGate(t)
-	g.account("ada@example.com")
-	mail := g.browser().mustAsk(SignIn, "ada@example.com")
-	b := g.stranger(1)
-	shown := must[Opened](t)(b.open(mail.link))
-	for _, h := range []string{"", shown.H} {
-		_, err := g.Cancel(context.Background(), g.site, b.asker(), mail.cancel, h)
-		wantErr(t, err, ErrChanged)
-	}
-	must[Done](t)(b.press(mail.link))
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		mail := g.browser().mustAsk(SignIn, "ada@example.com")
+		b := g.stranger(1)
+		shown := must[Opened](t)(b.open(mail.link))
+		for _, h := range []string{"", shown.H} {
+			_, err := g.Cancel(context.Background(), g.site, b.asker(), mail.cancel, h)
+			wantErr(t, err, ErrChanged)
+		}
+		must[Done](t)(b.press(mail.link))
+	})
 }
 
 // shifting is a store whose records move under a step: the first locked read of a flow shows it ended.
@@ -356,28 +381,30 @@ func (f shiftingFlows) GetForUpdate(k storage.Key) (storage.Flow, bool, error) {
 	flow, found, err := f.Flows.GetForUpdate(k)
 	if f.s.left > 0 {
 		f.s.left--
-		flow.State = storage.FlowRedeemed
+		flow.State, found = storage.FlowRedeemed, true
 	}
 	return flow, found, err
 }
 
 func TestTOK1_AStepWhoseRecordsMoveIsUndoneAndRunAgain(t *testing.T) {
-	g := newGate(t)
-	b := g.browser()
-	mail := b.mustAsk(Activation, "ada@example.com")
-	o := must[Opened](t)(b.open(mail.link))
-	for _, left := range []int{moves, 1} {
-		g.Store = &shifting{Store: g.bolt, left: left}
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
-		if left == moves {
-			wantErr(t, err, ErrUnavailable)
-			if g.accounts() != 0 {
-				t.Fatal("half of a step is left")
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		b := g.browser()
+		mail := b.mustAsk(Activation, "ada@example.com")
+		o := must[Opened](t)(b.open(mail.link))
+		for _, left := range []int{moves, 1} {
+			g.Store = &shifting{Store: g.bolt, left: left}
+			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
+			if left == moves {
+				wantErr(t, err, ErrUnavailable)
+				if g.accounts() != 0 {
+					t.Fatal("half of a step is left")
+				}
+				continue
 			}
-			continue
+			if err != nil || g.accounts() != 1 {
+				t.Errorf("%v, %d accounts", err, g.accounts())
+			}
 		}
-		if err != nil || g.accounts() != 1 {
-			t.Errorf("%v, %d accounts", err, g.accounts())
-		}
-	}
+	})
 }

@@ -37,6 +37,8 @@ const (
 	recordVersion   = 1
 	fingerprintSize = 8
 	recordHead      = 1 + fingerprintSize
+	// SealOverhead is by how many bytes Seal makes a value longer.
+	SealOverhead = 1 + saltSize + 12 + 16
 )
 
 var (
@@ -150,9 +152,9 @@ func (r *Ring) Derive(label string, info []byte, n int) []byte {
 	return mustKey(hkdf.Expand(sha256.New, r.prk, string(Frame([]byte(label), info)), n))
 }
 
-// Seal encrypts plain under a label, bound to aad. The result is 45 bytes longer.
+// Seal encrypts plain under a label, bound to aad. The result is SealOverhead bytes longer.
 func (r *Ring) Seal(label string, aad, plain []byte) []byte {
-	head := make([]byte, 1+saltSize, 1+saltSize+12+len(plain)+16)
+	head := make([]byte, 1+saltSize, SealOverhead+len(plain))
 	head[0] = sealVersion
 	_, _ = rand.Read(head[1:])
 	return gcm(r.sealKey(label, head[1:])).Seal(head, nil, plain, aad)

@@ -94,6 +94,15 @@ func (l *Limiter) Prepare(now time.Time, asks ...Ask) Prepared {
 	return Prepared{counts}
 }
 
+// Slots returns the counters, as Take does when it takes them.
+func (p Prepared) Slots() []storage.Key {
+	slots := make([]storage.Key, len(p.counts))
+	for i, c := range p.counts {
+		slots[i] = c.slot
+	}
+	return slots
+}
+
 // Take is TakeAll.
 func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 	verdict, err := p.Peek(tx)

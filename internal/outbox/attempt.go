@@ -130,7 +130,7 @@ func (w *Worker) settle(ctx context.Context, m storage.Mail, p Payload, j judgem
 		default:
 			mine, err = tx.Outbox().Finish(m.ID, m.Attempts)
 		}
-		if err != nil || !mine {
+		if err != nil || !mine || p.Claims != nil { // a stateless flow leaves nothing behind
 			return err
 		}
 		return tx.Events().Append(e, m.End)
@@ -167,9 +167,10 @@ func (w *Worker) tell(ctx context.Context, m storage.Mail, j judgement, e storag
 		slog.String("reason", r.reason))
 }
 
-// letter returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt.
-func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account) Letter {
-	l := Letter{
+// letter returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The
+// epoch is the account's, which the links of a stateless flow carry.
+func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account, epoch uint64) (l Letter, err error) {
+	l = Letter{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
 		Asked: unix(p.Asked), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID,
 	}
@@ -180,19 +181,37 @@ func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account)
 		l.Locale = a.Language
 	}
 	if m.Purpose == Notice {
-		return l
+		return l, nil
 	}
-	l.Cancel = p.Base + "/cancel?t=" + token.NewCancel(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
+	link, cancel, err := w.links(m, p, a.ID, epoch)
+	if err != nil {
+		return l, err
+	}
+	l.Cancel = p.Base + "/cancel?t=" + cancel
 	if kind != KindActivation && kind != KindSignIn && kind != KindReset {
-		return l
+		return l, nil
 	}
 	if !p.NoLink {
-		l.Link = p.Base + "/link?t=" + token.New(w.Ring, p.Seed, m.Purpose, m.Site, m.End)
+		l.Link = p.Base + "/link?t=" + link
 	}
 	if !p.NoCode && kind != KindReset {
 		l.Code = token.Code(w.Ring, p.Seed, m.Purpose, m.Site)
 	}
-	return l
+	return l, nil
+}
+
+// links returns the texts of the mail's tokens.
+func (w *Worker) links(m storage.Mail, p Payload, account string, epoch uint64) (link, cancel string, err error) {
+	if p.Claims == nil {
+		return token.New(w.Ring, p.Seed, m.Purpose, m.Site, m.End), token.NewCancel(w.Ring, p.Seed, m.Purpose, m.Site, m.End), nil
+	}
+	c := *p.Claims
+	c.Account, c.AccountEpoch = account, epoch
+	if link, err = c.Link(w.Ring, p.Seed, false); err != nil {
+		return "", "", err
+	}
+	cancel, err = c.Link(w.Ring, p.Seed, true)
+	return link, cancel, err
 }
 
 // messageID returns the same Message-ID for each attempt, on the From domain. Nobody can tell the record from it.

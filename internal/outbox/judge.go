@@ -42,7 +42,8 @@ type judgement struct {
 func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (judgement, error) {
 	if m.Purpose == Notice {
 		kind := cmp.Or(p.Notice, KindNewDevice)
-		return judgement{letter: w.letter(m, p, kind, account.Account{Name: p.Name, Language: p.Locale}), account: p.Account}, nil
+		l, err := w.letter(m, p, kind, account.Account{Name: p.Name, Language: p.Locale}, 0)
+		return judgement{letter: l, account: p.Account}, err
 	}
 	// Between the flow's birth and the Update below every change of the account raises the mailbox's epoch, so the answer
 	// cannot be older than what the Update compares.
@@ -51,21 +52,31 @@ func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Paylo
 		return judgement{}, err
 	}
 	kind, drop := choose(m.Purpose, p, a, found)
-	j := judgement{letter: w.letter(m, p, kind, a), account: a.ID}
+	j := judgement{account: a.ID}
 	now := w.Clock.Now()
+	var epoch uint64
 	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		j.drop, j.limit = drop, ""
+		j.drop, j.limit, j.letter.Kind = drop, "", kind
 		if j.drop == "" {
 			if err := w.limits(tx, d, m, p, &j, found); err != nil {
 				return err
 			}
 		}
-		over, err := bind(tx, m, a.ID, now)
+		var over string
+		if p.Claims != nil {
+			over, epoch, err = compare(tx, m, p, a.ID, now)
+		} else {
+			over, err = bind(tx, m, a.ID, now)
+		}
 		if err == nil && over != "" && j.drop == "" {
 			j.drop = over
 		}
 		return err
 	})
+	if err != nil {
+		return j, err
+	}
+	j.letter, err = w.letter(m, p, kind, a, epoch)
 	return j, err
 }
 
@@ -138,6 +149,35 @@ func (w *Worker) strangers(tx storage.Tx, d *Delivery, p Payload, j *judgement, 
 		return told.start(tx, w.Ring, now)
 	}
 	return nil
+}
+
+// compare says why a stateless flow cannot have mail any more, and which epoch the account has. It binds nothing: the links say
+// whom they are for. A mail that is not the first of its flow follows a step that has stored the flow.
+func compare(tx storage.Tx, m storage.Mail, p Payload, id string, now time.Time) (over string, epoch uint64, err error) {
+	global, err := tx.Epochs().Get(storage.GlobalEpoch)
+	if err != nil {
+		return "", 0, err
+	}
+	mailbox, err := tx.Epochs().GetForUpdate(storage.MailboxEpoch(p.Mailbox))
+	if err != nil {
+		return "", 0, err
+	}
+	if epoch, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(id)); err != nil {
+		return "", 0, err
+	}
+	if id == "" {
+		epoch = 0
+	}
+	f, found, err := tx.Flows().GetForUpdate(m.Flow)
+	switch {
+	case err != nil:
+		return "", 0, err
+	case found && f.State != storage.FlowOpen, !found && p.Claims.Mail > 0, !m.Flow.Alive(now):
+		return whyOver, epoch, nil
+	case global != p.Claims.Global || mailbox != p.Claims.Mailbox:
+		return whyChanged, epoch, nil
+	}
+	return "", epoch, nil
 }
 
 // bind notes the account with its flow, and says why the flow cannot have mail any more.

@@ -47,11 +47,11 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 	p := newPost(t)
 	m := storage.Mail{Purpose: Reset, Site: "https://app.example.com", End: p.Clock.Now().Add(DefaultSendTimeout)}
-	l := p.letter(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{})
-	if !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
+	l, err := p.letter(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{}, 0)
+	if err != nil || !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
 		t.Errorf("the letter says %+v", l)
 	}
-	if l = p.letter(m, Payload{}, KindNoAccount, account.Account{}); l.Link != "" || l.Code != "" {
+	if l, err = p.letter(m, Payload{}, KindNoAccount, account.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
 		t.Errorf("a letter to nobody says %+v", l)
 	}
 }

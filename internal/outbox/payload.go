@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // payloadLabel separates sealed mails from everything else that the key ring seals.
 const payloadLabel = "outbox payload"
 
-// Payload is what a queued mail holds under seal. Link, cancel link and code are not in it: they derive from Seed.
+// Payload is what a queued mail holds under seal. Link, cancel link and code are not in it: they derive from Seed, and the links
+// of a stateless flow from Claims.
 type Payload struct {
 	// To is the address as typed, or as stored for a notice.
 	To string `json:"to"`
@@ -28,6 +30,10 @@ type Payload struct {
 	FlowID string `json:"flow,omitempty"`
 	// LimitKey is the digest that mail limits of this mailbox are keyed by.
 	LimitKey storage.Digest `json:"limit_key"`
+	// Mailbox is the digest of the mailbox.
+	Mailbox storage.Digest `json:"mailbox,omitzero"`
+	// Claims are what the links of a stateless flow carry, but for the account; nil for a stored flow.
+	Claims *token.Claims `json:"claims,omitempty"`
 	// Asked is when it was asked for, by the system's clock, in seconds since 1970.
 	Asked int64 `json:"asked"`
 	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970.

@@ -270,6 +270,53 @@ func TestREST2_ARestoredBackupStartsEmpty(t *testing.T) {
 	closed(t, s)
 }
 
+func born(t *testing.T, s *State) (at time.Time) {
+	t.Helper()
+	if err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
+		at, _, err = storage.Born(tx)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestREST2_ADatabaseKnowsWhenItWasMadeOrPutBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	now := clock.NewFake(noon)
+	meta := func(s *State, change func(storage.Meta) error) {
+		t.Helper()
+		if err := s.Store.Update(t.Context(), func(tx storage.Tx) error { return change(tx.Meta()) }); err != nil {
+			t.Fatal(err)
+		}
+		closed(t, s)
+		now.Advance(time.Hour)
+	}
+	hours := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Hour) }
+	s := open(t, path, now.Clock(), master(1))
+	for i, step := range []struct {
+		want   time.Time
+		change func(m storage.Meta) error
+	}{
+		{hours(0), func(storage.Meta) error { return nil }},
+		{hours(0), func(m storage.Meta) error { return m.Put(storage.MetaRestored, []byte{1}) }},
+		{hours(2), func(m storage.Meta) error { return m.Delete(storage.MetaBorn) }}, // as made by an older version
+		{hours(3), func(m storage.Meta) error { return nil }},
+		{hours(3), func(m storage.Meta) error { return m.Put(storage.MetaBorn, []byte("x")) }},
+	} {
+		if got := born(t, s); !got.Equal(step.want) {
+			t.Errorf("step %d: born %v, want %v", i, got, step.want)
+		}
+		meta(s, step.change)
+		if i < 4 {
+			s = open(t, path, now.Clock(), master(1))
+		}
+	}
+	if err := refused(t, path, master(1)); !errors.Is(err, storage.ErrDamaged) {
+		t.Errorf("a birth that cannot be read: %v", err)
+	}
+}
+
 func TestCLK1_TheClockIsPersistedAndRestored(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	now := clock.NewFake(noon)

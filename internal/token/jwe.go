@@ -43,9 +43,11 @@ func NewJWE(key [32]byte, typ string) *JWE {
 	if err != nil {
 		panic("token: " + err.Error()) // an AES block is always fit for GCM
 	}
-	return &JWE{
-		header: encoding.EncodeToString([]byte(`{"alg":"dir","enc":"A256GCM","typ":"` + typ + `"}`)), aead: aead, nonces: nonces,
-	}
+	return &JWE{header: jweHeader(typ), aead: aead, nonces: nonces}
+}
+
+func jweHeader(typ string) string {
+	return encoding.EncodeToString([]byte(`{"alg":"dir","enc":"A256GCM","typ":"` + typ + `"}`))
 }
 
 // Seal returns the text of a token with a random nonce. One key is good for 2^32 of them.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
-	"github.com/caddy-email-link/caddy-email-link/internal/token"
 )
 
 // parkedFor is how long an opened link waits for the press of a button.
@@ -28,8 +27,8 @@ func (x *exchange) writeCookie(kind, value string, maxAge int) {
 }
 
 // park keeps an opened token for the page that asks for the press of a button.
-func (x *exchange) park(text string, p token.Parsed) {
-	x.setCookie(boundary.TokenCookie, text, min(time.Unix(p.End, 0).Sub(x.Clock.Now()), parkedFor))
+func (x *exchange) park(text string, ends time.Time) {
+	x.setCookie(boundary.TokenCookie, text, min(ends.Sub(x.Clock.Now()), parkedFor))
 }
 
 // clearUsed takes back the cookies of what has just been used up. ownFlow says that the browser's flow cookie is of it.

@@ -3,9 +3,9 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
-	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -15,7 +15,7 @@ func (x *exchange) link() { x.openToken(true) }
 
 // openToken parks the token of the query. A malformed one is dead at once: it is no token, so a page may stand at its address.
 func (x *exchange) openToken(oneClick bool) {
-	text, parsed, ok := queryToken(x.r.URL.RawQuery)
+	text, ends, ok := x.queryToken()
 	if !ok {
 		x.dead()
 		return
@@ -23,18 +23,19 @@ func (x *exchange) openToken(oneClick bool) {
 	if oneClick && x.oneClick(text) {
 		return
 	}
-	x.park(text, parsed)
+	x.park(text, ends)
 	x.redirect(x.path("/confirm"))
 }
 
-// queryToken reads the one token of a query.
-func queryToken(query string) (string, token.Parsed, bool) {
-	values, err := url.ParseQuery(query)
+// queryToken reads the one token of the query, and when it stops working if it is one of ours.
+func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
+	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil || len(values["t"]) != 1 {
-		return "", token.Parsed{}, false
+		return "", time.Time{}, false
 	}
-	parsed, err := token.Parse(values.Get("t"))
-	return values.Get("t"), parsed, err == nil
+	text = values.Get("t")
+	ends, ok = x.Flows.Ends(x.Site.Site, text)
+	return text, ends, ok
 }
 
 // oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
