@@ -22,9 +22,24 @@ type catalog struct {
 }
 
 type message struct {
-	forms map[string]string
+	forms forms
 	file  string
 	line  int
+}
+
+// forms are the texts of a message by plural form. Most have one, and there are thousands of messages.
+type forms []form
+
+type form struct{ name, text string }
+
+// get returns the text of a form, empty when there is none.
+func (f forms) get(name string) (text string, found bool) {
+	for _, one := range f {
+		if one.name == name {
+			return one.text, true
+		}
+	}
+	return "", false
 }
 
 // at names where the message stands, for errors.
@@ -85,8 +100,8 @@ func parseCatalog(src source, tag string, base *catalog) (*catalog, error) {
 
 // check judges the texts of one message of a language with these forms.
 func (m message) check(tag string, forms []string, first map[string]int) error {
-	for _, form := range sortedKeys(m.forms) {
-		text := m.forms[form]
+	for _, f := range m.forms {
+		form, text := f.name, f.text
 		switch {
 		case !slices.Contains(forms, form):
 			return fmt.Errorf("there is no plural form %q in %s; its forms are %s", form, tag, strings.Join(forms, ", "))
@@ -98,14 +113,14 @@ func (m message) check(tag string, forms []string, first map[string]int) error {
 			return errors.New("two stars without their pair; write **strong words** between two pairs")
 		}
 	}
-	if _, ok := m.forms["other"]; !ok {
+	if _, ok := m.forms.get("other"); !ok {
 		return fmt.Errorf("the form \"other\" is missing; the forms of %s are %s", tag, strings.Join(forms, ", "))
 	}
 	if len(m.forms) == 1 {
 		return nil // the same text for every number
 	}
 	for _, form := range forms {
-		if _, ok := m.forms[form]; !ok {
+		if _, ok := m.forms.get(form); !ok {
 			return fmt.Errorf("the plural form %q is missing, which %s has for %d; its forms are %s", form, tag, first[form],
 				strings.Join(forms, ", "))
 		}
@@ -150,7 +165,7 @@ func (s source) explain(dec *json.Decoder, err error) error {
 
 // setMeta takes a member that describes the catalogue itself.
 func (c *catalog) setMeta(m message, key string) error {
-	value := m.forms["other"]
+	value, _ := m.forms.get("other")
 	switch {
 	case key == metaLanguage && value != "":
 		c.name = value
@@ -193,7 +208,7 @@ func readObject(dec *json.Decoder, member func(key string) error) error {
 }
 
 // readMessage reads one message: a string or an object of strings.
-func readMessage(dec *json.Decoder) (map[string]string, error) {
+func readMessage(dec *json.Decoder) (forms, error) {
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
 		return nil, err
@@ -202,11 +217,15 @@ func readMessage(dec *json.Decoder) (map[string]string, error) {
 	case '"':
 		var text string
 		err := json.Unmarshal(raw, &text)
-		return map[string]string{"other": text}, err
+		return forms{{"other", text}}, err
 	case '{':
-		var forms map[string]string
-		if json.Unmarshal(raw, &forms) == nil {
-			return forms, nil
+		var texts map[string]string
+		if json.Unmarshal(raw, &texts) == nil {
+			list := make(forms, 0, len(texts))
+			for _, name := range sortedKeys(texts) {
+				list = append(list, form{name, texts[name]})
+			}
+			return list, nil
 		}
 	}
 	return nil, errShape
@@ -215,8 +234,8 @@ func readMessage(dec *json.Decoder) (map[string]string, error) {
 // holes lists the words in braces of every form of m, sorted and once each.
 func (m message) holes() []string {
 	var names []string
-	for _, text := range m.forms {
-		for _, h := range holePattern.FindAllStringSubmatch(text, -1) {
+	for _, f := range m.forms {
+		for _, h := range holePattern.FindAllStringSubmatch(f.text, -1) {
 			names = append(names, h[1])
 		}
 	}
@@ -293,11 +312,11 @@ func (c *catalog) text(key string, n int) (string, bool) {
 		return "", false
 	}
 	if n >= 0 {
-		if text, ok := m.forms[c.form(n)]; ok {
+		if text, ok := m.forms.get(c.form(n)); ok {
 			return text, true
 		}
 	}
-	return m.forms["other"], true
+	return m.forms.get("other")
 }
 
 // words says a duration as people do: "43 seconds", "15 minutes", "2 hours", rounded up.

@@ -23,11 +23,14 @@ type compiled struct {
 	// assets are by hashed name; styleName and iconName are two of these names.
 	assets              map[string]asset
 	styleName, iconName string
-	// keys are the messages that the templates name, for the tests.
+	src                 sources
+
+	mu sync.Mutex // guards keys and the templates of all languages, which are parsed when they are first asked for
+	// keys are the messages that the parsed templates name, for the tests.
 	keys map[string]bool
 }
 
-// language is everything in one language.
+// language is everything in one language. Most sites speak one or two: the others cost neither time nor memory.
 type language struct {
 	catalog   *catalog
 	location  *time.Location
@@ -43,7 +46,7 @@ var unchanged struct {
 	compiled *compiled
 }
 
-// compile returns a good state of all files, or the first mistake.
+// compile returns a good state of all files, or the first mistake. The embedded ones are tried by the tests, not at each start.
 func compile(opts Options) (*compiled, error) {
 	if opts.Dir != "" {
 		return compileFiles(opts)
@@ -51,7 +54,7 @@ func compile(opts Options) (*compiled, error) {
 	unchanged.Lock()
 	defer unchanged.Unlock()
 	if unchanged.compiled == nil || unchanged.location != opts.Location {
-		c, err := compileFiles(opts)
+		c, err := readFiles(opts)
 		if err != nil {
 			return nil, err
 		}
@@ -62,6 +65,18 @@ func compile(opts Options) (*compiled, error) {
 
 // compileFiles reads, parses, checks and tries all files.
 func compileFiles(opts Options) (*compiled, error) {
+	c, err := readFiles(opts)
+	if err == nil {
+		err = c.parse()
+	}
+	if err == nil {
+		err = c.try()
+	}
+	return c, err
+}
+
+// readFiles reads all files and parses the catalogues.
+func readFiles(opts Options) (*compiled, error) {
 	src, err := readSources(opts.Dir)
 	if err != nil {
 		return nil, err
@@ -70,18 +85,34 @@ func compileFiles(opts Options) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiled{languages: map[string]*language{}, keys: map[string]bool{}, assets: map[string]asset{}}
+	c := &compiled{src: src, languages: map[string]*language{}, keys: map[string]bool{}, assets: map[string]asset{}}
 	c.styleName = c.addAsset("style", ".css", "text/css; charset=utf-8", src)
 	c.iconName = c.addAsset("icon", ".svg", "image/svg+xml", src)
 	c.tags = sortedKeys(cats)
 	for _, tag := range c.tags {
-		l, err := c.compileLanguage(src, cats[tag], opts.Location)
-		if err != nil {
-			return nil, err
+		c.languages[tag] = &language{
+			catalog: cats[tag], location: opts.Location, pages: map[string]*htmltemplate.Template{},
+			mailHTML: map[MailKind]*htmltemplate.Template{}, mailTexts: map[MailKind]*texttemplate.Template{},
 		}
-		c.languages[tag] = l
 	}
-	return c, c.try()
+	return c, nil
+}
+
+// parse parses all that has not been asked for yet.
+func (c *compiled) parse() error {
+	for _, tag := range c.tags {
+		for _, name := range Pages {
+			if _, err := c.pageTemplate(c.languages[tag], name); err != nil {
+				return err
+			}
+		}
+		for _, kind := range MailKinds {
+			if _, _, err := c.mailTemplates(c.languages[tag], kind); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // asset is a file that pages load.
@@ -99,46 +130,61 @@ func (c *compiled) addAsset(name, extension, contentType string, src sources) st
 	return hashed
 }
 
-func (c *compiled) compileLanguage(src sources, cat *catalog, loc *time.Location) (*language, error) {
-	l := &language{
-		catalog: cat, location: loc, pages: map[string]*htmltemplate.Template{},
-		mailHTML: map[MailKind]*htmltemplate.Template{}, mailTexts: map[MailKind]*texttemplate.Template{},
+// pageTemplate returns one page in one language, nil when there is no such page.
+func (c *compiled) pageTemplate(l *language, name string) (*htmltemplate.Template, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := l.pages[name]; t != nil || !slices.Contains(Pages, name) {
+		return t, nil
 	}
-	for _, name := range Pages {
-		t, err := c.parseHTML(cat, loc, src.files["pages/layout.html"], src.files["pages/"+name+".html"], "title", "main")
-		if err != nil {
+	t, err := c.parseHTML(l.catalog, l.location, c.src.files["pages/layout.html"], c.src.files["pages/"+name+".html"], "title", "main")
+	if err != nil {
+		return nil, err
+	}
+	l.pages[name] = t
+	return t, nil
+}
+
+// mailTemplates returns one mail in one language, nil when there is no such mail.
+func (c *compiled) mailTemplates(l *language, kind MailKind) (*htmltemplate.Template, *texttemplate.Template, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := l.mailTexts[kind]; t != nil || !slices.Contains(MailKinds, kind) {
+		return l.mailHTML[kind], t, nil
+	}
+	files := c.src.files
+	html, err := c.parseHTML(l.catalog, l.location, files["mails/layout.html"], files["mails/"+string(kind)+".html"], "heading", "preheader", "body")
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := c.parseText(l.catalog, l.location, files["mails/layout.txt"], files["mails/"+string(kind)+".txt"])
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mailHTML[kind], l.mailTexts[kind] = html, text
+	return html, text, nil
+}
+
+// parseText parses a layout and what goes into it.
+func (c *compiled) parseText(cat *catalog, loc *time.Location, layout, body source) (*texttemplate.Template, error) {
+	t, err := texttemplate.New(layout.name).Option("missingkey=error").Funcs(cat.funcs(loc)).Parse(layout.text)
+	if err == nil {
+		_, err = t.New(body.name).Parse(body.text)
+	}
+	if err != nil {
+		return nil, tidy(err)
+	}
+	for _, t := range t.Templates() {
+		if err := c.checkKeys(cat, t.Tree); err != nil {
 			return nil, err
 		}
-		l.pages[name] = t
 	}
-	for _, kind := range MailKinds {
-		html, err := c.parseHTML(cat, loc, src.files["mails/layout.html"], src.files["mails/"+string(kind)+".html"],
-			"heading", "preheader", "body")
-		if err != nil {
-			return nil, err
+	for _, part := range [...]string{"subject", "heading", "body"} {
+		if t.Lookup(part) == nil {
+			return nil, lacks(body, part)
 		}
-		l.mailHTML[kind] = html
-		layout, body := src.files["mails/layout.txt"], src.files["mails/"+string(kind)+".txt"]
-		text, err := texttemplate.New(layout.name).Option("missingkey=error").Funcs(cat.funcs(loc)).Parse(layout.text)
-		if err == nil {
-			_, err = text.New(body.name).Parse(body.text)
-		}
-		if err != nil {
-			return nil, tidy(err)
-		}
-		for _, t := range text.Templates() {
-			if err := c.checkKeys(cat, t.Tree); err != nil {
-				return nil, err
-			}
-		}
-		for _, part := range [...]string{"subject", "heading", "body"} {
-			if text.Lookup(part) == nil {
-				return nil, lacks(body, part)
-			}
-		}
-		l.mailTexts[kind] = text
 	}
-	return l, nil
+	return t, nil
 }
 
 // parseHTML parses a layout and what goes into it.
@@ -298,8 +344,11 @@ func (c *compiled) language(tag string) *language {
 
 func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 	l := c.language(f.Language)
-	t, ok := l.pages[page.page()]
-	if !ok {
+	t, err := c.pageTemplate(l, page.page())
+	if err != nil {
+		return err
+	}
+	if t == nil {
 		return fmt.Errorf("templates: no page is named %q", page.page())
 	}
 	data := pageData{Frame: f, Style: f.Prefix + "/assets/" + c.styleName, Icon: f.Prefix + "/assets/" + c.iconName, Page: page}
@@ -314,15 +363,18 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 
 func (c *compiled) mail(m Mail, tag string) (Rendered, error) {
 	l := c.language(tag)
-	html, ok := l.mailHTML[m.Kind]
-	if !ok {
+	html, words, err := c.mailTemplates(l, m.Kind)
+	if err != nil {
+		return Rendered{}, err
+	}
+	if words == nil {
 		return Rendered{}, fmt.Errorf("templates: no mail is of the kind %q", m.Kind)
 	}
 	var subject, text, body bytes.Buffer
-	if err := l.mailTexts[m.Kind].ExecuteTemplate(&subject, "subject", m); err != nil {
+	if err := words.ExecuteTemplate(&subject, "subject", m); err != nil {
 		return Rendered{}, failed(err, m)
 	}
-	if err := l.mailTexts[m.Kind].Execute(&text, m); err != nil {
+	if err := words.Execute(&text, m); err != nil {
 		return Rendered{}, failed(err, m)
 	}
 	if err := html.Execute(&body, m); err != nil {

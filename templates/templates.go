@@ -24,7 +24,8 @@
 //     {time} may stand anywhere in the sentence. Ask for a whole sentence rather than for parts of one.
 //   - Show it with t or rich in a template. A message that only Go code names goes onto the list inCode of catalog_test.go; a new
 //     [Code] needs "problem.<code>" and nothing else.
-//   - A new page or mail, or a new state of one, gets a sample in [PageSamples] or [MailSamples]. The load renders them all.
+//   - A new page or mail, or a new state of one, gets a sample in [PageSamples] or [MailSamples]. The tests render them all, and
+//     so does a load with a directory.
 //   - go test ./templates -update writes the mails in testdata/<language> anew: read the difference. make preview shows the rest.
 //
 // What is forgotten fails in TestCatalogues_AreCompleteAndHoldNothingElse (a file lacks the message, or nobody shows it), in
@@ -79,7 +80,8 @@ type Set struct {
 	stamped string
 }
 
-// Load reads, compiles and tries every template and catalogue. The error names the file and the line.
+// Load reads every template and catalogue. With a directory it compiles and tries them all, and the error names the file and the
+// line; the embedded ones have been tried by the tests, and each is compiled when it is first asked for.
 func Load(opts Options) (*Set, error) {
 	if opts.Location == nil {
 		opts.Location = time.Local

@@ -52,12 +52,13 @@ func TestTranslations_SayWhatEnglishSays(t *testing.T) {
 				t.Errorf("catalog/%s.json lacks %q, which stands at %s", tag, key, e.at())
 				continue
 			}
-			if own := holePattern.ReplaceAllString(m.forms["other"], ""); tag != DefaultLanguage && len(strings.Fields(own)) > 1 &&
-				slices.Contains(wordsOf(e), m.forms["other"]) {
+			if own := holePattern.ReplaceAllString(other(m), ""); tag != DefaultLanguage && len(strings.Fields(own)) > 1 &&
+				slices.Contains(wordsOf(e), other(m)) {
 				t.Errorf("%s: %q is still English", m.at(), key)
 			}
-			for form, text := range m.forms {
-				want, got := e.holes(), message{forms: map[string]string{"other": text}}.holes()
+			for _, f := range m.forms {
+				form, text := f.name, f.text
+				want, got := e.holes(), message{forms: forms{{"other", text}}}.holes()
 				if _, first := formsOf(tag); (form == "zero" || form == "one" || form == "two") && len(first) > 1 {
 					got = append(got, "n")
 					slices.Sort(got)
@@ -69,7 +70,7 @@ func TestTranslations_SayWhatEnglishSays(t *testing.T) {
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%s: %q (%s) has other words in braces than English:\n%s", m.at(), key, form, diff)
 				}
-				if strings.Count(text, "**") != strings.Count(e.forms["other"], "**") {
+				if strings.Count(text, "**") != strings.Count(other(e), "**") {
 					t.Errorf("%s: %q (%s) has other strong words than English", m.at(), key, form)
 				}
 			}
@@ -77,10 +78,16 @@ func TestTranslations_SayWhatEnglishSays(t *testing.T) {
 	}
 }
 
+// other returns the text of a message that is not counted, or the form for most numbers.
+func other(m message) string {
+	text, _ := m.forms.get("other")
+	return text
+}
+
 func wordsOf(m message) []string {
 	var texts []string
-	for _, text := range m.forms {
-		texts = append(texts, text)
+	for _, f := range m.forms {
+		texts = append(texts, f.text)
 	}
 	return texts
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trustelem/zxcvbn"
+	"github.com/trustelem/zxcvbn/frequency"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -24,6 +25,9 @@ const (
 	maxWordLen = 64
 	minWordLen = 3
 )
+
+// zxcvbn makes tables of its lists when the program starts, and never reads the lists again: 2 MiB that every process would keep.
+func init() { clear(frequency.FrequencyLists) }
 
 // list splits the words as people do when they make passwords of them.
 func (w Words) list() []string {
