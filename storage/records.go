@@ -151,10 +151,11 @@ const (
 // TokenKind says what a mailed token does.
 type TokenKind uint8
 
-// Token kinds.
+// Token kinds. A mark is no token: it says that something has happened which may happen once, and belongs to no flow.
 const (
 	TokenLink   TokenKind = 1
 	TokenCancel TokenKind = 2
+	TokenMark   TokenKind = 3
 )
 
 // Token is the stored half of a mailed token.

@@ -177,6 +177,8 @@ type Resend struct {
 	// Code says that a code may be typed, CodesOff that wrong ones have switched codes off; both are false where no codes are
 	// offered. Link says that mails carry links.
 	Code, CodesOff, Link bool
+	// App says that an app with users of its own has asked: the address is changed there, not on a page of ours.
+	App bool
 	// Sent says that a further mail was asked for just now.
 	Sent    bool
 	MailOff bool
@@ -207,6 +209,8 @@ type Confirm struct {
 	Device      string
 	Network     string
 	SameBrowser bool
+	// App says that an app with users of its own has asked: the press of the button leads on to it, and that is all.
+	App bool
 	// Code says that the code of the mail may be typed where it was asked for.
 	Code bool
 	// SignedInAs is the address of another account this browser is signed in to, empty otherwise.
@@ -314,8 +318,8 @@ type Mail struct {
 	Kind MailKind
 	// SignUp says that a link finishes a sign-up; it signs in otherwise.
 	SignUp bool
-	// Reset says that a new password was asked for, for MailNoAccount.
-	Reset bool
+	// Reset says that a new password was asked for, App that an app with users of its own has asked, for MailNoAccount.
+	Reset, App bool
 	// Site is the site's name, Host its host, Origin its address, Prefix the path of our pages there.
 	Site, Host, Origin, Prefix string
 	Contact                    string

@@ -62,6 +62,8 @@ func PageSamples() []PageSample {
 	reset.Reset, reset.Code, reset.AskPassword, reset.MinLength, reset.Username = true, false, true, 12, "jo@example.com"
 	resetOther := reset
 	resetOther.SameBrowser, resetOther.Account, resetOther.Username = false, "j•••@example.com", ""
+	appReset := resetOther
+	appReset.App, appReset.AskPassword, appReset.ReturnTo = true, false, "/password/new"
 	refused := func(c Code) Confirm { r := reset; r.Problem = Problem{Code: c, Min: 12}; return r }
 	home := Home{
 		Email: "jo@example.com", Name: "Jo Doe", Roles: []string{"admin", "staff"}, Since: sampleTime.Add(-26 * time.Hour),
@@ -114,6 +116,7 @@ func PageSamples() []PageSample {
 		{"resend-reset", 200, f, with(func(r *Resend) {
 			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
 		})},
+		{"resend-app", 200, f, with(func(r *Resend) { r.Reset, r.Code, r.App = true, false, true })},
 		{"resend-again", 200, f, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
 		{"resend-now", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
 		{"resend-last", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},
@@ -140,6 +143,7 @@ func PageSamples() []PageSample {
 		{"confirm-sign-up-password", 200, f, first},
 		{"confirm-reset", 200, f, reset},
 		{"confirm-reset-other", 200, f, resetOther},
+		{"confirm-reset-app", 200, f, appReset},
 		{"confirm-reset-short", 400, f, refused(PasswordTooShort)},
 		{"confirm-reset-common", 400, f, refused(PasswordTooCommon)},
 		{"confirm-reset-same", 400, f, refused(PasswordSameAsOld)},
@@ -195,6 +199,7 @@ func MailSamples() []MailSample {
 		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = MailReset, sampleLink, sampleTime.Add(30*time.Minute) })},
 		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailExists, true })},
 		{"no-account", with(func(m *Mail) { m.Kind = MailNoAccount })},
+		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = MailNoAccount, true })},
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = MailNoAccount, true })},
 		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = MailPasswordChanged, "" })},
 		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailPasswordChanged, "", "" })},

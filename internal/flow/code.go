@@ -79,7 +79,7 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	if !v.OK {
 		return done, rec, limited(v), nil
 	}
-	_, good, err := s.judge(tx, t.site, f, t.now, false)
+	_, good, err := s.judge(tx, t.site, f, h.Private.App, t.now, false)
 	if err != nil {
 		return done, rec, nil, err
 	}

@@ -135,10 +135,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 	}
 	switch {
 	case o.Destination != "":
-		return Done{
-			Purpose: l.flow.Purpose, ReturnTo: o.Destination, Account: c.asker.Session.Session.Account, Already: true,
-			Session: c.asker.Session.Session,
-		}, rec, nil, nil
+		return arrivedAgain(l, o, c.asker), rec, nil, nil
 	case !l.good:
 		if !c.in.OneClick {
 			err = s.replayed(tx, c.site, c.asker, l, c.now, &rec)

@@ -78,7 +78,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
@@ -138,6 +138,8 @@ type Asker struct {
 	FlowCookie string
 	// KnownCookie is the value of the known-browser cookie.
 	KnownCookie string
+	// HandoverCookie is the value of the hand-over cookie.
+	HandoverCookie string
 	// Session is the live session of this browser at this site, nil when there is none.
 	Session *session.Live
 	// Origin says that this is a POST which passed the cross-origin check.
@@ -156,6 +158,9 @@ type RequestInput struct {
 	// ReturnTo is the path to go to afterwards, already judged by boundary.ReturnTo; anything that is no local path
 	// becomes "/".
 	ReturnTo string
+
+	// app is set where an app asks.
+	app *appFlow
 }
 
 // Asked is the answer to a request for a mail; it is the same for every address.
@@ -182,6 +187,8 @@ type Pending struct {
 	CodeOff bool
 	// SignedIn says that this browser is signed in to the account of this mailbox: the page leads on.
 	SignedIn bool
+	// App says that an app has started the flow: where to ask again is the app's affair.
+	App bool
 }
 
 // Opened is what the page of a parked token shows.
@@ -214,8 +221,11 @@ type Opened struct {
 	MinLength   int
 	// CodeOff says that the mail's code cannot be typed where the flow was started.
 	CodeOff bool
-	// Destination is set when this link has been used and this browser holds the session it opened: go there, nothing else.
+	// Destination is set when this link has been used and this browser holds the session or the hand-over it opened: go there,
+	// nothing else.
 	Destination string
+	// App says that an app has started the flow: it leads on to the app, and opens no session here.
+	App bool
 }
 
 // ConfirmInput is the press of the button, or the one click.
@@ -254,6 +264,11 @@ type Done struct {
 	// Reset says that the password has been reset and nobody has been signed in: every session of the account has ended, also
 	// one of this browser. The flow and the parked-token cookie are to be cleared, KnownCookie is to be set.
 	Reset bool
+	// App says that an app has started the flow: there is no account and no session, ReturnTo is the app's. HandoverCookie is to
+	// be set until HandoverEnd, unless Already; KnownCookie is to be set as well.
+	App            bool
+	HandoverCookie string
+	HandoverEnd    time.Time
 }
 
 // Cancelled is a flow that its mailbox's owner ended.

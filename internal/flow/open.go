@@ -139,7 +139,9 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.holds(site, asker.FlowCookie, f, p),
 		CodeOff: !site.mailsCode(f.Purpose) || p.Operator || f.WrongCodes >= MaxWrongCodes,
 	}
-	if !o.Cancel && f.State == storage.FlowRedeemed && asker.Session != nil && asker.Session.Session.Key == f.Session {
+	o.App = p.App != nil
+	signedIn := p.App == nil && f.State == storage.FlowRedeemed && asker.Session != nil && asker.Session.Session.Key == f.Session
+	if !o.Cancel && (signedIn || s.handedOver(site, asker, f, p)) {
 		o.Destination = p.ReturnTo
 		return o, nil
 	}
@@ -149,7 +151,7 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 	var err error
 	if o.Cancel {
 		l.good = f.State == storage.FlowOpen && f.Key.Alive(now)
-	} else if l.account, l.good, err = s.judge(tx, site, f, now, false); err != nil {
+	} else if l.account, l.good, err = s.judge(tx, site, f, p.App, now, false); err != nil {
 		return o, err
 	}
 	shown := l.addr
@@ -160,12 +162,12 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 	}
 	o.Address, o.Masked = shown.Display(), shown.Masked()
 	o.Other = other(asker, f)
-	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName
-	if !o.Cancel && f.Purpose != SignIn && s.OffersPasswords(site) {
+	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName && !o.App
+	if !o.Cancel && f.Purpose != SignIn && s.OffersPasswords(site) && !o.App {
 		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
 	}
 	o.OneClick = l.good && !o.Cancel && asker.Navigation && o.SameBrowser && p.Origin && o.Other == "" && !o.AskName &&
-		!o.AskPassword
+		!o.AskPassword && (!o.App || f.Purpose != Reset)
 	o.H = s.shownAs(text, o.Cancel, f, asker)
 	return o, nil
 }

@@ -20,13 +20,18 @@ const (
 )
 
 // judge says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
-// plain reads before anything is written, and with reads that guard what follows.
-func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, now time.Time, forUpdate bool) (a account.Account, ok bool, err error) {
+// plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
+// either.
+func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
+) (a account.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
 	}
 	if ok, err = living(tx, f, now, forUpdate); err != nil || !ok {
 		return a, false, err
+	}
+	if app != nil {
+		return a, f.Account == "" && !app.NoAccount, nil
 	}
 	if f.Purpose == Activation {
 		get := tx.Accounts().ByMailbox
@@ -79,7 +84,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := s.Limiter.Return(tx, r.flow.MailIP); err != nil {
 		return done, rec, err
 	}
-	a, ok, err := s.judge(tx, r.site, r.flow, r.now, true)
+	a, ok, err := s.judge(tx, r.site, r.flow, r.private.App, r.now, true)
 	if err != nil {
 		return done, rec, err
 	}
@@ -96,17 +101,23 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 		return done, rec, err
 	}
 	e := entry{site: r.site, asker: r.asker, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method}
-	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero()}
-	if r.flow.Purpose == Reset && !r.site.SignInAfterReset {
+	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
+	switch {
+	case done.App:
+		err = s.handOver(&done, r)
+	case r.flow.Purpose == Reset && !r.site.SignInAfterReset:
 		done.Reset, done.Account = true, a.ID
 		done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
-	} else if err := s.enter(tx, &done, e); err != nil {
+	default:
+		err = s.enter(tx, &done, e)
+	}
+	if err != nil {
 		return done, rec, err
 	}
 	if ok, err := tx.Flows().Finish(r.flow.Key, storage.FlowRedeemed, r.by, done.Session.Key); err != nil || !ok {
 		return done, rec, orMoved(err)
 	}
-	rec.account, rec.ended = a.ID, r.flow.Purpose == Reset
+	rec.account, rec.ended = a.ID, r.flow.Purpose == Reset && !done.App
 	return done, rec, s.announce(tx, &rec, r, e, done)
 }
 
@@ -124,7 +135,11 @@ func (s *Service) lock(tx storage.Tx, r redemption) error {
 
 // apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A
 // password that was chosen at an activation is in the same record as the account: there is none from before the proof.
+// What an app has started is the app's to apply.
 func (s *Service) apply(tx storage.Tx, r redemption, a account.Account) (account.Account, error) {
+	if r.private.App != nil {
+		return a, nil
+	}
 	switch r.flow.Purpose {
 	case Activation:
 		return s.Accounts.Create(tx, embedded.NewAccount{
@@ -141,6 +156,9 @@ func (s *Service) apply(tx storage.Tx, r redemption, a account.Account) (account
 // about it.
 func (s *Service) announce(tx storage.Tx, rec *record, r redemption, e entry, done Done) (err error) {
 	names := []string{eventConfirmed}
+	if done.App {
+		return s.recordEntry(tx, rec, e, names...)
+	}
 	switch r.flow.Purpose {
 	case SignIn:
 		err = s.noticeDevice(tx, e, r.flow.ID)
@@ -174,7 +192,7 @@ func (s *Service) settle(asker Asker, done Done, rec record, err error) {
 	if rec.ended {
 		s.Sessions.Changed(rec.account)
 	}
-	if asker.Session != nil && !done.Reset {
+	if asker.Session != nil && !done.Reset && !done.App {
 		s.Sessions.Gone(asker.Session.Session.Key, asker.Session.Session.Account)
 	}
 }

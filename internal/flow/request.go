@@ -69,7 +69,7 @@ type request struct {
 }
 
 func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request, error) {
-	if in.Purpose != Activation && in.Purpose != SignIn && (in.Purpose != Reset || !s.OffersPasswords(site)) {
+	if in.Purpose != Activation && in.Purpose != SignIn && (in.Purpose != Reset || in.app == nil && !s.OffersPasswords(site)) {
 		return nil, &Invalid{Field: "purpose", Code: "unknown"}
 	}
 	if site.NoMail || !site.mailsLink(in.Purpose) && !site.mailsCode(in.Purpose) {
@@ -84,6 +84,7 @@ func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request,
 		private: private{
 			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(asker.Device, maxDevice),
 			Locale: language(asker.Locale), Network: network(asker.Client), Origin: asker.Origin,
+			App: in.app,
 		},
 	}
 	r.subject = limit.Subject{
@@ -148,7 +149,7 @@ func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err erro
 	if err != nil {
 		return asked, rec, nil, err
 	}
-	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox {
+	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) {
 		return r.again(tx, h)
 	}
 	v, err := r.limits.Take(tx)

@@ -40,6 +40,8 @@ type private struct {
 	Operator bool `json:"operator,omitempty"`
 	// Generation counts the flows that a cookie's flow has succeeded; see current.
 	Generation int `json:"generation,omitempty"`
+	// App is set where an app has started the flow.
+	App *appFlow `json:"app,omitempty"`
 }
 
 func keyBytes(k storage.Key) []byte {

@@ -37,7 +37,7 @@ func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, add
 		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
 		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
 		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		SignedIn: arrived(asker.Session, f),
+		SignedIn: p.App == nil && arrived(asker.Session, f), App: p.App != nil,
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	stepLink     = "link"
 	stepPassword = "password"
 	stepChange   = "change"
+	stepStart    = "start"
+	stepDone     = "done"
 )
 
 // Outcomes of steps, for logs and metrics.
@@ -91,7 +93,7 @@ func outcome(err error) string {
 	case errors.As(err, &invalid), errors.Is(err, ErrNoFlow), errors.Is(err, ErrNoAccount), errors.Is(err, ErrTaken),
 		errors.Is(err, ErrSignedOut):
 		return outcomeInvalid
-	case errors.Is(err, ErrDead):
+	case errors.Is(err, ErrDead), errors.Is(err, ErrReplayed):
 		return outcomeDead
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrNoMail), errors.Is(err, ErrDisabled):
 		return outcomeClosed
@@ -115,6 +117,7 @@ const (
 	eventCancelled = "cancelled"
 	eventReplayed  = "replayed"
 	eventDenied    = "denied"
+	eventDone      = "done"
 )
 
 // record is what a step has to tell after its commit.

@@ -172,7 +172,7 @@ func (w *Worker) tell(ctx context.Context, m storage.Mail, j judgement, e storag
 func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account, epoch uint64) (l Letter, err error) {
 	l = Letter{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
-		Asked: unix(p.Asked), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID,
+		Asked: unix(p.Asked), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,
 	}
 	if a.Email != "" {
 		l.To = a.Email

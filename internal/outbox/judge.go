@@ -47,7 +47,7 @@ func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Paylo
 	}
 	// Between the flow's birth and the Update below every change of the account raises the mailbox's epoch, so the answer
 	// cannot be older than what the Update compares.
-	a, found, err := d.Source.Lookup(ctx, p.To)
+	a, found, err := lookup(ctx, d, m.Purpose, p)
 	if err != nil {
 		return judgement{}, err
 	}
@@ -80,13 +80,23 @@ func (w *Worker) judge(ctx context.Context, d *Delivery, m storage.Mail, p Paylo
 	return j, err
 }
 
+// lookup finds out whom a mail is for. Where an app has asked, it has said whether there is a user; one who signs up is none yet.
+func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a account.Account, found bool, err error) {
+	if p.App {
+		return a, !p.NoAccount && purpose != Activation, nil
+	}
+	return d.Source.Lookup(ctx, p.To)
+}
+
 // choose says which letter a mailbox gets, and why it gets none. Where there is nobody to write to the letter is still
 // chosen, so that it can be rendered and dropped.
 func choose(purpose string, p Payload, a account.Account, found bool) (kind Kind, drop string) {
-	if found && a.Status != account.Active {
+	if found && !p.App && a.Status != account.Active {
 		drop = whyNobody
 	}
 	switch {
+	case p.NoAccount:
+		return KindNoAccount, drop
 	case purpose == Activation && found:
 		return KindAlreadyHere, drop
 	case purpose == Activation:

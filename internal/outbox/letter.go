@@ -62,6 +62,8 @@ type Letter struct {
 	Device, Network string
 	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
 	Ends time.Time
+	// App says that an app with users of its own has asked: our own pages for signing up are not meant.
+	App bool
 	// ID names the queued mail, for logs. It tells nothing about link or code.
 	ID storage.MailID
 }

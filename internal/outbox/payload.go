@@ -45,6 +45,10 @@ type Payload struct {
 	// NoLink and NoCode say which of the two the site does not offer.
 	NoLink bool `json:"no_link,omitempty"`
 	NoCode bool `json:"no_code,omitempty"`
+	// App says that an app with users of its own has asked: nobody looks an account up, and NoAccount is its word that there is
+	// none.
+	App       bool `json:"app,omitempty"`
+	NoAccount bool `json:"no_account,omitempty"`
 	// Notice is the letter of a notice; empty: KindNewDevice.
 	Notice Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.

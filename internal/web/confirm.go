@@ -68,6 +68,9 @@ func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.
 	if o.ReturnTo != "/" {
 		page.ReturnTo = o.ReturnTo
 	}
+	if page.App = o.App; o.App {
+		page.SignedInAs = "" // that session goes on
+	}
 	return page
 }
 
@@ -88,15 +91,17 @@ type confirmBody struct {
 	AskPassword bool   `json:"ask_password,omitempty"`
 	MinLength   int    `json:"min_length,omitempty"`
 	ReturnTo    string `json:"return_to,omitempty"`
-	// Destination is set, and H is not, when the link has been used and this browser holds the session it opened.
+	// Destination is set, and H is not, when the link has been used and this browser holds the session or hand-over it opened.
 	Destination string `json:"destination,omitempty"`
+	// App says that an app has started the flow: it ends in a hand-over and not in a session here.
+	App bool `json:"app,omitempty"`
 }
 
 func openedBody(o flow.Opened) confirmBody {
 	b := confirmBody{
 		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
 		SameBrowser: o.SameBrowser, Other: o.Other, AskName: o.AskName, AskPassword: o.AskPassword,
-		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination,
+		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination, App: o.App,
 	}
 	if o.SameBrowser && !o.Cancel {
 		b.Account = o.Address

@@ -49,12 +49,15 @@ func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
 	}
 }
 
-// enter sets the cookies of a new session, if there is one, and that of a known browser.
+// enter sets the cookies of a new session or hand-over, if there is one, and that of a known browser.
 func (x *exchange) enter(d flow.Done) {
 	if d.SessionCookie != "" {
 		x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
 	}
 	if d.KnownCookie != "" {
 		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownLife)
+	}
+	if d.HandoverCookie != "" {
+		x.setCookie(boundary.HandoverCookie, d.HandoverCookie, d.HandoverEnd.Sub(x.Clock.Now()))
 	}
 }

@@ -46,8 +46,12 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 	x.done(done)
 }
 
-// done answers what ended in a session.
+// done answers what ended in a session, or in a hand-over to the app that has started it.
 func (x *exchange) done(d flow.Done) {
+	if x.json && d.App {
+		x.replyOK(http.StatusOK, handedOverBody{Status: "handed_over", ReturnTo: d.ReturnTo})
+		return
+	}
 	if x.json {
 		x.replyOK(http.StatusOK, x.doneBody(d))
 		return

@@ -33,6 +33,7 @@ func (x *exchange) resendPage() {
 	switch {
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
+	case !ok && x.ledOn():
 	case !ok && x.Live != nil && !x.json:
 		x.redirect("/") // one click in another tab has ended the flow and cleared its cookie: on to the app
 	case !ok:
@@ -116,6 +117,6 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 		Address: address, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
 		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Problem: problem,
 		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
-		Link: methods.Link || p.Purpose != flow.SignIn,
+		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App,
 	}
 }

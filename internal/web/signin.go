@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -84,10 +83,5 @@ func (x *exchange) ask(
 		x.refuseOn(p, again(email, back, p.words()))
 		return
 	}
-	x.setCookie(boundary.FlowCookie, asked.FlowCookie, asked.Pending.End.Sub(x.Clock.Now()))
-	if x.json {
-		x.replyOK(http.StatusAccepted, x.sent(asked.Pending))
-		return
-	}
-	x.redirect(x.path("/resend"))
+	x.sentTo(asked)
 }

@@ -192,9 +192,12 @@ func (x *exchange) asker() flow.Asker {
 		Locale:      x.language,
 		FlowCookie:  x.Cookies.Flow,
 		KnownCookie: x.Cookies.Known,
-		Session:     x.Live,
-		Origin:      x.passed && x.r.Method == http.MethodPost,
-		Navigation:  boundary.OneClickHeaders(x.r),
+
+		HandoverCookie: x.Cookies.Handover,
+
+		Session:    x.Live,
+		Origin:     x.passed && x.r.Method == http.MethodPost,
+		Navigation: boundary.OneClickHeaders(x.r),
 	}
 }
 

@@ -1,0 +1,109 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	labelStarted = "app start"
+	// startedFor is how long it is remembered, after its end, that a start was obeyed. Others read the system's clock, and
+	// marks are swept by ours: this is how far the two may be apart.
+	startedFor = 24 * time.Hour
+)
+
+// ErrReplayed says that a start has been obeyed before. Nothing happened.
+var ErrReplayed = errors.New("flow: this start has been obeyed before")
+
+// appFlow is what an app has said about a flow that it started, and gets back when the flow ends. It means nothing here: no
+// account is looked up by it.
+type appFlow struct {
+	Audience string `json:"aud"`
+	Subject  string `json:"sub,omitempty"`
+	State    string `json:"state,omitempty"`
+	// NoAccount says that the app has no user for the address. Such a flow has a mail and no end.
+	NoAccount bool `json:"no_account,omitempty"`
+}
+
+// same says whether two flows were started for the same: by nobody, or by one app in the same words.
+func (a *appFlow) same(b *appFlow) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+// StartInput is what an app with users of its own starts a flow with. Whoever calls Start has verified that the app has said
+// it, for this site.
+type StartInput struct {
+	// Audience is the app, ID what it calls this start, and Expiry when the start ends, by the system's clock.
+	Audience, ID string
+	Expiry       time.Time
+	// Purpose is Activation, SignIn or Reset, Email where the mail goes.
+	Purpose, Email string
+	// Subject and State are the app's own, and are handed back to it.
+	Subject, State string
+	// Continue is the path of the app that the flow leads to, judged by boundary.ReturnTo.
+	Continue string
+	// NoAccount says that the app has no user for the address: the mail says so.
+	NoAccount bool
+}
+
+// Start begins a flow in the name of an app, for the browser whose request the app has answered. It is a Request in everything
+// that limits, mails and codes are about; but nobody looks an account up, and the flow ends in a hand-over to the app, not in a
+// session. The same start has an effect once. One for the same purpose, mailbox and words as this browser's live flow continues
+// that flow and counts as a resend.
+//
+// Errors: those of Request but ErrClosed, and ErrReplayed.
+func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInput) (Asked, error) {
+	site = site.withDefaults()
+	var (
+		asked Asked
+		rec   record
+	)
+	err := func() error {
+		rec.purpose = in.Purpose
+		r, err := s.newRequest(site, asker, RequestInput{
+			Purpose: in.Purpose, Email: in.Email, ReturnTo: in.Continue,
+			app: &appFlow{Audience: in.Audience, Subject: in.Subject, State: in.State, NoAccount: in.NoAccount},
+		})
+		if err != nil {
+			return err
+		}
+		mark := s.mark(labelStarted, in.Expiry.Add(startedFor), in.Audience, site.Origin, in.ID)
+		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+			asked, rec = Asked{}, record{purpose: in.Purpose}
+			if _, seen, err := tx.Tokens().Get(mark.Key); err != nil || seen {
+				return ErrReplayed, err
+			}
+			if asked, rec, refused, err = r.run(tx); refused != nil || err != nil {
+				return refused, err
+			}
+			return nil, tx.Tokens().Create(mark)
+		})
+	}()
+	s.tell(ctx, stepStart, site, network(asker.Client), rec, err)
+	if err != nil {
+		return Asked{}, err
+	}
+	s.wake()
+	return asked, nil
+}
+
+// mark returns the record that something has happened which happens once.
+func (s *Service) mark(label string, end time.Time, parts ...string) storage.Token {
+	of := make([][]byte, len(parts))
+	for i, p := range parts {
+		of[i] = []byte(p)
+	}
+	return storage.Token{Key: storage.Key{End: end.Unix(), Digest: s.Ring.MAC(label, of...)}, Kind: storage.TokenMark}
+}
+
+// continues says whether asking for p in a browser that holds a flow of before goes on with that flow. An app that leads elsewhere
+// or has another word for it begins anew; where a person wants to go afterwards is what was said first.
+func (p private) continues(before private) bool {
+	return p.App.same(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo)
+}
