@@ -23,6 +23,7 @@ import (
 //		identity {
 //			header <name>
 //			key    <value>
+//			sign_key <value>
 //			ttl    <duration>
 //			format jwe|jws|none
 //		}
@@ -193,8 +194,7 @@ func identity(d *caddyfile.Dispenser, handler *module.Handler) error {
 	}
 	id := new(module.Identity)
 	err := block{
-		what:        "identity",
-		unavailable: map[string]string{"sign_key": "; it is for apps that start flows"},
+		what: "identity",
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"header": func(d *caddyfile.Dispenser) error {
 				if err := word(d, &id.Header); err != nil {
@@ -202,7 +202,8 @@ func identity(d *caddyfile.Dispenser, handler *module.Handler) error {
 				}
 				return wrap(d, "identity header", module.CheckHeaderName(id.Header))
 			},
-			"key": func(d *caddyfile.Dispenser) error { return word(d, &id.Key) },
+			"key":      func(d *caddyfile.Dispenser) error { return word(d, &id.Key) },
+			"sign_key": func(d *caddyfile.Dispenser) error { return word(d, &id.SignKey) },
 			"ttl": func(d *caddyfile.Dispenser) error {
 				return duration(d, "identity ttl", caddy.Duration(module.MaxAssertionTTL), &id.TTL)
 			},

@@ -92,6 +92,8 @@ type App struct {
 	emitter  *emitter
 	pages    *templates.Set
 	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
+	// quiet keeps the log short about apps that say something to the gate in vain.
+	quiet     quiet
 	untrusted sync.Once
 
 	registering sync.Mutex

@@ -1,11 +1,13 @@
 package module
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -26,6 +28,8 @@ type identityConfig struct {
 	// key or public is the configured encryption key; without either it comes from the key ring, by audience.
 	key    []byte
 	public *ecdsa.PublicKey
+	// signKey is the configured key of what the app says; without it it comes from the key ring as well.
+	signKey []byte
 }
 
 // readIdentity resolves the identity block. The key stays in unexported fields.
@@ -54,9 +58,33 @@ func (h *Handler) readIdentity() error {
 				return fmt.Errorf("identity key: %w; 'caddy email-link keys audience <name>' prints one", err)
 			}
 		}
+		if c.signKey, err = parseSignKey(id.SignKey); err != nil {
+			return err
+		}
+		if c.signKey != nil && bytes.Equal(c.key, c.signKey) {
+			return errors.New("identity: key and sign_key are two keys; whoever opens assertions is not to start flows")
+		}
 	}
 	h.identity = c
 	return nil
+}
+
+// parseSignKey resolves the key of what the app says.
+func parseSignKey(value string) ([]byte, error) {
+	text, err := expand(value)
+	if err != nil || text == "" {
+		return nil, errWith("identity sign_key: %w", err)
+	}
+	key, err := identity.ParseKey(text)
+	return key, errWith("identity sign_key: %w; 'caddy email-link keys audience <name> --sign' prints one", err)
+}
+
+// errWith wraps an error, if there is one.
+func errWith(format string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format, err)
 }
 
 // parseAudienceKey reads 32 bytes of text, or a public key as PEM or JWK for an app that must not share a secret.
@@ -83,6 +111,14 @@ type minters struct {
 
 	mu   sync.RWMutex
 	made map[string]*minter // guarded by mu
+}
+
+// signKey is the key of what the app of an audience says.
+func (m *minters) signKey(audience string) []byte {
+	if m.config.signKey != nil {
+		return m.config.signKey
+	}
+	return m.core.Ring.SignKey(audience)
 }
 
 // mintersMax bounds what hosts that a star covers can make us keep.

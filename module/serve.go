@@ -30,6 +30,8 @@ type pass struct {
 	sess  *session.Live
 	// withheld says that a handler has let the request through without an identity. No inner one gives it back.
 	withheld bool
+	// app is what the app behind the gate and the gate have to say to each other about flows of the app's.
+	app *appTalk
 }
 
 // nobody is whom the placeholders show where there is no identity: a name that nobody answers would go on as it is written.
@@ -37,7 +39,7 @@ var nobody account.Account
 
 // placeholders answers {http.auth.user.…}.
 func (p *pass) placeholders(name string) (any, bool) {
-	if p.withheld {
+	if p.withheld || p.carries() {
 		return user{&nobody}.placeholders(name)
 	}
 	return user{&p.sess.Account}.placeholders(name)
@@ -92,6 +94,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if h.movedAway(r) {
 		h.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
+		return h.refuse(w, r, p, web.Unavailable)
+	}
+	if cookies.Handover != "" && !h.readHandover(r, p) {
 		return h.refuse(w, r, p, web.Unavailable)
 	}
 	caddyhttp.SetVar(r.Context(), passVar, p)
@@ -247,10 +252,20 @@ func asSeen(r *http.Request, path string) *http.Request {
 
 // forward hands a request to the next handler, with an identity or without one.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess *session.Live) error {
-	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper}
+	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper, pass: p, outer: p.outer == h}
 	p.withheld = sess == nil
+	rw.hears = h.talk(r, p)
+	if p.carries() {
+		sess = nil // the app gets what it has started, and not who is signed in here
+	}
 	if p.outer != h && sess == nil {
 		p.outer.stripper.Request(r.Header, nil) // what the outer one has put on
+	}
+	if p.carries() {
+		if err := h.handOver(r, p); err != nil {
+			h.log.Error("an assertion could not be made", "event", "unavailable", "flow", p.app.handover.Flow, "site", p.site.Origin, "error", err)
+			return h.refuse(w, r, p, web.Unavailable)
+		}
 	}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && p.outer == h {
 		repl.Map(p.placeholders)
@@ -305,7 +320,7 @@ func (w *respWriter) run(next caddyhttp.Handler, r *http.Request) (err error) {
 	err = next.ServeHTTP(w, r)
 	if w.state == fresh && w.ended != nil && w.ended() {
 		// Nothing has been written: a pending answer that was cancelled with its session.
-		w.replace()
+		w.replace(w.refuse)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -27,7 +28,15 @@ type respWriter struct {
 	ended func() bool
 	// refuse writes the response that takes the place of the backend's.
 	refuse func(w http.ResponseWriter)
-	state  wrapState
+	// pass is the request. hears says that a backend may speak to the gate in its answer: start a flow, or be done with one.
+	// outer says that no wrapper of ours is between this one and the client.
+	pass         *pass
+	hears, outer bool
+	state        wrapState
+	// ours says that a cookie of our own is on the backend's response.
+	ours bool
+	// discard is how much of a replaced body is let go by.
+	discard int64
 }
 
 type wrapState uint8
@@ -48,27 +57,36 @@ func (w *respWriter) WriteHeader(code int) {
 		return
 	}
 	header := w.ResponseWriter.Header()
-	w.strip.Response(header)
-	if code >= 200 || code == http.StatusSwitchingProtocols {
+	final := code >= 200
+	if w.hears && final {
+		w.pass.hear(header)
+	}
+	if name := w.strip.Response(header); name != "" && w.pass != nil {
+		w.pass.unheard(name, code)
+	}
+	if final || code == http.StatusSwitchingProtocols {
 		w.state = passing
-		if w.ended != nil && code != http.StatusSwitchingProtocols && w.ended() {
-			w.replace()
+		if final && w.ended != nil && w.ended() {
+			w.replace(w.refuse)
 			return
 		}
+	}
+	if w.hears && final && w.outer && w.pass.obey(w, code) {
+		return
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// replace answers in the backend's place.
-func (w *respWriter) replace() {
+// replace answers in the backend's place. Of its headers those remain that are kept, and others by name.
+func (w *respWriter) replace(answer func(http.ResponseWriter), others ...string) {
 	w.state = replaced
 	header := w.ResponseWriter.Header()
 	for name := range header {
-		if !keep[name] {
+		if !keep[name] && !slices.Contains(others, name) {
 			delete(header, name)
 		}
 	}
-	w.refuse(w.ResponseWriter)
+	answer(w.ResponseWriter)
 }
 
 // begin makes sure that a header has been written, and says whether the body may be.
@@ -85,6 +103,10 @@ func (w *respWriter) begin() error {
 // Write implements http.ResponseWriter.
 func (w *respWriter) Write(p []byte) (int, error) {
 	if err := w.begin(); err != nil {
+		if n := int64(len(p)); w.state == replaced && n <= w.discard {
+			w.discard -= n
+			return len(p), nil
+		}
 		return 0, err
 	}
 	return w.ResponseWriter.Write(p)
@@ -99,6 +121,12 @@ func (w *respWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	outer, limited := src.(*io.LimitedReader)
 	for {
 		if err := w.begin(); err != nil {
+			if w.state == replaced && w.discard > 0 {
+				m, copyErr := io.CopyN(writerOnly{w}, src, w.discard)
+				if n += m; errors.Is(copyErr, io.EOF) {
+					return n, nil
+				}
+			}
 			return n, err
 		}
 		piece := &io.LimitedReader{R: src, N: copyChunk}
@@ -142,10 +170,17 @@ func (w *respWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // finish runs after the backend's handler: trailers are sent when the handler returns, under plain names where they were
 // announced, and with a prefix where not.
 func (w *respWriter) finish() {
-	if w.state != replaced {
-		w.strip.Response(w.ResponseWriter.Header())
+	if w.state == replaced || w.ours {
+		w.strip.Names(w.ResponseWriter.Header())
+		return
+	}
+	if name := w.strip.Response(w.ResponseWriter.Header()); name != "" && w.pass != nil {
+		w.pass.unheard(name, 0)
 	}
 }
+
+// writerOnly hides the other methods of a writer from io.
+type writerOnly struct{ io.Writer }
 
 var (
 	_ io.ReaderFrom = (*respWriter)(nil)

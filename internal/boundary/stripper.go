@@ -133,19 +133,25 @@ func (b *strippedBody) Close() error {
 
 // Response removes from a backend's answer what only the gate may say to a client: our names, also as trailers of either
 // kind and in the list in Trailer, cookies of ours, and the order to forget all cookies. Call it before each WriteHeader,
-// that of a 1xx included, and once more when the handler has returned.
-func (s *Stripper) Response(header http.Header) {
-	s.strip(header, false)
+// that of a 1xx included, and once more when the handler has returned. It returns a name of ours that was there, "" where
+// there was none.
+func (s *Stripper) Response(header http.Header) (removed string) {
+	removed = s.strip(header, false)
 	if values := header["Set-Cookie"]; slices.ContainsFunc(values, setsOurs) {
 		replace(header, "Set-Cookie", slices.DeleteFunc(slices.Clone(values), setsOurs))
 	}
 	if values, ok := header["Clear-Site-Data"]; ok {
 		replace(header, "Clear-Site-Data", keepCookies(values))
 	}
+	return removed
 }
 
-// strip deletes names and takes them out of lists of names: ours, and with trust the known trust headers.
-func (s *Stripper) strip(header http.Header, trust bool) {
+// Names removes from an answer all that Response removes but for cookies: for one that has a cookie of our own on it.
+func (s *Stripper) Names(header http.Header) { s.strip(header, false) }
+
+// strip deletes names and takes them out of lists of names: ours, and with trust the known trust headers. It returns one that
+// it has deleted.
+func (s *Stripper) strip(header http.Header, trust bool) (removed string) {
 	var buf foldBuffer
 	for name, values := range header {
 		if !s.mayCover(name) {
@@ -155,12 +161,14 @@ func (s *Stripper) strip(header http.Header, trust bool) {
 		switch {
 		case s.covers(folded, trust):
 			delete(header, name)
+			removed = name
 		case string(folded) == "connection", string(folded) == "trailer":
 			if kept, changed := s.dropTokens(values, trust); changed {
 				replace(header, name, kept)
 			}
 		}
 	}
+	return removed
 }
 
 // covers says whether a folded name is ours or, with trust, a known trust header.
