@@ -16,18 +16,21 @@ import (
 )
 
 const (
-	// StartHeader is the response header by which an app starts a flow, DoneHeader the one by which it says that it has done
-	// what the flow was for. Neither gets to the client.
+	// StartHeader is the response header by which an app starts a flow. It never gets to the client.
 	StartHeader = "Email-Link-Start"
-	DoneHeader  = "Email-Link-Done"
+	// DoneHeader is the response header by which an app says that it has done what a flow was for: the jti. It never gets to
+	// the client.
+	DoneHeader = "Email-Link-Done"
 	// TypeStart is the typ of what stands in StartHeader.
 	TypeStart = "email-link-start+jwt"
 
 	// MaxStartLifetime is the longest time between iat and exp of a start.
 	MaxStartLifetime = time.Minute
-	// MaxSubject, MaxState and MaxContinue are the largest sizes of sub, state and continue in a start, in bytes.
-	MaxSubject  = 128
-	MaxState    = 256
+	// MaxSubject is the largest sub of a start, in bytes.
+	MaxSubject = 128
+	// MaxState is the largest state of a start, in bytes.
+	MaxState = 256
+	// MaxContinue is the largest continue of a start, in bytes.
 	MaxContinue = 512
 
 	maxStartID     = 128

@@ -164,6 +164,8 @@ func (r *root) keys() *cobra.Command {
 	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
 		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host, with
 its port where that is not the scheme's own, unless the configuration names another. The key only opens assertions; it makes none.
+With --sign it is the key with which an app with users of its own signs what it says to the gate. The key is the 32 bytes that the text
+stands for, not the text.
 
 Example: caddy email-link keys audience app.example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -178,7 +180,7 @@ Example: caddy email-link keys audience app.example.com`, 1, 1,
 				return r.print(out, k, k.Key+"\n")
 			})
 		})
-	audience.Flags().BoolVar(&sign, "sign", false, "The other key: for apps that start flows or own accounts")
+	audience.Flags().BoolVar(&sign, "sign", false, "The key with which an app signs what it says to the gate")
 	return group("keys", "Shows the keys that apps need, and renews those that sign", audience, r.keysShow(), r.keysRotate())
 }
 
