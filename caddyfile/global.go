@@ -41,7 +41,7 @@ func short(d caddy.Duration) string {
 //		accounts  embedded
 //		sign_up   closed | open [<domain>...]
 //		sign_in   link code password
-//		links     stored
+//		links     stored | stateless
 //		lifetime  activation|sign_in|reset <duration>
 //		resend    <n> [<wait>]
 //		limit     <name> <rate>...
@@ -101,7 +101,7 @@ func globalBlock(app *module.App) block {
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
 			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
-			"links":     links,
+			"links":     func(d *caddyfile.Dispenser) error { return links(d, &app.Links) },
 			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
 			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },
 			"resend":    func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },

@@ -106,8 +106,8 @@ func signIn(d *caddyfile.Dispenser, into *[]string) error {
 	return noBlock(d, "sign_in")
 }
 
-func links(d *caddyfile.Dispenser) error {
-	if _, err := choice(d, "links", []string{"stored"}, map[string]string{"stateless": "; links are stored"}); err != nil {
+func links(d *caddyfile.Dispenser, into *string) (err error) {
+	if *into, err = choice(d, "links", []string{"stored", "stateless"}, nil); err != nil {
 		return err
 	}
 	return end(d, "links")

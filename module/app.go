@@ -65,6 +65,10 @@ type App struct {
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
 	SignIn []string `json:"sign_in,omitempty"`
+	// Links says where a flow is until something about it has to be counted: `stored`, in the database, or `stateless`, in the
+	// mailed links and in a cookie, so that a sign-up that nobody finishes leaves nothing behind. Links of both kinds work
+	// until they end, whatever it says. Default: `stored`.
+	Links string `json:"links,omitempty"`
 	// Lifetime says how long links and codes work.
 	Lifetime Lifetime `json:"lifetime,omitzero"`
 	// Resend says how often a mail may be asked for again.
@@ -357,7 +361,7 @@ func (a *App) readPolicy() error {
 		}
 	}
 	_, p.noMail = a.mailer.(*MailerNone)
-	return a.checkTimes()
+	return errors.Join(checkLinks(a.Links), a.checkTimes())
 }
 
 func (a *App) checkTimes() error {

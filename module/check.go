@@ -94,6 +94,19 @@ func CheckPrefix(s string) error {
 	return nil
 }
 
+// linksStateless is the value of App.Links for flows that are carried by their links.
+const linksStateless = "stateless"
+
+// checkLinks says whether a value of App.Links is one.
+func checkLinks(s string) error {
+	switch s {
+	case "", "stored", linksStateless:
+		return nil
+	default:
+		return fmt.Errorf("unrecognized links value %q; expected one of stored, stateless", s)
+	}
+}
+
 // Check says whether the policy and the domains are usable.
 func (s *SignUp) Check() error {
 	if s == nil {

@@ -61,6 +61,7 @@ func (h *Handler) buildSites() error {
 			Limits:      a.policy.limits,
 			SessionIdle: time.Duration(a.Session.Idle), SessionAbsolute: time.Duration(a.Session.Absolute),
 			NoMail:    a.policy.noMail,
+			Stateless: a.Links == linksStateless,
 			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},
 		Name: a.policy.siteName, Contact: a.policy.contact, Logo: a.policy.logo, LogoType: a.policy.logoType,

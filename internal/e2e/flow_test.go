@@ -303,3 +303,28 @@ func TestLimitSaysWhen(t *testing.T) {
 	b.open(g.origin + "/email-link/sign-out").presses("Sign out here")
 	b.signsIn(g, "anna@example.com")
 }
+
+// TestStatelessLinks signs up and in where links carry what they do: all is as with stored ones.
+func TestStatelessLinks(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{global: "links stateless\n" + unlimited})
+	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
+	b.open(g.origin+"/reports?year=2026").presses("Sign up").types("Email address", "anna@example.com").presses("Send me a mail")
+	b.at("/email-link/resend", 200).says("Check your mail", "5 of 5 resends left", "Eight digits")
+	m := g.mail("anna@example.com")
+	b.open(m.webmail())
+	b.goes(chromedp.Click(control("Finish signing up"))).isApp("/reports?year=2026", "anna@example.com")
+	b.open(m.link()).isApp("/reports?year=2026", "anna@example.com")
+	other.open(m.link()).at("/email-link/confirm", 410).says("This link does not work any more")
+
+	m = other.asks(g, "anna@example.com")
+	code := strings.ReplaceAll(m.code(), " ", "")
+	other.types("Code from the mail", code).presses("Continue").isApp("/", "anna@example.com")
+	g.notice("anna@example.com", "New sign-in to your account")
+
+	asker, third := newBrowser(t, "asker"), newBrowser(t, "third")
+	m = asker.asks(g, "anna@example.com")
+	third.open(m.link()).at("/email-link/confirm", 200).says("Sign in to Example?", "a•••@example.com", "two ways to go on")
+	third.presses("Sign in here").isApp("/", "anna@example.com")
+	asker.open(m.link()).at("/email-link/confirm", 410).says("This link does not work any more")
+}

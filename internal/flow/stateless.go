@@ -3,7 +3,6 @@ package flow
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -29,7 +28,7 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 	c := token.Claims{
 		Site: r.site.Origin, Purpose: r.purpose, FID: token.NewFID(), Issued: r.now.Unix(),
 		Expires: r.now.Add(r.site.lifetime(r.purpose)).Unix(), Resends: *r.site.Resends,
-		Wait: int64(math.Ceil(r.site.ResendWait.Seconds())), Known: r.subject.Known,
+		Wait: r.site.ResendWait.Milliseconds(), Known: r.subject.Known,
 	}
 	if !c.Known { // a known browser takes no slot
 		c.Client = r.asker.Client.Unmap().WithZone("")
@@ -60,7 +59,7 @@ func (s *Service) unstored(site Site, c *token.Claims, k storage.Key, mailbox st
 		Epochs: storage.Epochs3{Global: c.Global, Mailbox: c.Mailbox}, Started: time.Unix(c.Issued, 0).UTC(), ResendsLeft: c.Resends,
 		State: storage.FlowOpen,
 	}
-	f.NextResend = f.Started.Add(time.Duration(c.Wait) * time.Second)
+	f.NextResend = f.Started.Add(time.Duration(c.Wait) * time.Millisecond)
 	if !c.Known {
 		f.MailIP = s.Limiter.Prepare(f.Started, site.Limits.Asks(limit.MailIP, limit.Subject{Client: c.Client})...).Slots()
 	}

@@ -41,7 +41,8 @@ func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, add
 	}
 }
 
-// arrived says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet.
+// arrived says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet; the
+// birth of a flow may be known to the second only.
 func arrived(l *session.Live, f storage.Flow) bool {
-	return l != nil && l.Session.Mailbox == f.Mailbox && (f.Purpose != Reset || l.Session.Created.After(f.Started))
+	return l != nil && l.Session.Mailbox == f.Mailbox && (f.Purpose != Reset || l.Session.Created.Unix() > f.Started.Unix())
 }

@@ -187,38 +187,40 @@ func (l *crowd) walk(one *person, leaves bool) bool {
 // TestDUR1_KilledGate kills the whole gate under load, again and again: it starts again, the database has no damage, each
 // acknowledged effect holds, none is there in part, and no used link is alive.
 func TestDUR1_KilledGate(t *testing.T) {
-	t.Parallel()
-	p := startProcess(t, setup{global: "sign_up open\n" + unlimited})
-	inbox := &inboxes{server: p.mails, links: map[string][]string{}}
-	for round := range rounds(t, "GATE_KILL_ROUNDS", 3) {
-		ctx, cancel := context.WithCancel(t.Context())
-		l := &crowd{p: p, ctx: ctx, inbox: inbox, told: make(chan struct{}, 1)}
-		until := 20 + rand.Int64N(300) //nolint:gosec // a moment, no secret
-		var wg sync.WaitGroup
-		for worker := range 8 {
-			wg.Go(func() { l.live(fmt.Sprintf("r%d-w%d", round, worker)) })
-		}
-		for l.acks.Load() < until && !t.Failed() {
-			select {
-			case <-l.told:
-			case <-p.ended:
-				t.Fatalf("Caddy ended by itself:\n%s", p.out)
+	bothModes(t, func(t *testing.T, links string) {
+		t.Parallel()
+		p := startProcess(t, setup{global: "sign_up open\n" + links + "\n" + unlimited})
+		inbox := &inboxes{server: p.mails, links: map[string][]string{}}
+		for round := range rounds(t, "GATE_KILL_ROUNDS", 3) {
+			ctx, cancel := context.WithCancel(t.Context())
+			l := &crowd{p: p, ctx: ctx, inbox: inbox, told: make(chan struct{}, 1)}
+			until := 20 + rand.Int64N(300) //nolint:gosec // a moment, no secret
+			var wg sync.WaitGroup
+			for worker := range 8 {
+				wg.Go(func() { l.live(fmt.Sprintf("r%d-w%d", round, worker)) })
+			}
+			for l.acks.Load() < until && !t.Failed() {
+				select {
+				case <-l.told:
+				case <-p.ended:
+					t.Fatalf("Caddy ended by itself:\n%s", p.out)
+				}
+			}
+			p.kill()
+			cancel()
+			wg.Wait()
+			accounts := p.inspect(t, l.people)
+			started := time.Now()
+			p.start()
+			took := time.Since(started)
+			l.verify(t, accounts)
+			t.Logf("round %d: %d acknowledgements, %d people, serves again after %s", round, l.acks.Load(), len(l.people), took.Round(time.Millisecond))
+			if t.Failed() {
+				t.Log(p.out)
+				return
 			}
 		}
-		p.kill()
-		cancel()
-		wg.Wait()
-		accounts := p.inspect(t, l.people)
-		started := time.Now()
-		p.start()
-		took := time.Since(started)
-		l.verify(t, accounts)
-		t.Logf("round %d: %d acknowledgements, %d people, serves again after %s", round, l.acks.Load(), len(l.people), took.Round(time.Millisecond))
-		if t.Failed() {
-			t.Log(p.out)
-			return
-		}
-	}
+	})
 }
 
 // inspect looks for damage in the database of a process that was killed, and says who has an account.

@@ -59,6 +59,14 @@ type setup struct {
 	baseURL, secret string
 }
 
+// bothModes runs a test over flows of both kinds; links is the line that says which.
+func bothModes(t *testing.T, test func(t *testing.T, links string)) {
+	t.Helper()
+	for _, links := range []string{"links stored", "links stateless"} {
+		t.Run(links, func(t *testing.T) { test(t, links) })
+	}
+}
+
 func start(t *testing.T, s setup) *world {
 	t.Helper()
 	w := &world{t: t, host: "localhost", port: freePort(t), tls: s.tls, dir: t.TempDir(), backend: newBackend(t)}
@@ -273,7 +281,7 @@ func (c *client) post(path string, form url.Values) (int, http.Header, string) {
 	return c.do(http.MethodPost, path, form, http.Header{"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}})
 }
 
-var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_-]+`)
+var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_.-]+`)
 
 // mail waits for the next mail and returns its link.
 func (w *world) mail() (mailertest.Mail, string) {

@@ -11,8 +11,7 @@ import (
 const (
 	// tickEvery is how often ended sessions are looked for among open sockets: they close within 5 seconds.
 	tickEvery = time.Second
-	// saveEvery is how often the clock is persisted, sweepEvery how often expired records are deleted.
-	saveEvery  = time.Minute
+	// sweepEvery is how often the clock is persisted and expired records are deleted.
 	sweepEvery = time.Minute
 	// sweepChunk is how many records one transaction deletes: about a millisecond. sweepPause lets others write in between.
 	sweepChunk = 1000
@@ -28,11 +27,8 @@ func (s *State) Start() {
 			s.Sessions.Tick(s.Clock.Now())
 			return s.Machines.Tick(ctx, s.Clock.Now())
 		})
-		s.every(ctx, saveEvery, func(ctx context.Context) error {
-			s.reportStep()
-			return s.SaveClock(ctx)
-		})
 		s.every(ctx, sweepEvery, func(ctx context.Context) error {
+			s.reportStep()
 			_, err := s.Sweep(ctx)
 			return err
 		})
@@ -57,14 +53,21 @@ func (s *State) every(ctx context.Context, d time.Duration, f func(context.Conte
 	})
 }
 
-// Sweep deletes what has expired, in small transactions, and says how much it was. While the clock is in doubt it deletes
-// nothing: a clock that was wrong for a while must not have destroyed anything.
+// Sweep persists the clock, deletes what has expired, in small transactions, and says how much it was. While the clock is in
+// doubt it deletes nothing: a clock that was wrong for a while must not have destroyed anything.
+//
+// The clock comes first: whatever has been deleted stays over, also for a process that starts with the system's clock set back.
+// A link that carries its flow would be good again for as long as nothing says that it was used.
 func (s *State) Sweep(ctx context.Context) (deleted int, err error) {
+	now := s.Clock.Now()
+	if err := s.SaveClock(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		if _, doubtful := s.Clock.Stepped(); doubtful {
 			return deleted, nil
 		}
-		n, err := s.Store.Sweep(ctx, s.Clock.Now(), sweepChunk)
+		n, err := s.Store.Sweep(ctx, now, sweepChunk)
 		deleted += n
 		if err != nil || n < sweepChunk {
 			return deleted, err

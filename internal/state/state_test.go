@@ -335,6 +335,25 @@ func TestCLK1_TheClockIsPersistedAndRestored(t *testing.T) {
 	closed(t, s)
 }
 
+func TestCLK1_WhatWasSweptStaysOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	now := clock.NewFake(noon)
+	s := open(t, path, now.Clock(), master(1))
+	now.Advance(59 * time.Second) // the clock has not been persisted for a while
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Store.Close(); err != nil { // the process is killed
+		t.Fatal(err)
+	}
+	now.Set(noon)
+	s = open(t, path, now.Restarted(), master(1))
+	if got := s.Clock.Now(); got.Before(noon.Add(59 * time.Second)) {
+		t.Errorf("the clock says %v: what ended since then is alive again and its record is gone", got)
+	}
+	closed(t, s)
+}
+
 func TestCLK1_NoSweepWhileTheClockIsInDoubt(t *testing.T) {
 	now := clock.NewFake(noon)
 	s := open(t, filepath.Join(t.TempDir(), "test.db"), now.Clock(), master(1))

@@ -88,7 +88,7 @@ type Claims struct {
 	// Issued and Expires are the flow's first and last moments, in seconds since 1970.
 	Issued  int64 `json:"iat"`
 	Expires int64 `json:"exp"`
-	// Resends is how many mails may follow the first, Wait the seconds between two.
+	// Resends is how many mails may follow the first, Wait the milliseconds between two.
 	Resends int   `json:"res,omitempty"`
 	Wait    int64 `json:"wait,omitempty"`
 	// Global and Mailbox are the epochs at the flow's birth.

@@ -12,7 +12,7 @@ import (
 
 func testClaims() Claims {
 	return Claims{
-		Site: site, Purpose: "sign_in", FID: NewFID(), Issued: 1_800_000_000, Expires: 1_800_000_900, Resends: 5, Wait: 60, Global: 1, Mailbox: 2,
+		Site: site, Purpose: "sign_in", FID: NewFID(), Issued: 1_800_000_000, Expires: 1_800_000_900, Resends: 5, Wait: 60_000, Global: 1, Mailbox: 2,
 		Client: netip.MustParseAddr("203.0.113.7"), Private: json.RawMessage(`{"email":"ada@example.com"}`),
 		Account: "AAAAAAAAAAAAAAAA", AccountEpoch: 3, Mail: 1,
 	}

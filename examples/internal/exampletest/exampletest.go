@@ -260,7 +260,7 @@ func (b *Browser) Visit(path string, lines ...string) (*http.Response, string) {
 	}, lines...)...)
 }
 
-var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_-]+`)
+var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_.-]+`)
 
 // SignUp makes an account and signs it in by the link in the mail.
 func (b *Browser) SignUp(g *Gate, email string) {
