@@ -46,6 +46,7 @@ func short(d caddy.Duration) string {
 //		resend    <n> [<wait>]
 //		limit     <name> <rate>...
 //		session   idle|absolute <duration>
+//		scopes    <name>...
 //		password  min_length|history <n> | sign_in_after_reset
 //		templates <dir>
 //	}
@@ -102,6 +103,7 @@ func globalBlock(app *module.App) block {
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
 			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
 			"links":     func(d *caddyfile.Dispenser) error { return links(d, &app.Links) },
+			"scopes":    func(d *caddyfile.Dispenser) error { return scopes(d, &app.Scopes) },
 			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
 			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },
 			"resend":    func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },

@@ -113,6 +113,17 @@ func links(d *caddyfile.Dispenser, into *string) (err error) {
 	return end(d, "links")
 }
 
+// scopes reads what machine tokens can be made for.
+func scopes(d *caddyfile.Dispenser, into *[]string) error {
+	if err := words(d, into); err != nil {
+		return err
+	}
+	if err := module.CheckScopes(*into); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
 // named reads `<option> <name> <duration>` for options that hold a few named durations.
 func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.Duration) error {
 	option := d.Val()

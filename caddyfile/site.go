@@ -18,7 +18,7 @@ import (
 //		path     <prefix>
 //		public   <path or @matcher>...
 //		optional
-//		require  role|email <word>...
+//		require  role|email|scope <word>...
 //		audience <name>
 //		identity {
 //			header <name>
@@ -154,7 +154,7 @@ func prefix(d *caddyfile.Dispenser, into *string) error {
 }
 
 func require(d *caddyfile.Dispenser, into *module.Require) error {
-	kind, err := choice(d, "require", []string{"email", "role"}, map[string]string{"scope": "; require role or email"})
+	kind, err := choice(d, "require", []string{"email", "role", "scope"}, nil)
 	if err != nil {
 		return err
 	}
@@ -163,10 +163,14 @@ func require(d *caddyfile.Dispenser, into *module.Require) error {
 		return d.Errf("require %s: a value is missing", kind)
 	}
 	one := module.Require{}
-	if kind == "role" {
+	switch kind {
+	case "role":
 		one.Role = [][]string{group}
 		into.Role = append(into.Role, group)
-	} else {
+	case "scope":
+		one.Scope = [][]string{group}
+		into.Scope = append(into.Scope, group)
+	default:
 		one.Email = [][]string{group}
 		into.Email = append(into.Email, group)
 	}

@@ -54,7 +54,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 func (a *App) operate(p *Parts, c *core) *adminapi.Gate {
 	return &adminapi.Gate{
 		State: p.State, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile,
-		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(),
+		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
 	}

@@ -79,6 +79,9 @@ type App struct {
 	Limit map[string][]string `json:"limit,omitempty"`
 	// Session says how long a sign-in lasts.
 	Session Session `json:"session,omitzero"`
+	// Scopes lists what machine tokens can be made for, such as `calendar`. A token loses at once what is not in the list.
+	// Default: none, and no token can be made.
+	Scopes []string `json:"scopes,omitempty"`
 	// Password says which passwords are good, where SignIn offers them.
 	Password Password `json:"password,omitzero"`
 	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
@@ -313,6 +316,9 @@ type policy struct {
 func (a *App) readPolicy() error {
 	p := &a.policy
 	p.limits = limit.Defaults()
+	if err := CheckScopes(a.Scopes); err != nil {
+		return err
+	}
 	for _, one := range []struct {
 		name, from string
 		into       *string

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 )
@@ -142,6 +143,19 @@ func (r Require) Check() error {
 			}
 		}
 	}
+	for _, group := range r.Scope {
+		if len(group) == 0 {
+			return errors.New("require scope: a value is missing")
+		}
+		for _, s := range group {
+			if s == machine.People {
+				continue
+			}
+			if err := machine.CheckScope(s); err != nil {
+				return fmt.Errorf("require scope: %w", err)
+			}
+		}
+	}
 	for _, group := range r.Email {
 		if len(group) == 0 {
 			return errors.New("require email: a value is missing")
@@ -155,8 +169,34 @@ func (r Require) Check() error {
 	return nil
 }
 
+// CheckScopes says whether every word can be a scope, once.
+func CheckScopes(scopes []string) error {
+	for i, s := range scopes {
+		if err := machine.CheckScope(s); err != nil {
+			return fmt.Errorf("scopes: %w", err)
+		}
+		if slices.Contains(scopes[:i], s) {
+			return fmt.Errorf("scopes: %s is given twice", s)
+		}
+	}
+	return nil
+}
+
 // Empty says that nothing is required.
-func (r Require) Empty() bool { return len(r.Role) == 0 && len(r.Email) == 0 }
+func (r Require) Empty() bool { return len(r.Role) == 0 && len(r.Email) == 0 && len(r.Scope) == 0 }
+
+// checkGranted says whether every scope can be granted.
+func (r Require) checkGranted(granted []string) error {
+	for _, group := range r.Scope {
+		for _, s := range group {
+			if s == machine.People || slices.Contains(granted, s) {
+				continue
+			}
+			return fmt.Errorf("require scope: no token can have %q; write 'scopes %s' in the global option email_link", s, strings.Join(append(slices.Clone(granted), s), " "))
+		}
+	}
+	return nil
+}
 
 // reserved are headers that mean something to HTTP itself or to this module, folded.
 var reserved = func() map[string]bool {

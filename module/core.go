@@ -48,6 +48,7 @@ type delivery struct {
 	mailer    *relay
 	outbox    outbox.Delivery
 	lifetimes session.Lifetimes
+	scopes    []string
 	log       slog.Handler
 }
 
@@ -201,6 +202,7 @@ func (c *core) inForce() *delivery {
 func (c *core) apply(d *delivery) {
 	c.logs.set(d.log)
 	c.Sessions.SetLifetimes(d.lifetimes)
+	c.Machines.SetScopes(d.scopes)
 	c.worker.Use(d.outbox)
 	c.worker.Wake()
 }

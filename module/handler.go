@@ -169,6 +169,9 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		}
 		h.emails = append(h.emails, patterns)
 	}
+	if err := h.Require.checkGranted(h.app.Scopes); err != nil {
+		return err
+	}
 	if err := h.readIdentity(); err != nil {
 		return err
 	}

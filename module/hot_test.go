@@ -190,7 +190,7 @@ func TestSessionCheck_AllocatesNothing(t *testing.T) {
 		if err != nil || s == nil {
 			t.Fatal("no session", err)
 		}
-		if text, err := m.mint(l.core, s, hotOrigin); err != nil || text == "" {
+		if text, err := m.mint(l.core, person{s}, hotOrigin); err != nil || text == "" {
 			t.Fatal("no assertion", err)
 		}
 	}

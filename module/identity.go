@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
-	"github.com/caddy-email-link/caddy-email-link/internal/session"
 )
 
 // identityConfig is the identity block, resolved.
@@ -180,18 +179,24 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// mint returns the assertion for a session at an origin, from the session's cache where it is young enough.
-func (m *minter) mint(c *core, l *session.Live, origin string) (string, error) {
-	return l.Assertion(m.cacheKey, func() (string, time.Time, error) {
-		text, exp, err := m.Mint(identity.Identity{
-			Issuer: origin, Audience: m.audience,
-			Subject: l.Account.ID, SessionID: l.Session.ID,
-			Email: l.Account.Email, EmailVerified: true, Name: l.Account.Name, Roles: l.Account.Roles,
-			AuthTime: c.Clock.ShownAs(l.Session.AuthTime), Methods: l.Session.Methods,
-		})
+// mint returns the assertion for a session or a token at an origin, from its cache where it is young enough.
+func (m *minter) mint(c *core, who subject, origin string) (string, error) {
+	mint := func() (string, time.Time, error) {
+		id := who.identity(c)
+		id.Issuer, id.Audience = origin, m.audience
+		text, exp, err := m.Mint(id)
 		if err == nil {
 			metrics.minted.Inc()
 		}
 		return text, exp, err
-	})
+	}
+	// Not by way of the interface: mint would then be put on the heap for each request.
+	switch who := who.(type) {
+	case person:
+		return who.Assertion(m.cacheKey, mint)
+	case program:
+		return who.Assertion(m.cacheKey, mint)
+	default:
+		return "", errors.New("nobody gets an assertion")
+	}
 }

@@ -185,7 +185,8 @@ func (a *App) deliver(c *core, source account.Source, set *templates.Set) error 
 			Idle:     orElse(time.Duration(a.Session.Idle), flow.DefaultIdle),
 			Absolute: orElse(time.Duration(a.Session.Absolute), flow.DefaultAbsolute),
 		},
-		log: a.log.Handler(),
+		scopes: a.Scopes,
+		log:    a.log.Handler(),
 	}
 	c.use(a.delivery)
 	return nil

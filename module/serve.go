@@ -6,14 +6,12 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
-	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -27,7 +25,10 @@ type pass struct {
 	outer *Handler
 	site  *web.Site
 	visit web.Visit
-	sess  *session.Live
+	// sess is whose session or token the request carries, nil for nobody.
+	sess subject
+	// token is what the request presents as one. sess is then the token's, never a cookie's.
+	token boundary.Token
 	// withheld says that a handler has let the request through without an identity. No inner one gives it back.
 	withheld bool
 	// app is what the app behind the gate and the gate have to say to each other about flows of the app's.
@@ -42,23 +43,36 @@ func (p *pass) placeholders(name string) (any, bool) {
 	if p.withheld || p.carries() {
 		return user{&nobody}.placeholders(name)
 	}
-	return user{&p.sess.Account}.placeholders(name)
+	return user{p.sess.who()}.placeholders(name)
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	p, inner := caddyhttp.GetVar(r.Context(), passVar).(*pass)
+	var token boundary.Token
+	if !inner {
+		token = boundary.TakeToken(r.Header)
+	}
+	if token.Header {
+		q := h.discreetly(w, r, next)
+		defer q.tell()
+		w, next = q, q
+	}
 	// First of all, on every request and whatever follows: error routes see the same header.
 	h.stripper.Request(r.Header, r.Trailer)
 	h.stripper.Body(r)
 	tunnel := boundary.DropHTTPUpgrade(r.Header)
-	if p, ok := caddyhttp.GetVar(r.Context(), passVar).(*pass); ok {
+	if inner {
 		return h.judge(w, r, next, p)
 	}
 	if r.URL.Path == h.verifyPath {
-		return h.verify(w, r, tunnel)
+		return h.verify(w, r, tunnel, token)
 	}
 	origin, known := resolve(h.origins, r.Host)
 	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
+	if token.Presented {
+		cookies = boundary.Cookies{} // beside a token they say nothing
+	}
 	rest, own := h.below(r.URL.Path)
 	l := h.wait(r.Context())
 	if l == nil {
@@ -72,7 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if known {
 		site = h.site(origin)
 	}
-	p := &pass{live: l, outer: h, site: site, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies}}
+	p = &pass{live: l, outer: h, site: site, token: token, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies}}
 	switch {
 	case web.HealthRoute(r.URL.Path, h.prefix):
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
@@ -89,7 +103,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !h.recognize(r.Context(), p) {
 		return h.refuse(w, r, p, web.Unavailable)
 	}
-	if own {
+	switch {
+	case token.Presented && p.sess == nil:
+		return h.refuse(w, r, p, web.InvalidToken)
+	case own && token.Presented && rest != "/session":
+		return h.refuse(w, r, p, web.TokenNotAllowed)
+	case own:
 		return h.pages(w, r, p, rest)
 	}
 	if h.movedAway(r) {
@@ -103,17 +122,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.judge(w, r, next, p)
 }
 
-// recognize finds the session of a request. It returns false where the session cannot be read.
+// recognize finds the session or the token of a request. It returns false where that cannot be read.
 func (h *Handler) recognize(ctx context.Context, p *pass) bool {
+	if p.token.Presented {
+		found, err := p.live.core.Machines.Find(ctx, p.token.Text, p.site.Origin)
+		if err != nil {
+			h.log.Warn("a machine token could not be judged", "event", "unavailable", "site", p.site.Origin, "error", err)
+			return false
+		}
+		if found != nil {
+			p.sess, p.visit.Token = program{found}, found
+		}
+		return true
+	}
 	if p.visit.Cookies.Session == "" {
 		return true
 	}
-	var err error
-	if p.sess, err = p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin); err != nil {
+	found, err := p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin)
+	if err != nil {
 		h.log.Warn("a session could not be read", "event", "unavailable", "site", p.site.Origin, "error", err)
 		return false
 	}
-	p.visit.Live = p.sess
+	if found != nil {
+		p.sess, p.visit.Live = person{found}, found
+	}
 	return true
 }
 
@@ -181,10 +213,13 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 }
 
 // decide decides whether a request goes on, and with whose identity; without a session it goes on as anybody's.
-func (h *Handler) decide(r *http.Request, p *pass) (*session.Live, web.Refusal) {
+func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
 	needed, err := h.needsSession(r)
 	if err != nil {
 		return nil, web.BadRequest
+	}
+	if p.token.Presented {
+		return h.decideToken(r, p, needed)
 	}
 	var why web.Refusal
 	switch {
@@ -192,9 +227,9 @@ func (h *Handler) decide(r *http.Request, p *pass) (*session.Live, web.Refusal) 
 		why = web.SignIn
 	case boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, p.site.Origin):
 		why = web.UpgradeOrigin
-	case p.withheld || !h.meets(user{&p.sess.Account}):
+	case p.withheld || !h.scoped(p) || !h.meets(user{p.sess.who()}):
 		why = web.Forbidden
-	case h.MaxAge > 0 && p.live.core.Clock.Now().Sub(p.sess.Session.AuthTime) > time.Duration(h.MaxAge) && needed:
+	case needed && h.tooOld(p):
 		why = web.SignIn
 	default:
 		return p.sess, 0
@@ -251,7 +286,7 @@ func asSeen(r *http.Request, path string) *http.Request {
 }
 
 // forward hands a request to the next handler, with an identity or without one.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess *session.Live) error {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess subject) error {
 	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper, pass: p, outer: p.outer == h}
 	p.withheld = sess == nil
 	rw.hears = h.talk(r, p)
@@ -272,16 +307,23 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	}
 	if sess != nil {
 		if err := h.identify(r, p, sess); err != nil {
-			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.Account.ID, "site", p.site.Origin, "error", err)
+			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.who().ID, "site", p.site.Origin, "error", err)
 			return h.refuse(w, r, p, web.Unavailable)
 		}
 		rw.ended = sess.Ended
 		asked := r // r changes below, and what changes cannot be kept by value
-		rw.refuse = func(w http.ResponseWriter) { p.live.pages.Refuse(w, asFetch(asked), anonymous(p, asked), web.SignIn) }
+		rw.refuse = func(w http.ResponseWriter) {
+			why := web.SignIn
+			if p.token.Presented {
+				why = web.InvalidToken
+			}
+			h.challenge(w, asked, p, why)
+			p.live.pages.Refuse(w, asFetch(asked), anonymous(p, asked), why)
+		}
 		if longLived(r) {
 			ctx, cancel := context.WithCancelCause(r.Context())
 			defer cancel(nil)
-			defer p.live.core.Sessions.Track(sess, cancel)()
+			defer sess.track(p.live.core, cancel)()
 			r = r.WithContext(ctx)
 		}
 	}
@@ -291,7 +333,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 // anonymous is the visit of somebody whose session has ended.
 func anonymous(p *pass, r *http.Request) web.Visit {
 	v := p.visit
-	v.Live = nil
+	v.Live, v.Token = nil, nil
 	if v.URI == "" {
 		v.URI = sentURI(r)
 	}
@@ -332,7 +374,7 @@ func longLived(r *http.Request) bool {
 }
 
 // identify puts the identity on a request: the assertion, the plain headers, the placeholders.
-func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
+func (h *Handler) identify(r *http.Request, p *pass, sess subject) error {
 	from, plain := h, h.plain
 	if p.outer != h {
 		delete(r.Header, p.outer.identity.header) // one assertion arrives
@@ -362,7 +404,7 @@ func (h *Handler) identify(r *http.Request, p *pass, sess *session.Live) error {
 		// A slice of its own for each request: request_header edits values in place.
 		r.Header[from.identity.header] = []string{text}
 	}
-	u := user{&sess.Account}
+	u := user{sess.who()}
 	for _, one := range plain {
 		r.Header[one.name] = []string{one.value.text(u)}
 	}
@@ -377,6 +419,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p *pass, why we
 	if p.visit.URI == "" {
 		p.visit.URI = sentURI(r) // whoever passes needs none
 	}
+	h.challenge(w, r, p, why)
 	p.live.pages.Refuse(w, r, p.visit, why)
 	return nil
 }

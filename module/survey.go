@@ -129,6 +129,8 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) error {
 			at.outer = p
 		} else if len(t.BaseURL) > 0 || t.Path != "" || t.SignUp != nil {
 			return errors.New("email_link: base_url, path and sign_up belong to the outer email_link of a site; the one inside 'handle' or 'route' only tightens it")
+		} else if t.Require.namesScopes() && !at.outer.handler.Require.namesScopes() {
+			return errors.New("email_link: no machine token gets to a 'require scope' inside 'handle' or 'route' where the outer email_link of the site names no scope; name it there as well, with 'session' beside it to let people in")
 		} else if t.Verify != nil || at.outer.handler.Verify != nil {
 			return errors.New("email_link: verify judges by the first email_link of a site and never gets to one inside 'handle' or 'route', which would not be obeyed; give that part a host of its own, or say it by 'require' and 'public' of the first")
 		}

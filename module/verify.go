@@ -12,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
-	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -23,6 +22,10 @@ type Verify struct {
 	// connection, never with a header. Default: none, and the endpoint is 404 for everybody.
 	From []string `json:"from,omitempty"`
 }
+
+// AuthorizationHeader tells a proxy that has asked for a request what to pass on as its Authorization: what the client sent, or
+// nothing where that was a machine token.
+const AuthorizationHeader = "Email-Link-Authorization"
 
 // Check says whether the peers are networks or addresses, as far as that can be told without the environment.
 func (v *Verify) Check() error {
@@ -106,13 +109,13 @@ func (h *Handler) answersTo(remote string) bool {
 //
 // With tunnel, the request offers to go on in another form of HTTP. Here such an offer is taken away from every request; the
 // proxy that asks may hand it on, so such a request does not pass.
-func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool) error {
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, token boundary.Token) error {
 	l := h.wait(r.Context())
 	if l == nil {
 		unavailable(w)
 		return nil
 	}
-	p := &pass{live: l, outer: h, site: h.fallback}
+	p := &pass{live: l, outer: h, site: h.fallback, token: token}
 	if p.site == nil {
 		p.site = &h.template
 	}
@@ -133,6 +136,9 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool) er
 		return nil
 	}
 	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
+	if token.Presented {
+		cookies = boundary.Cookies{} // beside a token they say nothing
+	}
 	asked := h.asked(w, r, f)
 	p.site = h.site(origin)
 	p.visit = web.Visit{Site: p.site, Client: h.app.client(asked), Cookies: cookies, URI: f.URI}
@@ -140,14 +146,19 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool) er
 		l.pages.RefuseAsked(w, asked, p.visit, web.Unavailable, false)
 		return nil
 	}
-	sess, why := h.decide(asked, p)
-	switch {
-	case tunnel:
-		why = web.UpgradeOrigin
-	case why == 0:
-		why = h.vouch(w, r, p, sess)
+	why := web.InvalidToken
+	if !token.Presented || p.sess != nil {
+		var sess subject
+		sess, why = h.decide(asked, p)
+		switch {
+		case tunnel:
+			why = web.UpgradeOrigin
+		case why == 0:
+			why = h.vouch(w, r, p, sess)
+		}
 	}
 	if why != 0 {
+		h.challenge(w, asked, p, why)
 		l.pages.RefuseAsked(w, asked, p.visit, why, redirect)
 	}
 	return nil
@@ -190,14 +201,17 @@ func (h *Handler) asked(w http.ResponseWriter, r *http.Request, f boundary.Forwa
 
 // vouch answers that a request may pass, with whose identity. Each header of ours is there, an empty one for nobody, so that no
 // proxy leaves the client's in its place.
-func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess *session.Live) web.Refusal {
+func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess subject) web.Refusal {
 	if sess != nil {
 		if err := h.identify(r, p, sess); err != nil {
-			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.Account.ID, "site", p.site.Origin, "error", err)
+			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.who().ID, "site", p.site.Origin, "error", err)
 			return web.Unavailable
 		}
 		if sess.Ended() {
-			p.visit.Live = nil
+			p.visit.Live, p.visit.Token = nil, nil
+			if p.token.Presented {
+				return web.InvalidToken
+			}
 			return web.SignIn
 		}
 	}
@@ -208,6 +222,8 @@ func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess *s
 	for _, one := range h.plain {
 		header.Set(one.name, r.Header.Get(one.name))
 	}
+	// What goes on of the client's own Authorization: a token does not.
+	header.Set(AuthorizationHeader, strings.Join(r.Header["Authorization"], ", "))
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)

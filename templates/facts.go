@@ -49,6 +49,8 @@ const (
 	Forbidden         Code = "forbidden"
 	CrossOrigin       Code = "cross_origin"
 	UpgradeOrigin     Code = "upgrade_origin"
+	InvalidToken      Code = "invalid_token"
+	TokenNotAllowed   Code = "token_not_allowed"
 	NotFound          Code = "not_found"
 	MethodNotAllowed  Code = "method_not_allowed"
 	TooLarge          Code = "too_large"
@@ -81,7 +83,7 @@ const (
 // Codes lists every problem; each has its message "problem.<code>".
 var Codes = []Code{
 	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
-	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin,
+	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, ConfirmationOwing, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
 	PasswordTooCommon, PasswordContainsName, PasswordSameAsOld, PasswordReused, PasswordInvalidCharacters,

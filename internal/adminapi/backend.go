@@ -25,6 +25,10 @@ type Backend interface {
 	EndSessions(ctx context.Context, who string) error
 	// Sessions lists the live sessions of an account.
 	Sessions(ctx context.Context, who string) ([]Session, error)
+	// CreateToken makes a machine token, Tokens lists those of an account, or all when who is empty, RevokeToken ends one.
+	CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error)
+	Tokens(ctx context.Context, who string) ([]MachineToken, error)
+	RevokeToken(ctx context.Context, id string) (MachineToken, error)
 	MakeLink(ctx context.Context, in LinkInput) (Link, error)
 	AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error)
 	// SigningKeys lists the keys that sign assertions, the oldest first; RotateKey makes the next one.

@@ -171,6 +171,18 @@ func (c *client) EndSessions(ctx context.Context, who string) error {
 	return c.do(ctx, http.MethodDelete, []string{"sessions"}, nil, whoInput{who}, nil)
 }
 
+func (c *client) CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error) {
+	return ask[MachineToken](ctx, c, http.MethodPost, []string{"tokens"}, nil, in)
+}
+
+func (c *client) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
+	return ask[[]MachineToken](ctx, c, http.MethodPost, []string{"tokens_list"}, nil, tokenInput{Who: who})
+}
+
+func (c *client) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
+	return ask[MachineToken](ctx, c, http.MethodDelete, []string{"tokens"}, nil, tokenInput{ID: id})
+}
+
 func (c *client) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	return ask[Link](ctx, c, http.MethodPost, []string{"link"}, nil, in)
 }

@@ -54,7 +54,7 @@ func Register(host Host) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "email-link",
 		Usage: "<command>",
-		Short: "Looks after the gate: accounts, links, mail, keys, backups",
+		Short: "Looks after the gate: accounts, links, tokens, mail, keys, backups",
 		Long: `Looks after the gate that the email_link module keeps.
 
 The commands ask the running Caddy over its admin API, found as 'caddy reload' finds it (--address, else the "admin" option of
@@ -71,7 +71,7 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
 			cmd.Args = cobra.NoArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(r.accounts(), r.link(), r.sessions(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(),
+			cmd.AddCommand(r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(),
 				r.backup(), r.restore(), r.serve())
 		},
 	})

@@ -31,6 +31,8 @@ type Gate struct {
 	Site  func(origin string) (flow.Site, bool)
 	// KeyFile is the path of the key file, empty when the keys come from the configuration.
 	KeyFile string
+	// Scopes are those that machine tokens can be made for.
+	Scopes []string
 	// Limiter and Rates are those that hold; Wake tells the mail worker that something is due.
 	Limiter *limit.Limiter
 	Rates   limit.Table

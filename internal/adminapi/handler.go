@@ -88,7 +88,10 @@ var routes = map[string]func(c call) error{
 	"DELETE sessions": with(func(ctx context.Context, c call, in whoInput) (any, error) {
 		return nil, c.b.EndSessions(ctx, in.Who)
 	}),
-	"POST link": with(func(ctx context.Context, c call, in LinkInput) (any, error) { return c.b.MakeLink(ctx, in) }),
+	"POST tokens":      with(func(ctx context.Context, c call, in MachineTokenInput) (any, error) { return c.b.CreateToken(ctx, in) }),
+	"POST tokens_list": with(func(ctx context.Context, c call, in tokenInput) (any, error) { return c.b.Tokens(ctx, in.Who) }),
+	"DELETE tokens":    with(func(ctx context.Context, c call, in tokenInput) (any, error) { return c.b.RevokeToken(ctx, in.ID) }),
+	"POST link":        with(func(ctx context.Context, c call, in LinkInput) (any, error) { return c.b.MakeLink(ctx, in) }),
 	"GET keys": bare(func(ctx context.Context, c call) (any, error) {
 		return c.b.AudienceKey(ctx, c.rest, c.r.URL.Query().Get("use") == "sign_key")
 	}),

@@ -23,6 +23,8 @@ type Token struct {
 	// Basic says that it came as the password of Basic, which a browser sends again by itself, Bearer that it came in one of
 	// the two ways in which no browser does.
 	Basic, Bearer bool
+	// Header says that there was an Email-Link-Token, good or bad: programs that log Authorization as a secret do not know it.
+	Header bool
 }
 
 // TakeToken removes the machine token from a request and returns it: the value of Email-Link-Token, what follows Bearer in
@@ -37,7 +39,7 @@ func TakeToken(header http.Header) (t Token) {
 	}
 	found := 0
 	if sent {
-		t.Bearer = true
+		t.Bearer, t.Header = true, true
 		delete(header, TokenHeader)
 		found = max(len(own), 1)
 		if len(own) == 1 {

@@ -15,7 +15,7 @@ func basic(user, password string) string {
 
 func TestMACH3_TakeToken(t *testing.T) {
 	const tok = "elt_abc.def"
-	own, bearer := Token{Text: tok, Presented: true, Bearer: true}, Token{Text: tok, Presented: true, Bearer: true}
+	own, bearer := Token{Text: tok, Presented: true, Bearer: true, Header: true}, Token{Text: tok, Presented: true, Bearer: true}
 	asPassword := Token{Text: tok, Presented: true, Basic: true}
 	for name, c := range map[string]struct {
 		header http.Header
@@ -24,10 +24,10 @@ func TestMACH3_TakeToken(t *testing.T) {
 	}{
 		"none":                    {http.Header{"Accept": {"x"}}, Token{}, http.Header{"Accept": {"x"}}},
 		"own header":              {http.Header{"Email-Link-Token": {tok}}, own, http.Header{}},
-		"own header, empty":       {http.Header{"Email-Link-Token": {""}}, Token{Presented: true, Bearer: true}, http.Header{}},
-		"own header, nonsense":    {http.Header{"Email-Link-Token": {"x"}}, Token{Text: "x", Presented: true, Bearer: true}, http.Header{}},
-		"own header, no value":    {http.Header{"Email-Link-Token": {}}, Token{Presented: true, Bearer: true}, http.Header{}},
-		"own header twice":        {http.Header{"Email-Link-Token": {tok, tok}}, Token{Presented: true, Bearer: true}, http.Header{}},
+		"own header, empty":       {http.Header{"Email-Link-Token": {""}}, Token{Presented: true, Bearer: true, Header: true}, http.Header{}},
+		"own header, nonsense":    {http.Header{"Email-Link-Token": {"x"}}, Token{Text: "x", Presented: true, Bearer: true, Header: true}, http.Header{}},
+		"own header, no value":    {http.Header{"Email-Link-Token": {}}, Token{Presented: true, Bearer: true, Header: true}, http.Header{}},
+		"own header twice":        {http.Header{"Email-Link-Token": {tok, tok}}, Token{Presented: true, Bearer: true, Header: true}, http.Header{}},
 		"bearer":                  {http.Header{"Authorization": {"Bearer " + tok}}, bearer, http.Header{}},
 		"bearer in any case":      {http.Header{"Authorization": {" bEARER   " + tok + " "}}, bearer, http.Header{}},
 		"bearer, a list":          {http.Header{"Authorization": {"Bearer " + tok + ", Basic x"}}, Token{Text: tok + ", Basic x", Presented: true, Bearer: true}, http.Header{}},
@@ -38,8 +38,8 @@ func TestMACH3_TakeToken(t *testing.T) {
 		"basic without padding":   {http.Header{"Authorization": {strings.TrimRight(basic("adaa", tok), "=")}}, asPassword, http.Header{}},
 		"basic, url-safe":         {http.Header{"Authorization": {"basic " + base64.URLEncoding.EncodeToString([]byte("\xff\xfe\xfb:"+tok))}}, asPassword, http.Header{}},
 		"basic, a colon in it":    {http.Header{"Authorization": {basic("ada", tok+":x")}}, Token{Text: tok + ":x", Presented: true, Basic: true}, http.Header{}},
-		"own header and bearer":   {http.Header{"Email-Link-Token": {tok}, "Authorization": {"Bearer " + tok}}, Token{Presented: true, Bearer: true}, http.Header{}},
-		"own header and basic":    {http.Header{"Email-Link-Token": {tok}, "Authorization": {basic("a", tok)}}, Token{Presented: true, Basic: true, Bearer: true}, http.Header{}},
+		"own header and bearer":   {http.Header{"Email-Link-Token": {tok}, "Authorization": {"Bearer " + tok}}, Token{Presented: true, Bearer: true, Header: true}, http.Header{}},
+		"own header and basic":    {http.Header{"Email-Link-Token": {tok}, "Authorization": {basic("a", tok)}}, Token{Presented: true, Basic: true, Bearer: true, Header: true}, http.Header{}},
 		"own header, foreign one": {http.Header{"Email-Link-Token": {tok}, "Authorization": {"Bearer x"}}, own, http.Header{"Authorization": {"Bearer x"}}},
 		"foreign bearer":          {http.Header{"Authorization": {"Bearer ELT_x"}}, Token{}, http.Header{"Authorization": {"Bearer ELT_x"}}},
 		"foreign basic":           {http.Header{"Authorization": {basic("elt_x", "y")}}, Token{}, http.Header{"Authorization": {basic("elt_x", "y")}}},

@@ -18,7 +18,7 @@ import (
 )
 
 // upgrade asks for the echo protocol over a connection of its own.
-func (w *world) upgrade(cookie, origin string) (net.Conn, *bufio.Reader, *http.Response) {
+func (w *world) upgrade(cookie, origin string, more ...string) (net.Conn, *bufio.Reader, *http.Response) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", "127.0.0.1:"+w.port)
 	if err != nil {
@@ -32,6 +32,9 @@ func (w *world) upgrade(cookie, origin string) (net.Conn, *bufio.Reader, *http.R
 	}
 	if origin != "" {
 		lines += "Origin: " + origin + "\r\n"
+	}
+	for _, line := range more {
+		lines += line + "\r\n"
 	}
 	_, _ = io.WriteString(conn, lines+"\r\n")
 	r := bufio.NewReader(conn)

@@ -39,8 +39,10 @@ const (
 	MaxTTL = 90 * 24 * time.Hour
 	// MaxText is the length in bytes above which nothing is looked at.
 	MaxText = 2048
-	// MaxScopes and MaxScope bound how many scopes a token has, and how long each is.
-	MaxScopes, MaxScope = 16, 40
+	// MaxScopes is how many scopes a token has at most.
+	MaxScopes = 16
+	// MaxScope is the length of a scope at most.
+	MaxScope = 40
 	// People is the scope that every session has and no token can: `require scope calendar session` lets both in.
 	People = "session"
 

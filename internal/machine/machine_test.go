@@ -343,7 +343,7 @@ func TestMACH2_RevokedWithAnUnknownOutcome(t *testing.T) {
 	r := newRig(t)
 	text, tok := r.make(r.account("ada@example.com").ID)
 	r.mustFind(text)
-	unknown := error(storage.ErrUnknown)
+	unknown := storage.ErrUnknown
 	r.spy.failUpdate.Store(&unknown)
 	if _, _, err := r.Revoke(t.Context(), tok.ID); !errors.Is(err, storage.ErrUnknown) {
 		t.Fatal(err)

@@ -37,6 +37,12 @@ const (
 	MethodNotAllowed
 	// UpgradeOrigin: an upgrade that does not come from the site's own pages (403).
 	UpgradeOrigin
+	// InvalidToken: what the request presents as a machine token is none, or none any more (401).
+	InvalidToken
+	// TokenNotAllowed: the token is good and opens something else (403).
+	TokenNotAllowed
+	// CrossOrigin: a page of another site made a browser send a token (403).
+	CrossOrigin
 )
 
 // retrySoon is the Retry-After of a 503.
@@ -52,7 +58,7 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 	}
 	x.negotiate()
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
-	x.json = x.json || !wantsPage(r.Header)
+	x.json = x.json || v.Token != nil || !wantsPage(r.Header)
 	switch why {
 	case Forbidden:
 		x.refuse(http.StatusForbidden, templates.Forbidden)
@@ -64,8 +70,23 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 		x.refuse(http.StatusMethodNotAllowed, templates.MethodNotAllowed)
 	case UpgradeOrigin:
 		x.refuse(http.StatusForbidden, templates.UpgradeOrigin)
+	case InvalidToken, TokenNotAllowed, CrossOrigin:
+		x.refuseToken(why)
 	default:
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
+	}
+}
+
+// refuseToken answers a request with a machine token. Who sends one reads no pages.
+func (x *exchange) refuseToken(why Refusal) {
+	x.json = true
+	switch why {
+	case InvalidToken:
+		x.refuse(http.StatusUnauthorized, templates.InvalidToken)
+	case CrossOrigin:
+		x.refuse(http.StatusForbidden, templates.CrossOrigin)
+	default:
+		x.refuse(http.StatusForbidden, templates.TokenNotAllowed)
 	}
 }
 

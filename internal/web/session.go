@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -11,13 +12,15 @@ import (
 
 // sessionBody is a session as JSON, in the words of the assertion's claims.
 type sessionBody struct {
-	// Sub is the account's id, Sid the session's.
+	// Sub is the account's id, Sid that of the session or the token.
 	Sub   string   `json:"sub"`
 	Sid   string   `json:"sid"`
 	Email string   `json:"email,omitempty"`
 	Name  string   `json:"name,omitempty"`
 	Roles []string `json:"roles,omitempty"`
 	Amr   []string `json:"amr"`
+	// Scope holds the scopes of a machine token, apart by spaces.
+	Scope string `json:"scope,omitempty"`
 	// AuthTime and Exp are in seconds since 1970; Exp is the end that no use moves.
 	AuthTime int64 `json:"auth_time"`
 	Exp      int64 `json:"exp"`
@@ -37,9 +40,17 @@ func (x *exchange) signInRequired() problem {
 	return problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + x.path("/sign-in")}
 }
 
-// session says who is signed in, or 401.
+// session says who is signed in, or whose token it is, or 401.
 func (x *exchange) session() {
 	x.json = true
+	if t := x.Token; t != nil {
+		x.replyOK(http.StatusOK, sessionBody{
+			Sub: t.Account.ID, Sid: t.ID, Email: t.Account.Email, Name: t.Account.Name, Roles: t.Account.Roles,
+			Amr: []string{"token"}, Scope: strings.Join(t.Scopes, " "),
+			AuthTime: x.Clock.ShownAs(t.Issued).Unix(), Exp: x.Clock.ShownAs(t.Ends).Unix(),
+		})
+		return
+	}
 	if x.Live == nil {
 		x.refuseWith(x.signInRequired())
 		return

@@ -33,6 +33,8 @@ func (p *Pages) RefuseAsked(w http.ResponseWriter, r *http.Request, v Visit, why
 		x.refuse(http.StatusForbidden, templates.Forbidden)
 	case UpgradeOrigin:
 		x.refuse(http.StatusForbidden, templates.UpgradeOrigin)
+	case InvalidToken, TokenNotAllowed, CrossOrigin:
+		x.refuseToken(why)
 	default:
 		x.refuse(http.StatusForbidden, templates.BadRequest)
 	}

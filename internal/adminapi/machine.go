@@ -1,0 +1,152 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+)
+
+// MachineTokenInput asks for a machine token.
+type MachineTokenInput struct {
+	// Who is the account's id or its address.
+	Who    string   `json:"who"`
+	Scopes []string `json:"scopes"`
+	// TTL is how long it works, machine.MaxTTL at most. Zero: as long as that.
+	TTL time.Duration `json:"ttl,omitempty"`
+	// Site is the origin it is good at. Empty: the only one there is.
+	Site string `json:"site,omitempty"`
+	// Name is what the operator calls it.
+	Name string `json:"name,omitempty"`
+}
+
+// MachineToken is one machine token.
+type MachineToken struct {
+	ID      string `json:"id"`
+	Account string `json:"account"`
+	Email   string `json:"email,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Site    string `json:"site"`
+	// Scopes are what it was made for; Lost are those of them that the configuration no longer has.
+	Scopes  []string  `json:"scopes"`
+	Lost    []string  `json:"lost,omitempty"`
+	Created time.Time `json:"created"`
+	Ends    time.Time `json:"ends"`
+	// State is "good", "revoked", or "ended" where it ended with what its account had.
+	State string `json:"state"`
+	// Token is its text, which is told once: when it is made.
+	Token string `json:"token,omitempty"`
+}
+
+// tokenInput names a token, or whose tokens are meant; an account may be named by its address.
+type tokenInput struct {
+	ID  string `json:"id,omitempty"`
+	Who string `json:"who,omitempty"`
+}
+
+// CreateToken implements Backend.
+func (g *Gate) CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error) {
+	site, err := g.site(in.Site)
+	if err != nil {
+		return MachineToken{}, err
+	}
+	if in.TTL == 0 {
+		in.TTL = machine.MaxTTL
+	}
+	if err := g.checkToken(in); err != nil {
+		return MachineToken{}, err
+	}
+	id, err := g.find(ctx, in.Who)
+	if err != nil {
+		return MachineToken{}, err
+	}
+	text, made, err := g.State.Machines.Create(ctx, machine.Input{
+		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name,
+	})
+	if errors.Is(err, machine.ErrNoAccount) {
+		return MachineToken{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Who)
+	}
+	if err != nil {
+		return MachineToken{}, err
+	}
+	shown := g.shownToken(made)
+	shown.Token = text
+	return shown, nil
+}
+
+func (g *Gate) checkToken(in MachineTokenInput) error {
+	if len(g.Scopes) == 0 {
+		return conflict("the configuration has no scopes that a token could be made for; write 'scopes <name>…' in the global option email_link")
+	}
+	if len(in.Scopes) == 0 || len(in.Scopes) > machine.MaxScopes {
+		return badRequest("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(g.Scopes, ", "))
+	}
+	for _, s := range in.Scopes {
+		if !slices.Contains(g.Scopes, s) {
+			return badRequest("%q is none of the scopes that the configuration has: %s", s, strings.Join(g.Scopes, ", "))
+		}
+	}
+	if in.TTL < time.Second || in.TTL > machine.MaxTTL {
+		return badRequest("--ttl %s is not above zero and at most %d days", in.TTL, machine.MaxTTL/(24*time.Hour))
+	}
+	if err := embedded.CheckName(in.Name); err != nil {
+		return badRequest("%v", err)
+	}
+	return nil
+}
+
+// Tokens implements Backend.
+func (g *Gate) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
+	id := ""
+	if who != "" {
+		var err error
+		if id, err = g.find(ctx, who); err != nil {
+			return nil, err
+		}
+	}
+	found, err := g.State.Machines.List(ctx, id)
+	list := make([]MachineToken, 0, len(found))
+	for _, t := range found {
+		one := g.shownToken(t)
+		if a, err := g.Account(ctx, t.Account); err == nil {
+			one.Email = a.Email
+		}
+		list = append(list, one)
+	}
+	return list, err
+}
+
+// RevokeToken implements Backend.
+func (g *Gate) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
+	t, _, err := g.State.Machines.Revoke(ctx, id)
+	if errors.Is(err, machine.ErrNotFound) {
+		return MachineToken{}, notFound("there is no token %s, or its time is over; 'caddy email-link tokens list' names them", id)
+	}
+	if err != nil {
+		return MachineToken{}, err
+	}
+	return g.shownToken(t), nil
+}
+
+func (g *Gate) shownToken(t machine.Token) MachineToken {
+	shown := MachineToken{
+		ID: t.ID, Account: t.Account, Name: t.Name, Site: t.Site, Scopes: t.Scopes, State: "good",
+		Created: g.shownTime(t.Created), Ends: g.shownTime(t.Key.Ends()),
+	}
+	for _, s := range t.Scopes {
+		if !slices.Contains(g.Scopes, s) {
+			shown.Lost = append(shown.Lost, s)
+		}
+	}
+	switch {
+	case !t.Revoked.IsZero():
+		shown.State = "revoked"
+	case t.Ended:
+		shown.State = "ended"
+	}
+	return shown
+}

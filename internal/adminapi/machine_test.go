@@ -1,0 +1,66 @@
+package adminapi
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+)
+
+func TestCreateToken_Refuses(t *testing.T) {
+	t.Parallel()
+	g, _ := newGate(t)
+	site := flow.Site{Origin: "https://app.example.com"}
+	g.Sites = []flow.Site{site}
+	g.Site = func(origin string) (flow.Site, bool) { return site, origin == site.Origin }
+	if _, err := g.AddAccount(t.Context(), AccountInput{Email: "ada@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	good := MachineTokenInput{Who: "ada@example.com", Scopes: []string{"calendar"}, TTL: time.Hour}
+	if _, err := g.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "scopes <name>") {
+		t.Errorf("without a list: %v", err)
+	}
+	g.Scopes = []string{"calendar", "contacts"}
+	for name, one := range map[string]struct {
+		change func(*MachineTokenInput)
+		want   string
+	}{
+		"a scope of nobody's": {func(in *MachineTokenInput) { in.Scopes = []string{"calendar", "files"} }, "calendar, contacts"},
+		"no scope":            {func(in *MachineTokenInput) { in.Scopes = nil }, "calendar, contacts"},
+		"too long":            {func(in *MachineTokenInput) { in.TTL = 91 * 24 * time.Hour }, "90 days"},
+		"below zero":          {func(in *MachineTokenInput) { in.TTL = -1 }, "above zero"},
+		"an unknown account":  {func(in *MachineTokenInput) { in.Who = "grace@example.com" }, "no account"},
+		"an unknown site":     {func(in *MachineTokenInput) { in.Site = "https://evil.example" }, "sites"},
+		"a name that steers":  {func(in *MachineTokenInput) { in.Name = "a\x1b[2J" }, "control character"},
+	} {
+		in := good
+		one.change(&in)
+		if made, err := g.CreateToken(t.Context(), in); err == nil || made.Token != "" || !strings.Contains(err.Error(), one.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	made, err := g.CreateToken(t.Context(), good)
+	if err != nil || !strings.HasPrefix(made.Token, "elt_") || made.State != "good" || made.Site != site.Origin {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	g.Scopes = []string{"contacts"}
+	list, err := g.Tokens(t.Context(), "ada@example.com")
+	if err != nil || len(list) != 1 || list[0].Token != "" || list[0].Email != "ada@example.com" || len(list[0].Lost) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if gone, err := g.RevokeToken(t.Context(), made.ID); err != nil || gone.State != "revoked" {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	if _, err := g.RevokeToken(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "tokens list") {
+		t.Error(err)
+	}
+	status := "disabled"
+	if _, err := g.ChangeAccount(t.Context(), "ada@example.com", AccountChange{Status: &status}); err != nil {
+		t.Fatal(err)
+	}
+	good.Scopes = g.Scopes
+	if _, err := g.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "disabled") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,98 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/spf13/cobra"
+)
+
+func (r *root) tokens() *cobra.Command {
+	return group("tokens", "Makes, lists and revokes machine tokens", r.tokensCreate(), r.tokensList(), r.tokensRevoke())
+}
+
+func (r *root) tokensCreate() *cobra.Command {
+	var in MachineTokenInput
+	var ttl string
+	cmd := r.command("create <email or id> --scope <name>… [--ttl <duration>] [--site <origin>] [--name <text>]", "Makes a machine token",
+		`Makes a token with which a program acts for an account where 'require scope' names one of its scopes, and prints it: this once.
+A program sends it as 'Authorization: Bearer …', in the header Email-Link-Token, or as the password beside any user name, which
+is what calendar and file clients ask for. It ends with its time, when it is revoked, and with everything else of its account.
+
+Example: caddy email-link tokens create you@example.com --scope calendar --ttl 90d --name "phone"`, 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) (err error) {
+			in.Who = args[0]
+			if in.TTL, err = caddy.ParseDuration(ttl); err != nil {
+				return fmt.Errorf("--ttl: %q is not a duration; write one like 12h or 90d", ttl)
+			}
+			if in.TTL <= 0 {
+				return errors.New("--ttl must be above zero")
+			}
+			return r.with(ctx, func(b Backend) error {
+				t, err := b.CreateToken(ctx, in)
+				if err != nil {
+					return err
+				}
+				return r.print(out, t, fmt.Sprintf("%s\ntoken %s works at %s until %s; it is not shown again\n", t.Token, t.ID, t.Site, moment(t.Ends)))
+			})
+		})
+	cmd.Flags().StringArrayVar(&in.Scopes, "scope", nil, "What it is for, one of the option 'scopes'; may be given more than once")
+	cmd.Flags().StringVar(&ttl, "ttl", "90d", "How long it works, 90d at most")
+	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
+	cmd.Flags().StringVar(&in.Name, "name", "", "What you call it, to know it again in the list")
+	return cmd
+}
+
+func (r *root) tokensList() *cobra.Command {
+	return r.command("list [<email or id>]", "Lists machine tokens",
+		`Lists the machine tokens whose time is not over, of one account or of all, one a line; with --json one object a line. Their text
+is not among it: nobody has it but whom it was given to. A scope in parentheses is no longer in the configuration.
+
+Example: caddy email-link tokens list you@example.com`, 0, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			who := ""
+			if len(args) == 1 {
+				who = args[0]
+			}
+			return r.with(ctx, func(b Backend) error {
+				list, err := b.Tokens(ctx, who)
+				if err != nil || r.json {
+					return errors.Join(err, lines(out, list))
+				}
+				var rows []string
+				for _, t := range list {
+					scopes := ""
+					for i, s := range t.Scopes {
+						if slices.Contains(t.Lost, s) {
+							s = "(" + s + ")"
+						}
+						if i > 0 {
+							scopes += ","
+						}
+						scopes += s
+					}
+					rows = append(rows, row(t.ID, t.Email, t.Name, t.Site, scopes, moment(t.Created), moment(t.Ends), t.State))
+				}
+				return table(out, "ID\tACCOUNT\tNAME\tSITE\tSCOPES\tCREATED\tENDS\tSTATE", rows)
+			})
+		})
+}
+
+func (r *root) tokensRevoke() *cobra.Command {
+	return r.command("revoke <id>", "Revokes a machine token",
+		"Ends a machine token at once, connections that it holds open included. 'tokens list' names the ids.\n\n"+
+			"Example: caddy email-link tokens revoke dGhpcyBpcyBhbiBp", 1, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			return r.with(ctx, func(b Backend) error {
+				t, err := b.RevokeToken(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return r.print(out, t, "revoked "+t.ID+"\n")
+			})
+		})
+}

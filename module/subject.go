@@ -1,0 +1,87 @@
+package module
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+)
+
+// subject is on whose behalf a request is made: a [person] or a [program]. Nobody is nil.
+type subject interface {
+	// who is the account, scopes what a token was made for, since when the person has proven themselves by the gate's clock.
+	who() *account.Account
+	scopes() []string
+	since() time.Time
+	// Ended says whether session or token have ended since they were found.
+	Ended() bool
+	// track registers a request that may outlive them.
+	track(c *core, cancel context.CancelCauseFunc) (unregister func())
+	// identity is what an assertion says.
+	identity(c *core) identity.Identity
+}
+
+// person is somebody with a session.
+type person struct{ *session.Live }
+
+func (p person) who() *account.Account { return &p.Account }
+func (p person) scopes() []string      { return people }
+func (p person) since() time.Time      { return p.Session.AuthTime }
+
+func (p person) track(c *core, cancel context.CancelCauseFunc) func() {
+	return c.Sessions.Track(p.Live, cancel)
+}
+
+func (p person) identity(c *core) identity.Identity {
+	return identity.Identity{
+		Subject: p.Account.ID, SessionID: p.Session.ID,
+		Email: p.Account.Email, EmailVerified: true, Name: p.Account.Name, Roles: p.Account.Roles,
+		AuthTime: c.Clock.ShownAs(p.Session.AuthTime), Methods: p.Session.Methods,
+	}
+}
+
+// program is something with a machine token.
+type program struct{ *machine.Live }
+
+func (p program) who() *account.Account { return &p.Account }
+func (p program) scopes() []string      { return p.Scopes }
+func (p program) since() time.Time      { return p.Issued }
+
+func (p program) track(c *core, cancel context.CancelCauseFunc) func() {
+	return c.Machines.Track(p.Live, cancel)
+}
+
+func (p program) identity(c *core) identity.Identity {
+	return identity.Identity{
+		Subject: p.Account.ID, SessionID: p.ID,
+		Email: p.Account.Email, EmailVerified: true, Name: p.Account.Name, Roles: p.Account.Roles,
+		AuthTime: c.Clock.ShownAs(p.Issued), Methods: byToken, Scope: p.Scopes,
+	}
+}
+
+var (
+	people  = []string{machine.People}
+	byToken = []string{"token"}
+)
+
+// scoped says whether the scopes of a request are what `require scope` asks for: each group by one of its words. A token passes
+// only where the site names scopes at all.
+func (h *Handler) scoped(p *pass) bool {
+	for _, group := range h.Require.Scope {
+		if !anyOf(group, p.sess.scopes()) {
+			return false
+		}
+	}
+	return !p.token.Presented || len(p.outer.Require.Scope) > 0
+}
+
+// namesScopes says whether a token may pass.
+func (r Require) namesScopes() bool {
+	return slices.ContainsFunc(r.Scope, func(group []string) bool {
+		return slices.ContainsFunc(group, func(s string) bool { return s != machine.People })
+	})
+}
