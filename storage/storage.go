@@ -227,6 +227,9 @@ const (
 	MetaClock = "clock"
 	// MetaRestored marks a copy made by Backup; the first start on it raises the global epoch and removes the mark.
 	MetaRestored = "restored"
-	// MetaBorn is when the database was made or put back; see Born.
+	// MetaBorn is the Moment at which the database was made, or put back from a backup, whichever was later. Nothing that was
+	// handed out before may be honoured where the database is asked whether it was used.
 	MetaBorn = "born"
+	// MetaStateless is the Moment until which links that carry their flow are honoured where they are not made any more.
+	MetaStateless = "stateless"
 )

@@ -189,7 +189,7 @@ func (r *request) begin(tx storage.Tx, e storage.Epochs3, v limit.Verdict, rec *
 	return f, r.cookie, rec.add(tx, r.asked(f), f.Key.Ends())
 }
 
-// beginStateless queues the mail and stores nothing else. What it seals holds the epochs, so it is sealed here.
+// beginStateless queues the mail and stores nothing else of the flow. What it seals holds the epochs, so it is sealed here.
 func (r *request) beginStateless(tx storage.Tx, e storage.Epochs3, _ limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
 	c := born(r.claims, e)
 	if cookie, err = c.Cookie(r.s.Ring); err != nil {
@@ -200,7 +200,7 @@ func (r *request) beginStateless(tx storage.Tx, e storage.Epochs3, _ limit.Verdi
 	if err != nil {
 		return f, "", err
 	}
-	if err := d.write(tx); err != nil {
+	if err := errors.Join(d.write(tx), announceStateless(tx, c)); err != nil {
 		return f, "", err
 	}
 	rec.events = append(rec.events, r.asked(f)) // for the log alone

@@ -75,13 +75,30 @@ func (s *Service) store(tx storage.Tx, f storage.Flow) error {
 }
 
 // timely says whether claims are of a flow that this site may have now: in their time, and not from before the database. A
-// database that was put back has forgotten what was used since it was copied.
+// database that was put back has forgotten what was used since it was copied. Where no such flows are made any more, and none
+// that was can be alive, there is none: whoever steals the keys of a gate that stores its flows can make no links.
 func (s *Service) timely(tx storage.Tx, site Site, c *token.Claims, now time.Time) (bool, error) {
 	if !c.Alive(now, site.lifetime(c.Purpose)) {
 		return false, nil
 	}
-	born, known, err := storage.Born(tx)
+	if !site.Stateless {
+		until, known, err := storage.Moment(tx, storage.MetaStateless)
+		if err != nil || !known || !now.Before(until) {
+			return false, err
+		}
+	}
+	born, known, err := storage.Moment(tx, storage.MetaBorn)
 	return err == nil && (!known || c.Issued >= born.Unix()), err
+}
+
+// announceStateless notes how long there may be stateless flows. It writes once a day.
+func announceStateless(tx storage.Tx, c *token.Claims) error {
+	ends := time.Unix(c.Expires, 0)
+	until, known, err := storage.Moment(tx, storage.MetaStateless)
+	if err != nil || known && !until.Before(ends) {
+		return err
+	}
+	return storage.SetMoment(tx, storage.MetaStateless, ends.Add(24*time.Hour))
 }
 
 // readCookie returns what finds the flow of a cookie, and the claims of a stateless one.

@@ -231,7 +231,7 @@ func TestREST2_ADatabaseYoungerThanALinkRefusesIt(t *testing.T) {
 	b := g.browser()
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	bear := func(at time.Time) {
-		if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return storage.SetBorn(tx, at) }); err != nil {
+		if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return storage.SetMoment(tx, storage.MetaBorn, at) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -305,6 +305,30 @@ func TestLinks_SwitchingModesHonoursWhatIsOnItsWay(t *testing.T) {
 			wantErr(t, err, ErrDead)
 		}
 	}
+}
+
+func TestREST1_AGateThatStoresItsFlowsHonoursNoForgedLink(t *testing.T) {
+	g := newGate(t)
+	id := g.account("ada@example.com")
+	forged := func() string {
+		now := g.Clock.Now()
+		c := token.Claims{
+			Site: g.site.Origin, Purpose: SignIn, FID: token.NewFID(), Issued: now.Unix(), Expires: now.Add(DefaultSignIn).Unix(), Mailbox: 1,
+			Private: json.RawMessage(`{"email":"ada@example.com"}`), Account: id,
+		}
+		return must[string](t)(c.Link(g.Ring, token.NewSeed(), false))
+	}
+	b := g.browser()
+	_, err := b.open(forged())
+	wantErr(t, err, ErrDead)
+	g.site.Stateless = true
+	must[Opened](t)(b.open(forged())) // with the keys of a gate that carries its flows anybody can
+	must[Asked](t)(b.ask(SignIn, "ada@example.com"))
+	g.site.Stateless = false
+	must[Opened](t)(b.open(forged()))
+	g.fake.Advance(24*time.Hour + DefaultSignIn)
+	_, err = b.open(forged())
+	wantErr(t, err, ErrDead)
 }
 
 func TestENUM1_EveryStatelessFlowCookieHasOneLength(t *testing.T) {

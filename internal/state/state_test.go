@@ -273,7 +273,7 @@ func TestREST2_ARestoredBackupStartsEmpty(t *testing.T) {
 func born(t *testing.T, s *State) (at time.Time) {
 	t.Helper()
 	if err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
-		at, _, err = storage.Born(tx)
+		at, _, err = storage.Moment(tx, storage.MetaBorn)
 		return err
 	}); err != nil {
 		t.Fatal(err)
