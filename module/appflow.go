@@ -32,6 +32,9 @@ type appTalk struct {
 	// speaker is the handler whose identity block holds for the backend, audience the app's name.
 	speaker  *Handler
 	audience string
+	// cleared says that a cookie of ours is on the backend's response, discard how much of a replaced one is let go by.
+	cleared bool
+	discard int64
 	// start and done are the values of the two headers of the final response.
 	start, done []string
 }
@@ -93,7 +96,7 @@ func (h *Handler) talk(r *http.Request, p *pass) bool {
 		p.app = &appTalk{}
 	}
 	t := p.app
-	t.start, t.done = nil, nil
+	t.start, t.done, t.cleared, t.discard = nil, nil, false, 0
 	if first {
 		t.r, t.post = r, r.Method == http.MethodPost
 		t.same = t.post && web.SameOrigin(r, p.site.Origin)
@@ -196,12 +199,18 @@ func (p *pass) obey(w *respWriter, code int) bool {
 	}
 	length, known := strconv.Atoi(w.ResponseWriter.Header().Get("Content-Length"))
 	empty := code == http.StatusNoContent || code == http.StatusNotModified
-	w.discard = maxDiscard
+	t.discard = maxDiscard
 	w.replace(func(rw http.ResponseWriter) { p.live.pages.Answer(rw, t.r, p.visit, asked, err) }, "Set-Cookie")
 	if !empty && (known != nil || length > maxDiscard) {
 		panic(http.ErrAbortHandler) // a body that may be long, or endless, is not waited for; run recovers
 	}
 	return true
+}
+
+// discards says whether n more bytes of an answer whose place was taken are let go by.
+func (t *appTalk) discards(n int64) bool {
+	t.discard -= n
+	return t.discard >= 0
 }
 
 // finish does what Email-Link-Done says: the app has done what the flow was for.
@@ -223,7 +232,7 @@ func (p *pass) finish(w *respWriter) {
 		p.outer.log.Error("the end of a hand-over could not be stored", "event", "unavailable", "flow", t.handover.Flow, "site", p.site.Origin, "error", err)
 		return
 	}
-	w.ours = true
+	t.cleared = true
 }
 
 // readStart judges what the backend has said. The error is for the operator.
@@ -250,10 +259,10 @@ func (p *pass) readStart(code int) (in flow.StartInput, locale string, err error
 		s.Continue = "/"
 	}
 	if to := boundary.ReturnTo(s.Continue, p.site.Prefix); to != s.Continue {
-		return in, "", refuse("continue", fmt.Sprintf("continue is %q; it is a path of this site outside %s, written as a browser sends it", s.Continue, p.site.Prefix))
+		return in, "", refuse("continue", fmt.Sprintf("continue is %q; it is a path of this site outside %s, written as a browser sends it", pathOf(s.Continue), p.site.Prefix))
 	}
 	if p.sess == nil && p.outer.closed(t.r, s.Continue) {
-		return in, "", refuse("closed", fmt.Sprintf("continue is %q, which needs somebody who is signed in at the gate, and a hand-over signs nobody in: write 'optional', or 'public %s'", s.Continue, pathOf(s.Continue)))
+		return in, "", refuse("closed", fmt.Sprintf("continue is %q, which needs somebody who is signed in at the gate, and a hand-over signs nobody in: write 'optional', or 'public %s'", pathOf(s.Continue), pathOf(s.Continue)))
 	}
 	return flow.StartInput{
 		Audience: s.Audience, ID: s.ID, Expiry: s.Expiry, Purpose: s.Purpose, Email: s.Email, Subject: s.Subject, State: s.State,

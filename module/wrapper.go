@@ -33,10 +33,6 @@ type respWriter struct {
 	pass         *pass
 	hears, outer bool
 	state        wrapState
-	// ours says that a cookie of our own is on the backend's response.
-	ours bool
-	// discard is how much of a replaced body is let go by.
-	discard int64
 }
 
 type wrapState uint8
@@ -103,8 +99,7 @@ func (w *respWriter) begin() error {
 // Write implements http.ResponseWriter.
 func (w *respWriter) Write(p []byte) (int, error) {
 	if err := w.begin(); err != nil {
-		if n := int64(len(p)); w.state == replaced && n <= w.discard {
-			w.discard -= n
+		if w.state == replaced && w.hears && w.pass.app.discards(int64(len(p))) {
 			return len(p), nil
 		}
 		return 0, err
@@ -121,11 +116,9 @@ func (w *respWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	outer, limited := src.(*io.LimitedReader)
 	for {
 		if err := w.begin(); err != nil {
-			if w.state == replaced && w.discard > 0 {
-				m, copyErr := io.CopyN(writerOnly{w}, src, w.discard)
-				if n += m; errors.Is(copyErr, io.EOF) {
-					return n, nil
-				}
+			if w.state == replaced && w.hears {
+				m, err := io.Copy(writerOnly{w}, src) // as far as Write discards
+				return n + m, err
 			}
 			return n, err
 		}
@@ -170,7 +163,7 @@ func (w *respWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // finish runs after the backend's handler: trailers are sent when the handler returns, under plain names where they were
 // announced, and with a prefix where not.
 func (w *respWriter) finish() {
-	if w.state == replaced || w.ours {
+	if w.state == replaced || w.hears && w.pass.app.cleared {
 		w.strip.Names(w.ResponseWriter.Header())
 		return
 	}

@@ -97,6 +97,8 @@ type gate struct {
 	worker  *outbox.Worker
 	inbox   *inbox
 	site    Site
+	// started counts what apps have started.
+	started int
 }
 
 // bothModes runs a test over stored and over stateless flows.
@@ -247,6 +249,7 @@ type browser struct {
 	client               netip.Addr
 	device               string
 	flow, known, session string
+	handover             string
 	// header says whether the next request has the headers of a navigation.
 	navigation bool
 }
@@ -263,7 +266,7 @@ func (b *browser) asker() Asker {
 	b.g.t.Helper()
 	a := Asker{
 		Client: b.client, Device: b.device, Locale: "en", FlowCookie: b.flow, KnownCookie: b.known, Origin: true,
-		Navigation: b.navigation,
+		Navigation: b.navigation, HandoverCookie: b.handover,
 	}
 	if b.session != "" {
 		live, err := b.g.Sessions.Find(context.Background(), b.session, b.g.site.Origin)
