@@ -119,6 +119,11 @@ func TestTOK3_HandoverPlace(t *testing.T) {
 			t.Errorf("%.40s: %d requests", pair, len(r))
 		}
 	}
+	a.w.load(setup{site: "optional\naudience other"})
+	a.w.raw("GET /finish/a%2Fb HTTP/1.1\nHost: $HOST\n" + cookie + "\n")
+	if r := a.w.backend.taken(); len(r) != 1 || len(r[0].header.Values(identity.Header)) != 0 {
+		t.Errorf("another app got it: %d requests", len(r))
+	}
 }
 
 // TestTOK3_HandoverDone takes Email-Link-Done for the one jti that the request has carried, on its final answer alone.
