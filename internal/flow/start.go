@@ -10,8 +10,9 @@ import (
 
 const (
 	labelStarted = "app start"
-	// startedFor is how long it is remembered, after its end, that a start was obeyed. Others read the system's clock, and
-	// marks are swept by ours: this is how far the two may be apart.
+	// startedFor is how long it is remembered at least, after its end, that a start was obeyed. Apps read the system's clock,
+	// and marks are swept by ours: this is how far the two may be apart. Marks are kept by the day, so that they are found by
+	// the app's id alone.
 	startedFor = 24 * time.Hour
 )
 
@@ -73,16 +74,15 @@ func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInp
 		if err != nil {
 			return err
 		}
-		mark := s.mark(labelStarted, in.Expiry.Add(startedFor), in.Audience, site.Origin, in.ID)
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
 			asked, rec = Asked{}, record{purpose: in.Purpose}
-			if _, seen, err := tx.Tokens().Get(mark.Key); err != nil || seen {
+			if seen, err := s.hasStarted(tx, site, in); err != nil || seen {
 				return ErrReplayed, err
 			}
 			if asked, rec, refused, err = r.run(tx); refused != nil || err != nil {
 				return refused, err
 			}
-			return nil, tx.Tokens().Create(mark)
+			return nil, tx.Tokens().Create(s.startMark(site, in, 0))
 		})
 	}()
 	s.tell(ctx, stepStart, site, network(asker.Client), rec, err)
@@ -91,6 +91,23 @@ func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInp
 	}
 	s.wake()
 	return asked, nil
+}
+
+// startMark returns the record that a start was obeyed whose end lies so many days after that of in.
+func (s *Service) startMark(site Site, in StartInput, days int) storage.Token {
+	const day = 24 * time.Hour
+	end := in.Expiry.UTC().Truncate(day).Add(day + startedFor + time.Duration(days)*day)
+	return s.mark(labelStarted, end, in.Audience, site.Origin, in.ID)
+}
+
+// hasStarted says whether a start of this id was obeyed. One that is signed anew has another end, at midnight on another day.
+func (s *Service) hasStarted(tx storage.Tx, site Site, in StartInput) (bool, error) {
+	for _, days := range [...]int{0, -1, 1} {
+		if _, seen, err := tx.Tokens().Get(s.startMark(site, in, days).Key); err != nil || seen {
+			return seen, err
+		}
+	}
+	return false, nil
 }
 
 // mark returns the record that something has happened which happens once.

@@ -134,17 +134,29 @@ func TestTOK1_AppStartsOnce(t *testing.T) {
 		g.restart()
 		_, err := g.browser().starts(in)
 		wantErr(t, err, ErrReplayed)
+		anew := in
+		anew.Expiry = in.Expiry.Add(30 * time.Second)
+		_, err = g.browser().starts(anew)
+		wantErr(t, err, ErrReplayed)
 		other := in
 		other.Audience = "other"
 		if _, err := g.browser().starts(other); err != nil {
 			t.Errorf("another app's word for its own start: %v", err)
 		}
-		g.fake.Advance(startedFor + 3*time.Minute)
+		midnight := g.starts(SignIn, "bo@example.com")
+		midnight.Expiry = in.Expiry.Truncate(24 * time.Hour).Add(24*time.Hour - time.Second)
+		for i := range 3 {
+			if _, err := g.browser().starts(midnight); (err == nil) != (i == 0) {
+				t.Errorf("around midnight: %v", err)
+			}
+			midnight.Expiry = midnight.Expiry.Add(time.Duration(3*i-2) * -time.Second)
+		}
+		g.fake.Advance(startedFor + 24*time.Hour + time.Minute)
 		if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1_000_000); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-			_, found, err := tx.Tokens().Get(g.mark(labelStarted, in.Expiry.Add(startedFor), "shop", g.site.Origin, in.ID).Key)
+			found, err := g.hasStarted(tx, g.site, in)
 			if found {
 				t.Error("the mark is still there")
 			}

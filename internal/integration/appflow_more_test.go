@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,7 +31,8 @@ func TestENUM1_AppStartAnswersAlike(t *testing.T) {
 		if header.Get("Content-Type") != "application/json" || len(header.Values("Set-Cookie")) != 2 {
 			t.Errorf("%v", header)
 		}
-		answers = append(answers, body)
+		sent["expires_in"] = nil // counts down
+		answers = append(answers, fmt.Sprint(sent))
 		mail, link := a.w.mail()
 		if (link != "") != known || strings.Contains(mail.Text, "/sign-up") || mail.Header.Get("Content-Language") != "de" {
 			t.Errorf("known %v: %s", known, mail.Text)

@@ -120,7 +120,9 @@ func TestTOK3_HandoverPlace(t *testing.T) {
 		}
 	}
 	a.w.load(setup{site: "optional\naudience other"})
-	a.w.raw("GET /finish/a%2Fb HTTP/1.1\nHost: $HOST\n" + cookie + "\n")
+	if status, _ := c.get("/finish/a%2Fb"); status != http.StatusOK {
+		t.Errorf("another app: %d", status)
+	}
 	if r := a.w.backend.taken(); len(r) != 1 || len(r[0].header.Values(identity.Header)) != 0 {
 		t.Errorf("another app got it: %d requests", len(r))
 	}
