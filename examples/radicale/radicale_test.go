@@ -57,4 +57,46 @@ func TestHDR1_Radicale(t *testing.T) {
 	if res, body := b.Visit("/.web/"); res.StatusCode != http.StatusOK || !strings.Contains(body, "Radicale") {
 		t.Errorf("its pages: %d\n%.200s", res.StatusCode, body)
 	}
+	calendarPrograms(t, g, origin)
+}
+
+// calendarPrograms asks by curl as a calendar program does: with a token as the password.
+func calendarPrograms(t *testing.T, g *exampletest.Gate, origin string) {
+	t.Helper()
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Fatal("curl is not installed: apt-get install curl")
+	}
+	ask := func(path, user string, more ...string) (status, body string) {
+		t.Helper()
+		args := append([]string{"-sS", "-u", user, "-X", "PROPFIND", "-H", "Depth: 0", "-H", "X-Remote-User: grace@example.com", "-w", "\n%{http_code}"}, more...)
+		out, err := exec.CommandContext(t.Context(), curl, append(args, origin+path)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("curl: %v\n%s", err, out)
+		}
+		i := strings.LastIndex(string(out), "\n")
+		return string(out[i+1:]), string(out[:i])
+	}
+	token, _, _ := strings.Cut(g.Command(t, "tokens", "create", "ada@example.com", "--scope", "calendar", "--name", "phone"), "\n")
+	// Right away, and as programs do that send a password only where they are asked for one.
+	for _, how := range []string{"--basic", "--anyauth"} {
+		status, body := ask("/", "ada@example.com:"+token, how)
+		if status != "207" || !strings.Contains(body, "<current-user-principal><href>/ada%40example.com/</href>") {
+			t.Errorf("%s: %s\n%s", how, status, body)
+		}
+		if status, body := ask("/ada@example.com/diary/", "phone:"+token, how); status != "207" {
+			t.Errorf("%s: her calendar: %s\n%s", how, status, body)
+		}
+		if status, _ := ask("/", "ada@example.com:"+token+"x", how); status != "401" {
+			t.Errorf("%s: a token that is none: %s", how, status)
+		}
+	}
+	if status, _ := ask("/grace@example.com/diary/", "grace@example.com:"+token); status == "207" {
+		t.Error("the user name moves a token to another account")
+	}
+	g.Command(t, "accounts", "disable", "ada@example.com")
+	if status, _ := ask("/", "ada@example.com:"+token); status != "401" {
+		t.Errorf("of a disabled account: %s", status)
+	}
+	g.Command(t, "accounts", "enable", "ada@example.com")
 }

@@ -26,7 +26,8 @@ var errNobody = errors.New("no Caddy answers")
 type client struct {
 	http *http.Client
 	base string
-	// origin is sent as Origin: the admin API checks it where the operator has switched that on.
+	// origin is sent as Origin: the admin API checks it where the operator has switched that on. A Unix socket has none, and the
+	// admin API refuses any there.
 	origin string
 }
 
@@ -38,9 +39,10 @@ func newClient(ctx context.Context, address string) (*client, error) {
 		return nil, fmt.Errorf("%q is not an admin address", address)
 	}
 	network, target, host := "tcp", parsed.JoinHostPort(0), parsed.JoinHostPort(0)
+	origin := "http://" + host
 	if parsed.IsUnixNetwork() {
 		path, _, _ := strings.Cut(parsed.Host, "|") // permissions may follow the path
-		network, target, host = "unix", path, "127.0.0.1"
+		network, target, host, origin = "unix", path, "127.0.0.1", ""
 	}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := dialer.DialContext(ctx, network, target)
@@ -50,7 +52,7 @@ func newClient(ctx context.Context, address string) (*client, error) {
 	_ = conn.Close() // it was only asked whether somebody is there
 	return &client{
 		base:   "http://" + host,
-		origin: "http://" + host,
+		origin: origin,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, target)
@@ -84,7 +86,9 @@ func (c *client) do(ctx context.Context, method string, path []string, query url
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Origin", c.origin)
+	if c.origin != "" {
+		req.Header.Set("Origin", c.origin)
+	}
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set(commandHeader, "1")
 	resp, err := c.http.Do(req)

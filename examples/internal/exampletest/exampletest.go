@@ -72,36 +72,59 @@ func Port(t *testing.T) string {
 const mailLine = "mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}"
 
 // Gate is a Caddy with the gate and its mails.
-type Gate struct{ mails string }
+type Gate struct {
+	mails, admin string
+	caddy        func(args ...string) *exec.Cmd
+}
 
 // StartGate starts Caddy with a Caddyfile that has the global option: mails go to a folder and anybody may sign up.
 func StartGate(t *testing.T, caddyfile, ready string) *Gate {
 	t.Helper()
 	dir := t.TempDir()
-	g := &Gate{mails: filepath.Join(dir, "mails")}
+	g := &Gate{mails: filepath.Join(dir, "mails"), admin: "unix/" + filepath.Join(dir, "admin")}
 	if !strings.Contains(caddyfile, mailLine) {
 		t.Fatalf("the Caddyfile has no %q", mailLine)
 	}
-	StartCaddy(t, strings.Replace(caddyfile, mailLine, fmt.Sprintf("mailer file %s\n\t\tsign_up open\n\t\tstorage bbolt %s", g.mails, filepath.Join(dir, "gate.db")), 1), ready)
+	g.caddy = startCaddy(t, strings.Replace(caddyfile, mailLine, fmt.Sprintf("mailer file %s\n\t\tsign_up open\n\t\tstorage bbolt %s", g.mails, filepath.Join(dir, "gate.db")), 1), ready, g.admin)
 	return g
+}
+
+// Command runs `caddy email-link` for the gate and returns what it prints.
+func (g *Gate) Command(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := g.caddy(append([]string{"email-link", "--address", g.admin}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
 }
 
 // StartCaddy starts Caddy as a process and waits until the address answers.
 func StartCaddy(t *testing.T, caddyfile, ready string) {
 	t.Helper()
+	startCaddy(t, caddyfile, ready, "off")
+}
+
+// startCaddy returns how other commands of the same Caddy are run.
+func startCaddy(t *testing.T, caddyfile, ready, admin string) (caddy func(args ...string) *exec.Cmd) {
+	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "Caddyfile")
 	if strings.HasPrefix(caddyfile, "{\n") {
-		caddyfile = "{\n\tadmin off\n" + strings.TrimPrefix(caddyfile, "{\n")
+		caddyfile = "{\n\tadmin " + admin + "\n" + strings.TrimPrefix(caddyfile, "{\n")
 	} else {
-		caddyfile = "{\n\tadmin off\n}\n" + caddyfile
+		caddyfile = "{\n\tadmin " + admin + "\n}\n" + caddyfile
 	}
 	if err := os.WriteFile(path, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], "run", "--config", path, "--adapter", "caddyfile") //nolint:gosec // this program
-	cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
-	Start(t, cmd, ready)
+	caddy = func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...) //nolint:gosec // this program
+		cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
+		return cmd
+	}
+	Start(t, caddy("run", "--config", path, "--adapter", "caddyfile"), ready)
+	return caddy
 }
 
 // Start starts a process, waits until an address answers anything, and ends it with the test.
