@@ -58,6 +58,8 @@ type Store struct {
 	// damage is the first reason for refusing writes.
 	damage atomic.Pointer[error]
 
+	// longList is longList, but for tests.
+	longList int
 	// commit replaces bbolt's commit in tests.
 	commit func(*bbolt.Tx) error
 }
@@ -147,6 +149,7 @@ func (s *Store) Close() error {
 		// bbolt would wait for its own lock for ever. Closing the descriptor releases the file for the next owner.
 		return s.file.Close()
 	}
+	s.putBack()
 	return s.db.Close()
 }
 

@@ -27,6 +27,20 @@ func TestConcurrency(t *testing.T) {
 	storagetest.RunConcurrency(t, func(t testing.TB) storage.Store { return open(t) })
 }
 
+// Every commit leaves the list of free pages out, and every Open after a kill does without it.
+func TestDUR1_KilledWithoutAListOfFreePages(t *testing.T) {
+	storagetest.RunDurability(t, storagetest.Durable{
+		Open: func(dir string) (storage.Store, error) {
+			s, err := Open(context.Background(), Options{Path: filepath.Join(dir, "email_link.db")})
+			if err == nil {
+				s.longList = 0
+			}
+			return s, err
+		},
+		Check: func(s storage.Store) error { return s.(*Store).Check(context.Background()) },
+	})
+}
+
 func TestDUR1_KilledAtAnyMoment(t *testing.T) {
 	storagetest.RunDurability(t, storagetest.Durable{
 		Open: func(dir string) (storage.Store, error) {

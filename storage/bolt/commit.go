@@ -252,7 +252,12 @@ func (s *Store) finish(btx *bbolt.Tx) (err error) {
 	if commit == nil {
 		commit = (*bbolt.Tx).Commit
 	}
-	err, panicked := try(func() error { return commit(btx) })
+	err, panicked := try(func() error {
+		if err := s.list(btx); err != nil {
+			return err
+		}
+		return commit(btx)
+	})
 	if err == nil {
 		return nil
 	}

@@ -19,7 +19,13 @@ import (
 // The limit on the size of a file stands for a full disk: the same calls fail at the same places. It belongs to the process,
 // so this test is not parallel.
 func TestDUR1_DiskFull(t *testing.T) {
+	t.Run("ordinary", func(t *testing.T) { diskFull(t, longList) })
+	t.Run("without a list of free pages", func(t *testing.T) { diskFull(t, 0) })
+}
+
+func diskFull(t *testing.T, longList int) {
 	s := open(t)
+	s.longList = longList
 	defer s.Close() //nolint:errcheck // the end of the test
 	signal.Ignore(syscall.SIGXFSZ)
 	defer signal.Reset(syscall.SIGXFSZ)

@@ -89,12 +89,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // openFile opens an existing file and verifies it. A panic or a fault of bbolt on the way becomes [storage.ErrDamaged].
 func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	s := &Store{path: path}
+	s := &Store{path: path, longList: longList}
 	options := bbolt.Options{
 		Timeout:      lockSlice,
 		ReadOnly:     readOnly,
 		FreelistType: bbolt.FreelistMapType,
-		NoStatistics: true,
+		// Otherwise bbolt would write a list that was left out as soon as it opens the file.
+		NoFreelistSync: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 			s.file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
 			return s.file, err
@@ -107,6 +108,9 @@ func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err 
 	defer func() {
 		if r := recover(); r != nil {
 			err = notOurs(path, fmt.Errorf("%v", r))
+			if s.db != nil { // in a View, which bbolt has ended; while the file is mapped it stays locked
+				_, _ = try(s.db.Close)
+			}
 		}
 		if err != nil {
 			if !opened && s.file != nil {
@@ -134,7 +138,11 @@ func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err 
 	}
 	s.db.AllocSize = allocSize
 	found, err := s.verify()
-	if err == nil && found < schema && !readOnly {
+	switch {
+	case err != nil:
+	case readOnly:
+		err = s.walk()
+	case found < schema:
 		err = s.upgrade()
 	}
 	if err != nil {
@@ -167,6 +175,7 @@ func (s *Store) verify() (found uint32, err error) {
 		if found = binary.BigEndian.Uint32(v); found > schema {
 			return fmt.Errorf("%w: %s has schema %d, this program knows up to %d", storage.ErrNewer, s.path, found, schema)
 		}
+		s.db.NoFreelistSync = file.Get(leftOutKey) != nil
 		for b, name := range bucketNames {
 			if since[bucket(b)] <= found && btx.Bucket(name) == nil {
 				return notOurs(s.path, fmt.Errorf("the bucket %q is missing", name))
