@@ -23,7 +23,7 @@ RELOADS  ?= 100
 SIGN_UPS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps mail-servers kill-rounds reloads sign-ups xbuild tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads sign-ups xbuild tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ interop: tools ## the assertion verified by apps in Go, Node and Python
 
 apps: tools ## the examples with Debian's nginx and Radicale
 	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth
+
+express: tools ## the Express example with MariaDB and SQLite, in a real browser
+	scripts/isolated $(GO) test -count 1 -tags e2e -run Express -v ./internal/e2e
 
 mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
 	scripts/mail-servers exim postfix

@@ -40,6 +40,7 @@ type gate struct {
 	origin  string
 	client  *http.Client
 	backend *backend
+	process *exec.Cmd
 	read    map[string]bool // names of mails
 }
 
@@ -137,6 +138,7 @@ func (g *gate) run() {
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
+	g.process = cmd
 	g.t.Cleanup(func() { // the test's context is over by now, and Caddy stops
 		_ = cmd.Wait()
 		_ = log.Close()
@@ -144,6 +146,15 @@ func (g *gate) run() {
 			g.t.Logf("the log of Caddy:\n%s", text)
 		}
 	})
+}
+
+// stop ends Caddy in an orderly way; run starts it again.
+func (g *gate) stop() {
+	g.t.Helper()
+	if err := g.process.Process.Signal(os.Interrupt); err != nil {
+		g.t.Fatal(err)
+	}
+	_ = g.process.Wait() // its log says what it has to say
 }
 
 // trust makes the test's own client trust Caddy's own authority, once that exists.
