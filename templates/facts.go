@@ -179,8 +179,10 @@ type Resend struct {
 	// Code says that a code may be typed, CodesOff that wrong ones have switched codes off; both are false where no codes are
 	// offered. Link says that mails carry links.
 	Code, CodesOff, Link bool
-	// App says that an app with users of its own has asked: the address is changed there, not on a page of ours.
-	App bool
+	// App says that an app with users of its own has asked: the address is changed there, on the page Form where that is known,
+	// and on no page of ours.
+	App  bool
+	Form string
 	// Sent says that a further mail was asked for just now.
 	Sent    bool
 	MailOff bool

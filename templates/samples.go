@@ -116,7 +116,7 @@ func PageSamples() []PageSample {
 		{"resend-reset", 200, f, with(func(r *Resend) {
 			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
 		})},
-		{"resend-app", 200, f, with(func(r *Resend) { r.Reset, r.Code, r.App = true, false, true })},
+		{"resend-app", 200, f, with(func(r *Resend) { r.Reset, r.Code, r.App, r.Form = true, false, true, "/forgot" })},
 		{"resend-again", 200, f, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
 		{"resend-now", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
 		{"resend-last", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},

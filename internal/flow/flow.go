@@ -187,8 +187,9 @@ type Pending struct {
 	CodeOff bool
 	// SignedIn says that this browser is signed in to the account of this mailbox: the page leads on.
 	SignedIn bool
-	// App says that an app has started the flow: where to ask again is the app's affair.
-	App bool
+	// App says that an app has started the flow; Form is the path of its page where the person has asked, empty when not known.
+	App  bool
+	Form string
 }
 
 // Opened is what the page of a parked token shows.

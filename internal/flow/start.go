@@ -27,14 +27,16 @@ type appFlow struct {
 	State    string `json:"state,omitempty"`
 	// NoAccount says that the app has no user for the address. Such a flow has a mail and no end.
 	NoAccount bool `json:"no_account,omitempty"`
+	// Form is the path of the app's page where the person asked.
+	Form string `json:"form,omitempty"`
 }
 
-// same says whether two flows were started for the same: by nobody, or by one app in the same words.
+// same says whether two flows were started for the same: by nobody, or by one app in the same words, on whatever page.
 func (a *appFlow) same(b *appFlow) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return *a == *b
+	return a.Audience == b.Audience && a.Subject == b.Subject && a.State == b.State && a.NoAccount == b.NoAccount
 }
 
 // StartInput is what an app with users of its own starts a flow with. Whoever calls Start has verified that the app has said
@@ -49,6 +51,8 @@ type StartInput struct {
 	Subject, State string
 	// Continue is the path of the app that the flow leads to, judged by boundary.ReturnTo.
 	Continue string
+	// Form is the path of the page on which the person has asked, judged in the same way; empty: not known.
+	Form string
 	// NoAccount says that the app has no user for the address: the mail says so.
 	NoAccount bool
 }
@@ -69,7 +73,7 @@ func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInp
 		rec.purpose = in.Purpose
 		r, err := s.newRequest(site, asker, RequestInput{
 			Purpose: in.Purpose, Email: in.Email, ReturnTo: in.Continue,
-			app: &appFlow{Audience: in.Audience, Subject: in.Subject, State: in.State, NoAccount: in.NoAccount},
+			app: &appFlow{Audience: in.Audience, Subject: in.Subject, State: in.State, NoAccount: in.NoAccount, Form: in.Form},
 		})
 		if err != nil {
 			return err

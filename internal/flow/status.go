@@ -33,12 +33,16 @@ func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, 
 
 // pending tells a browser about the flow it asked for. Nothing of it depends on the account or on the flow's state.
 func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, addr address.Address) Pending {
-	return Pending{
+	pending := Pending{
 		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
 		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
 		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		SignedIn: p.App == nil && arrived(asker.Session, f), App: p.App != nil,
 	}
+	if p.App != nil {
+		pending.Form = p.App.Form
+	}
+	return pending
 }
 
 // arrived says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet; the

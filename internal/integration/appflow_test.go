@@ -158,7 +158,12 @@ func (a *ownUsers) asks(c *client) string {
 // has said, once it is proven, by link in the same browser, by link in another one, and by code. There is no session of the
 // gate and no account.
 func TestTOK3_AppFlow(t *testing.T) {
-	a := newOwnUsers(t, setup{global: "resend 5 1ms"})
+	for _, links := range []string{"links stored", "links stateless"} {
+		t.Run(links, func(t *testing.T) { appFlow(t, newOwnUsers(t, setup{global: "resend 5 1ms\n" + links})) })
+	}
+}
+
+func appFlow(t *testing.T, a *ownUsers) {
 	for _, purpose := range []string{"activation", "sign_in", "reset"} {
 		for _, way := range []string{"link", "other browser", "code"} {
 			if purpose == "reset" && way == "code" {
@@ -169,7 +174,7 @@ func TestTOK3_AppFlow(t *testing.T) {
 					a.start.Purpose, a.start.State, a.start.Email = purpose, way, strings.ReplaceAll(purpose+way, " ", "")+"@example.com"
 				})
 				c := a.w.client()
-				status, header, body := c.post("/start", url.Values{})
+				status, header, body := c.do(http.MethodPost, "/start", url.Values{}, http.Header{"Referer": {a.w.origin() + "/app/form?x=1"}})
 				if status != http.StatusSeeOther || header.Get("Location") != "/email-link/resend" || body != "" {
 					t.Fatalf("%d, Location %q, %q", status, header.Get("Location"), body)
 				}
@@ -179,7 +184,7 @@ func TestTOK3_AppFlow(t *testing.T) {
 				if header.Get("X-App") != "" || header.Get(identity.StartHeader) != "" {
 					t.Errorf("the app's answer shines through: %v", header)
 				}
-				if status, _, page := c.visit("/email-link/resend"); status != http.StatusOK || strings.Contains(page, "/email-link/sign-up") {
+				if status, _, page := c.visit("/email-link/resend"); status != http.StatusOK || strings.Contains(page, "/email-link/sign-up") || !strings.Contains(page, `href="/app/form"`) {
 					t.Errorf("check your mail: %d\n%s", status, page)
 				}
 				mail, link := a.w.mail()

@@ -117,6 +117,6 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 		Address: address, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
 		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Problem: problem,
 		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
-		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App,
+		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App, Form: p.Form,
 	}
 }

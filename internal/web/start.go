@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -19,7 +20,24 @@ func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale strin
 	if locale != "" {
 		x.language = p.Templates.Language(locale)
 	}
+	in.Form = x.formPath()
 	return p.Flows.Start(r.Context(), v.Site.Site, x.asker(), in)
+}
+
+// maxForm is the longest path that is kept of the page where a person has asked, in bytes: a link may carry it.
+const maxForm = 100
+
+// formPath returns the path of the page of this site that a form was on, as far as the browser tells, without its query.
+func (x *exchange) formPath() string {
+	u, err := url.Parse(x.r.Referer())
+	if err != nil || u.Scheme+"://"+u.Host != x.Site.Origin {
+		return ""
+	}
+	path := u.EscapedPath()
+	if len(path) > maxForm || boundary.ReturnTo(path, x.Site.Prefix) != path {
+		return ""
+	}
+	return path
 }
 
 // Answer answers in the place of the app that has started a flow: as our own form would that asks for a mail.
