@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
 // TestENUM1_AppStartAnswersAlike answers a start as the gate's own form would: as JSON to programs, with its limits and its words,
@@ -159,5 +160,30 @@ func TestLOG1_AppStartWords(t *testing.T) {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is in the log", secret)
 		}
+	}
+}
+
+// TestHDR3_UnreadableHandover closes the store under the gate: where the app would get a hand-over it gets no request, and a start
+// is answered with 503.
+func TestHDR3_UnreadableHandover(t *testing.T) {
+	a := newOwnUsers(t, setup{})
+	c := a.handed()
+	parts, _ := module.Running()
+	if err := parts.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a.w.backend.taken()
+	if status, _ := c.get("/finish"); status != http.StatusServiceUnavailable {
+		t.Errorf("the hand-over: %d", status)
+	}
+	if got := a.w.backend.taken(); len(got) != 0 {
+		t.Errorf("%d requests arrived", len(got))
+	}
+	status, header, body := c.post("/start", url.Values{})
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || strings.Contains(body, "mail gate missing") {
+		t.Errorf("a start: %d %v", status, header)
+	}
+	if status, _ := c.get("/elsewhere"); status != http.StatusOK {
+		t.Errorf("another path: %d", status)
 	}
 }

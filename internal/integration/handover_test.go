@@ -120,11 +120,16 @@ func TestTOK3_HandoverPlace(t *testing.T) {
 		}
 	}
 	a.w.load(setup{site: "optional\naudience other"})
-	if status, _ := c.get("/finish/a%2Fb"); status != http.StatusOK {
-		t.Errorf("another app: %d", status)
+	got := true
+	for i := 0; got && i < 10; i++ { // the server of the old configuration may take a connection or two that come just now
+		if status, _ := c.get("/finish/a%2Fb"); status != http.StatusOK {
+			t.Errorf("another app: %d", status)
+		}
+		r := a.w.backend.taken()
+		got = len(r) != 1 || len(r[0].header.Values(identity.Header)) != 0
 	}
-	if r := a.w.backend.taken(); len(r) != 1 || len(r[0].header.Values(identity.Header)) != 0 {
-		t.Errorf("another app got it: %d requests", len(r))
+	if got {
+		t.Error("another app got it")
 	}
 }
 
