@@ -58,54 +58,56 @@ func (w *world) secretsOf(c *client, email string) []string {
 // TestLOG1_NoSecrets logs everything at DEBUG through a sign-up, a 404, a 405, a 502, a panic and a lost database, and looks for
 // tokens, codes, cookies and addresses in the log and in the files of the database.
 func TestLOG1_NoSecrets(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "caddy.log")
-	w := start(t, setup{
-		global: "sign_up open", before: "log",
-		after: "handle /dead {\n reverse_proxy 127.0.0.1:1\n }\n handle /panic {\n email_link_test_panic\n }\n handle /missing {\n error 404\n }\n handle_errors {\n reverse_proxy $BACKEND\n }",
-		top:   "debug\nlog default {\n output file " + file + " {\n mode 0600\n }\n level DEBUG\n}",
+	bothModes(t, func(t *testing.T, links string) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "caddy.log")
+		w := start(t, setup{
+			global: "sign_up open\n" + links, before: "log",
+			after: "handle /dead {\n reverse_proxy 127.0.0.1:1\n }\n handle /panic {\n email_link_test_panic\n }\n handle /missing {\n error 404\n }\n handle_errors {\n reverse_proxy $BACKEND\n }",
+			top:   "debug\nlog default {\n output file " + file + " {\n mode 0600\n }\n level DEBUG\n}",
+		})
+		c := w.client()
+		secrets := w.secretsOf(c, "ada.lovelace@example.com")
+		for _, path := range []string{"/x", "/dead", "/missing", "/email-link/", "/email-link/nowhere", "/email-link/session"} {
+			_, _, _ = c.visit(path)
+		}
+		if status, _ := c.try(http.MethodGet, "/panic", nil); status != 0 && status != http.StatusInternalServerError {
+			t.Errorf("a panic behind the gate: %d", status)
+		}
+		if status, _ := c.get("/x"); status != http.StatusOK {
+			t.Errorf("DOS-1: the request after a panic: %d", status)
+		}
+		parts, _ := module.Running()
+		disk := readAll(t, filepath.Dir(w.db))
+		if err := parts.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, _, _ = c.post("/email-link/sign-up", url.Values{"email": {"grace.hopper@example.com"}})
+		_, _, _ = c.visit("/email-link/link?t=" + secrets[1])
+		if err := caddy.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "a handler behind the gate") || !strings.Contains(string(text), `"event":"signed_in"`) || !strings.Contains(string(text), `"level":"debug"`) {
+			t.Fatal("the log is not what this test needs")
+		}
+		for _, secret := range append(secrets, "ada.lovelace", "grace.hopper") {
+			if i := strings.Index(string(text), secret); i >= 0 && secret != "" {
+				t.Errorf("the log holds %q: …%s…", secret, text[max(0, i-200):min(len(text), i+100)])
+			}
+			if strings.Contains(string(disk), secret) && secret != "" {
+				t.Errorf("REST-1, MAIL-5: the database holds %q", secret)
+			}
+		}
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("a line that is not one JSON object: %q", line)
+			}
+		}
 	})
-	c := w.client()
-	secrets := w.secretsOf(c, "ada.lovelace@example.com")
-	for _, path := range []string{"/x", "/dead", "/missing", "/email-link/", "/email-link/nowhere", "/email-link/session"} {
-		_, _, _ = c.visit(path)
-	}
-	if status, _ := c.try(http.MethodGet, "/panic", nil); status != 0 && status != http.StatusInternalServerError {
-		t.Errorf("a panic behind the gate: %d", status)
-	}
-	if status, _ := c.get("/x"); status != http.StatusOK {
-		t.Errorf("DOS-1: the request after a panic: %d", status)
-	}
-	parts, _ := module.Running()
-	disk := readAll(t, filepath.Dir(w.db))
-	if err := parts.Store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, _, _ = c.post("/email-link/sign-up", url.Values{"email": {"grace.hopper@example.com"}})
-	_, _, _ = c.visit("/email-link/link?t=" + secrets[1])
-	if err := caddy.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), "a handler behind the gate") || !strings.Contains(string(text), `"event":"signed_in"`) || !strings.Contains(string(text), `"level":"debug"`) {
-		t.Fatal("the log is not what this test needs")
-	}
-	for _, secret := range append(secrets, "ada.lovelace", "grace.hopper") {
-		if i := strings.Index(string(text), secret); i >= 0 && secret != "" {
-			t.Errorf("the log holds %q: …%s…", secret, text[max(0, i-200):min(len(text), i+100)])
-		}
-		if strings.Contains(string(disk), secret) && secret != "" {
-			t.Errorf("REST-1, MAIL-5: the database holds %q", secret)
-		}
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		if !json.Valid([]byte(line)) {
-			t.Errorf("a line that is not one JSON object: %q", line)
-		}
-	}
 }
 
 // TestRL1_ForwardingHeaders counts by the address that Caddy vouches for, and says once which lines to paste.

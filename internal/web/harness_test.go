@@ -63,6 +63,14 @@ func (g *gate) Send(_ context.Context, m mailer.Message) error {
 // Close implements mailer.Mailer.
 func (g *gate) Close(context.Context) error { return nil }
 
+// bothModes runs a test over stored and over stateless flows.
+func bothModes(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Run("stored", test)
+	t.Run("stateless", test)
+}
+
+// newGate returns a gate whose flows are those that the test runs over.
 func newGate(t *testing.T) *gate {
 	t.Helper()
 	ctx := context.Background()
@@ -85,7 +93,7 @@ func newGate(t *testing.T) *gate {
 	})
 	limits := limit.Defaults()
 	g.site = &Site{
-		Site: flow.Site{Origin: origin, Prefix: "/email-link", SignUp: flow.SignUp{Mode: flow.SignUpOpen}, Limits: limits},
+		Site: flow.Site{Origin: origin, Prefix: "/email-link", SignUp: flow.SignUp{Mode: flow.SignUpOpen}, Limits: limits, Stateless: strings.Contains(t.Name(), "/stateless")},
 		Name: "Example", Contact: "help@example.com", Secure: true, FormActions: []string{"https://portal.example.com"},
 	}
 	set, err := templates.Load(templates.Options{Location: time.UTC})
@@ -156,8 +164,8 @@ func (g *gate) deliver() []mailer.Message {
 }
 
 var (
-	linkPattern   = regexp.MustCompile(`https://app\.example\.com(/email-link/link\?t=[\w-]{50})\n`)
-	cancelPattern = regexp.MustCompile(`https://app\.example\.com(/email-link/cancel\?t=[\w-]{50})\n`)
+	linkPattern   = regexp.MustCompile(`https://app\.example\.com(/email-link/link\?t=[\w.-]+)\n`)
+	cancelPattern = regexp.MustCompile(`https://app\.example\.com(/email-link/cancel\?t=[\w.-]+)\n`)
 	codePattern   = regexp.MustCompile(`(?m)^ +(\d{4} \d{4})$`)
 	hPattern      = regexp.MustCompile(`name="h" value="([^"]+)"`)
 )
