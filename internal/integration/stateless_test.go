@@ -1,13 +1,19 @@
 package integration
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-email-link/caddy-email-link/module"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 var cancelIn = regexp.MustCompile(`https?://\S+/cancel\?t=[A-Za-z0-9_.-]+`)
@@ -134,5 +140,58 @@ func TestCFG2_LinksOfBothModesAreHonoured(t *testing.T) {
 		}
 		w.mail()
 		w.mail() // two new devices
+	}
+}
+
+// TestREST2_ARestoredBackupHonoursNoStatelessLink restores one backup twice. Both times the global epoch becomes the same number,
+// so that number alone would revive what was asked for, and used, after the first restore.
+func TestREST2_ARestoredBackupHonoursNoStatelessLink(t *testing.T) {
+	s := setup{global: "sign_up open\nlinks stateless"}
+	w := start(t, s)
+	w.signUp(w.client(), "ada@example.com")
+	before := w.client()
+	_, early, _ := before.asks("ada@example.com")
+	var backup bytes.Buffer
+	parts, _ := module.Running()
+	if err := parts.Store.(storage.Backuper).Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		t.Helper()
+		if err := caddy.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		for asked := time.Now().Unix(); time.Now().Unix() == asked; { // births are known to the second
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := os.WriteFile(w.db, backup.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.load(s)
+		w.up()
+	}
+	restore()
+	if status := w.client().press(early); status != http.StatusGone {
+		t.Errorf("a link from before the restore: %d", status)
+	}
+	between := w.client()
+	code, used, _ := between.asks("ada@example.com")
+	cookie := between.cookie()
+	if status := w.client().press(used); status != http.StatusSeeOther {
+		t.Errorf("a link from after the restore: %d", status)
+	}
+	w.mail() // the notice of a new device
+	restore()
+	if status := w.client().press(used); status != http.StatusGone {
+		t.Errorf("a link that was used before the second restore: %d", status)
+	}
+	again := w.client()
+	again.header = http.Header{"Cookie": {cookie}}
+	if status := again.code(code); status == http.StatusSeeOther || again.session() != nil {
+		t.Errorf("its code: %d", status)
+	}
+	_, link, _ := w.client().asks("ada@example.com")
+	if status := w.client().press(link); status != http.StatusSeeOther {
+		t.Errorf("a new link: %d", status)
 	}
 }
