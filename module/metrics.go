@@ -39,6 +39,7 @@ var metrics = struct {
 	gauges: gauges{
 		queue:    prometheus.NewDesc(metricsPrefix+"mail_queue_length", "Mails that wait to be sent.", nil, nil),
 		oldest:   prometheus.NewDesc(metricsPrefix+"mail_oldest_seconds", "Age of the oldest mail that waits, 0 when none does.", nil, nil),
+		machines: prometheus.NewDesc(metricsPrefix+"machine_tokens", "Machine tokens that were issued and whose time is not over.", nil, nil),
 		sessions: prometheus.NewDesc(metricsPrefix+"sessions", "Sessions held in memory.", nil, nil),
 	},
 }
@@ -73,13 +74,14 @@ func (observer) Flow(purpose, step, outcome string) {
 }
 
 // gauges reads what runs at the moment it is asked.
-type gauges struct{ queue, oldest, sessions *prometheus.Desc }
+type gauges struct{ queue, oldest, sessions, machines *prometheus.Desc }
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- g.queue
 	ch <- g.oldest
 	ch <- g.sessions
+	ch <- g.machines
 }
 
 // gaugeWait bounds how long a scrape waits for the store.
@@ -92,6 +94,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(g.sessions, prometheus.GaugeValue, float64(p.Sessions.Stats().Sessions))
+	ch <- prometheus.MustNewConstMetric(g.machines, prometheus.GaugeValue, float64(p.Machines.Stats().Issued))
 	ctx, cancel := context.WithTimeout(context.Background(), gaugeWait)
 	defer cancel()
 	var waiting int

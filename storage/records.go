@@ -205,7 +205,7 @@ type Session struct {
 
 // MachineToken is the record of one issued machine token.
 type MachineToken struct {
-	// Key is the token's end and the digest of its ID.
+	// Key is the token's end and the digest of what only its text holds.
 	Key Key
 	// ID is the jti: 16 characters of base64url, public.
 	ID      string

@@ -153,8 +153,8 @@ type Sessions interface {
 	List(after Key, limit int) ([]Session, error)
 }
 
-// MachineTokens holds the records of the machine tokens that were issued, found by their end and the digest of their id. The
-// text of a token is in no store.
+// MachineTokens holds the records of the machine tokens that were issued, found by their end and the digest of
+// a secret that is in their text, which is in no store.
 type MachineTokens interface {
 	Create(t MachineToken) error
 	Get(k Key) (MachineToken, bool, error)

@@ -17,6 +17,8 @@ type claims struct {
 	ID      string `json:"jti"`
 	Issued  int64  `json:"iat"`
 	Expires int64  `json:"exp"`
+	// Secret is nowhere but in the token: with the database and its key alone nobody makes one.
+	Secret []byte `json:"sec"`
 	// Epochs are those at its birth: of everything, of the mailbox, of the account.
 	Epochs [3]uint64 `json:"epo"`
 }
@@ -25,11 +27,14 @@ func (c *claims) epochs() storage.Epochs3 {
 	return storage.Epochs3{Global: c.Epochs[0], Mailbox: c.Epochs[1], Account: c.Epochs[2]}
 }
 
+// digest returns what finds the record of a token.
+func (m *Manager) digest(secret []byte) storage.Digest { return m.ring.MAC(label, secret) }
+
 // seal returns the text of the token of a record.
-func (m *Manager) seal(t storage.MachineToken) (string, error) {
+func (m *Manager) seal(t storage.MachineToken, secret []byte) (string, error) {
 	plain, err := json.Marshal(claims{
 		Subject: t.Account, Site: t.Site, Scope: strings.Join(t.Scopes, " "), ID: t.ID,
-		Issued: t.Created.Unix(), Expires: t.Key.End,
+		Issued: t.Created.Unix(), Expires: t.Key.End, Secret: secret,
 		Epochs: [3]uint64{t.Epochs.Global, t.Epochs.Mailbox, t.Epochs.Account},
 	})
 	if err != nil {
@@ -47,6 +52,6 @@ func (m *Manager) open(text string, now time.Time) (c claims, ok bool) {
 	}
 	life := c.Expires - c.Issued
 	ok = life > 0 && life <= int64(MaxTTL/time.Second) && now.Unix() < c.Expires && now.Unix() >= c.Issued &&
-		c.Subject != "" && c.ID != ""
+		c.Subject != "" && c.ID != "" && len(c.Secret) == secretSize
 	return c, ok
 }

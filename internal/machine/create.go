@@ -80,7 +80,9 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		ID: token.NewID(), Account: in.Account, Site: in.Site, Scopes: slices.Compact(scopes),
 		Created: now.Truncate(time.Second),
 	}
-	rec.Key = storage.Key{End: rec.Created.Add(in.TTL).Unix(), Digest: m.ring.MAC(label, []byte(rec.ID))}
+	seed := token.NewSeed()
+	secret := seed[:secretSize]
+	rec.Key = storage.Key{End: rec.Created.Add(in.TTL).Unix(), Digest: m.digest(secret)}
 	if in.Name != "" {
 		rec.Private = m.ring.Seal(label, []byte(rec.ID), []byte(in.Name))
 	}
@@ -102,7 +104,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		return m.event(tx, rec, "created", now)
 	})
 	if err == nil {
-		text, err = m.seal(rec)
+		text, err = m.seal(rec, secret)
 	}
 	if err != nil {
 		return "", Token{}, err

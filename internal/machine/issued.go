@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ type grant struct {
 	key    storage.Key
 	epochs storage.Epochs3
 	site   string
+	// scope holds the scopes, apart by spaces.
+	scope  string
 	holder *holder
 	// dead says for good that it was revoked, or that an epoch has been raised since it was made.
 	dead atomic.Bool
@@ -42,7 +45,8 @@ type holder struct {
 
 // fits says whether a token's own words are those of its record.
 func (g *grant) fits(c claims) bool {
-	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.key.End == c.Expires && g.epochs == c.epochs()
+	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.scope == c.Scope &&
+		g.key.End == c.Expires && g.epochs == c.epochs()
 }
 
 // find returns the token with this id, nil when there is none.
@@ -70,7 +74,7 @@ func (s *issued) add(t storage.MachineToken, dead bool) {
 		h = &holder{account: t.Account, mailbox: t.Mailbox}
 		s.holders[t.Account] = h
 	}
-	g := &grant{id: t.ID, key: t.Key, epochs: t.Epochs, site: t.Site, holder: h}
+	g := &grant{id: t.ID, key: t.Key, epochs: t.Epochs, site: t.Site, scope: strings.Join(t.Scopes, " "), holder: h}
 	g.dead.Store(dead)
 	s.byID[t.ID] = g
 }

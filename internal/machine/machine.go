@@ -46,6 +46,8 @@ const (
 	// People is the scope that every session has and no token can: `require scope calendar session` lets both in.
 	People = "session"
 
+	// secretSize is how many random bytes only the token's text holds.
+	secretSize = 16
 	// label binds keys and digests to their use.
 	label = "machine token"
 	// loadTries bounds how often a load is repeated because something changed while it ran. The result of the last one is
@@ -171,7 +173,7 @@ func (m *Manager) Find(ctx context.Context, text, site string) (*Live, error) {
 // load judges the claims of a token of ours and caches what it stands for.
 func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time) (*Live, error) {
 	g, err := m.issued.find(c.ID)
-	if g == nil || err != nil || !g.fits(c) {
+	if g == nil || err != nil || !g.fits(c) || m.digest(c.Secret) != g.key.Digest {
 		return nil, err
 	}
 	var l *Live

@@ -235,7 +235,11 @@ func TestMACH1_TamperedWithEveryByte(t *testing.T) {
 // TestMACH1_ClaimsThatNobodyMade seals what this program never does, with the right key.
 func TestMACH1_ClaimsThatNobodyMade(t *testing.T) {
 	r := newRig(t)
-	_, tok := r.make(r.account("ada@example.com").ID)
+	good, tok := r.make(r.account("ada@example.com").ID)
+	c, ok := r.open(good, noon)
+	if !ok {
+		t.Fatal("a good token does not open")
+	}
 	for name, change := range map[string]func(*storage.MachineToken){
 		"over 90 days":    func(t *storage.MachineToken) { t.Created = t.Key.Ends().Add(-MaxTTL - time.Second) },
 		"from the future": func(t *storage.MachineToken) { t.Created = noon.Add(time.Hour) },
@@ -245,11 +249,13 @@ func TestMACH1_ClaimsThatNobodyMade(t *testing.T) {
 		"another site":    func(t *storage.MachineToken) { t.Site = siteB },
 		"another id":      func(t *storage.MachineToken) { t.ID = "x" },
 		"without an id":   func(t *storage.MachineToken) { t.ID = "" },
+		"another scope":   func(t *storage.MachineToken) { t.Scopes = []string{"contacts"} },
+		"more scopes":     func(t *storage.MachineToken) { t.Scopes = []string{"calendar", "contacts"} },
 		"another epoch":   func(t *storage.MachineToken) { t.Epochs.Account++ },
 	} {
 		rec := tok.MachineToken
 		change(&rec)
-		text, err := r.seal(rec)
+		text, err := r.seal(rec, c.Secret)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +265,14 @@ func TestMACH1_ClaimsThatNobodyMade(t *testing.T) {
 			}
 		}
 	}
-	same, err := r.seal(tok.MachineToken)
+	for _, secret := range [][]byte{nil, make([]byte, secretSize), c.Secret[1:]} {
+		text, err := r.seal(tok.MachineToken, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.mustBeDead(text)
+	}
+	same, err := r.seal(tok.MachineToken, c.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}
