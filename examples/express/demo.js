@@ -1,4 +1,4 @@
-// Everything on this machine, for a look: the gate, this app with SQLite, and mails that become files. Run it by `npm run demo`.
+// Everything on this machine, for a look: the gate, this app with SQLite, and mails that become files. Run it by `node demo.js`.
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -7,9 +7,9 @@ import { resolve } from "node:path";
 const port = Number(process.env.PORT ?? 8080);
 const origin = `http://localhost:${port}`;
 const dir = resolve(process.env.DIR ?? "../../build/express");
-const caddy = resolve(dir, "caddy");
+const caddy = process.env.CADDY ?? `${dir}/caddy`; // a Caddy with the gate in it, or one that is built here
 mkdirSync(dir, { recursive: true });
-if (spawnSync("go", ["build", "-o", caddy, "../../cmd/caddy"], { stdio: "inherit" }).status !== 0) process.exit(1);
+if (!process.env.CADDY && spawnSync("go", ["build", "-o", caddy, "../../cmd/caddy"], { stdio: "inherit" }).status !== 0) process.exit(1);
 
 const config = [
   ["{\n", "{\n\tadmin off\n"],

@@ -6,9 +6,10 @@ import { createSecretKey, randomUUID } from "node:crypto";
 import { verifier } from "./verify.mjs";
 
 // ORIGIN is where people find the app, as in the gate's base_url. The keys are those of the gate's Caddyfile, or what
-// `caddy email-link keys audience <host>` prints, without and with --sign.
+// `caddy email-link keys audience <name>` prints, without and with --sign. The name is the origin's host unless the Caddyfile has another.
 const { ORIGIN: origin, EMAIL_LINK_KEY: key, EMAIL_LINK_SIGN_KEY: signKey } = process.env;
-const audience = new URL(origin).host;
+if (!origin || !key || !signKey) throw new Error("email-link.js needs ORIGIN, EMAIL_LINK_KEY and EMAIL_LINK_SIGN_KEY");
+const audience = process.env.EMAIL_LINK_AUDIENCE ?? new URL(origin).host;
 const signing = createSecretKey(signKey, /^[0-9a-f]{64}$/i.test(signKey) ? "hex" : "base64");
 const jwks = process.env.EMAIL_LINK_JWKS ?? `${origin}/email-link/jwks.json`;
 const verify = verifier({ issuer: origin, audience, type: "email-link+jwt", keys: key.split(" "), jwks });

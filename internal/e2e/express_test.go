@@ -4,12 +4,16 @@ package e2e
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -30,10 +34,11 @@ func (s *shop) once(db *mariadb, email string) {
 func inMariaDB(t *testing.T) (*shop, *mariadb) {
 	t.Helper()
 	db := newMariaDB(t)
-	return openShop(t, "DATABASE=mysql://root@localhost/app", "DATABASE_SOCKET="+db.socket), db
+	return openShop(t, "", "DATABASE=mysql://root@localhost/app", "DATABASE_SOCKET="+db.socket), db
 }
 
 func TestExpress(t *testing.T) {
+	t.Parallel()
 	s, db := inMariaDB(t)
 	b := newBrowser(t, "ada")
 
@@ -119,6 +124,7 @@ func (s *shop) atOnce(b *browser, n int) map[string]int {
 }
 
 func TestExpressResendsAndResets(t *testing.T) {
+	t.Parallel()
 	s, db := inMariaDB(t)
 	b := newBrowser(t, "ada")
 	m := s.signsUp(b, "ada@example.com")
@@ -178,6 +184,7 @@ func TestExpressResendsAndResets(t *testing.T) {
 }
 
 func TestExpressFaults(t *testing.T) {
+	t.Parallel()
 	s, db := inMariaDB(t)
 
 	// Killed within its transaction: the jti is written, and not yet the user.
@@ -235,13 +242,43 @@ func TestExpressFaults(t *testing.T) {
 	}
 }
 
-// TestExpressWithSQLite is the short run, as the example's README begins.
+// TestExpressWithSQLite is the short run, for an audience with a name of its own.
 func TestExpressWithSQLite(t *testing.T) {
-	s := openShop(t, "DATABASE="+filepath.Join(t.TempDir(), "app.sqlite"))
+	t.Parallel()
+	s := openShop(t, "audience shop", "EMAIL_LINK_AUDIENCE=shop", "DATABASE="+filepath.Join(t.TempDir(), "app.sqlite"))
 	b := newBrowser(t, "ada")
 	s.member(b, "ada@example.com")
 	s.opens(b, s.forgets(b, "ada@example.com").link(), "ada@example.com")
 	b.saves("", otherWords).says("Your password is set.")
 	b.open(s.origin+"/").at("/sign-in", 200)
 	s.signsIn(b, "ada@example.com", otherWords).at("/", 200).says("Hello Ada")
+}
+
+// TestExpressDemo runs what the README offers for a look: everything by one command.
+func TestExpressDemo(t *testing.T) {
+	t.Parallel()
+	_, first, _ := net.SplitHostPort(freeAddress(t))
+	g := &gate{t: t, dir: t.TempDir(), origin: "http://localhost:" + first, client: &http.Client{Timeout: 5 * time.Second}, read: map[string]bool{}}
+	s := &shop{gate: g}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "demo.js")
+	cmd.Dir, cmd.Env = expressDir, append(os.Environ(), "PORT="+first, "DIR="+g.dir, "CADDY="+self, asCaddy+"=1")
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, patience
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // the test's context is over by now
+	s.awaitHealth()
+	s.await("an answer of the app", func() bool {
+		resp, err := g.client.Get(g.origin + "/sign-in")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
+	s.member(newBrowser(t, "ada"), "ada@example.com")
 }

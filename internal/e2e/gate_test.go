@@ -41,6 +41,7 @@ type gate struct {
 	client  *http.Client
 	backend *backend
 	process *exec.Cmd
+	env     []string        // of Caddy, beside the test's own
 	read    map[string]bool // names of mails
 }
 
@@ -119,7 +120,7 @@ func (g *gate) command(args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(g.t.Context(), self, args...)
 	cmd.Dir = g.dir
-	cmd.Env = append(os.Environ(), asCaddy+"=1",
+	cmd.Env = append(append(os.Environ(), g.env...), asCaddy+"=1",
 		"XDG_DATA_HOME="+filepath.Join(g.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(g.dir, "config"))
 	return cmd
 }

@@ -32,25 +32,28 @@ const expressDir = "../../examples/express"
 // the two a wire that can fail.
 type shop struct {
 	*gate
-	port     string
-	database []string // of the environment
-	process  *exec.Cmd
+	port    string
+	appEnv  []string
+	process *exec.Cmd
 	// lost are answers of the app to POSTs that are still to be lost on their way, refused requests that do not get there.
 	lost, refused atomic.Int64
 }
 
-// openShop starts everything but the database.
-func openShop(t *testing.T, database ...string) *shop {
+// openShop starts everything but the database, which the app's environment names. The site is the line in the gate's block that
+// is written beside those of the example.
+func openShop(t *testing.T, site string, appEnv ...string) *shop {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(expressDir, "node_modules", "express")); err != nil {
 		t.Fatal("the packages of the example are missing: npm ci in examples/express")
 	}
-	s := &shop{gate: &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, read: map[string]bool{}}, database: database}
+	keys := []string{"EMAIL_LINK_KEY=" + strings.Repeat("0123456789abcdef", 4), "EMAIL_LINK_SIGN_KEY=" + strings.Repeat("fedcba9876543210", 4)}
+	s := &shop{
+		gate:   &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, env: keys, read: map[string]bool{}},
+		appEnv: append(keys, appEnv...),
+	}
 	_, port, _ := net.SplitHostPort(freeAddress(t))
 	_, s.port, _ = net.SplitHostPort(freeAddress(t))
 	s.origin = "http://localhost:" + port
-	t.Setenv("EMAIL_LINK_KEY", strings.Repeat("0123456789abcdef", 4))
-	t.Setenv("EMAIL_LINK_SIGN_KEY", strings.Repeat("fedcba9876543210", 4))
 	text, err := os.ReadFile(filepath.Join(expressDir, "Caddyfile"))
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +64,7 @@ func openShop(t *testing.T, database ...string) *shop {
 		{"base_url https://app.example.com", "base_url " + s.origin + "\n\t\tresend 5 1s\n\t\tstorage bbolt gate.db\n\t\t" + unlimited},
 		{"mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}", "mailer file ./mails"},
 		{"\napp.example.com {", "\n" + s.origin + " {\n\tbind 127.0.0.1"},
+		{"\t\toptional\n", "\t\toptional\n\t\t" + site + "\n"},
 		{"localhost:3000", s.wire()},
 	} {
 		if !strings.Contains(config, pair[0]) {
@@ -103,7 +107,7 @@ func (s *shop) startApp() {
 	s.t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), "node", "app.js")
 	cmd.Dir = expressDir
-	cmd.Env = append(os.Environ(), append(s.database, "ORIGIN="+s.origin, "PORT="+s.port, "SESSION_SECRET=of this test")...)
+	cmd.Env = append(os.Environ(), append(s.appEnv, "ORIGIN="+s.origin, "PORT="+s.port, "SESSION_SECRET=of this test")...)
 	cmd.Stdout, cmd.Stderr = s.t.Output(), s.t.Output()
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
