@@ -22,6 +22,8 @@ func init() { // rows and the rows' functions know each other
 		{"anon/same", "the same", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 0)},
 		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 		{"hit", "the session check by itself", hitRow},
+		{"token", "a request with a machine token", tokenRow},
+		{"token/hit", "the token check by itself", tokenHitRow},
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},
 		{"ask/flow", "asking for a link, the step by itself", stepRow(asking(false), nil)},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},

@@ -35,6 +35,7 @@ const (
 	siteHeaders   = "headers"   // plain headers, no assertion
 	sitePublic    = "public"    // a path for everybody
 	siteSignature = "signature" // signed, not encrypted
+	siteToken     = "token"     // machine tokens pass, and people
 )
 
 // siteBlocks are the sites, with $ADDR, $BACKEND, $STATIC and $ANSWER.
@@ -49,6 +50,7 @@ var siteBlocks = []struct{ name, text string }{
 	{siteHeaders, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat none\n\t\t}\n\t\theaders {\n\t\t\tRemote-User {http.auth.user.id}\n" +
 		"\t\t\tRemote-Email {http.auth.user.email}\n\t\t\tRemote-Name {http.auth.user.name}\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
 	{sitePublic, "email_link {\n\t\tbase_url $ADDR\n\t\tpublic /public/*\n\t}\n\treverse_proxy $BACKEND"},
+	{siteToken, "email_link {\n\t\tbase_url $ADDR\n\t\trequire scope " + scope + " session\n\t}\n\treverse_proxy $BACKEND"},
 	{siteSignature, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat jws\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
 }
 
@@ -59,6 +61,8 @@ type sites struct {
 	// addr is host and port of each site, cookie the value of its session, cookies those that take turns at siteFresh.
 	addr, cookie map[string]string
 	cookies      []string
+	// token is a machine token of siteToken.
+	token string
 	// assertion is one as the backend has got it.
 	assertion string
 }
@@ -143,6 +147,7 @@ const caddyGlobal = `{
 		secret {env.%s}
 		mailer none
 		site_name Bench
+		scopes ` + scope + `
 	}
 }
 `
@@ -172,11 +177,13 @@ func (s *sites) signIn(database string, many int) error {
 		})
 		return cookie, err
 	}
+	var id string
 	err = store.Update(ctx, func(tx storage.Tx) error {
 		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
 		if err != nil {
 			return err
 		}
+		id = a.ID
 		for _, block := range siteBlocks {
 			if s.cookie[block.name], err = open(tx, a, block.name); err != nil {
 				return err
@@ -190,6 +197,9 @@ func (s *sites) signIn(database string, many int) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.makeToken(ctx, st.Machines, id)
+	}
 	return errors.Join(err, st.Close())
 }
 
