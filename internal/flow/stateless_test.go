@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -344,4 +345,31 @@ func TestENUM1_EveryStatelessFlowCookieHasOneLength(t *testing.T) {
 	if len(sizes) != 1 {
 		t.Errorf("cookies of %v bytes", sizes)
 	}
+}
+
+// TestENUM1_WhetherAnAppsFlowIsStatelessSaysNothingOfItsUser starts flows around the length at which they are stored.
+func TestENUM1_WhetherAnAppsFlowIsStatelessSaysNothingOfItsUser(t *testing.T) {
+	g := statelessGate(t)
+	g.site.Limits = limit.Table{}
+	kinds := map[int]int{}
+	for n := range 120 {
+		sizes := map[int]bool{}
+		for _, subject := range []string{"", "42", strings.Repeat("u", 36), strings.Repeat("u", countSubject)} {
+			in := g.starts(SignIn, "ada@example.com")
+			in.Continue = "/" + strings.Repeat("p", 2*n)
+			in.Subject, in.NoAccount = subject, subject == ""
+			asked := must[Asked](t)(g.browser().starts(in))
+			sizes[len(asked.FlowCookie)] = true
+			kinds[len(asked.FlowCookie)]++
+		}
+		if len(sizes) != 1 {
+			t.Errorf("a path of %d bytes: cookies of %v bytes", 2*n, sizes)
+		}
+	}
+	if len(kinds) != 2 {
+		t.Errorf("cookies of %v bytes: the border was not crossed", kinds)
+	}
+	in := g.starts(SignIn, "ada@example.com")
+	in.Subject = strings.Repeat("<", countSubject) // JSON writes six bytes for each
+	must[Asked](t)(g.browser().starts(in))
 }

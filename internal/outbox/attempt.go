@@ -206,7 +206,7 @@ func (w *Worker) links(m storage.Mail, p Payload, account string, epoch uint64) 
 		return token.New(w.Ring, p.Seed, m.Purpose, m.Site, m.End), token.NewCancel(w.Ring, p.Seed, m.Purpose, m.Site, m.End), nil
 	}
 	c := *p.Claims
-	c.Account, c.AccountEpoch = account, epoch
+	c.Site, c.Account, c.AccountEpoch = m.Site, account, epoch
 	if link, err = c.Link(w.Ring, p.Seed, false); err != nil {
 		return "", "", err
 	}

@@ -82,7 +82,8 @@ func (id FID) Seed(ring *keyring.Ring, generation, mail int) [32]byte {
 
 // Claims are what a stateless flow is made of: its links and its cookie hold them, sealed, and no store does.
 type Claims struct {
-	Site    string `json:"iss"`
+	// Site is not among the content: it is part of the keys.
+	Site    string `json:"-"`
 	Purpose string `json:"pur"`
 	FID     FID    `json:"fid"`
 	// Issued and Expires are the flow's first and last moments, in seconds since 1970.
@@ -148,9 +149,10 @@ func ReadLink(ring *keyring.Ring, site, text string) (c Claims, cancel bool, err
 		if err != nil {
 			continue
 		}
-		if err := json.Unmarshal(plain, &c); err != nil || c.Site != site {
+		if json.Unmarshal(plain, &c) != nil {
 			return Claims{}, false, ErrMalformed
 		}
+		c.Site = site
 		return c, cancel, nil
 	}
 	return c, false, ErrMalformed
@@ -186,9 +188,10 @@ func ReadCookie(ring *keyring.Ring, site, text string) (c Claims, err error) {
 		return c, ErrMalformed
 	}
 	plain, err := ring.Open(labelCookie, []byte(site), sealed)
-	if err != nil || json.Unmarshal(plain, &c) != nil || c.Site != site {
+	if err != nil || json.Unmarshal(plain, &c) != nil {
 		return Claims{}, ErrMalformed
 	}
+	c.Site = site
 	return c, nil
 }
 
