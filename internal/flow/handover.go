@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -61,7 +62,10 @@ type handoverWire struct {
 func (s *Service) handOver(done *Done, r redemption) error {
 	app := r.private.App
 	done.HandoverEnd = r.now.Add(HandoverLife).Truncate(time.Second)
-	plain, err := json.Marshal(handoverWire{
+	var plain bytes.Buffer
+	enc := json.NewEncoder(&plain)
+	enc.SetEscapeHTML(false) // six bytes for one would not fit into a cookie
+	err := enc.Encode(handoverWire{
 		Audience: app.Audience, Purpose: r.flow.Purpose, Subject: app.Subject, State: app.State, Email: r.private.Email,
 		Continue: r.private.ReturnTo, ID: token.NewID(), Flow: r.flow.ID, Methods: []string{r.method},
 		AuthTime: s.Clock.ShownAs(r.now).Unix(), End: done.HandoverEnd.Unix(), Global: r.flow.Epochs.Global,
@@ -69,7 +73,7 @@ func (s *Service) handOver(done *Done, r redemption) error {
 	if err != nil {
 		return fmt.Errorf("flow: write the hand-over: %w", err)
 	}
-	done.HandoverCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandover, []byte(r.flow.Site), plain))
+	done.HandoverCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandover, []byte(r.flow.Site), plain.Bytes()))
 	done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
 	return nil
 }

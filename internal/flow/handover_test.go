@@ -195,3 +195,24 @@ func TestRL5_AppStepsWithoutAStore(t *testing.T) {
 		t.Error("it has ended all the same")
 	}
 }
+
+// TestTOK3_LongestHandover fits the longest words that an app may say into a cookie that every browser takes (RFC 6265, 6.1).
+func TestTOK3_LongestHandover(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		b := g.browser()
+		for _, c := range []string{"s", "&", "<", `"`, `\`, "ü", "\u2028"} {
+			g.fake.Advance(24 * time.Hour)
+			in := g.starts(SignIn, strings.Repeat("a", 64)+"@"+strings.Repeat(strings.Repeat("b", 59)+".", 3)+"example")
+			in.Subject, in.State = strings.Repeat(c, 128/len(c)), strings.Repeat(c, 256/len(c))
+			in.Continue = "/" + strings.Repeat("&", 511)
+			mail := b.mustStart(in)
+			if h := b.handedOver(b.press(mail.link)); h.Subject != in.Subject || h.State != in.State || h.Continue != in.Continue {
+				t.Errorf("%q: %+v", c, h)
+			}
+			if n := len("__Host-email_link_handover=" + b.handover); n > 3500 {
+				t.Errorf("%q: a cookie of %d bytes", c, n)
+			}
+		}
+	})
+}

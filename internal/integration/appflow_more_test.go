@@ -187,3 +187,32 @@ func TestHDR3_UnreadableHandover(t *testing.T) {
 		t.Errorf("another path: %d", status)
 	}
 }
+
+// TestKEY1_SignKeyOfTheConfiguration takes starts that are signed with the configured key, and none with the one of the key ring. A
+// key that is short, or the one that opens assertions as well, is refused.
+func TestKEY1_SignKeyOfTheConfiguration(t *testing.T) {
+	const one, other = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY", "3031323334353637383961626364656630313233343536373839616263646566"
+	t.Setenv("EMAIL_LINK_TEST_KEY", one)
+	site := optionalSite + "\nidentity {\n sign_key {env.EMAIL_LINK_TEST_KEY}\n}"
+	a := newOwnUsers(t, setup{site: site})
+	status, header, body := a.w.client().post("/start", url.Values{})
+	a.obeyedNot("signed with the key of the key ring", status, header, body)
+	key, err := identity.ParseKey(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.say(func(a *ownUsers) { a.key = key })
+	a.asks(a.w.client())
+	for name, keys := range map[string]string{
+		"short": "sign_key MDEyMzQ1Njc4OWFiY2RlZg", "twice the same": "key " + one + "\n sign_key " + one,
+		"the same in other words": "key " + one + "\n sign_key " + other, "without an assertion": "format none\n sign_key " + one,
+	} {
+		err := a.w.tryLoad(setup{site: optionalSite + "\nidentity {\n " + keys + "\n}"})
+		if err == nil || !strings.Contains(err.Error(), "sign_key") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), one[:20]) {
+			t.Errorf("%s: the error tells the key: %v", name, err)
+		}
+	}
+}
