@@ -37,6 +37,7 @@ var roles = map[string]func() error{
 	"backend":   backendRole,
 	"load":      loadRole,
 	"passwords": passwordsRole,
+	"durable":   durableRole,
 }
 
 // bench is what the rows work with.

@@ -15,6 +15,8 @@ const warmFor = 8
 type shape struct {
 	conns, rate int
 	h2          bool
+	// brief is half as long: a row without a target.
+	brief bool
 }
 
 // side is one of the two sides of a pair.
@@ -31,15 +33,19 @@ func (s *sites) signedIn(site string) side {
 
 // inTurns runs both sides in turns.
 func (b *bench) inTurns(s *sites, how shape, floor, subject side) (a, c []outcome, err error) {
+	length := b.length
+	if how.brief {
+		length /= 2
+	}
 	for range b.options.pairs {
 		for i, one := range []side{floor, subject} {
 			j := job{
-				Addr: s.addr[one.site], H2: how.h2, Conns: how.conns, Rate: how.rate, Warm: b.length / warmFor, Length: b.length,
+				Addr: s.addr[one.site], H2: how.h2, Conns: how.conns, Rate: how.rate, Warm: length / warmFor, Length: length,
 				Requests: one.requests, Status: one.status, Size: one.size, Watch: []int{s.caddy.Process.Pid},
 			}
 			profiled := make(chan error, 1)
 			if b.profile != "" && i == 1 {
-				go func() { profiled <- s.profile(b.profile, b.length) }()
+				go func() { profiled <- s.profile(b.profile, length) }()
 			} else {
 				profiled <- nil
 			}
@@ -156,7 +162,7 @@ func anonymousRow(floor string, header func() []string, status int, target float
 			return nil, err
 		}
 		q := []request{{"/x", header()}}
-		a, c, err := b.inTurns(s, shape{conns: 32},
+		a, c, err := b.inTurns(s, shape{conns: 32, brief: target == 0},
 			side{site: floor, requests: q, status: status, size: -1}, side{site: siteSigned, requests: q, status: status, size: -1})
 		if err != nil {
 			return nil, err
@@ -178,7 +184,7 @@ func publicRow(b *bench) ([]figure, error) {
 	}
 	q := []request{{"/public/x", browser("")}}
 	side := func(site string) side { return side{site: site, requests: q, status: http.StatusOK, size: bodySize} }
-	a, c, err := b.inTurns(s, shape{conns: 32}, side(siteBare), side(sitePublic))
+	a, c, err := b.inTurns(s, shape{conns: 32, brief: true}, side(siteBare), side(sitePublic))
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// rows are all of the table, in its order.
+// rows are all of the table, in its order: those with a target come first.
 var rows []row
 
 func init() { // rows and the rows' functions know each other
@@ -14,28 +14,29 @@ func init() { // rows and the rows' functions know each other
 		{"signed/p50", "the same, one connection", latencyRow},
 		{"signed/p99", "the same, 2 000 requests/s on 32 connections", tailRow},
 		{"size", "the assertion", sizeRow},
-		{"fresh", "an assertion minted for each request", signedRow(siteBare, shape{conns: 32}, siteFresh, 0, 0)},
-		{"jws", "signed, not encrypted", signedRow(siteBare, shape{conns: 32}, siteSignature, 0, 0)},
-		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32}, siteHeaders, 0, 0)},
-		{"public", "a public path", publicRow},
-		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
-		{"anon/same", "the same", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 0)},
-		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 		{"hit", "the session check by itself", hitRow},
 		{"token", "a request with a machine token", tokenRow},
 		{"token/hit", "the token check by itself", tokenHitRow},
+		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},
-		{"ask/flow", "asking for a link, the step by itself", stepRow(asking(false), nil)},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
 		{"growth", "operations on large databases", growthRow},
 		{"sweep", "deleting what has expired", sweepRow},
 		{"plateau", "file and memory over many flows", plateauRow},
 		{"flood", "one address beyond its limit", floodRow},
 		{"password", "password checks", passwordRow},
-		{"signin/answers", "the time of each answer to a password", answersRow},
-		{"signin/flood", "many sign-ins with a password, little memory", signInFloodRow},
 		{"whole", "the program", wholeRow},
 		{"reload", "reloads", reloadRow},
 		{"cold", "cold start", coldRow},
+		{"sync", "what an answer waits for", syncRow},
+		{"signin/flood", "many sign-ins with a password, little memory", signInFloodRow},
+		{"signin/answers", "the time of each answer to a password", answersRow},
+		{"ask/flow", "asking for a link, the step by itself", stepRow(asking(false), nil)},
+		{"fresh", "an assertion minted for each request", signedRow(siteBare, shape{conns: 32, brief: true}, siteFresh, 0, 0)},
+		{"jws", "signed, not encrypted", signedRow(siteBare, shape{conns: 32, brief: true}, siteSignature, 0, 0)},
+		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32, brief: true}, siteHeaders, 0, 0)},
+		{"public", "a public path", publicRow},
+		{"anon/same", "the same", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 0)},
+		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 	}
 }

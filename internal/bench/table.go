@@ -75,10 +75,17 @@ func number(v float64, unit string) string {
 }
 
 // table prints lines as they come, so that whoever waits sees how far it is.
-type table struct{ out io.Writer }
+type table struct {
+	out io.Writer
+	// widths of the cells; nil: those of a single run.
+	widths []int
+}
 
 func (t table) line(cells ...string) {
-	widths := [...]int{14, 46, 32, 12, 12, 24, 3}
+	widths := t.widths
+	if widths == nil {
+		widths = []int{14, 52, 32, 12, 12, 24, 3}
+	}
 	var b strings.Builder
 	for i, c := range cells {
 		b.WriteString("| ")
