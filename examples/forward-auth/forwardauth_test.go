@@ -66,6 +66,8 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 			t.Errorf("%s: the browser got %v", path, res.Header)
 		}
 	}
+	exampletest.CheckTokens(t, g, app, origin)
+	exampletest.CheckForeign(t, b, app)
 	for _, path := range []string{"/email-link/verify", "/email-link/%76erify", "/email-link//verify", "/email-link/x/../verify"} {
 		res, _ := b.Do(http.MethodGet, path, nil, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /app")
 		if res.StatusCode < 400 || res.Header["Email-Link-Assertion"] != nil {

@@ -103,6 +103,8 @@ func TestHDR2_Nginx(t *testing.T) {
 			t.Errorf("%s: the browser got %v", path, res.Header)
 		}
 	}
+	exampletest.CheckTokens(t, g, app, origin)
+	exampletest.CheckForeign(t, b, app)
 	for _, path := range []string{"/email-link/verify", "/email-link/%76erify", "/email-link//verify", "/email-link/x/../verify", "/_email_link"} {
 		res, _ := b.Do(http.MethodGet, path, nil, "X-Forwarded-Method: GET", "X-Forwarded-Proto: http", "X-Forwarded-Host: localhost:"+port, "X-Forwarded-Uri: /app")
 		if res.StatusCode < 400 || res.Header["Email-Link-Assertion"] != nil {
