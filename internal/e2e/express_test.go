@@ -34,7 +34,7 @@ func (s *shop) once(db *mariadb, email string) {
 func inMariaDB(t *testing.T) (*shop, *mariadb) {
 	t.Helper()
 	db := newMariaDB(t)
-	return openShop(t, "", "DATABASE=mysql://root@localhost/app", "DATABASE_SOCKET="+db.socket), db
+	return openShop(t, "", "", "DATABASE=mysql://root@localhost/app", "DATABASE_SOCKET="+db.socket), db
 }
 
 func TestExpress(t *testing.T) {
@@ -193,11 +193,12 @@ func TestExpressFaults(t *testing.T) {
 	release := db.lock("killed@example.com")
 	killed := make(chan bool, 1)
 	go func() {
-		killed <- b.await(func() bool {
+		waits := b.await(func() bool {
 			out, _ := db.command("SELECT COUNT(*) FROM information_schema.processlist WHERE db = 'app' AND info LIKE '%FOR UPDATE'").Output()
 			return strings.TrimSpace(string(out)) == "1"
 		})
 		s.killApp()
+		killed <- waits
 	}()
 	b.saves("Ada", firstWords).at("/password", 502)
 	if !<-killed {
@@ -242,10 +243,10 @@ func TestExpressFaults(t *testing.T) {
 	}
 }
 
-// TestExpressWithSQLite is the short run, for an audience with a name of its own.
+// TestExpressWithSQLite is the short run, for an audience with a name of its own and links that are not stored.
 func TestExpressWithSQLite(t *testing.T) {
 	t.Parallel()
-	s := openShop(t, "audience shop", "EMAIL_LINK_AUDIENCE=shop", "DATABASE="+filepath.Join(t.TempDir(), "app.sqlite"))
+	s := openShop(t, "links stateless", "audience shop", "EMAIL_LINK_AUDIENCE=shop", "DATABASE="+filepath.Join(t.TempDir(), "app.sqlite"))
 	b := newBrowser(t, "ada")
 	s.member(b, "ada@example.com")
 	s.opens(b, s.forgets(b, "ada@example.com").link(), "ada@example.com")

@@ -39,9 +39,9 @@ type shop struct {
 	lost, refused atomic.Int64
 }
 
-// openShop starts everything but the database, which the app's environment names. The site is the line in the gate's block that
-// is written beside those of the example.
-func openShop(t *testing.T, site string, appEnv ...string) *shop {
+// openShop starts everything but the database, which the app's environment names. Further lines stand beside those of the
+// example's Caddyfile, in the global option and in the site's directive.
+func openShop(t *testing.T, global, site string, appEnv ...string) *shop {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(expressDir, "node_modules", "express")); err != nil {
 		t.Fatal("the packages of the example are missing: npm ci in examples/express")
@@ -61,7 +61,7 @@ func openShop(t *testing.T, site string, appEnv ...string) *shop {
 	config := string(text)
 	for _, pair := range [][2]string{
 		{"{\n\temail_link {\n", "{\n\tadmin " + freeAddress(t) + "\n\tgrace_period 1s\n\temail_link {\n"},
-		{"base_url https://app.example.com", "base_url " + s.origin + "\n\t\tresend 5 1s\n\t\tstorage bbolt gate.db\n\t\t" + unlimited},
+		{"base_url https://app.example.com", "base_url " + s.origin + "\n\t\tresend 5 1s\n\t\tstorage bbolt gate.db\n\t\t" + unlimited + "\n\t\t" + global},
 		{"mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}", "mailer file ./mails"},
 		{"\napp.example.com {", "\n" + s.origin + " {\n\tbind 127.0.0.1"},
 		{"\t\toptional\n", "\t\toptional\n\t\t" + site + "\n"},
