@@ -26,6 +26,9 @@ func TestCFG2_BetweenAnyTwoSteps(t *testing.T) {
 				w.load(s)
 			},
 		} {
+			if name == "reload" && links == "links stateless" {
+				continue // TestCFG2_LinksOfBothModesAreHonoured reloads
+			}
 			t.Run(name, func(t *testing.T) {
 				w := start(t, s)
 				asking, other := w.client(), w.client()
