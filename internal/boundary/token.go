@@ -66,8 +66,10 @@ func TakeToken(header http.Header) (t Token) {
 
 // tokenIn finds a machine token in a value of Authorization.
 func tokenIn(value string) (text string, basic, ok bool) {
-	scheme, rest, _ := strings.Cut(trimSpace(value), " ")
-	rest = trimSpace(rest)
+	scheme, rest := trimSpace(value), ""
+	if i := strings.IndexAny(scheme, " \t"); i >= 0 { // many servers take a tab for the space
+		scheme, rest = scheme[:i], trimSpace(scheme[i:])
+	}
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
 		return rest, false, strings.HasPrefix(rest, tokenPrefix)

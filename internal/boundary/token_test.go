@@ -30,6 +30,7 @@ func TestMACH3_TakeToken(t *testing.T) {
 		"own header twice":        {http.Header{"Email-Link-Token": {tok, tok}}, Token{Presented: true, Bearer: true, Header: true}, http.Header{}},
 		"bearer":                  {http.Header{"Authorization": {"Bearer " + tok}}, bearer, http.Header{}},
 		"bearer in any case":      {http.Header{"Authorization": {" bEARER   " + tok + " "}}, bearer, http.Header{}},
+		"bearer, a tab":           {http.Header{"Authorization": {"Bearer\t" + tok}}, bearer, http.Header{}},
 		"bearer, a list":          {http.Header{"Authorization": {"Bearer " + tok + ", Basic x"}}, Token{Text: tok + ", Basic x", Presented: true, Bearer: true}, http.Header{}},
 		"bearer twice":            {http.Header{"Authorization": {"Bearer " + tok, "Bearer " + tok}}, Token{Presented: true, Bearer: true}, http.Header{}},
 		"bearer beside another":   {http.Header{"Authorization": {"Bearer other", "Bearer " + tok}}, Token{Presented: true, Bearer: true}, http.Header{}},

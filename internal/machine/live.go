@@ -93,7 +93,7 @@ func (l *Live) recheck() (alive, same bool) {
 		l.ended.Store(true)
 		return false, false
 	}
-	if same = sameAccount(l.Account, v.account) && len(l.m.inForce(l.Scopes)) == len(l.Scopes); same {
+	if same = sameAccount(l.Account, v.account) && slices.Equal(l.m.inForce(strings.Fields(l.grant.scope)), l.Scopes); same {
 		// Otherwise the stamp stays stale, so that Find reads the account anew.
 		l.stamp.Store(&st)
 	}

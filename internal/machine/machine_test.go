@@ -640,3 +640,28 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	r.mustFind(text)
 }
+
+func TestMACH3_AScopeThatIsGivenBackIsThereAgainWhileAStreamIsOpen(t *testing.T) {
+	r := newRig(t)
+	in := Input{Account: r.account("ada@example.com").ID, Site: siteA, Scopes: []string{"calendar", "contacts"}, TTL: time.Hour}
+	text, _, err := r.Create(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(want ...string) *Live {
+		t.Helper()
+		l, err := r.Find(t.Context(), text, siteA)
+		if err != nil || l == nil || !slices.Equal(l.Scopes, want) {
+			t.Fatalf("found %+v, %v; want the scopes %v", l, err, want)
+		}
+		return l
+	}
+	r.SetScopes([]string{"calendar"})
+	_, cancel := context.WithCancelCause(t.Context())
+	defer r.Track(find("calendar"), cancel)()
+	r.SetScopes([]string{"calendar", "contacts"})
+	if err := r.Tick(t.Context(), r.time.Clock().Now()); err != nil {
+		t.Fatal(err)
+	}
+	find("calendar", "contacts")
+}
