@@ -98,7 +98,8 @@ func TestFromContextOfAnyRequest(t *testing.T) {
 		t.Errorf("got %v", id)
 	}
 	want := ordinary()
-	if id, ok := FromContext(NewContext(t.Context(), &want)); !ok || id != &want || !(&Identity{Roles: []string{"a"}}).HasRole("a") || id.HasRole("a") {
+	if id, ok := FromContext(NewContext(t.Context(), &want)); !ok || id != &want || !(&Identity{Roles: []string{"a"}}).HasRole("a") || id.HasRole("a") ||
+		!(&Identity{Scope: []string{"a"}}).HasScope("a") || id.HasScope("a") {
 		t.Errorf("got %v", id)
 	}
 }

@@ -21,6 +21,7 @@ package identity
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -87,6 +88,9 @@ func (id *Identity) HasRole(role string) bool {
 	}
 	return false
 }
+
+// HasScope says whether this is a program with a machine token of the scope. People have none.
+func (id *Identity) HasScope(scope string) bool { return slices.Contains(id.Scope, scope) }
 
 // Refusal is the reason why a token is not accepted. It is an error for errors.Is, a stable word for logs, and holds nothing
 // of the token.

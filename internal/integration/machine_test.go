@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,10 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/module"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // scoped is a gate at which tokens of the scope calendar pass, and people.
@@ -28,6 +24,12 @@ const scoped = "require scope calendar session"
 func (w *world) token(c *client, email string, scopes ...string) (text, id string) {
 	w.t.Helper()
 	w.signUp(c, email)
+	return w.tokenOf(email, scopes...)
+}
+
+// tokenOf makes a token for an account that is there.
+func (w *world) tokenOf(email string, scopes ...string) (text, id string) {
+	w.t.Helper()
 	parts, _ := module.Running()
 	a, found, err := parts.Accounts.Lookup(context.Background(), email)
 	if err != nil || !found {
@@ -70,14 +72,7 @@ func TestMACH3_PassesWhereItsScopeIsNamed(t *testing.T) {
 	c := w.client()
 	text, id := w.token(c, "ada@example.com", "calendar")
 	other, _ := w.token(w.client(), "grace@example.com", "files")
-	parts, _ := module.Running()
-	v, err := identity.NewVerifier(identity.Config{
-		Issuers: []string{w.origin()}, Audience: "localhost:" + w.port, Type: identity.TypeAssertion,
-		Keys: [][]byte{parts.Ring.AudienceKey("localhost:" + w.port)}, JWKSURL: w.origin() + "/email-link/jwks.json",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := w.verifier()
 	program := w.client()
 	for way, header := range ways(text) {
 		for _, path := range []string{"/x", "/open/x"} {
@@ -340,94 +335,6 @@ func TestCFG1_ScopesThatNobodyHas(t *testing.T) {
 	w.up()
 }
 
-// TestMACH2_EndsAtOnce tries what ends a token, also after a reload and after the last configuration with email_link is gone.
-func TestMACH2_EndsAtOnce(t *testing.T) {
-	s := setup{global: "sign_up open\nscopes calendar", site: scoped}
-	for name, end := range map[string]func(w *world, p *module.Parts, account, token string) error{
-		"revoked": func(_ *world, p *module.Parts, _, token string) error {
-			_, _, err := p.Machines.Revoke(context.Background(), token)
-			return err
-		},
-		"disabled": func(_ *world, p *module.Parts, account, _ string) error {
-			return change(p, account, func(tx storage.Tx) error { return p.Accounts.SetStatus(tx, account, storage.StatusDisabled) })
-		},
-		"deleted": func(_ *world, p *module.Parts, account, _ string) error {
-			return change(p, account, func(tx storage.Tx) error { return p.Accounts.Delete(tx, account) })
-		},
-		"ended everywhere": func(_ *world, p *module.Parts, account, _ string) error {
-			return p.Sessions.EndEverywhere(context.Background(), account)
-		},
-		"everything of everybody": func(_ *world, p *module.Parts, _, _ string) error { return p.Sessions.EndAll(context.Background()) },
-		"its scope has left the list": func(w *world, _ *module.Parts, _, _ string) error {
-			w.load(setup{global: "sign_up open\nscopes files", site: "require scope files session"})
-			return nil
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := start(t, s)
-			c := w.client()
-			text, id := w.token(c, "ada@example.com", "calendar")
-			program, header := w.client(), ways(text)["bearer"]
-			w.load(s) // right after a reload
-			if status := program.soon("/x", header); status != http.StatusOK {
-				t.Fatalf("before: %d", status)
-			}
-			conn, r, res := w.upgradeWith("Authorization: Bearer " + text)
-			if res.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatalf("a socket: %d", res.StatusCode)
-			}
-			defer func() { _ = conn.Close() }()
-			parts, _ := module.Running()
-			list, err := parts.Machines.List(t.Context(), "")
-			if err != nil || len(list) != 1 {
-				t.Fatal(list, err)
-			}
-			if err := end(w, parts, list[0].Account, id); err != nil {
-				t.Fatal(err)
-			}
-			want := http.StatusUnauthorized
-			if strings.HasPrefix(name, "its scope") {
-				want = http.StatusForbidden
-			}
-			if status := program.soon("/x", header); status != want {
-				t.Errorf("after: %d", status)
-			}
-			if n, err := r.Read(make([]byte, 1)); err == nil || n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("the socket: %d bytes, %v", n, err)
-			}
-			if want == http.StatusForbidden {
-				return
-			}
-			w.load(s)
-			if status := program.soon("/x", header); status != want {
-				t.Errorf("after a reload: %d", status)
-			}
-			w.load(setup{sites: "$ADDR {\n respond /email-link/health ok\n}\n"})
-			w.load(s)
-			if status := program.soon("/x", header); status != want {
-				t.Errorf("after a restart: %d", status)
-			}
-		})
-	}
-}
-
-// soon asks again while Caddy resets the connections of the configuration before.
-func (c *client) soon(path string, header http.Header) (status int) {
-	c.header = header
-	for range 50 {
-		if status, _ = c.try(http.MethodGet, path, nil); status != 0 {
-			break
-		}
-	}
-	return status
-}
-
-func change(p *module.Parts, account string, f func(storage.Tx) error) error {
-	err := p.Store.Update(context.Background(), f)
-	p.Sessions.Changed(account)
-	return err
-}
-
 // TestMACH3_Verify asks for requests with tokens as a proxy does, which is told what to pass on instead of the client's
 // Authorization.
 func TestMACH3_Verify(t *testing.T) {
@@ -509,10 +416,4 @@ func TestLOG1_NoTokens(t *testing.T) {
 			t.Error("a token is in the database")
 		}
 	}
-}
-
-// upgradeWith asks for the echo protocol with one more line and without an Origin: no browser sends a token by itself.
-func (w *world) upgradeWith(line string) (io.Closer, io.Reader, *http.Response) {
-	conn, r, res := w.upgrade("", "", line)
-	return conn, r, res
 }
