@@ -122,33 +122,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.judge(w, r, next, p)
 }
 
-// recognize finds the session or the token of a request. It returns false where that cannot be read.
-func (h *Handler) recognize(ctx context.Context, p *pass) bool {
-	if p.token.Presented {
-		found, err := p.live.core.Machines.Find(ctx, p.token.Text, p.site.Origin)
-		if err != nil {
-			h.log.Warn("a machine token could not be judged", "event", "unavailable", "site", p.site.Origin, "error", err)
-			return false
-		}
-		if found != nil {
-			p.sess, p.visit.Token = program{found}, found
-		}
-		return true
-	}
-	if p.visit.Cookies.Session == "" {
-		return true
-	}
-	found, err := p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin)
-	if err != nil {
-		h.log.Warn("a session could not be read", "event", "unavailable", "site", p.site.Origin, "error", err)
-		return false
-	}
-	if found != nil {
-		p.sess, p.visit.Live = person{found}, found
-	}
-	return true
-}
-
 // below says whether a path is one of our pages, and returns the rest of it.
 func (h *Handler) below(path string) (rest string, own bool) {
 	rest, ok := strings.CutPrefix(path, h.prefix)
@@ -238,51 +211,6 @@ func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
 		return nil, why
 	}
 	return nil, 0 // as anybody: no other site speaks in this person's name, and nobody passes who lacks what is required
-}
-
-// needsSession says whether a request needs a session. A session is needed where any view of the path is protected; none is
-// where every view is public. A path that two programs may read in two ways is never public.
-func (h *Handler) needsSession(r *http.Request) (bool, error) {
-	views, ambiguous, err := boundary.ClearViews(r.URL.EscapedPath())
-	if err != nil {
-		return true, err
-	}
-	if h.Optional {
-		return false, nil
-	}
-	if ambiguous || (len(h.protect) == 0 && len(h.public) == 0) {
-		return true, nil
-	}
-	protected := len(h.protect) == 0
-	public := len(h.public) > 0
-	for i := -1; i < len(views); i++ {
-		seen := r
-		if i >= 0 {
-			if views[i] == r.URL.Path && r.URL.RawPath == "" {
-				continue // it is the request itself
-			}
-			seen = asSeen(r, views[i])
-		}
-		if !protected {
-			if protected, err = h.protect.AnyMatchWithError(seen); err != nil {
-				return true, nil
-			}
-		}
-		if public {
-			ok, err := h.public.AnyMatchWithError(seen)
-			public = ok && err == nil
-		}
-	}
-	return protected && !public, nil
-}
-
-// asSeen returns the request as somebody sees it who reads the path in another way.
-func asSeen(r *http.Request, path string) *http.Request {
-	seen := *r
-	u := *r.URL
-	u.Path, u.RawPath = path, ""
-	seen.URL = &u
-	return &seen
 }
 
 // forward hands a request to the next handler, with an identity or without one.

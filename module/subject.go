@@ -68,6 +68,33 @@ var (
 	byToken = []string{"token"}
 )
 
+// recognize finds the session or the token of a request. It returns false where that cannot be read.
+func (h *Handler) recognize(ctx context.Context, p *pass) bool {
+	if p.token.Presented {
+		found, err := p.live.core.Machines.Find(ctx, p.token.Text, p.site.Origin)
+		if err != nil {
+			h.log.Warn("a machine token could not be judged", "event", "unavailable", "site", p.site.Origin, "error", err)
+			return false
+		}
+		if found != nil {
+			p.sess, p.visit.Token = program{found}, found
+		}
+		return true
+	}
+	if p.visit.Cookies.Session == "" {
+		return true
+	}
+	found, err := p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin)
+	if err != nil {
+		h.log.Warn("a session could not be read", "event", "unavailable", "site", p.site.Origin, "error", err)
+		return false
+	}
+	if found != nil {
+		p.sess, p.visit.Live = person{found}, found
+	}
+	return true
+}
+
 // scoped says whether the scopes of a request are what `require scope` asks for: each group by one of its words. A token passes
 // only where the site names scopes at all.
 func (h *Handler) scoped(p *pass) bool {
