@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,8 +34,13 @@ type durable struct {
 	Tokens, Cookies []string
 }
 
-// durableRole serves the pages over HTTP on a database of its own, and nothing else writes to it.
+// durableRole serves the pages over HTTP on a database of its own, and nothing else writes to it. It ends with its standard input:
+// whoever ends strace ends strace alone.
 func durableRole() error {
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	g, err := newGateAt(os.Getenv("EMAIL_LINK_BENCH_DATABASE"), nil)
 	if err != nil {
 		return err
@@ -83,6 +89,9 @@ func syncRow(b *bench) ([]figure, error) {
 	}
 	trace := b.path("strace")
 	ready, c, err := b.traced(strace, trace)
+	if c != nil {
+		defer c.stop()
+	}
 	if err != nil {
 		if text, _ := os.ReadFile(trace); len(text) == 0 {
 			return missing("strace may trace nothing here")
@@ -92,7 +101,7 @@ func syncRow(b *bench) ([]figure, error) {
 	if err := ready.ask(); err != nil {
 		return nil, c.fate(err)
 	}
-	c.stop()
+	c.end()
 	calls, err := readTrace(trace)
 	if err != nil {
 		return nil, err
@@ -109,14 +118,39 @@ func syncRow(b *bench) ([]figure, error) {
 	return []figure{atLeast(asks, traced), atLeast(follows, traced), atLeast(together, tracedTogether), each, shared}, nil
 }
 
+// tracee is strace with the process that it traces.
+type tracee struct {
+	*child
+	in io.Closer
+}
+
+// end ends both.
+func (c *tracee) end() {
+	_ = c.in.Close()
+	select {
+	case <-c.exited:
+	case <-time.After(15 * time.Second):
+	}
+}
+
+// stop does so in any case.
+func (c *tracee) stop() {
+	c.end()
+	c.child.stop()
+}
+
 // traced starts the process under strace.
-func (b *bench) traced(strace, trace string) (ready durable, c *child, err error) {
+func (b *bench) traced(strace, trace string) (ready durable, c *tracee, err error) {
+	c = &tracee{}
 	p := self("durable")
 	args := []string{"-f", "-qq", "-s", "32", "-e", "trace=read,write,pwrite64,fdatasync,fsync", "-o", trace, p.path}
 	p = &program{path: strace, args: args, env: append(p.env, "EMAIL_LINK_BENCH_DATABASE="+b.path("durable.db"))}
 	read := make(chan error, 1)
-	c, err = b.start(p, func(cmd *exec.Cmd) {
+	c.child, err = b.start(p, func(cmd *exec.Cmd) {
 		r, err := cmd.StdoutPipe()
+		if err == nil {
+			c.in, err = cmd.StdinPipe()
+		}
 		if err != nil {
 			read <- err
 			return
