@@ -12,7 +12,7 @@ TAGS := e2e,interop,xbuild,mailservers,apps
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
 
-# Flags of the benchmark: -short, -big, -only <row>,<row>, -list, -profile <file>, -dir <directory>.
+# Flags of the benchmark: -runs <n>, -short, -big, -only <row>,<row>, -list, -profile <file>, -dir <directory>.
 BENCH ?=
 
 # How long each fuzz target runs, how many rounds of kill -9 the engine and the gate go through, how many reloads are compared

@@ -106,6 +106,7 @@ func command(args []string, out io.Writer) error {
 	only := f.String("only", "", "only the rows whose names contain one of these words, separated by commas")
 	list := f.Bool("list", false, "list the rows and end")
 	pairs := f.Int("pairs", 0, "how many times floor and subject take turns (5)")
+	answers := f.Int("answers", 0, "how many sign-ins with a password there are of each kind (60)")
 	length := f.Duration("length", 0, "how long one turn of a load lasts (1.2s)")
 	f.StringVar(&o.profile, "profile", "", "write the CPU profile of Caddy to this file: the last turn of the last row about requests (choose it with -only)")
 	f.StringVar(&o.dir, "dir", "", "where databases are made, on the disk to be measured (a temporary directory)")
@@ -132,6 +133,9 @@ func command(args []string, out io.Writer) error {
 	o.runs = max(*runs, 1)
 	if *pairs > 0 {
 		o.pairs = *pairs
+	}
+	if *answers > 0 {
+		o.answers = *answers
 	}
 	if *length > 0 {
 		o.length = *length
