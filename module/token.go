@@ -2,6 +2,7 @@ package module
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -54,7 +55,12 @@ func (q *discreet) tell() {
 		q.h.log.Error("a request with a machine token failed", append(args, "error", q.err)...)
 		return
 	}
-	q.h.log.Info("a request with a machine token", args...)
+	// Where Caddy logs each request, this is that line; elsewhere a flood of requests writes nothing.
+	level := slog.LevelDebug
+	if server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
+		level = slog.LevelInfo
+	}
+	q.h.log.Log(q.r.Context(), level, "a request with a machine token", args...)
 }
 
 // decideToken is decide for a request with a good token. Unlike a session, a token is an order to be judged by it: what it does

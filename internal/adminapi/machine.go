@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // MachineTokenInput asks for a machine token.
@@ -109,14 +110,23 @@ func (g *Gate) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
 		}
 	}
 	found, err := g.State.Machines.List(ctx, id)
-	list := make([]MachineToken, 0, len(found))
-	for _, t := range found {
-		one := g.shownToken(t)
-		if a, err := g.Account(ctx, t.Account); err == nil {
-			one.Email = a.Email
-		}
-		list = append(list, one)
+	if err != nil {
+		return nil, err
 	}
+	var list []MachineToken
+	err = g.State.Store.View(ctx, func(tx storage.Tx) error {
+		list = make([]MachineToken, 0, len(found))
+		for _, t := range found {
+			one := g.shownToken(t)
+			a, _, err := g.State.Accounts.Get(tx, t.Account)
+			if err != nil {
+				return err
+			}
+			one.Email = a.Email
+			list = append(list, one)
+		}
+		return nil
+	})
 	return list, err
 }
 

@@ -51,7 +51,7 @@ func (m *Manager) open(text string, now time.Time) (c claims, ok bool) {
 		return claims{}, false
 	}
 	life := c.Expires - c.Issued
-	ok = life > 0 && life <= int64(MaxTTL/time.Second) && now.Unix() < c.Expires && now.Unix() >= c.Issued &&
+	ok = life > 0 && life <= int64(MaxTTL/time.Second) && now.Unix() < c.Expires &&
 		c.Subject != "" && c.ID != "" && len(c.Secret) == secretSize
 	return c, ok
 }

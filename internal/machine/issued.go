@@ -27,8 +27,9 @@ type grant struct {
 	key    storage.Key
 	epochs storage.Epochs3
 	site   string
-	// scope holds the scopes, apart by spaces.
+	// scope holds the scopes, apart by spaces; issued is when it was made, in seconds.
 	scope  string
+	issued int64
 	holder *holder
 	// dead says for good that it was revoked, or that an epoch has been raised since it was made.
 	dead atomic.Bool
@@ -45,7 +46,7 @@ type holder struct {
 
 // fits says whether a token's own words are those of its record.
 func (g *grant) fits(c claims) bool {
-	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.scope == c.Scope &&
+	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.scope == c.Scope && g.issued == c.Issued &&
 		g.key.End == c.Expires && g.epochs == c.epochs()
 }
 
@@ -74,7 +75,7 @@ func (s *issued) add(t storage.MachineToken, dead bool) {
 		h = &holder{account: t.Account, mailbox: t.Mailbox}
 		s.holders[t.Account] = h
 	}
-	g := &grant{id: t.ID, key: t.Key, epochs: t.Epochs, site: t.Site, scope: strings.Join(t.Scopes, " "), holder: h}
+	g := &grant{id: t.ID, key: t.Key, epochs: t.Epochs, site: t.Site, scope: strings.Join(t.Scopes, " "), issued: t.Created.Unix(), holder: h}
 	g.dead.Store(dead)
 	s.byID[t.ID] = g
 }
