@@ -34,7 +34,7 @@ func tokenRow(b *bench) ([]figure, error) {
 		of   side
 		name string
 	}{{s.byToken(siteBare), "reverse_proxy"}, {s.signedIn(siteToken), "a session's cookie"}} {
-		a, c, err := b.inTurns(s, shape{conns: 32}, floor.of, s.byToken(siteToken))
+		a, c, err := b.inTurns(s, shape{conns: 32, brief: true}, floor.of, s.byToken(siteToken))
 		if err != nil {
 			return nil, err
 		}
