@@ -67,12 +67,13 @@ func asking(overHTTP bool) step {
 // redeeming follows links that were asked for before.
 func redeeming(b *bench, g *gate, callers int) (float64, error) {
 	// About as many as can be followed in the time: whoever finds none left ends the turn a little earlier.
-	perSecond := 30_000.0
-	if g.store.alone {
-		perSecond = 12_000
-		if g.disk.delay.Load() > 0 {
-			perSecond = 2000
-		}
+	perSecond := 20_000.0
+	slow := g.disk.delay.Load() > 0
+	switch {
+	case g.store.alone && slow:
+		perSecond = 2000
+	case g.store.alone || slow:
+		perSecond = 10_000
 	}
 	many := min(callers+int(b.step.Seconds()*perSecond), 2000+callers*200)
 	list, err := g.prepare(many)

@@ -48,8 +48,9 @@ func (s *Service) Open(ctx context.Context, site Site, asker Asker, text string)
 
 // presented is a token as it was sent.
 type presented struct {
-	// parsed is that of a stored flow.
-	parsed token.Parsed
+	// keys are where a token of a stored flow may be: for each purpose that of its link, then that of its "this wasn't me". They
+	// are found before the transaction, which is everybody's bottleneck.
+	keys []storage.Key
 	// stateless says that the text has the form of a link that carries its flow, claims what it carries, nil when it is not one
 	// of ours; cancel says that it is the link "this wasn't me".
 	stateless, cancel bool
@@ -72,7 +73,11 @@ func (s *Service) read(site Site, text string, now time.Time) (presented, error)
 	if err != nil || p.End <= now.Unix() {
 		return presented{}, ErrDead
 	}
-	return presented{parsed: p}, nil
+	keys := make([]storage.Key, 0, 2*len(purposes))
+	for _, purpose := range purposes {
+		keys = append(keys, p.Key(s.Ring, purpose, site.Origin), p.Key(s.Ring, token.CancelPurpose(purpose), site.Origin))
+	}
+	return presented{keys: keys}, nil
 }
 
 // Ends says whether a text has the form of a mailed token, and when it stops working if it is one. It does not say whether it is.
@@ -110,23 +115,21 @@ func (s *Service) find(tx storage.Tx, site Site, sent presented, now time.Time) 
 		}
 		return s.findStateless(tx, site, sent, now)
 	}
-	for _, purpose := range purposes {
-		for _, bound := range [...]string{purpose, token.CancelPurpose(purpose)} {
-			if l.token, found, err = tx.Tokens().Get(sent.parsed.Key(s.Ring, bound, site.Origin)); err != nil {
-				return l, false, err
-			}
-			if !found {
-				continue
-			}
-			cancel := bound != purpose
-			l.flow, found, err = tx.Flows().Get(l.token.Flow)
-			if err != nil || !found || l.flow.Purpose != purpose || l.flow.Site != site.Origin ||
-				cancel != (l.token.Kind == storage.TokenCancel) {
-				return l, false, err
-			}
-			l.private, l.addr, err = s.openPrivate(l.flow)
-			return l, err == nil, err
+	for i, key := range sent.keys {
+		if l.token, found, err = tx.Tokens().Get(key); err != nil {
+			return l, false, err
 		}
+		if !found {
+			continue
+		}
+		purpose, cancel := purposes[i/2], i%2 == 1
+		l.flow, found, err = tx.Flows().Get(l.token.Flow)
+		if err != nil || !found || l.flow.Purpose != purpose || l.flow.Site != site.Origin ||
+			cancel != (l.token.Kind == storage.TokenCancel) {
+			return l, false, err
+		}
+		l.private, l.addr, err = s.openPrivate(l.flow)
+		return l, err == nil, err
 	}
 	return l, false, nil
 }
