@@ -2,8 +2,11 @@ package integration
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -86,6 +89,75 @@ func TestJWT2_MachineTokensAndOthers(t *testing.T) {
 			if n := len(w.backend.taken()); status != http.StatusUnauthorized || n != 0 {
 				t.Errorf("a machine token as %s: %d, %d requests", name, status, n)
 			}
+		}
+	}
+}
+
+// TestSES4_UpgradesByToken need no Origin, as no browser sends a token by itself, but as Basic: then another site's is refused.
+func TestSES4_UpgradesByToken(t *testing.T) {
+	w := start(t, setup{global: "sign_up open\nscopes calendar", site: scoped})
+	text, _ := w.token(w.client(), "ada@example.com", "calendar")
+	for _, one := range []struct {
+		line, origin string
+		want         int
+	}{
+		{"Authorization: Bearer " + text, "", http.StatusSwitchingProtocols},
+		{"Email-Link-Token: " + text, "", http.StatusSwitchingProtocols},
+		{"Authorization: " + ways(text)["basic"].Get("Authorization"), "", http.StatusSwitchingProtocols},
+		{"Authorization: " + ways(text)["basic"].Get("Authorization"), w.origin(), http.StatusSwitchingProtocols},
+		{"Authorization: " + ways(text)["basic"].Get("Authorization"), "https://evil.example", http.StatusForbidden},
+		{"Authorization: " + ways(text)["basic"].Get("Authorization"), "null", http.StatusForbidden},
+		{"Authorization: Bearer " + text + "x", w.origin(), http.StatusUnauthorized},
+	} {
+		conn, _, res := w.upgrade("", one.origin, one.line)
+		if res.StatusCode != one.want {
+			t.Errorf("%.28s from %q: %d, want %d", one.line, one.origin, res.StatusCode, one.want)
+		}
+		_ = conn.Close()
+	}
+}
+
+// TestLOG1_NoTokens sends tokens, good and bad ones, and looks for them in the log and in the files of the database.
+func TestLOG1_NoTokens(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "caddy.log")
+	w := start(t, setup{
+		global: "sign_up open\nscopes calendar", site: scoped, before: "log",
+		after: "handle /dead {\n reverse_proxy 127.0.0.1:1\n }",
+		top:   "debug\nlog default {\n output file " + file + " {\n mode 0600\n }\n level DEBUG\n}",
+	})
+	text, id := w.token(w.client(), "ada@example.com", "calendar")
+	broken := text[:len(text)-3] + "AAA"
+	for _, one := range []string{text, broken} {
+		for _, header := range ways(one) {
+			for _, path := range []string{"/x", "/dead", "/email-link/session", "/email-link/sign-in"} {
+				_, _, _ = w.client().do(http.MethodGet, path, nil, header)
+			}
+		}
+	}
+	if status, _, body := w.client().do(http.MethodGet, "/dead", nil, ways(text)["own header"]); status != http.StatusBadGateway || body != "" {
+		t.Errorf("an app that is down: %d %q", status, body)
+	}
+	parts, _ := module.Running()
+	if _, _, err := parts.Machines.Revoke(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(log), `"outcome":"revoked"`) || !strings.Contains(string(log), id) {
+		t.Error("the log does not tell that the token was revoked")
+	}
+	if strings.Count(string(log), `"event":"token_request"`) != 9 {
+		t.Error("the log has no line of ours for each request that Caddy's own log shall not have")
+	}
+	sealed := strings.Split(text, ".")[3]
+	for _, secret := range []string{sealed[:40], base64.StdEncoding.EncodeToString([]byte("whoever:" + text))[:60]} {
+		if strings.Contains(string(log), secret) {
+			t.Error("a token is in the log")
+		}
+		if strings.Contains(string(readAll(t, filepath.Dir(w.db))), secret) {
+			t.Error("a token is in the database")
 		}
 	}
 }
