@@ -91,6 +91,7 @@ func (i *instance) reload() (time.Duration, error) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Cache-Control", "must-revalidate") // although nothing has changed
+	r.Close = true                                   // the next load finds another server there, which knows no old connection
 	began := time.Now()
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
