@@ -29,6 +29,8 @@ type corpus struct {
 type corpusCase struct {
 	Name  string `json:"name"`
 	Token string `json:"token"`
+	// Purposes are what the verifier is told to accept; without them it is one for sign-ins.
+	Purposes []string `json:"purposes,omitempty"`
 	// Refusal is empty where the token is valid.
 	Refusal Refusal `json:"refusal"`
 	// Strict marks what common JOSE libraries judge otherwise without being asked to be strict. The gate makes none of these.
@@ -38,12 +40,13 @@ type corpusCase struct {
 func buildCorpus() corpus {
 	c := corpus{
 		About: "Tokens for verifiers of Email-Link-Assertion: refuse every case that has a refusal, accept the others. key is the A256KW key; " +
-			"the clock stands at now, with leeway seconds. strict: cases that common libraries judge otherwise without being asked to be strict.",
+			"the clock stands at now, with leeway seconds. purposes: the verifier of this case is told to accept hand-overs of these purposes and " +
+			"nothing else; without it, sign-ins and nothing else. strict: cases that common libraries judge otherwise without being asked to be strict.",
 		Now: corpusNow.Unix(), Issuer: corpusIssuer, Aud: corpusAudience, Type: TypeAssertion,
 		Leeway: int(DefaultLeeway.Seconds()), Key: b64(corpusKey),
 		JWKS: JWKS([]PublicKey{{ID: corpusKid, Key: public(corpusSigner)}}),
 	}
-	for _, part := range [][]corpusCase{acceptedCases(), formCases(), headerCases(), keyCases(), claimCases(), textCases()} {
+	for _, part := range [][]corpusCase{acceptedCases(), signInCases(), formCases(), headerCases(), keyCases(), claimCases(), purposeCases(), textCases()} {
 		c.Cases = append(c.Cases, part...)
 	}
 	return c
@@ -72,7 +75,6 @@ func acceptedCases() []corpusCase {
 		{Name: "ordinary", Token: sealed(c)},
 		{Name: "alg Ed25519", Token: inner(innerHeader().with("alg", "Ed25519").String()), Strict: true},
 		{Name: "name and roles", Token: sealed(c.with("name", "Ada Lovelace", "roles", []string{"admin"}))},
-		{Name: "handed over with purpose", Token: sealed(c.with("purpose", "reset", "state", "s1"))},
 		{Name: "a claim nobody knows", Token: sealed(c.with("later", members{"a": 1}))},
 		{Name: "five minutes", Token: sealed(c.with("exp", now+300))},
 		{Name: "in its last second of leeway", Token: sealed(c.with("iat", now-69, "nbf", now-69, "exp", now-9))},
@@ -221,6 +223,36 @@ func claimCases() []corpusCase {
 	return cases
 }
 
+// signInCases say of no purpose, each in its own way.
+func signInCases() []corpusCase {
+	c := ordinaryClaims()
+	return []corpusCase{
+		{Name: "signed in, with an empty purpose", Token: sealed(c.with("purpose", ""))},
+		{Name: "signed in, with a state", Token: sealed(c.with("state", "s1"))},
+	}
+}
+
+// purposeCases are in order but for what they are for.
+func purposeCases() []corpusCase {
+	signIn := ordinaryClaims()
+	handOver := signIn.with("purpose", "reset", "state", "s1", "sub", "42", "sid", nil)
+	asked := []string{"activation", "reset"}
+	return []corpusCase{
+		{Name: "handed over with purpose", Token: sealed(handOver), Purposes: asked},
+		{Name: "handed over, for a sign-in", Token: sealed(handOver), Refusal: RefusedPurpose},
+		{Name: "handed over in the account's own name, for a sign-in", Token: sealed(signIn.with("purpose", "sign_in")), Refusal: RefusedPurpose},
+		{Name: "handed over with a purpose nobody knows, for a sign-in", Token: sealed(signIn.with("purpose", "x")), Refusal: RefusedPurpose},
+		{Name: "handed over with another purpose", Token: sealed(handOver.with("purpose", "sign_in")), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "handed over with a purpose in capitals", Token: sealed(handOver.with("purpose", "RESET")), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "handed over with a part of a purpose", Token: sealed(handOver.with("purpose", "rese")), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "signed in, for a hand-over", Token: sealed(signIn), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "signed in, for a hand-over, with an empty purpose", Token: sealed(signIn.with("purpose", "")), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "signed in, for a hand-over, with a state", Token: sealed(signIn.with("state", "s1")), Purposes: asked, Refusal: RefusedPurpose},
+		{Name: "purpose is a list", Token: sealed(handOver.with("purpose", []string{"reset"})), Purposes: asked, Refusal: RefusedClaims},
+		{Name: "purpose is null", Token: sealed(handOver.with("purpose", json.RawMessage("null"))), Refusal: RefusedClaims, Strict: true},
+	}
+}
+
 func textCases() []corpusCase {
 	c := ordinaryClaims().String()
 	jws := sign(innerHeader().String(), c, corpusSigner)
@@ -277,13 +309,17 @@ func TestJWT1_Corpus(t *testing.T) {
 	if err := json.Unmarshal(stored, &c); err != nil {
 		t.Fatal(err)
 	}
-	v := corpusVerifier(t, nil)
+	ordinary := corpusVerifier(t, nil)
 	seen := map[string]bool{}
 	for _, tc := range c.Cases {
 		if seen[tc.Name] {
 			t.Errorf("two cases are called %q", tc.Name)
 		}
 		seen[tc.Name] = true
+		v := ordinary
+		if tc.Purposes != nil {
+			v = corpusVerifier(t, func(c *Config) { c.Purposes = tc.Purposes })
+		}
 		id, err := v.Verify(t.Context(), tc.Token)
 		switch {
 		case tc.Refusal == "" && (err != nil || id == nil || id.Email != "ada@example.com"):

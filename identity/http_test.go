@@ -2,6 +2,8 @@ package identity
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -74,6 +76,46 @@ func TestHandler(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "lifetime") || strings.Contains(log.String(), expired[:40]) {
 		t.Errorf("log: %s", log.String())
+	}
+}
+
+// TestJWT3_AHandOverIsNoSignIn asks each kind of verifier for the other's tokens, with the same keys and the same audience.
+func TestJWT3_AHandOverIsNoSignIn(t *testing.T) {
+	said := ordinary()
+	signIn, _, err := minter(t, nil).Mint(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said.Purpose, said.State = "reset", "s1"
+	handOver, _, err := minter(t, nil).Mint(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := FromContext(r.Context())
+		_, _ = fmt.Fprint(w, ok && id.Purpose == "reset")
+	})
+	purposes := []string{"reset"}
+	people, links := corpusVerifier(t, func(c *Config) { c.CacheSize = 8 }), corpusVerifier(t, func(c *Config) { c.Purposes, c.CacheSize = purposes, 8 })
+	purposes[0] = "changed by the caller"
+	for name, tc := range map[string]struct {
+		v           *Verifier
+		good, wrong string
+		sees        string
+	}{"sign-ins": {people, signIn, handOver, "false"}, "hand-overs": {links, handOver, signIn, "true"}} {
+		for _, h := range []http.Handler{tc.v.Handler(app), tc.v.OptionalHandler(app)} {
+			for range 2 { // the second one from the cache, were it there
+				if w := serve(h, tc.good); w.Code != http.StatusOK || w.Body.String() != tc.sees {
+					t.Errorf("%s: %d %s", name, w.Code, w.Body)
+				}
+				if w := serve(h, tc.wrong); w.Code != http.StatusUnauthorized {
+					t.Errorf("%s: the other kind: %d %s", name, w.Code, w.Body)
+				}
+			}
+		}
+		if id, err := tc.v.Verify(t.Context(), tc.wrong); id != nil || !errors.Is(err, RefusedPurpose) {
+			t.Errorf("%s: %v, %v", name, id, err)
+		}
 	}
 }
 

@@ -15,7 +15,8 @@
 //	…
 //	http.ListenAndServe("127.0.0.1:3000", v.Handler(app))
 //
-// and ask [FromContext] who it is. Everything that is not exactly such a token is refused; the reason is a [Refusal], for logs.
+// and ask [FromContext] who it is. Where the app starts flows of its own, the path that they lead to has a second verifier, with
+// [Config.Purposes]: no verifier takes a hand-over for a sign-in, or a sign-in for a hand-over. Everything that is not exactly such a token is refused; the reason is a [Refusal], for logs.
 // An assertion without a purpose repeats for up to half its lifetime, so it must never be refused as a replay.
 package identity
 
@@ -72,8 +73,8 @@ type Identity struct {
 	Roles []string
 	// Scope is what a machine token was made for; empty for people.
 	Scope []string
-	// Purpose is set only where a flow that the app has started is handed over; State is the app's own word of that flow. Such
-	// a token is acted on once for each ID.
+	// Purpose is set only where a flow that the app has started is handed over, to a verifier with [Config.Purposes]; State is
+	// the app's own word of that flow. Such a token is no sign-in, and is acted on once for each ID.
 	Purpose, State string
 	// IssuedAt, NotBefore and Expiry bound its life (iat, nbf, exp), in whole seconds.
 	IssuedAt, NotBefore, Expiry time.Time
@@ -117,6 +118,7 @@ const (
 	RefusedNotYet      Refusal = "not_yet" // iat or nbf in the future
 	RefusedIssuer      Refusal = "issuer"
 	RefusedAudience    Refusal = "audience"
+	RefusedPurpose     Refusal = "purpose" // a hand-over where a sign-in is asked for, or the other way round
 )
 
 // Error returns the reason as words.

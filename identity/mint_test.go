@@ -46,7 +46,9 @@ func TestMintAndVerify(t *testing.T) {
 	}
 	full := ordinary()
 	full.Name, full.Roles, full.Scope = "Ada <Lovelace> & Ünïcode", []string{"admin", "staff"}, []string{"read", "write"}
-	full.Purpose, full.State = "reset", "s1"
+	full.State = "s1"
+	handOver := full
+	handOver.Purpose = "reset"
 	for name, tc := range map[string]struct {
 		mint   func(*MinterConfig)
 		verify func(*Config)
@@ -62,7 +64,16 @@ func TestMintAndVerify(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, v := minter(t, tc.mint), corpusVerifier(t, tc.verify)
-			for _, in := range []Identity{ordinary(), full} {
+			handOvers := corpusVerifier(t, func(c *Config) {
+				if tc.verify != nil {
+					tc.verify(c)
+				}
+				c.Purposes = []string{"reset"}
+			})
+			for _, in := range []Identity{ordinary(), full, handOver} {
+				if in.Purpose != "" {
+					v = handOvers
+				}
 				token, expiry, err := m.Mint(in)
 				if err != nil || !expiry.Equal(corpusNow.Add(DefaultTTL)) {
 					t.Fatalf("Mint: expiry %v, %v", expiry, err)

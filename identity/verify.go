@@ -27,6 +27,10 @@ type Config struct {
 	// Type is the typ that is accepted: [TypeAssertion] for requests. Required, so that a token made for one thing is never
 	// taken for another.
 	Type string
+	// Purposes are the purposes of hand-overs that are accepted, such as "activation" and "reset". Nil accepts none: whoever
+	// opened a link that the app asked for is not signed in, so a token with a purpose is refused. Otherwise nothing but
+	// such hand-overs is accepted: somebody signed in has proven no such step. An app that takes both has two verifiers.
+	Purposes []string
 	// Format is the form that is accepted; empty means [FormatJWE]. A signed token is never taken for an encrypted one.
 	Format Format
 
@@ -80,13 +84,15 @@ func NewVerifier(c Config) (*Verifier, error) {
 		return nil, errors.New("identity: a verifier needs its audience")
 	case c.Type == "":
 		return nil, errors.New("identity: a verifier needs the type it is for, such as identity.TypeAssertion")
+	case slices.Contains(c.Purposes, ""):
+		return nil, errors.New("identity: a purpose has no name")
 	case c.Leeway > time.Minute:
 		return nil, errors.New("identity: a leeway of more than a minute")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	c.Issuers = slices.Clone(c.Issuers)
+	c.Issuers, c.Purposes = slices.Clone(c.Issuers), slices.Clone(c.Purposes)
 	v := &Verifier{config: c, leeway: c.Leeway, decrypt: map[string]decryptionKey{}}
 	switch {
 	case c.Leeway == 0:
@@ -294,8 +300,18 @@ func (v *Verifier) checkClaims(id *Identity, now time.Time) error {
 		return RefusedExpired
 	case now.Add(v.leeway).Before(id.NotBefore) || now.Add(v.leeway).Before(id.IssuedAt):
 		return RefusedNotYet
+	case !v.config.accepts(id.Purpose):
+		return RefusedPurpose
 	}
 	return nil
+}
+
+// accepts says whether a token of this purpose is one of those that the verifier is for; none is the purpose of a sign-in.
+func (c *Config) accepts(purpose string) bool {
+	if len(c.Purposes) == 0 {
+		return purpose == ""
+	}
+	return slices.Contains(c.Purposes, purpose)
 }
 
 // split cuts a compact token into exactly n parts.

@@ -28,6 +28,7 @@ func TestJWT1_ConfigIsChecked(t *testing.T) {
 		"a short key":          func(c *Config) { c.Keys = [][]byte{corpusKey[:16]} },
 		"jws with a key":       func(c *Config) { c.Format = FormatJWS },
 		"a curve too weak":     func(c *Config) { c.PrivateKey = p224 },
+		"an empty purpose":     func(c *Config) { c.Purposes = []string{"reset", ""} },
 		"a wide leeway":        func(c *Config) { c.Leeway = time.Minute + 1 },
 		"no signing keys":      func(c *Config) { c.SigningKeys = nil },
 		"two sources":          func(c *Config) { c.JWKSURL = "https://app.example.com/email-link/jwks.json" },
@@ -158,7 +159,7 @@ func FuzzJWT1_Verify(f *testing.F) {
 		f.Add(c.Token)
 	}
 	valid := map[string]bool{}
-	for _, c := range acceptedCases() {
+	for _, c := range append(acceptedCases(), signInCases()...) {
 		valid[c.Token] = true
 	}
 	v := corpusVerifier(f, nil)

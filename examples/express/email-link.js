@@ -12,10 +12,11 @@ if (!origin || !key || !signKey) throw new Error("email-link.js needs ORIGIN, EM
 const audience = process.env.EMAIL_LINK_AUDIENCE ?? new URL(origin).host;
 const signing = createSecretKey(signKey, /^[0-9a-f]{64}$/i.test(signKey) ? "hex" : "base64");
 const jwks = process.env.EMAIL_LINK_JWKS ?? `${origin}/email-link/jwks.json`;
-const verify = verifier({ issuer: origin, audience, type: "email-link+jwt", keys: key.split(" "), jwks });
+const purposes = ["activation", "sign_in", "reset"]; // of links that the app asked for: whoever is signed in at the gate is no proof
+const verify = verifier({ issuer: origin, audience, type: "email-link+jwt", keys: key.split(" "), jwks, purposes });
 
 // start answers a POST: the gate mails a link to an address and shows "check your mail" in the app's place. claims:
-//   purpose   "activation", "sign_in" or "reset"
+//   purpose   "activation", "sign_in" or "reset". Whoever asks sees it: choose it by the form, never by what you know of the address
 //   email     where the mail goes
 //   sub, state, continue   come back in the proof, at the path `continue` of this app
 //   known     false where the app has no user for the address: the mail says so, and leads nowhere
@@ -31,11 +32,10 @@ export async function start(res, claims) {
 }
 
 // proof returns what the gate says of the link that led to this request: purpose, email, sub and state as they were in start, and one jti. It
-// returns undefined where there is none, and throws for a forgery. Every request to `continue` brings it for 15 minutes, or until
-// an answer says Email-Link-Done: <jti>. So act once for each jti, and compare state.
+// returns undefined where there is none, and throws for a forgery, and for whoever is signed in at the gate and has opened no such link.
+// Every request to `continue` brings it for 15 minutes, or until an answer says Email-Link-Done: <jti>. So act once for each jti, and
+// compare state.
 export async function proof(req) {
   const token = req.headers["email-link-assertion"];
-  if (!token) return undefined;
-  const claims = await verify(token);
-  return claims.purpose ? claims : undefined;
+  return token ? verify(token) : undefined;
 }

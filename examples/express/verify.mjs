@@ -29,10 +29,11 @@ async function load(jwks) { // from https, from this machine, else from a file
   return new Map(await Promise.all(keys));
 }
 // verifier returns an async function that turns a token into its claims, or throws. issuer: the site's origin; audience: the app's name;
-// keys: the audience's, [] for format jws; jwks: URL or file, read again after five minutes, for a new kid after one.
-export function verifier({ issuer, audience, type, keys, jwks, leeway = 10, now = Date.now }) {
+// keys: the audience's, [] for format jws; jwks: URL or file, read again after five minutes, for a new kid after one. purposes: of the
+// hand-overs that are accepted, and nothing else is; with none only sign-ins are: a hand-over is no sign-in.
+export function verifier({ issuer, audience, type, keys, jwks, purposes = [], leeway = 10, now = Date.now }) {
   if (!issuer || !audience || !type || !keys || !jwks) throw new Error("issuer, audience, type, keys and jwks are required");
-  const openers = new Map(keys.map(opener));
+  const openers = new Map(keys.map(opener)), wanted = new Set(purposes.length ? purposes : [""]);
   let signers = new Map(), loading, asked = -Infinity;
   return async function verify(token) {
     demand(text(token) && token.length <= 8192, "size");
@@ -40,8 +41,7 @@ export function verifier({ issuer, audience, type, keys, jwks, leeway = 10, now 
     if (openers.size) {
       const { alg, cty, enc, epk, kid, typ, ...rest } = object(split(token, 5)[0]), { key, wrap } = demand(openers.get(kid), "kid");
       demand(alg === wrap && typ === type && cty === "JWT" && !(epk && key.type === "secret") && !Object.keys(rest).length, "header");
-      const only = { keyManagementAlgorithms: [wrap], contentEncryptionAlgorithms: ["A256GCM"] };
-      jws = String(Buffer.from((await compactDecrypt(token, key, only)).plaintext));
+      jws = String(Buffer.from((await compactDecrypt(token, key, { keyManagementAlgorithms: [wrap], contentEncryptionAlgorithms: ["A256GCM"] })).plaintext));
     }
     const [header, payload] = split(jws, 3), { alg, kid, typ, ...rest } = object(header);
     demand(typ === type && !Object.keys(rest).length, "header");
@@ -53,7 +53,7 @@ export function verifier({ issuer, audience, type, keys, jwks, leeway = 10, now 
     await compactVerify(jws, demand(signers.get(kid), "kid"), { algorithms: ["EdDSA", "Ed25519"] });
     const c = object(payload), time = now() / 1000, first = Math.min(c.iat, c.nbf), last = Math.max(c.iat, c.nbf);
     demand(claims.every(([name, is], i) => (c[name] === undefined ? i > 6 : is(c[name]) && (c[name] !== "" || i > 6))), "claims");
-    demand(c.iss === issuer && c.aud === audience, "iss or aud");
+    demand(c.iss === issuer && c.aud === audience && wanted.has(c.purpose ?? ""), "iss, aud or purpose");
     demand(c.exp > last && c.exp - first <= 300 && time < c.exp + leeway && time + leeway >= last, "times");
     return c;
   };

@@ -46,6 +46,8 @@ type testCase struct {
 	Token string `json:"token"`
 	// Keys are used instead of Key: secrets, private JWKs, none for tokens that are signed only.
 	Keys *[]any `json:"keys,omitempty"`
+	// Purposes are of the hand-overs that are accepted.
+	Purposes []string `json:"purposes,omitempty"`
 	// Later is how many seconds have passed since Now.
 	Later   int64  `json:"later,omitempty"`
 	Refusal string `json:"refusal,omitempty"`
@@ -175,7 +177,7 @@ func newMint(t *testing.T) (*mint, input) {
 		Issuer: "https://app.example.com", Audience: "app.example.com", Subject: "AAECAwQFBgcICQoL", ID: "DAsKCQgHBgUEAwIB",
 		SessionID: "AQEBAQEBAQEBAQEB", Email: "ada@example.com", EmailVerified: true, AuthTime: m.now, Methods: []string{"link"},
 		Name: "Ada <Löwenherz> & Söhne 🦁 \"1.5e3\": -1\u2028", Roles: []string{"admin", "staff"}, Scope: []string{"read", "write"},
-		Purpose: "reset", State: `{"a":1,"a":2}`,
+		State: `{"a":1,"a":2}`,
 	}
 	return m, input{
 		Now: m.now.Unix(), Issuer: m.said.Issuer, Audience: m.said.Audience, Type: identity.TypeAssertion, Leeway: 10,
@@ -227,15 +229,22 @@ func TestMintedTokensVerifyElsewhere(t *testing.T) {
 		{Name: "encrypted, where it has to be signed only", Token: sealed, Keys: &[]any{}, Refusal: "form"},
 		{Name: "to another secret", Token: sealed, Keys: &[]any{old}, Refusal: "kid"},
 	}
+	m.said.Purpose = "reset"
+	in.Cases = append(in.Cases, testCase{Name: "a hand-over", Token: m.token("abc", identity.MinterConfig{Key: m.key}), Purposes: []string{"reset"}})
 	want := map[string]any{
 		"iss": in.Issuer, "aud": in.Audience, "sub": m.said.Subject, "jti": m.said.ID, "sid": m.said.SessionID, "email": m.said.Email,
 		"email_verified": true, "auth_time": float64(in.Now), "amr": []any{"link"}, "name": m.said.Name,
-		"roles": []any{"admin", "staff"}, "scope": "read write", "purpose": "reset", "state": m.said.State,
+		"roles": []any{"admin", "staff"}, "scope": "read write", "state": m.said.State,
 		"iat": float64(in.Now), "nbf": float64(in.Now), "exp": float64(in.Now + 60),
 	}
 	in.each(t, func(t *testing.T, results []result) {
 		for i, c := range in.Cases {
 			r := results[i]
+			if c.Purposes != nil {
+				want["purpose"] = "reset"
+			} else {
+				delete(want, "purpose")
+			}
 			if r.OK != (c.Refusal == "") {
 				t.Errorf("%s: accepted %v, want the refusal %q; %s", c.Name, r.OK, c.Refusal, r.Error)
 			} else if d := cmp.Diff(want, r.Claims); r.OK && d != "" {

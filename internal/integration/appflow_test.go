@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,7 +22,8 @@ type ownUsers struct {
 	t   *testing.T
 	w   *world
 	key []byte
-	v   *identity.Verifier
+	// v takes hand-overs, people sign-ins.
+	v, people *identity.Verifier
 
 	mu sync.Mutex
 	// start is what the next POST /start says; respond, where set, answers instead.
@@ -56,11 +58,16 @@ func (a *ownUsers) reload() {
 		a.t.Fatal("no gate runs")
 	}
 	a.key = parts.Ring.SignKey("shop")
-	var err error
-	if a.v, err = identity.NewVerifier(identity.Config{
+	config := identity.Config{
 		Issuers: []string{a.w.origin()}, Audience: "shop", Type: identity.TypeAssertion, Keys: [][]byte{parts.Ring.AudienceKey("shop")},
 		JWKSURL: a.w.origin() + "/email-link/jwks.json",
-	}); err != nil {
+	}
+	var err error
+	if a.people, err = identity.NewVerifier(config); err != nil {
+		a.t.Fatal(err)
+	}
+	config.Purposes = []string{"activation", "sign_in", "reset"}
+	if a.v, err = identity.NewVerifier(config); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -105,7 +112,10 @@ func (a *ownUsers) serveFinish(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "nobody")
 		return
 	}
-	id, err := a.v.Verify(context.Background(), values[0])
+	id, err := a.people.Verify(context.Background(), values[0])
+	if errors.Is(err, identity.RefusedPurpose) {
+		id, err = a.v.Verify(context.Background(), values[0])
+	}
 	if err != nil || len(values) != 1 {
 		a.t.Errorf("%s %s: %d assertions, %v", r.Method, r.URL, len(values), err)
 		http.Error(w, "", http.StatusUnauthorized)

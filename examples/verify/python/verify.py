@@ -28,9 +28,10 @@ def load(jwks):  # from https, from this machine, else from a file
     with urllib.request.build_opener(NoRedirect).open(jwks, timeout=5) if url else open(jwks, "rb") as f:
         return {k["kid"]: jwk.JWK(**k) for k in json.load(f)["keys"] if k["crv"] == "Ed25519"}
 # verifier returns a function that turns a token into its claims, or raises. issuer: the site's origin; audience: the app's name; typ: of the
-# token; keys: the audience's, [] for format jws; jwks: URL or file, read again after five minutes, for a new kid after one.
-def verifier(*, issuer, audience, typ, keys, jwks, leeway=10, now=time.time):
-    openers, known, lock = dict(map(opener, keys)), {"asked": float("-inf"), "keys": {}}, threading.Lock()
+# token; keys: the audience's, [] for format jws; jwks: URL or file, read again after five minutes, for a new kid after one. purposes: of the
+# hand-overs that are accepted, and nothing else is; with none only sign-ins are: a hand-over is no sign-in.
+def verifier(*, issuer, audience, typ, keys, jwks, purposes=(), leeway=10, now=time.time):
+    openers, wanted, known, lock = dict(map(opener, keys)), set(purposes) or {""}, {"asked": float("-inf"), "keys": {}}, threading.Lock()
     def verify(token):
         demand(len(token) <= 8192, "size")
         if openers:
@@ -51,9 +52,8 @@ def verifier(*, issuer, audience, typ, keys, jwks, leeway=10, now=time.time):
         demand(known["keys"].get(h["kid"]), "kid").get_op_key("verify").verify(signature, token.rpartition(".")[0].encode())
         c = read(payload)
         demand(all(type(c.get(n)) is t and c[n] for n, t in REQUIRED.items()), "claims")
-        demand(all(n not in c or type(c[n]) is t for n, t in OPTIONAL.items()), "claims")
-        demand(all(type(s) is str for s in c.get("amr", []) + c.get("roles", [])), "claims")
-        demand(c["iss"] == issuer and c["aud"] == audience, "iss or aud")
+        demand(all(n not in c or type(c[n]) is t for n, t in OPTIONAL.items()) and all(type(s) is str for s in c.get("amr", []) + c.get("roles", [])), "claims")
+        demand(c["iss"] == issuer and c["aud"] == audience and c.get("purpose", "") in wanted, "iss, aud or purpose")
         first, last = sorted((c["iat"], c["nbf"]))
         demand(c["exp"] > last and c["exp"] - first <= 300 and last - leeway <= now() < c["exp"] + leeway, "times")
         return c

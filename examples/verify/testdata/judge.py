@@ -11,17 +11,17 @@ data = json.load(sys.stdin)
 now = data["now"]
 
 
-def make(keys):
-    return verifier(
-        issuer=data["iss"], audience=data["aud"], typ=data["typ"], leeway=data["leeway"], jwks=data["jwks_at"], keys=keys, now=lambda: now
-    )
+def make(case):
+    own = {name: case[name] for name in ("keys", "purposes") if name in case}
+    common = {"issuer": data["iss"], "audience": data["aud"], "typ": data["typ"], "leeway": data["leeway"], "jwks": data["jwks_at"]}
+    return verifier(**{"keys": [data["key"]], **common, **own}, now=lambda: now)
 
 
-ordinary = make([data["key"]])
+ordinary = make({})
 results = []
 for case in data["cases"]:
     now = data["now"] + case.get("later", 0)
-    verify = make(case["keys"]) if "keys" in case else ordinary
+    verify = make(case) if "keys" in case or "purposes" in case else ordinary
     try:
         results.append({"name": case["name"], "ok": True, "claims": verify(case["token"])})
     except Exception as e:  # of the verifier or of a library: either way a refusal
