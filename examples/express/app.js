@@ -50,28 +50,29 @@ app.post("/sign-up", async (req, res) => {
   const email = normal(req.body.email);
   if (!/^[^@]+@[^@]+$/.test(email)) return res.status(400).send(pages.signUp("This is no email address."));
   const [user] = await User.findOrCreate({ where: { email } });
-  await link(res, email, user);
+  await link(res, email, user, "activation");
 });
 
 app.get("/reset", (_, res) => res.send(pages.reset()));
 app.post("/reset", async (req, res) => {
   const email = normal(req.body.email);
-  await link(res, email, await User.findOne({ where: { email } }));
+  await link(res, email, await User.findOne({ where: { email } }), "reset");
 });
 
-// link has the gate mail a link to /password. Whoever has no account is told so, in a mail; the page is the same.
-async function link(res, email, user) {
-  if (!user) return start(res, { purpose: "reset", email, known: false });
-  const purpose = user.active ? "reset" : "activation";
+// link has the gate mail a link to /password. Whoever has no account is told so, in a mail; the page is the same. It shows the purpose,
+// so that is the form's, and never says whether the user is active: /password looks that up, when the mailbox is proven.
+async function link(res, email, user, purpose) {
+  if (!user) return start(res, { purpose, email, known: false });
   return start(res, { purpose, email, sub: user.id, state: String(user.version), continue: "/password" });
 }
 
 app.all("/password", async (req, res) => {
   const claims = await proof(req).catch((e) => console.warn(e.message)); // a forgery is nobody's
   if (!claims) return res.status(403).send(pages.note("No link", "This page opens by the link in a mail, until it has been used."));
-  if (req.method !== "POST") return res.send(pages.password(claims));
+  const active = (await User.findByPk(claims.sub))?.active; // whichever form was used
+  if (req.method !== "POST") return res.send(pages.password(claims, active));
   const { name = "", password = "" } = req.body;
-  if (password.length < 12 || bcrypt.truncates(password)) return res.status(400).send(pages.password(claims, "From 12 to 72 characters, please."));
+  if (password.length < 12 || bcrypt.truncates(password)) return res.status(400).send(pages.password(claims, active, "From 12 to 72 characters, please."));
   const hash = await bcrypt.hash(password, 10);
   const outcome = await once(claims, (user) => {
     if (!user.active) user.name = String(name).slice(0, 100);
