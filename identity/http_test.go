@@ -79,8 +79,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestJWT3_AHandOverIsNoSignIn asks each kind of verifier for the other's tokens, with the same keys and the same audience.
-func TestJWT3_AHandOverIsNoSignIn(t *testing.T) {
+// TestJWT4_AHandOverIsNoSignIn asks each kind of verifier for the other's tokens, with the same keys and the same audience.
+func TestJWT4_AHandOverIsNoSignIn(t *testing.T) {
 	said := ordinary()
 	signIn, _, err := minter(t, nil).Mint(said)
 	if err != nil {
