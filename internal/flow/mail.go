@@ -2,7 +2,6 @@ package flow
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -38,7 +37,7 @@ func nextMail(c *token.Claims, f storage.Flow, p private) (*token.Claims, error)
 	next := born(c, f.Epochs)
 	next.Mail = c.Resends - f.ResendsLeft + 1
 	var err error
-	next.Private, err = json.Marshal(p)
+	next.Private, err = token.Compact(p)
 	return next, err
 }
 

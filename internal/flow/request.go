@@ -109,6 +109,9 @@ func (r *request) prepare() (err error) {
 	if err != nil {
 		return err
 	}
+	if site.Stateless {
+		r.cookie = token.Pad(s.Ring, site.Origin, r.cookie)
+	}
 	r.flow = storage.Flow{
 		Key: s.flowKey(cookie, site.Origin, 0), ID: token.NewID(), Site: site.Origin, Purpose: r.purpose, Mailbox: r.mailbox,
 		Started: r.now, ResendsLeft: *site.Resends, NextResend: r.now.Add(site.ResendWait), State: storage.FlowOpen,

@@ -49,7 +49,7 @@ func keyBytes(k storage.Key) []byte {
 }
 
 func (s *Service) sealPrivate(k storage.Key, p private) ([]byte, error) {
-	plain, err := json.Marshal(p)
+	plain, err := token.Compact(p)
 	if err != nil {
 		return nil, fmt.Errorf("flow: write the private half: %w", err)
 	}

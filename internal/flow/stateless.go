@@ -3,7 +3,6 @@ package flow
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -20,15 +19,9 @@ import (
 // flow.
 const MaxURL = 900
 
-// An app names its user only where there is one, and it is not to show whether a flow was stored. So each app's word is counted as
-// countSubject bytes, and such a link may be longer by moreForApps, of which it usually needs nothing: an id of 36 bytes is usual.
-const (
-	countSubject = 128
-	moreForApps  = 80
-)
-
 // statelessClaims returns what a new flow is carried by, nil where it is to be stored: the site says so, or it does not fit
-// into a link or a cookie, which depends on what the asker has sent and on nothing else.
+// into a link or a cookie. An app says more of somebody whom it knows, so the browser is not to see which of the two it was: the
+// cookie of a flow that is stored here is as long, and as unreadable.
 func (r *request) statelessClaims() (*token.Claims, error) {
 	if !r.site.Stateless {
 		return nil, nil //nolint:nilnil // a stored flow has none
@@ -41,22 +34,12 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 	if !c.Known { // a known browser takes no slot
 		c.Client = r.asker.Client.Unmap().WithZone("")
 	}
-	counted, longest := r.private, MaxURL
-	if counted.App != nil {
-		app := *counted.App
-		app.Subject, app.NoAccount = strings.Repeat("x", countSubject), true
-		counted.App, longest = &app, MaxURL+moreForApps
-	}
 	var err error
-	if c.Private, err = json.Marshal(counted); err != nil {
+	if c.Private, err = token.Compact(r.private); err != nil {
 		return nil, fmt.Errorf("flow: write the private half: %w", err)
 	}
 	size, err := c.LinkSize()
-	if err != nil || !c.FitsCookie() || len(r.site.base())+len("/cancel?t=")+size > longest {
-		return nil, err
-	}
-	most := len(c.Private)
-	if c.Private, err = json.Marshal(r.private); err != nil || len(c.Private) > most { // a word that JSON writes in escapes
+	if err != nil || !c.FitsCookie() || len(r.site.base())+len("/cancel?t=")+size > MaxURL {
 		return nil, err
 	}
 	return &c, nil
@@ -122,6 +105,9 @@ func announceStateless(tx storage.Tx, c *token.Claims) error {
 // readCookie returns what finds the flow of a cookie, and the claims of a stateless one.
 func (s *Service) readCookie(site Site, text string) (cookie token.Parsed, c *token.Claims, ok bool) {
 	if cookie, err := token.Parse(text); err == nil {
+		return cookie, nil, true
+	}
+	if cookie, err := token.Unpad(s.Ring, site.Origin, text); err == nil {
 		return cookie, nil, true
 	}
 	claims, err := token.ReadCookie(s.Ring, site.Origin, text)

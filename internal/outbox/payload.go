@@ -59,7 +59,7 @@ type Payload struct {
 
 // Seal returns the payload sealed for the mail with this id.
 func (p Payload) Seal(ring *keyring.Ring, id storage.MailID) ([]byte, error) {
-	plain, err := json.Marshal(p)
+	plain, err := token.Compact(p) // a link holds the private half as it stands here
 	if err != nil {
 		return nil, fmt.Errorf("outbox: write the payload: %w", err)
 	}

@@ -25,6 +25,7 @@ const (
 
 	labelLinkKey  = "stateless link"
 	labelCookie   = "stateless flow cookie"
+	labelPadded   = "padded flow cookie"
 	labelFlow     = "stateless flow"
 	labelMail     = "stateless mail"
 	labelUsed     = "stateless token"
@@ -109,6 +110,15 @@ type Claims struct {
 	Mail int `json:"n,omitempty"`
 }
 
+// Compact writes v as JSON in as few bytes as it takes: & and < and > stand for themselves, not for six bytes each.
+func Compact(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
+}
+
 // linkKind returns the sealer of links, or of cancel links, of a site.
 func linkKind(ring *keyring.Ring, site string, cancel bool) *JWE {
 	kind := "link"
@@ -120,7 +130,7 @@ func linkKind(ring *keyring.Ring, site string, cancel bool) *JWE {
 
 // Link returns the text of the mail's link, or of its cancel link: always the same for the same seed and claims.
 func (c *Claims) Link(ring *keyring.Ring, seed [32]byte, cancel bool) (string, error) {
-	plain, err := json.Marshal(c)
+	plain, err := Compact(c)
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +140,7 @@ func (c *Claims) Link(ring *keyring.Ring, seed [32]byte, cancel bool) (string, e
 // LinkSize returns the length of the claims' link, with room for what the mail worker adds.
 func (c *Claims) LinkSize() (int, error) {
 	const account = 64 // the account's id, its epoch and the number of the mail
-	plain, err := json.Marshal(c)
+	plain, err := Compact(c)
 	return len(linkStart) + encoding.EncodedLen(nonceSize) + 1 + encoding.EncodedLen(len(plain)+account) + 1 +
 		encoding.EncodedLen(tagSize), err
 }
@@ -161,33 +171,59 @@ func ReadLink(ring *keyring.Ring, site, text string) (c Claims, cancel bool, err
 // FitsCookie says whether the claims of a request fit into a flow cookie, with room for their epochs.
 func (c *Claims) FitsCookie() bool {
 	const epochs = 24
-	plain, err := json.Marshal(c)
+	plain, err := Compact(c)
 	return err == nil && len(plain)+epochs <= cookiePlain
 }
 
 // Cookie returns the flow cookie's text, which has one length whatever the claims are. Those that do not fit are an error.
 func (c *Claims) Cookie(ring *keyring.Ring) (string, error) {
-	plain, err := json.Marshal(c)
+	plain, err := Compact(c)
 	if err != nil {
 		return "", err
 	}
 	if len(plain) > cookiePlain {
 		return "", errors.New("token: the claims do not fit into a cookie")
 	}
+	return sealPadded(ring, labelCookie, c.Site, plain), nil
+}
+
+// Pad makes the cookie of a stored flow as long as one that carries claims, so that nobody sees which of the two he has.
+func Pad(ring *keyring.Ring, site, cookie string) string {
+	return sealPadded(ring, labelPadded, site, []byte(cookie))
+}
+
+// Unpad returns the cookie of a stored flow that Pad has made longer at this site; anything else is ErrMalformed.
+func Unpad(ring *keyring.Ring, site, text string) (Parsed, error) {
+	plain, err := openPadded(ring, labelPadded, site, text)
+	if err != nil {
+		return Parsed{}, err
+	}
+	return Parse(string(bytes.TrimRight(plain, " ")))
+}
+
+func sealPadded(ring *keyring.Ring, label, site string, plain []byte) string {
 	plain = append(plain, bytes.Repeat([]byte{' '}, cookiePlain-len(plain))...)
-	return encoding.EncodeToString(ring.Seal(labelCookie, []byte(c.Site), plain)), nil
+	return encoding.EncodeToString(ring.Seal(label, []byte(site), plain))
+}
+
+func openPadded(ring *keyring.Ring, label, site, text string) ([]byte, error) {
+	if len(text) != cookieSize || strings.ContainsAny(text, "\r\n") {
+		return nil, ErrMalformed
+	}
+	sealed, err := encoding.DecodeString(text)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	plain, err := ring.Open(label, []byte(site), sealed)
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	return plain, nil
 }
 
 // ReadCookie returns the claims of a flow cookie of this site; anything else is ErrMalformed.
 func ReadCookie(ring *keyring.Ring, site, text string) (c Claims, err error) {
-	if len(text) != cookieSize || strings.ContainsAny(text, "\r\n") {
-		return c, ErrMalformed
-	}
-	sealed, err := encoding.DecodeString(text)
-	if err != nil {
-		return c, ErrMalformed
-	}
-	plain, err := ring.Open(labelCookie, []byte(site), sealed)
+	plain, err := openPadded(ring, labelCookie, site, text)
 	if err != nil || json.Unmarshal(plain, &c) != nil {
 		return Claims{}, ErrMalformed
 	}
