@@ -151,7 +151,8 @@ const (
 // TokenKind says what a mailed token does.
 type TokenKind uint8
 
-// Token kinds. A mark is no token: it says that something has happened which may happen once, and belongs to no flow.
+// Token kinds. A mark is no token: it says that something has happened which may happen once, such as an app's start or the
+// hand-over to an app, and belongs to no flow.
 const (
 	TokenLink   TokenKind = 1
 	TokenCancel TokenKind = 2

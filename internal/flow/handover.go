@@ -1,8 +1,8 @@
 package flow
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,8 +16,9 @@ const (
 	// HandoverLife is how long an app gets back what it started a flow with, unless it says earlier that it is done.
 	HandoverLife = 15 * time.Minute
 
-	labelHandover = "hand-over"
-	labelDone     = "hand-over done"
+	labelHandover     = "hand-over"
+	labelHandoverMark = "hand-over mark"
+	handoverSecret    = 16 // bytes
 	// maxHandover is the longest cookie that is looked at, in bytes.
 	maxHandover = 4096
 )
@@ -39,6 +40,8 @@ type Handover struct {
 	// End is its last moment, by clock.Now.
 	End time.Time
 
+	// secret finds the record of this hand-over: no other part of it does, so none is made from database and keys.
+	secret string
 	global uint64
 }
 
@@ -55,27 +58,30 @@ type handoverWire struct {
 	Methods  []string `json:"amr"`
 	AuthTime int64    `json:"auth_time"`
 	End      int64    `json:"end"`
+	Secret   string   `json:"secret"`
 	Global   uint64   `json:"global"`
 }
 
-// handOver ends a flow that an app has started: with a hand-over, and without account or session.
-func (s *Service) handOver(done *Done, r redemption) error {
+// handOver ends a flow that an app has started: with a hand-over, and without account or session. Its record is made in the
+// step that uses the link or code up.
+func (s *Service) handOver(tx storage.Tx, done *Done, r redemption) error {
 	app := r.private.App
 	done.HandoverEnd = r.now.Add(HandoverLife).Truncate(time.Second)
-	var plain bytes.Buffer
-	enc := json.NewEncoder(&plain)
-	enc.SetEscapeHTML(false) // six bytes for one would not fit into a cookie
-	err := enc.Encode(handoverWire{
+	var secret [handoverSecret]byte
+	_, _ = rand.Read(secret[:]) // never fails: crypto/rand ends the program instead
+	w := handoverWire{
 		Audience: app.Audience, Purpose: r.flow.Purpose, Subject: app.Subject, State: app.State, Email: r.private.Email,
 		Continue: r.private.ReturnTo, ID: token.NewID(), Flow: r.flow.ID, Methods: []string{r.method},
 		AuthTime: s.Clock.ShownAs(r.now).Unix(), End: done.HandoverEnd.Unix(), Global: r.flow.Epochs.Global,
-	})
+		Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
+	}
+	plain, err := token.Compact(w)
 	if err != nil {
 		return fmt.Errorf("flow: write the hand-over: %w", err)
 	}
-	done.HandoverCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandover, []byte(r.flow.Site), plain.Bytes()))
+	done.HandoverCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandover, []byte(r.flow.Site), plain))
 	done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
-	return nil
+	return tx.Tokens().Create(s.handoverMark(r.flow.Site, w.End, w.Secret))
 }
 
 // ReadHandover reads the cookie of a hand-over at this site. It reads no store: whether the app is done with it says
@@ -99,26 +105,26 @@ func (s *Service) ReadHandover(site Site, cookie string) (h Handover, ok bool) {
 	h = Handover{
 		Audience: w.Audience, Purpose: w.Purpose, Subject: w.Subject, State: w.State, Email: w.Email, Continue: w.Continue,
 		ID: w.ID, Flow: w.Flow, Methods: w.Methods, AuthTime: time.Unix(w.AuthTime, 0).UTC(), End: time.Unix(w.End, 0).UTC(),
-		global: w.Global,
+		secret: w.Secret, global: w.Global,
 	}
 	return h, s.Clock.Now().Before(h.End)
 }
 
-// doneMark is the record that an app is done with a hand-over.
-func (s *Service) doneMark(site Site, h Handover) storage.Token {
-	return s.mark(labelDone, h.End, site.Origin, h.Audience, h.ID)
+// handoverMark is the record of a hand-over. It is used up when the app is done.
+func (s *Service) handoverMark(site string, end int64, secret string) storage.Token {
+	return s.mark(labelHandoverMark, time.Unix(end, 0), site, secret)
 }
 
-// HandoverAlive says whether the app is still to get this hand-over: it is not done with it, and no backup has been restored
-// since. The only error is ErrUnavailable.
+// HandoverAlive says whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
+// backup has been restored since. The only error is ErrUnavailable.
 func (s *Service) HandoverAlive(ctx context.Context, site Site, h Handover) (alive bool, err error) {
 	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
 		global, err := tx.Epochs().Get(storage.GlobalEpoch)
 		if err != nil {
 			return nil, err
 		}
-		_, done, err := tx.Tokens().Get(s.doneMark(site, h).Key)
-		alive = !done && global == h.global
+		t, found, err := tx.Tokens().Get(s.handoverMark(site.Origin, h.End.Unix(), h.secret).Key)
+		alive = found && t.Kind == storage.TokenMark && t.Used.IsZero() && global == h.global
 		return nil, err
 	})
 	return alive && err == nil, err
@@ -127,13 +133,10 @@ func (s *Service) HandoverAlive(ctx context.Context, site Site, h Handover) (ali
 // FinishHandover notes that the app is done with a hand-over: no copy of its cookie is of use any more. Doing it twice is no
 // error. The only error is ErrUnavailable.
 func (s *Service) FinishHandover(ctx context.Context, site Site, asker Asker, h Handover) error {
-	mark, rec := s.doneMark(site, h), record{purpose: h.Purpose, flow: h.Flow}
+	key, rec := s.handoverMark(site.Origin, h.End.Unix(), h.secret).Key, record{purpose: h.Purpose, flow: h.Flow}
 	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
 		rec.events = nil
-		if _, done, err := tx.Tokens().Get(mark.Key); err != nil || done {
-			return nil, err
-		}
-		if err := tx.Tokens().Create(mark); err != nil {
+		if _, result, err := tx.Tokens().Consume(key, s.Clock.Now()); err != nil || result != storage.TokenConsumed {
 			return nil, err
 		}
 		return nil, rec.add(tx, storage.Event{

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -81,6 +84,57 @@ func TestTOK1_HandoverEnds(t *testing.T) {
 			t.Error("a restored backup hands over again")
 		}
 	})
+}
+
+// TestREST1_NobodyForgesAHandover seals one with the keys, as who has stolen database and key file can: there is no record of it.
+func TestREST1_NobodyForgesAHandover(t *testing.T) {
+	g := newGate(t)
+	b := g.browser()
+	mail := b.mustStart(g.starts(Reset, "ada@example.com"))
+	good := b.handedOver(b.press(mail.link))
+	for name, secret := range map[string]string{"none": "", "the one it shows": good.ID, "the flow's": good.Flow} {
+		plain := must[[]byte](t)(token.Compact(handoverWire{
+			Audience: "shop", Purpose: Reset, Subject: "admin", Email: "eve@example.com", Continue: "/finish", ID: good.ID, Flow: good.Flow,
+			Methods: []string{"link"}, AuthTime: 1, End: good.End.Unix(), Secret: secret, Global: good.global,
+		}))
+		cookie := base64.RawURLEncoding.EncodeToString(g.Ring.Seal(labelHandover, []byte(g.site.Origin), plain))
+		if _, ok := g.ReadHandover(g.site, cookie); !ok {
+			t.Errorf("%s: it is not read, so this test sees nothing", name)
+		}
+		if g.alive(cookie) {
+			t.Errorf("%s: forged", name)
+		}
+	}
+	if !g.alive(b.handover) {
+		t.Error("the good one is dead")
+	}
+}
+
+// TestREST2_ABackupRestoredTwice ends a hand-over after one backup was restored, and restores the same backup again: the epoch is
+// the same both times.
+func TestREST2_ABackupRestoredTwice(t *testing.T) {
+	g := newGate(t)
+	file := filepath.Join(g.dir, "gate.db")
+	wantErr(t, g.bolt.Close(), nil)
+	backup := must[[]byte](t)(os.ReadFile(file))
+	restore := func() {
+		wantErr(t, os.WriteFile(file, backup, 0o600), nil)
+		g.open(g.fake.Restarted())
+		wantErr(t, g.bolt.Update(context.Background(), func(tx storage.Tx) error {
+			_, err := tx.Epochs().Raise(storage.GlobalEpoch)
+			return err
+		}), nil)
+	}
+	restore()
+	b := g.browser()
+	mail := b.mustStart(g.starts(SignIn, "ada@example.com"))
+	h := b.handedOver(b.press(mail.link))
+	wantErr(t, g.FinishHandover(context.Background(), g.site, b.asker(), h), nil)
+	wantErr(t, g.bolt.Close(), nil)
+	restore()
+	if g.alive(b.handover) {
+		t.Error("it is good again")
+	}
 }
 
 // TestSES6_HandoverOfOneSite reads no hand-over of another site, no other cookie of ours, and none that was changed.

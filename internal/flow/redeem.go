@@ -104,7 +104,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
 	switch {
 	case done.App:
-		err = s.handOver(&done, r)
+		err = s.handOver(tx, &done, r)
 	case r.flow.Purpose == Reset && !r.site.SignInAfterReset:
 		done.Reset, done.Account = true, a.ID
 		done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
