@@ -23,7 +23,7 @@ import (
 //		identity {
 //			header <name>
 //			key    <value>
-//			sign_key <value>
+//			sign_key <value> [<older>...]
 //			ttl    <duration>
 //			format jwe|jws|none
 //		}
@@ -207,7 +207,7 @@ func identity(d *caddyfile.Dispenser, handler *module.Handler) error {
 				return wrap(d, "identity header", module.CheckHeaderName(id.Header))
 			},
 			"key":      func(d *caddyfile.Dispenser) error { return word(d, &id.Key) },
-			"sign_key": func(d *caddyfile.Dispenser) error { return word(d, &id.SignKey) },
+			"sign_key": func(d *caddyfile.Dispenser) error { return words(d, &id.SignKey) },
 			"ttl": func(d *caddyfile.Dispenser) error {
 				return duration(d, "identity ttl", caddy.Duration(module.MaxAssertionTTL), &id.TTL)
 			},

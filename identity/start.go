@@ -132,14 +132,14 @@ func hs256(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// VerifyStart reads a start that was signed with key, for the gate's side: it has to be of this audience, for this origin, and
-// alive at now. Whether it has been obeyed before, and whether Continue is a path to lead to, is for the caller to judge. The
+// VerifyStart reads a start that was signed with one of keys, for the gate's side; there are several while they are rotated. It has
+// to be of this audience, for this origin, and alive at now. Whether it has been obeyed before, and whether Continue is a path to lead to, is for the caller to judge. The
 // error is a [StartError].
-func VerifyStart(token string, key []byte, audience, origin string, now time.Time) (*Start, error) {
+func VerifyStart(token string, keys [][]byte, audience, origin string, now time.Time) (*Start, error) {
 	if len(token) > MaxInput {
 		return nil, refuseStart("too_large", "it has %d bytes; %d at most", len(token), MaxInput)
 	}
-	if len(key) != keySize {
+	if len(keys) == 0 || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) != keySize }) {
 		return nil, errors.New("identity: no sign key")
 	}
 	parts, err := split(token, 3)
@@ -153,8 +153,8 @@ func VerifyStart(token string, key []byte, audience, origin string, now time.Tim
 	if err != nil {
 		return nil, refuseStart("malformed", "the signature is not base64url without padding")
 	}
-	if text := token[:len(parts[0])+1+len(parts[1])]; !hmac.Equal(signature, hs256(key, text)) {
-		return nil, wrongStartKey(key, audience, text, signature)
+	if text := token[:len(parts[0])+1+len(parts[1])]; !signedWithOne(keys, text, signature) {
+		return nil, wrongStartKey(keys, audience, text, signature)
 	}
 	payload, err := decodeSegment(parts[1])
 	if err != nil {
@@ -199,15 +199,21 @@ func checkStartHeader(segment string) error {
 	return nil
 }
 
+func signedWithOne(keys [][]byte, text string, signature []byte) bool {
+	return slices.ContainsFunc(keys, func(key []byte) bool { return hmac.Equal(signature, hs256(key, text)) })
+}
+
 // wrongStartKey says that a signature does not fit, and whether it is the usual mistake.
-func wrongStartKey(key []byte, audience, text string, signature []byte) error {
-	for _, as := range []string{
-		base64.RawURLEncoding.EncodeToString(key), base64.URLEncoding.EncodeToString(key), base64.RawStdEncoding.EncodeToString(key),
-		base64.StdEncoding.EncodeToString(key), hex.EncodeToString(key),
-	} {
-		if hmac.Equal(signature, hs256([]byte(as), text)) {
-			return refuseStart("signature", "it is signed with the text of the key; the key is the 32 bytes that the text stands for (decode it as base64url)")
+func wrongStartKey(keys [][]byte, audience, text string, signature []byte) error {
+	var texts [][]byte
+	for _, key := range keys {
+		for _, enc := range []*base64.Encoding{base64.RawURLEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.StdEncoding} {
+			texts = append(texts, []byte(enc.EncodeToString(key)))
 		}
+		texts = append(texts, []byte(hex.EncodeToString(key)))
+	}
+	if signedWithOne(texts, text, signature) {
+		return refuseStart("signature", "it is signed with the text of the key; the key is the 32 bytes that the text stands for (decode it as base64url)")
 	}
 	return refuseStart("signature", "it is signed with another key than the sign key of the audience %q, which 'caddy email-link keys audience %s --sign' prints unless the configuration names one", audience, audience)
 }

@@ -27,7 +27,7 @@ func signedStart(claims members) string {
 }
 
 func verifyStart(token string) (*Start, error) {
-	return VerifyStart(token, startKey, corpusAudience, corpusIssuer, corpusNow)
+	return VerifyStart(token, [][]byte{startKey}, corpusAudience, corpusIssuer, corpusNow)
 }
 
 func TestStartSignedAndRead(t *testing.T) {
@@ -52,6 +52,15 @@ func TestStartSignedAndRead(t *testing.T) {
 	}
 	if got, err = verifyStart(filled); err != nil || got.ID == "" || got.Expiry.Sub(got.IssuedAt) != MaxStartLifetime {
 		t.Errorf("%+v, %v", got, err)
+	}
+	other := digest("another sign key")
+	if _, err := VerifyStart(token, [][]byte{other, startKey}, corpusAudience, corpusIssuer, corpusNow); err != nil {
+		t.Errorf("the older of two keys: %v", err)
+	}
+	for _, keys := range [][][]byte{nil, {other}, {startKey, nil}} {
+		if _, err := VerifyStart(token, keys, corpusAudience, corpusIssuer, corpusNow); err == nil {
+			t.Errorf("%d other keys", len(keys))
+		}
 	}
 	if _, err := want.Sign(startKey[:16], corpusNow); err == nil {
 		t.Error("half a key signs")
@@ -156,7 +165,7 @@ func TestJWT1_StartsRefused(t *testing.T) {
 		}
 	}
 	for _, at := range []time.Duration{-10 * time.Second, 69 * time.Second} {
-		if _, err := VerifyStart(good, startKey, corpusAudience, corpusIssuer, corpusNow.Add(at)); err != nil {
+		if _, err := VerifyStart(good, [][]byte{startKey}, corpusAudience, corpusIssuer, corpusNow.Add(at)); err != nil {
 			t.Errorf("with clocks that are %v apart: %v", at, err)
 		}
 	}

@@ -22,7 +22,8 @@ const maxDiscard = 64 << 10
 // appTalk is what an app with users of its own and the gate say to each other in one request. There is one only where the app may
 // say something: a POST, or a request that carries a hand-over.
 type appTalk struct {
-	// r is the request as it came to the gate; post says that it is a POST, same that it passed the cross-origin check.
+	// r is the request as it came to the gate; post says that it is a POST, same that it passed the cross-origin check, as one that
+	// changes nothing does unless its Origin is another site.
 	r          *http.Request
 	post, same bool
 	// handover is what this browser holds for exactly this path, nil where it holds none; carries says that the assertion of
@@ -99,7 +100,7 @@ func (h *Handler) talk(r *http.Request, p *pass) bool {
 	t.start, t.done, t.cleared, t.discard = nil, nil, false, 0
 	if first {
 		t.r, t.post = r, r.Method == http.MethodPost
-		t.same = t.post && web.SameOrigin(r, p.site.Origin)
+		t.same = web.SameOrigin(r, p.site.Origin)
 	}
 	t.speaker, t.audience = h, p.site.Audience
 	if !first && !h.identity.given {
@@ -108,8 +109,9 @@ func (h *Handler) talk(r *http.Request, p *pass) bool {
 	if h.Audience != "" {
 		t.audience = h.Audience
 	}
+	// A page of another origin acts on no hand-over. Nor does a connection that would outlive its end.
 	t.carries = t.handover != nil && t.handover.Audience == t.audience && t.speaker.identity.format != "" &&
-		(!boundary.IsUpgrade(r) || boundary.SameOriginUpgrade(r, p.site.Origin))
+		t.same && !boundary.IsUpgrade(r)
 	return true
 }
 
@@ -251,7 +253,7 @@ func (p *pass) readStart(code int) (in flow.StartInput, locale string, err error
 	case t.speaker.identity.format == "":
 		return in, "", refuse("format", "with 'identity { format none }' there is no assertion that the flow could come back in")
 	}
-	s, err := identity.VerifyStart(t.start[0], t.speaker.minters.signKey(t.audience), t.audience, p.site.Origin, p.live.core.Clock.Wall())
+	s, err := identity.VerifyStart(t.start[0], t.speaker.minters.signKeys(t.audience), t.audience, p.site.Origin, p.live.core.Clock.Wall())
 	if err != nil {
 		return in, "", err
 	}
@@ -261,7 +263,7 @@ func (p *pass) readStart(code int) (in flow.StartInput, locale string, err error
 	if to := boundary.ReturnTo(s.Continue, p.site.Prefix); to != s.Continue {
 		return in, "", refuse("continue", fmt.Sprintf("continue is %q; it is a path of this site outside %s, written as a browser sends it", pathOf(s.Continue), p.site.Prefix))
 	}
-	if p.sess == nil && p.outer.closed(t.r, s.Continue) {
+	if !s.NoAccount && p.sess == nil && p.outer.closed(t.r, s.Continue) {
 		return in, "", refuse("closed", fmt.Sprintf("continue is %q, which needs somebody who is signed in at the gate, and a hand-over signs nobody in: write 'optional', or 'public %s'", pathOf(s.Continue), pathOf(s.Continue)))
 	}
 	return flow.StartInput{

@@ -253,10 +253,10 @@ func checkIdentity(id *Identity, headers []Header) error {
 	if id.Format == "jws" && id.Key != "" {
 		return errors.New("identity: format jws is signed only and uses no key; remove the key or write format jwe")
 	}
-	if id.Format == "none" && id.SignKey != "" {
+	if id.Format == "none" && len(id.SignKey) > 0 {
 		return errors.New("identity: with format none there is no assertion that a flow of the app's could come back in; remove sign_key or the format")
 	}
-	if id.SignKey != "" && id.SignKey == id.Key {
+	if id.Key != "" && slices.Contains(id.SignKey, id.Key) {
 		return errors.New("identity: key and sign_key are two keys; whoever opens assertions is not to start flows")
 	}
 	if id.TTL < 0 || time.Duration(id.TTL) > MaxAssertionTTL || time.Duration(id.TTL)%time.Second != 0 {

@@ -70,9 +70,10 @@ type Identity struct {
 	// Key encrypts the assertion: 32 bytes as base64, base64url or hex text; `{env.X}` and `{file.X}` are resolved at
 	// run time. Default: derived from the key ring for the audience; `caddy email-link keys audience` prints it.
 	Key string `json:"key,omitempty"`
-	// SignKey verifies what the app says to the gate, such as `Email-Link-Start`: 32 bytes like Key. Default: derived from the
-	// key ring for the audience; `caddy email-link keys audience <name> --sign` prints it.
-	SignKey string `json:"sign_key,omitempty"`
+	// SignKey verifies what the app says to the gate, such as `Email-Link-Start`: 32 bytes like Key. During a rotation there are
+	// several, and each verifies. Default: derived from the key ring for the audience; `caddy email-link keys audience <name>
+	// --sign` prints it.
+	SignKey []string `json:"sign_key,omitempty"`
 	// TTL is the lifetime of an assertion, 5 minutes at most. Default: 60 seconds.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 	// Format is `jwe` (signed and encrypted), `jws` (signed only) or `none` (no assertion). Default: `jwe`.

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,8 +28,8 @@ type identityConfig struct {
 	// key or public is the configured encryption key; without either it comes from the key ring, by audience.
 	key    []byte
 	public *ecdsa.PublicKey
-	// signKey is the configured key of what the app says; without it it comes from the key ring as well.
-	signKey []byte
+	// signKeys are the configured keys of what the app says; without them it comes from the key ring as well.
+	signKeys [][]byte
 }
 
 // readIdentity resolves the identity block. The key stays in unexported fields.
@@ -57,10 +58,10 @@ func (h *Handler) readIdentity() error {
 				return fmt.Errorf("identity key: %w; 'caddy email-link keys audience <name>' prints one", err)
 			}
 		}
-		if c.signKey, err = parseSignKey(id.SignKey); err != nil {
+		if c.signKeys, err = parseSignKeys(id.SignKey); err != nil {
 			return err
 		}
-		if c.signKey != nil && bytes.Equal(c.key, c.signKey) {
+		if slices.ContainsFunc(c.signKeys, func(k []byte) bool { return bytes.Equal(k, c.key) }) {
 			return errors.New("identity: key and sign_key are two keys; whoever opens assertions is not to start flows")
 		}
 	}
@@ -68,22 +69,20 @@ func (h *Handler) readIdentity() error {
 	return nil
 }
 
-// parseSignKey resolves the key of what the app says.
-func parseSignKey(value string) ([]byte, error) {
-	text, err := expand(value)
-	if err != nil || text == "" {
-		return nil, errWith("identity sign_key: %w", err)
+// parseSignKeys resolves the keys of what the app says.
+func parseSignKeys(values []string) (keys [][]byte, err error) {
+	for _, value := range values {
+		text, err := expand(value)
+		if err != nil {
+			return nil, fmt.Errorf("identity sign_key: %w", err)
+		}
+		key, err := identity.ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("identity sign_key: %w; 'caddy email-link keys audience <name> --sign' prints one", err)
+		}
+		keys = append(keys, key)
 	}
-	key, err := identity.ParseKey(text)
-	return key, errWith("identity sign_key: %w; 'caddy email-link keys audience <name> --sign' prints one", err)
-}
-
-// errWith wraps an error, if there is one.
-func errWith(format string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf(format, err)
+	return keys, nil
 }
 
 // parseAudienceKey reads 32 bytes of text, or a public key as PEM or JWK for an app that must not share a secret.
@@ -112,12 +111,12 @@ type minters struct {
 	made map[string]*minter // guarded by mu
 }
 
-// signKey is the key of what the app of an audience says.
-func (m *minters) signKey(audience string) []byte {
-	if m.config.signKey != nil {
-		return m.config.signKey
+// signKeys are the keys of what the app of an audience says.
+func (m *minters) signKeys(audience string) [][]byte {
+	if m.config.signKeys != nil {
+		return m.config.signKeys
 	}
-	return m.core.Ring.SignKey(audience)
+	return [][]byte{m.core.Ring.SignKey(audience)}
 }
 
 // mintersMax bounds what hosts that a star covers can make us keep.

@@ -52,6 +52,27 @@ func TestENUM1_AppStartAnswersAlike(t *testing.T) {
 	}
 }
 
+// TestENUM1_ClosedSiteAndUnknownAddress obeys a start that leads nowhere, because the app knows nobody of this address, where the root
+// needs a session: only for those who are known it matters where they go.
+func TestENUM1_ClosedSiteAndUnknownAddress(t *testing.T) {
+	a := newOwnUsers(t, setup{site: "audience shop\npublic /start /finish"})
+	var answers []string
+	for _, known := range []bool{true, false} {
+		a.say(func(a *ownUsers) {
+			a.start.NoAccount, a.start.Subject, a.start.State, a.start.Continue = false, "42", "s1", "/finish"
+			if !known {
+				a.start.NoAccount, a.start.Subject, a.start.State, a.start.Continue = true, "", "", ""
+			}
+		})
+		status, header, body := a.w.client().post("/start", url.Values{})
+		answers = append(answers, fmt.Sprint(status, header.Get("Location"), body))
+		a.w.mail()
+	}
+	if answers[0] != answers[1] || !strings.HasPrefix(answers[0], "303") {
+		t.Errorf("known and unknown: %q", answers)
+	}
+}
+
 // TestEML2_AppStartAddresses refuses an address that the gate sends nothing to with a page of its own: the person has typed it.
 func TestEML2_AppStartAddresses(t *testing.T) {
 	a := newOwnUsers(t, setup{})
@@ -203,9 +224,20 @@ func TestKEY1_SignKeyOfTheConfiguration(t *testing.T) {
 	}
 	a.say(func(a *ownUsers) { a.key = key })
 	a.asks(a.w.client())
+	const next = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA"
+	a.w.load(setup{site: optionalSite + "\nidentity {\n sign_key " + next + " {env.EMAIL_LINK_TEST_KEY}\n}"})
+	a.asks(a.w.client()) // with the older one
+	if key, err = identity.ParseKey(next); err != nil {
+		t.Fatal(err)
+	}
+	a.say(func(a *ownUsers) { a.key = key })
+	a.asks(a.w.client())
+	a.w.load(setup{site: site})
+	status, header, body = a.w.client().post("/start", url.Values{})
+	a.obeyedNot("a key that is not configured", status, header, body)
 	for name, keys := range map[string]string{
 		"short": "sign_key MDEyMzQ1Njc4OWFiY2RlZg", "twice the same": "key " + one + "\n sign_key " + one,
-		"the same in other words": "key " + one + "\n sign_key " + other, "without an assertion": "format none\n sign_key " + one,
+		"one of two": "key " + one + "\n sign_key " + next + " " + one, "the same in other words": "key " + one + "\n sign_key " + other, "without an assertion": "format none\n sign_key " + one,
 	} {
 		err := a.w.tryLoad(setup{site: optionalSite + "\nidentity {\n " + keys + "\n}"})
 		if err == nil || !strings.Contains(err.Error(), "sign_key") {

@@ -22,6 +22,49 @@ func (a *ownUsers) handed() *client {
 	return c
 }
 
+// TestWEB1_HandoverOfTheSiteItself hands over to what a page of the site itself sends, and to nobody's page beside it: cookies go with the
+// POSTs of sibling origins. Neither does an upgrade carry it, which would outlive its end.
+func TestWEB1_HandoverOfTheSiteItself(t *testing.T) {
+	a := newOwnUsers(t, setup{})
+	c := a.handed()
+	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"MDEyMzQ1Njc4OWFiY2RlZg=="}}
+	own := upgrade.Clone()
+	own["Origin"] = []string{a.w.origin()}
+	for name, foreign := range map[string]http.Header{
+		"a sibling":                  {"Origin": {"https://evil.example.com"}, "Sec-Fetch-Site": {"same-site"}},
+		"a sibling, told by Origin":  {"Origin": {"https://evil.example.com"}, "Sec-Fetch-Site": nil},
+		"another site, told by none": {"Origin": {"null"}, "Sec-Fetch-Site": {"cross-site"}},
+		"an upgrade":                 upgrade, "an upgrade of its own": own,
+	} {
+		method := http.MethodPost
+		if foreign.Get("Upgrade") != "" {
+			method = http.MethodGet
+		}
+		_, header, body := c.do(method, "/finish", nil, foreign)
+		if body != "nobody" || len(header.Values("Set-Cookie")) != 0 {
+			t.Errorf("%s: the app did %q, %v", name, body, header)
+		}
+	}
+	if _, _, body := c.do(http.MethodGet, "/finish", nil, http.Header{"Origin": {"https://evil.example.com"}, "Sec-Fetch-Site": {"same-site"}}); body != "nobody" {
+		t.Errorf("a sibling reads: %q", body)
+	}
+	a.say(func(a *ownUsers) {
+		a.finish = func(w http.ResponseWriter, r *http.Request, _ *identity.Identity) { _, _ = w.Write([]byte(r.Method)) }
+	})
+	for name, of := range map[string]http.Header{
+		http.MethodGet:  {"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}}, // a link in a web mail
+		http.MethodPost: {"Origin": {a.w.origin()}, "Sec-Fetch-Site": {"same-origin"}},
+	} {
+		if _, _, body := c.do(name, "/finish", nil, of); body != name {
+			t.Errorf("%s: %q", name, body)
+		}
+	}
+	a.say(func(a *ownUsers) { a.finish = nil })
+	if _, _, body := c.do(http.MethodPost, "/finish", nil, nil); body != "activation 42 s1" {
+		t.Errorf("the site itself: %q", body)
+	}
+}
+
 // TestTOK1_HandoverOnce hands over until the app says that it is done: an app that fails first, is restarted, or wants a form
 // filled in gets the same jti again, by any method; afterwards nobody does, a copied cookie and a restart included.
 func TestTOK1_HandoverOnce(t *testing.T) {

@@ -76,7 +76,7 @@ func TestJWT2_MachineTokensAndOthers(t *testing.T) {
 		if _, err := v.Verify(t.Context(), token); err == nil {
 			t.Error("a machine token is an assertion")
 		}
-		if _, err := identity.VerifyStart(token, parts.Ring.SignKey(audience), audience, w.origin(), parts.Clock.Wall()); err == nil {
+		if _, err := identity.VerifyStart(token, [][]byte{parts.Ring.SignKey(audience)}, audience, w.origin(), parts.Clock.Wall()); err == nil {
 			t.Error("a machine token is a start")
 		}
 		stranger := w.client()
