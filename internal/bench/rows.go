@@ -20,6 +20,7 @@ func init() { // rows and the rows' functions know each other
 		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
+		{"redeem/peers", "the same", peersRow},
 		{"growth", "operations on large databases", growthRow},
 		{"sweep", "deleting what has expired", sweepRow},
 		{"plateau", "file and memory over many flows", plateauRow},
