@@ -10,10 +10,8 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 )
-
-// maxAssertions bounds the assertions kept with one token; a token is of one site, which has one audience.
-const maxAssertions = 4
 
 // Live is a token that was good when it was found. It is shared by all requests with the token: read its fields, never change
 // them.
@@ -37,20 +35,13 @@ type Live struct {
 	// recent spares the entry when the cache makes room.
 	recent atomic.Bool
 
-	minting    sync.Mutex
-	assertions atomic.Pointer[[]assertion]
+	assertions minted.Assertions
 }
 
 // stamp is what something read depends on, as it was before the read.
 type stamp struct{ holder, all uint64 }
 
 func (m *Manager) note(g *grant) stamp { return stamp{g.holder.changes.Load(), m.all.Load()} }
-
-// assertion is a text that may be used while from <= the wall clock < until.
-type assertion struct {
-	key, text   string
-	from, until time.Time
-}
 
 func (m *Manager) newLive(key [32]byte, c claims, g *grant, v verdict, st stamp) *Live {
 	l := &Live{
@@ -107,44 +98,8 @@ func sameAccount(a, b account.Account) bool {
 // Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over, as
 // session.Live.Assertion does.
 func (l *Live) Assertion(key string, mint func() (text string, exp time.Time, err error)) (string, error) {
-	if text, ok := l.cached(key); ok {
-		return text, nil
-	}
-	l.minting.Lock()
-	defer l.minting.Unlock()
-	if text, ok := l.cached(key); ok {
-		return text, nil
-	}
-	from := l.m.clock.Wall()
-	text, exp, err := mint()
-	if err != nil {
-		return "", err
-	}
-	next := []assertion{{key, text, from, from.Add(exp.Sub(from) / 2)}}
-	if old := l.assertions.Load(); old != nil {
-		for _, a := range *old {
-			if a.key != key && from.Before(a.until) && len(next) < maxAssertions {
-				next = append(next, a)
-			}
-		}
-	}
-	l.assertions.Store(&next)
-	return text, nil
-}
-
-// cached judges by the wall clock, as verifiers do, and refuses a text from its future too.
-func (l *Live) cached(key string) (string, bool) {
-	list := l.assertions.Load()
-	if list == nil {
-		return "", false
-	}
-	now := l.m.clock.Wall()
-	for i := range *list {
-		if a := &(*list)[i]; a.key == key {
-			return a.text, !now.Before(a.from) && now.Before(a.until)
-		}
-	}
-	return "", false
+	text, _, err := l.assertions.Get(l.m.clock, key, mint)
+	return text, err
 }
 
 const (

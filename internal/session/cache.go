@@ -9,10 +9,9 @@ import (
 const (
 	// DefaultCacheBytes is the default bound of the session cache: about 30 000 sessions with an assertion each.
 	DefaultCacheBytes = 64 << 20
-	// baseSize is about what a cached session takes beside its texts; assertionSize the same for an assertion.
-	baseSize      = 900
-	assertionSize = 112
-	shards        = 64
+	// baseSize is about what a cached session takes beside its texts and its assertions.
+	baseSize = 900
+	shards   = 64
 	// evictScan is how many entries are looked at to make room for one.
 	evictScan = 16
 )

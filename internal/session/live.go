@@ -3,16 +3,13 @@ package session
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
-
-// maxAssertions bounds the assertions kept with one session; a session is of one site, which has one audience.
-const maxAssertions = 8
 
 // Live is a session that was alive when it was found. It is shared by all requests of the session: read its fields, never
 // change them.
@@ -36,15 +33,7 @@ type Live struct {
 	recent atomic.Bool
 	stamp  atomic.Pointer[stamp]
 
-	minting    sync.Mutex
-	assertions atomic.Pointer[[]assertion]
-}
-
-// assertion is a text that may be used while from <= the wall clock < until.
-type assertion struct {
-	key         string
-	text        string
-	from, until time.Time
+	assertions minted.Assertions
 }
 
 func (m *Manager) newLive(id [32]byte, v verdict, st stamp) *Live {
@@ -122,47 +111,9 @@ func sameAccount(a, b account.Account) bool {
 // text and when it expires by the wall clock. Its errors are not cached. Assertions are dropped when the session or the
 // account changes.
 func (l *Live) Assertion(key string, mint func() (text string, exp time.Time, err error)) (string, error) {
-	if text, ok := l.cached(key); ok {
-		return text, nil
+	text, grown, err := l.assertions.Get(l.m.clock, key, mint)
+	if grown != 0 {
+		l.m.cache.grow(l, grown)
 	}
-	l.minting.Lock()
-	defer l.minting.Unlock()
-	if text, ok := l.cached(key); ok {
-		return text, nil
-	}
-	from := l.m.clock.Wall()
-	text, exp, err := mint()
-	if err != nil {
-		return "", err
-	}
-	next := []assertion{{key, text, from, from.Add(exp.Sub(from) / 2)}}
-	grown := len(text) + len(key) + assertionSize
-	if old := l.assertions.Load(); old != nil {
-		for _, a := range *old {
-			if a.key != key && from.Before(a.until) && len(next) < maxAssertions {
-				next = append(next, a)
-				continue
-			}
-			grown -= len(a.text) + len(a.key) + assertionSize
-		}
-	}
-	l.assertions.Store(&next)
-	l.m.cache.grow(l, grown)
-	return text, nil
-}
-
-// cached judges by the wall clock, as verifiers do, and refuses a text from its future too: a wall clock that has been put
-// back must not stretch the use of what was minted before.
-func (l *Live) cached(key string) (string, bool) {
-	list := l.assertions.Load()
-	if list == nil {
-		return "", false
-	}
-	now := l.m.clock.Wall()
-	for i := range *list {
-		if a := &(*list)[i]; a.key == key {
-			return a.text, !now.Before(a.from) && now.Before(a.until)
-		}
-	}
-	return "", false
+	return text, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 )
 
 func TestAssertionIsSharedForHalfItsLife(t *testing.T) {
@@ -111,17 +112,17 @@ func TestAssertionsOfOneSessionAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(*l.assertions.Load()); n != maxAssertions {
+	if n := l.assertions.Len(); n != minted.Most {
 		t.Errorf("%d assertions", n)
 	}
-	if grown := r.Stats().Bytes - empty; grown != maxAssertions*(assertionSize+len("text")+2) {
+	if grown := r.Stats().Bytes - empty; grown != minted.Most*(minted.Size+len("text")+2) {
 		t.Errorf("counted as %d bytes", grown)
 	}
 	r.time.Advance(time.Minute)
 	if _, err := l.Assertion("last", func() (string, time.Time, error) { return "text", time.Time{}, nil }); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(*l.assertions.Load()); n != 1 {
+	if n := l.assertions.Len(); n != 1 {
 		t.Errorf("%d assertions after their time", n)
 	}
 }

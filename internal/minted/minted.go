@@ -1,0 +1,85 @@
+// Package minted keeps the assertions of one session or one machine token, so that a request finds its assertion and mints none.
+package minted
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+)
+
+const (
+	// Most is how many assertions are kept; what they are kept with is of one site, which has one audience.
+	Most = 8
+	// Size is about what an assertion takes in memory beside its text and its key, in bytes.
+	Size = 112
+)
+
+// Assertions are texts under keys. The zero value is ready, and safe for use by many goroutines.
+type Assertions struct {
+	minting sync.Mutex
+	list    atomic.Pointer[[]assertion]
+}
+
+// assertion is a text that may be used while from <= the wall clock < until.
+type assertion struct {
+	key, text   string
+	from, until time.Time
+}
+
+// Get returns the assertion under a key, and mints one when there is none or when half of its lifetime is over; of concurrent
+// misses one mints and the others wait for it. mint returns the text and when it expires by the wall clock. Its errors are not
+// kept. grown is by how many bytes the assertions take more memory than before, below zero for less.
+func (a *Assertions) Get(clk *clock.Clock, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
+	if text, ok := a.find(clk, key); ok {
+		return text, 0, nil
+	}
+	a.minting.Lock()
+	defer a.minting.Unlock()
+	if text, ok := a.find(clk, key); ok {
+		return text, 0, nil
+	}
+	from := clk.Wall()
+	text, exp, err := mint()
+	if err != nil {
+		return "", 0, err
+	}
+	next := []assertion{{key, text, from, from.Add(exp.Sub(from) / 2)}}
+	grown = len(text) + len(key) + Size
+	if old := a.list.Load(); old != nil {
+		for _, one := range *old {
+			if one.key != key && from.Before(one.until) && len(next) < Most {
+				next = append(next, one)
+				continue
+			}
+			grown -= len(one.text) + len(one.key) + Size
+		}
+	}
+	a.list.Store(&next)
+	return text, grown, nil
+}
+
+// find judges by the wall clock, as verifiers do, and refuses a text from its future too: a wall clock that has been put back
+// must not stretch the use of what was minted before.
+func (a *Assertions) find(clk *clock.Clock, key string) (string, bool) {
+	list := a.list.Load()
+	if list == nil {
+		return "", false
+	}
+	now := clk.Wall()
+	for i := range *list {
+		if one := &(*list)[i]; one.key == key {
+			return one.text, !now.Before(one.from) && now.Before(one.until)
+		}
+	}
+	return "", false
+}
+
+// Len returns how many assertions are kept.
+func (a *Assertions) Len() int {
+	if list := a.list.Load(); list != nil {
+		return len(*list)
+	}
+	return 0
+}
