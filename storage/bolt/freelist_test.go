@@ -146,50 +146,86 @@ func TestDUR1_CrashWithoutAListOfFreePages(t *testing.T) {
 	}
 }
 
-// TestDUR1_DamagedWithoutAListOfFreePages: bbolt looks at all pages then, and its own goroutine must not meet a damaged one. Where
-// a file opens all the same, what is damaged is not in use.
+// pages returns the numbers of the pages in use and of the free ones, behind those of the file's head.
+func pages(t *testing.T, s *Store) (used, free []int) {
+	t.Helper()
+	if err := s.db.View(func(btx *bbolt.Tx) error {
+		for n := 2; n < int(btx.Size())/os.Getpagesize(); {
+			info, err := btx.Page(n)
+			if err != nil {
+				return err
+			}
+			if info.Type == "free" {
+				free = append(free, n)
+			} else {
+				used = append(used, n)
+			}
+			n++
+			if info.Type != "free" {
+				n += info.OverflowCount
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return used, free
+}
+
+// TestDUR1_DamagedWithoutAListOfFreePages: bbolt looks at all pages then, and its own goroutine must not meet a damaged one. A file
+// that is damaged where it is in use is refused and left as it is; damage in a free page is none.
 func TestDUR1_DamagedWithoutAListOfFreePages(t *testing.T) {
-	_, good := crashed(t, swept(t, 10))
+	before := swept(t, 10)
+	used, free := pages(t, before)
+	_, good := crashed(t, before)
 	page := os.Getpagesize()
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+	damages := map[string]func(damaged []byte){
+		"zeros":                        func(damaged []byte) { clear(damaged) },
+		"random":                       func(damaged []byte) { randomize(random, damaged) },
+		"records' positions and sizes": func(damaged []byte) { randomize(random, damaged[16:16+16*8]) },
+		"another page":                 func(damaged []byte) { copy(damaged, good[used[0]*page:]) },
+	}
 	path := filepath.Join(t.TempDir(), "x.db")
-	refused := 0
-	for n := 2; n < len(good)/page && n < 400; n += 3 {
+	try := func(n int, kind string, inUse bool) {
 		content := bytes.Clone(good)
-		damaged := content[n*page : (n+1)*page]
-		switch n / 3 % 4 {
-		case 0:
-			clear(damaged)
-		case 1:
-			for i := range damaged {
-				damaged[i] = byte(random.Uint32())
-			}
-		case 2: // the positions and sizes of its records
-			for i := 16; i < 16+16*8; i++ {
-				damaged[i] = byte(random.Uint32())
-			}
-		case 3:
-			copy(damaged, content[3*page:4*page])
+		damages[kind](content[n*page : (n+1)*page])
+		if bytes.Equal(content, good) {
+			return
 		}
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, err := Open(context.Background(), Options{Path: path, Timeout: time.Second})
-		if err == nil {
-			if err := s.Close(); err != nil {
-				t.Errorf("page %d: Close: %v", n, err)
+		switch {
+		case err == nil:
+			if inUse {
+				t.Errorf("page %d: %s: opened", n, kind)
 			}
-			continue
-		}
-		refused++
-		if !errors.Is(err, storage.ErrDamaged) {
-			t.Errorf("page %d: %v", n, err)
+			if err := s.Close(); err != nil {
+				t.Errorf("page %d: %s: Close: %v", n, kind, err)
+			}
+			return
+		case !inUse, !errors.Is(err, storage.ErrDamaged):
+			t.Errorf("page %d, in use: %v: %s: %v", n, inUse, kind, err)
 		}
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
-			t.Errorf("page %d: the file has been changed (%v)", n, err)
+			t.Errorf("page %d: %s: the file has been changed (%v)", n, kind, err)
 		}
 	}
-	if refused == 0 {
-		t.Error("no damage was found")
+	for kind := range damages {
+		for _, n := range used {
+			try(n, kind, true)
+		}
+		for i := 0; i < len(free); i += len(free)/10 + 1 {
+			try(free[i], kind, false)
+		}
+	}
+	t.Logf("%d pages in use, %d free", len(used), len(free))
+}
+
+func randomize(random *rand.Rand, b []byte) {
+	for i := range b {
+		b[i] = byte(random.Uint32())
 	}
 }
