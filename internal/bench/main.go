@@ -1,7 +1,7 @@
 // Command bench measures the gate: what a signed-in request costs beside the same proxy without us, what the steps cost with
 // one and with many callers, on a small and on a large database, and what the process takes beside bare Caddy.
 //
-// Every ratio is against a floor of the same run. Floor and subject take turns (A, B, A, B, …), a pair gives one ratio, and
+// Every ratio is against a floor of the same run. Floor and subject take turns, a pair gives one ratio, and
 // the table shows the median of the pairs with the least and the largest. It is no test: it fails when something does not
 // answer as it should, never because something is slow.
 //
@@ -29,6 +29,8 @@ type options struct {
 	runs   int
 	pairs  int
 	length time.Duration
+	// parts is in how many turns of each side a pair of loads is taken apart.
+	parts int
 	// step is how long one turn of a row on the store lasts.
 	step time.Duration
 	// sizes are the numbers of accounts, sessions, flows and expired records of the rows about growth.
@@ -56,7 +58,7 @@ type options struct {
 // usual is the default round: about eight minutes on two cores.
 func usual() options {
 	return options{
-		runs: 1, pairs: 5, length: 1200 * time.Millisecond, step: 200 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
+		runs: 1, pairs: 5, length: 1200 * time.Millisecond, parts: 4, step: 200 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
 		checks: 200, answers: 60, bcrypt: 10, memory: 400, sessions: 20_000, build: true,
 	}
 }
@@ -65,7 +67,7 @@ func usual() options {
 // race detector, with which the tests run, and its imported records are cheap since bcrypt takes many times as long with it.
 func short() options {
 	return options{
-		runs: 1, pairs: 1, length: 150 * time.Millisecond, step: 30 * time.Millisecond, sizes: []int{100, 1000}, flows: 400, reloads: 3, checks: 6,
+		runs: 1, pairs: 1, length: 150 * time.Millisecond, parts: 1, step: 30 * time.Millisecond, sizes: []int{100, 1000}, flows: 400, reloads: 3, checks: 6,
 		answers: 20, bcrypt: 4, memory: 4000, sessions: 50,
 	}
 }

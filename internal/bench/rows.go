@@ -10,6 +10,7 @@ func init() { // rows and the rows' functions know each other
 		{"signed/32", "a signed-in request, 32 connections", signedRow(siteStatic, shape{conns: 32}, siteSigned, 0.98, 1.04)},
 		{"signed/128", "the same, 128 connections", signedRow(siteStatic, shape{conns: 128}, siteSigned, 0.98, 1.04)},
 		{"signed/bare", "the same, 32 connections", signedRow(siteBare, shape{conns: 32}, siteSigned, 0.95, 0)},
+		{"signed/bytes", "no gate, but a header of that size", signedRow(siteBare, shape{conns: 32}, siteStatic, 0, 0)},
 		{"signed/h2", "the same, HTTP/2, 32 streams on 4 connections", signedRow(siteStatic, shape{conns: 32, h2: true}, siteSigned, 0.98, 1.04)},
 		{"signed/p50", "the same, one connection", latencyRow},
 		{"signed/p99", "the same, 2 000 requests/s on 32 connections", tailRow},

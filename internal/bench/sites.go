@@ -179,7 +179,7 @@ func (s *sites) signIn(database string, many int) error {
 	}
 	var id string
 	err = store.Update(ctx, func(tx storage.Tx) error {
-		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr})
 		if err != nil {
 			return err
 		}
