@@ -66,6 +66,7 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 			t.Errorf("%s: the browser got %v", path, res.Header)
 		}
 	}
+	checkSmuggled(t, b, app)
 	exampletest.CheckTokens(t, g, app, origin)
 	exampletest.CheckForeign(t, b, app)
 	for _, path := range []string{"/email-link/verify", "/email-link/%76erify", "/email-link//verify", "/email-link/x/../verify"} {
@@ -81,5 +82,37 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 	}
 	if res, _ := b.Do(http.MethodGet, "/ws", nil, "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "Origin: "+origin); res.StatusCode != http.StatusForbidden {
 		t.Errorf("a tunnel: %d", res.StatusCode)
+	}
+}
+
+// checkSmuggled makes sure that no number of cookies side by side gets one of the gate's through, and that the app sees none of
+// the headers that would tell it another name or another path, in the spellings that it may fold to ours either.
+func checkSmuggled(t *testing.T, b *exampletest.Browser, app *exampletest.App) {
+	t.Helper()
+	for _, cookies := range []string{
+		"email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d",
+		"a=1; email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d; __Host-email_link=e; __Host-email_link_flow=f; b=2",
+		"email_link_flow=a;email_link_token=b;email_link_known=c;email_link_handover=d;  __Host-email_link =e; b=2;",
+	} {
+		app.Taken()
+		res, _ := b.Do(http.MethodGet, "/app", nil, "Cookie: "+cookies,
+			"Remote_User: root", "email_link_assertion: forged", "X-Original-URL: /root", "X-Rewrite-Url: /root", "X_Original_Url: /root")
+		got := app.Taken()
+		if res.StatusCode != http.StatusOK || len(got) != 1 {
+			t.Fatalf("%s: %d, %d requests", cookies, res.StatusCode, len(got))
+		}
+		c := strings.Join(got[0].Header["Cookie"], "; ")
+		if strings.Contains(c, "email_link") || strings.HasPrefix(cookies, "a=1") && c != "a=1; b=2" {
+			t.Errorf("%s: the app got Cookie %q", cookies, c)
+		}
+		for name := range got[0].Header {
+			if strings.Contains(name, "_") || strings.HasPrefix(name, "X-Original") || strings.HasPrefix(name, "X-Rewrite") {
+				t.Errorf("the app got %s", name)
+			}
+		}
+	}
+	res, _ := b.Do(http.MethodGet, "/app", nil, "Connection: Remote-User, Email-Link-Assertion")
+	if got := app.Taken(); res.StatusCode == http.StatusOK && (len(got) != 1 || got[0].Header["Remote-User"] == nil || got[0].Header["Email-Link-Assertion"] == nil) {
+		t.Errorf("Connection took away who it is: %v", got)
 	}
 }

@@ -91,7 +91,8 @@ func TestHDR2_Nginx(t *testing.T) {
 	if n := len(app.Taken()); n != 0 {
 		t.Errorf("%d requests for pages of the gate reached the app", n)
 	}
-	forged := []string{"Remote-User: root", "X-Forwarded-User: root", "Email-Link-Assertion: forged", "Cookie: mine=1; __Host-email_link=x; email_link_flow=y; theirs=2"}
+	forged := []string{"Remote-User: root", "X-Forwarded-User: root", "Email-Link-Assertion: forged", "X-Original-URL: /root", "X-Rewrite-URL: /root",
+		"Cookie: mine=1; __Host-email_link=x; email_link_flow=y; theirs=2"}
 	for _, path := range []string{"/a/b%2fc?x=1", "//a/../b", "/robots.txt"} {
 		res, body := b.Do(http.MethodPost, path, map[string][]string{"a": {"b"}}, forged...)
 		got := app.Taken()
@@ -131,6 +132,9 @@ func checkPassed(t *testing.T, r *http.Request, path string) {
 	}
 	if a := r.Header["Email-Link-Assertion"]; len(a) != 1 || strings.Count(a[0], ".") != 4 {
 		t.Errorf("%s: the assertion is %q", path, a)
+	}
+	if r.Header["X-Original-Url"] != nil || r.Header["X-Rewrite-Url"] != nil {
+		t.Errorf("%s: the app is told of another path: %v", path, r.Header)
 	}
 	if u := r.Header["Remote-User"]; len(u) != 1 || u[0] != "ada@example.com" || r.Header["X-Forwarded-User"] != nil {
 		t.Errorf("%s: %v", path, r.Header)
