@@ -91,8 +91,10 @@ func TestHDR2_Nginx(t *testing.T) {
 	if n := len(app.Taken()); n != 0 {
 		t.Errorf("%d requests for pages of the gate reached the app", n)
 	}
-	forged := []string{"Remote-User: root", "X-Forwarded-User: root", "Email-Link-Assertion: forged", "X-Original-URL: /root", "X-Rewrite-URL: /root",
-		"Cookie: mine=1; __Host-email_link=x; email_link_flow=y; theirs=2"}
+	forged := []string{
+		"Remote-User: root", "X-Forwarded-User: root", "Email-Link-Assertion: forged", "X-Original-URL: /root", "X-Rewrite-URL: /root",
+		"Cookie: mine=1; __Host-email_link=x; email_link_flow=y; theirs=2",
+	}
 	for _, path := range []string{"/a/b%2fc?x=1", "//a/../b", "/robots.txt"} {
 		res, body := b.Do(http.MethodPost, path, map[string][]string{"a": {"b"}}, forged...)
 		got := app.Taken()

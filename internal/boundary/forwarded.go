@@ -55,6 +55,11 @@ func ReadForwarded(h http.Header) (Forwarded, error) {
 	if f.URL, err = url.ParseRequestURI(f.URI); err != nil || !strings.HasPrefix(f.URI, "/") {
 		return Forwarded{}, errors.New("X-Forwarded-Uri is not a path with a query")
 	}
+	// Where a byte belongs into no path, package url forgets how the others were escaped, and a slash that was is one like any other.
+	// So such a byte is escaped here, and the client's own escapes are judged.
+	if path, _, _ := strings.Cut(f.URI, "?"); f.URL.EscapedPath() != path {
+		f.URL.RawPath = escape(path)
+	}
 	return f, nil
 }
 

@@ -99,3 +99,19 @@ func FuzzPATH1_Forwarded(f *testing.F) {
 		}
 	})
 }
+
+// TestPATH1_ForwardedEscapes keeps the client's escapes where a byte beside them belongs into no path: package url would write
+// the path anew from its decoded form, and an escaped slash would be judged as a plain one.
+func TestPATH1_ForwardedEscapes(t *testing.T) {
+	for _, uri := range []string{`/public%2fx"`, `/public%2fx|?a=1`, `/publi%63/x^`, "/public%2Fx\xff", `/public%3bx{}`, `/public%2fx "`} {
+		f, err := ReadForwarded(http.Header{
+			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"app.example.com"}, "X-Forwarded-Uri": {uri},
+		})
+		if err != nil {
+			t.Fatalf("%q: %v", uri, err)
+		}
+		if _, ambiguous, err := Views(f.URL.EscapedPath()); !ambiguous || err != nil {
+			t.Errorf("%q is judged as %q, which is not ambiguous (%v)", uri, f.URL.EscapedPath(), err)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func TestPATH1_Verify(t *testing.T) {
 	}
 	for _, uri := range []string{
 		"/open/../app", "/open/%2e%2e/app", "/open/..%2fapp", "/open/%252e%252e/app", "/open/x%0d%0aX-Forwarded-Uri:%20/app", "/open/;/../app",
-		"/open//x", "/open/x#/app", "/app#/open/x", "/open\\..\\app", "//open/x", "/app?/open/x", "/OPEN%2fx", "/ope%6e/x", "/app/..;/open/x",
+		"/open//x", "/open/x#/app", "/app#/open/x", "/open\\..\\app", "//open/x", "/app?/open/x", "/OPEN%2fx", "/ope%6e/x", "/app/..;/open/x", `/open%2fx|`, `/ope%6e/x"`,
 	} {
 		res, _ := w.asks("", question{uri: uri})
 		refused(t, uri, res, http.StatusUnauthorized)
