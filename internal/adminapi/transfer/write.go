@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Writer writes accounts so that a [Reader] reads the same.
@@ -57,8 +58,34 @@ func (w *Writer) Write(r Row) error {
 		created = r.Created.Format(time.RFC3339Nano)
 	}
 	return w.csv.Write(w.cells([]string{
-		r.Email, r.Name, strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
+		r.Email, inert(r.Name), strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
 	}))
+}
+
+// formula begins what a spreadsheet computes, in both widths of letters.
+const formula = "=+-@＝＋－＠"
+
+// isFormula says whether a spreadsheet computes a cell, or would if the quotation marks before it were taken away.
+func isFormula(cell string) bool {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(cell, "'"))
+	return strings.ContainsRune(formula, first)
+}
+
+// inert puts a quotation mark before a cell that a spreadsheet would compute. People choose their names, and whoever opens the
+// file is an operator.
+func inert(cell string) string {
+	if isFormula(cell) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// asWritten takes away the mark that inert puts before a cell.
+func asWritten(cell string) string {
+	if isFormula(cell) {
+		return strings.TrimPrefix(cell, "'")
+	}
+	return cell
 }
 
 // Flush writes what is left.
