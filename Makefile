@@ -77,8 +77,8 @@ xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
 e2e: tools ## the tests in a real browser
 	scripts/isolated $(GO) test -count 1 -timeout 20m -tags e2e -v ./internal/e2e/...
 
-interop: tools ## the assertion verified by apps in Go, Node and Python
-	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/...
+interop: tools ## the assertion verified by apps in Go, Node and Python, and what the Express example tests in Node
+	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/... ./examples/express
 
 apps: tools ## the examples with Debian's nginx and Radicale
 	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth

@@ -21,15 +21,15 @@ export const signIn = (note = "") =>
   );
 export const signUp = (note = "") => page("Sign up", `<p id="note">${escape(note)}</p>${form("/sign-up", "Send me a link", address)}`);
 export const reset = () => page("Forgot your password?", form("/reset", "Send me a link", address));
-export const password = ({ email, purpose }, active, note = active && purpose === "activation" ? "You have an account already." : "") =>
+export const password = ({ email, purpose }, known, note = known && purpose === "activation" ? "You have an account already." : "") =>
   page(
-    active ? "New password" : "Welcome",
+    known ? "New password" : "Welcome",
     `<p id="note">${escape(note)}</p><p>For <b id="email-seen">${escape(email)}</b></p>` +
       form(
         "/password",
         "Save",
         `<input name="username" autocomplete="username" value="${escape(email)}" readonly hidden>`,
-        active ? "" : field("Your name", "name", `autocomplete="name" maxlength="100"`),
+        known ? "" : field("Your name", "name", `autocomplete="name" maxlength="100"`),
         field("New password", "password", `type="password" autocomplete="new-password" minlength="12"`),
       ),
   );

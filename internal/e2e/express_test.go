@@ -21,8 +21,8 @@ import (
 // once checks that exactly one proof has had an effect for a user who is new.
 func (s *shop) once(db *mariadb, email string) {
 	s.t.Helper()
-	if got := db.query("SELECT active, version FROM app.users WHERE email = '" + email + "'"); got != "1 1" {
-		s.t.Errorf("%s: active, version: %q", email, got)
+	if got := db.query("SELECT version FROM app.users WHERE email = '" + email + "'"); got != "1" {
+		s.t.Errorf("%s: version %q", email, got)
 	}
 	if got := db.query("SELECT COUNT(*) FROM app.proofs"); got != "1" {
 		s.t.Errorf("%s: %s proofs", email, got)
@@ -42,10 +42,10 @@ func TestExpress(t *testing.T) {
 	s, db := inMariaDB(t)
 	b := newBrowser(t, "ada")
 
-	// Nothing of an unfinished sign-up can be used to sign in.
+	// An unfinished sign-up leaves nothing, and so nothing to sign in with.
 	m := s.signsUp(b, "ada@example.com")
-	if got := db.query("SELECT active, password IS NULL FROM app.users"); got != "0 1" {
-		t.Errorf("before the link: active, no password: %q", got)
+	if got := db.query("SELECT COUNT(*) FROM app.users"); got != "0" {
+		t.Errorf("before the link: %s users", got)
 	}
 	s.signsIn(newBrowser(t, "early"), "ada@example.com", firstWords).at("/sign-in?refused", 200)
 	// One click leads to the app's own page, a link that is used to the same one, until the app is done.
@@ -168,6 +168,9 @@ func TestExpressResendsAndResets(t *testing.T) {
 	asker.open(s.origin+"/reset").types("Email address", "nobody@example.com").presses("Send me a link")
 	asker.at("/email-link/resend", 200).says("Check your mail", "nobody@example.com")
 	s.notice("nobody@example.com", "no account")
+	// Nor is a mailbox another one that the database's usual order holds equal to it. A browser would write the domain otherwise itself.
+	s.sees("/reset", "ada@éxample.com")
+	s.notice("ada@xn--xample-9ua.com", "no account")
 	if got := db.query("SELECT COUNT(*) FROM app.users"); got != "1" {
 		t.Errorf("%s users", got)
 	}
@@ -189,11 +192,11 @@ func TestExpressFaults(t *testing.T) {
 	// Killed within its transaction: the jti is written, and not yet the user.
 	b := newBrowser(t, "killed")
 	s.opens(b, s.signsUp(b, "killed@example.com").link(), "killed@example.com")
-	release := db.lock("killed@example.com")
+	release := db.hold("LOCK TABLES app.users READ")
 	killed := make(chan bool, 1)
 	go func() {
 		waits := b.await(func() bool {
-			out, _ := db.command("SELECT COUNT(*) FROM information_schema.processlist WHERE db = 'app' AND info LIKE '%FOR UPDATE'").Output()
+			out, _ := db.command("SELECT COUNT(*) FROM information_schema.processlist WHERE db = 'app' AND info LIKE 'INSERT INTO `users`%'").Output()
 			return strings.TrimSpace(string(out)) == "1"
 		})
 		s.killApp()
@@ -201,12 +204,12 @@ func TestExpressFaults(t *testing.T) {
 	}()
 	b.saves("Ada", firstWords).at("/password", 502)
 	if !<-killed {
-		t.Fatal("the app did not wait for the row")
+		t.Fatal("the app did not wait for the table")
 	}
 	release()
 	s.startApp()
-	if got := db.query("SELECT active, version, (SELECT COUNT(*) FROM app.proofs) FROM app.users"); got != "0 0 0" {
-		t.Errorf("killed before the commit: active, version, proofs: %q", got)
+	if got := db.query("SELECT (SELECT COUNT(*) FROM app.users), COUNT(*) FROM app.proofs"); got != "0 0" {
+		t.Errorf("killed before the commit: users, proofs: %q", got)
 	}
 	b.open(s.origin+"/password").saves("Ada", firstWords).at("/password", 200).says("Your password is set.")
 	s.once(db, "killed@example.com")
@@ -238,8 +241,8 @@ func TestExpressFaults(t *testing.T) {
 	s.once(db, "five@example.com")
 	s.later(16 * time.Minute)
 	slow.saves("Ada", firstWords).at("/password", 403).says("This page opens by the link in a mail")
-	if got := db.query("SELECT active FROM app.users WHERE email = 'slow@example.com'"); got != "0" {
-		t.Errorf("after a quarter of an hour: %q", got)
+	if got := db.query("SELECT COUNT(*) FROM app.users WHERE email = 'slow@example.com'"); got != "0" {
+		t.Errorf("after a quarter of an hour: %s users", got)
 	}
 }
 

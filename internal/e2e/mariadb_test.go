@@ -104,8 +104,8 @@ func (m *mariadb) query(statement string) string {
 	return strings.ReplaceAll(strings.TrimSpace(string(out)), "\t", " ")
 }
 
-// lock holds the row of a user, as a long transaction does, until release is called.
-func (m *mariadb) lock(email string) (release func()) {
+// hold keeps what a statement locks, as a long transaction does, until release is called.
+func (m *mariadb) hold(statement string) (release func()) {
 	m.t.Helper()
 	cmd := m.command("")
 	in, err := cmd.StdinPipe()
@@ -119,9 +119,9 @@ func (m *mariadb) lock(email string) (release func()) {
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}
-	_, _ = io.WriteString(in, "BEGIN; SELECT email FROM app.users WHERE email = '"+email+"' FOR UPDATE;\n")
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(line) != email {
-		m.t.Fatalf("no lock on %s: %q %v", email, line, err)
+	_, _ = io.WriteString(in, statement+"; SELECT 'held';\n")
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(line) != "held" {
+		m.t.Fatalf("%s: %q %v", statement, line, err)
 	}
 	return func() {
 		_ = in.Close() // ends the client, and with it the transaction
