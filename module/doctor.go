@@ -35,7 +35,10 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 		f.MailFolder = m.dir
 	}
 	for _, p := range s.places {
-		site := doctor.Site{Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p), VerifyFrom: p.handler.peers}
+		site := doctor.Site{
+			Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p),
+			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inherited, Inside: strings.Join(p.inside, " "),
+		}
 		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
 		}
@@ -116,7 +119,27 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 		}
 	}
 	f := a.facts(ctx, c, s)
+	if c != nil {
+		if err := a.tokenFacts(ctx, c, &f); err != nil {
+			return nil, err
+		}
+	}
 	return append(doctor.Cheap(f), n.Check(ctx, f)...), nil
+}
+
+// tokenFacts tells the doctor of the machine tokens.
+func (a *App) tokenFacts(ctx context.Context, c *core, f *doctor.Facts) error {
+	list, err := c.Machines.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	f.Granted, f.Now = a.Scopes, c.Clock.Now()
+	for _, t := range list {
+		if t.Revoked.IsZero() {
+			f.Tokens = append(f.Tokens, doctor.Token{ID: t.ID, Ends: time.Unix(t.Key.End, 0), Site: t.Site, Scopes: t.Scopes, Ended: t.Ended})
+		}
+	}
+	return nil
 }
 
 func recipient(text string) (address.Address, error) {

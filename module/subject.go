@@ -112,3 +112,22 @@ func (r Require) namesScopes() bool {
 		return slices.ContainsFunc(group, func(s string) bool { return s != machine.People })
 	})
 }
+
+// scopes are those with which a token may pass.
+func (r Require) scopes() (list []string) {
+	for _, group := range r.Scope {
+		list = append(list, group...)
+	}
+	slices.Sort(list)
+	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == machine.People })
+}
+
+// besidePeople are the scopes of tokens that pass where people do; none where people do not.
+func (r Require) besidePeople() []string {
+	for _, group := range r.Scope {
+		if !slices.Contains(group, machine.People) {
+			return nil
+		}
+	}
+	return r.scopes()
+}

@@ -22,6 +22,9 @@ type place struct {
 	hosts []string
 	// nested says that another of our handlers comes before it on the same way.
 	nested bool
+	// inside are the paths of the route that a nested one stands in, where it has some. inherited are the scopes of the outer
+	// one with which machine tokens pass it without its saying so.
+	inside, inherited []string
 	// upstreams are the backends behind it.
 	upstreams []string
 }
@@ -77,8 +80,10 @@ func trustsProxies(server *caddyhttp.Server) bool {
 
 // way is what lies on the way to a route.
 type way struct {
-	hosts []string
-	outer *place
+	hosts, paths []string
+	outer        *place
+	// said says that one of our handlers inside outer has said which tokens pass.
+	said bool
 	// moved describes a rewrite that every request on this way has gone through.
 	moved string
 	// failed says that only requests with an error come here.
@@ -102,6 +107,9 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) error {
 		inner := at
 		if hosts := hostsOf(list[i].MatcherSets); len(hosts) > 0 {
 			inner.hosts = hosts
+		}
+		if paths := pathsOf(list[i].MatcherSets); len(paths) > 0 {
+			inner.paths = paths
 		}
 		for _, handler := range list[i].Handlers {
 			if err := w.handler(handler, &inner); err != nil {
@@ -127,7 +135,13 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) error {
 		w.places = append(w.places, p)
 		if at.outer == nil {
 			at.outer = p
-		} else if len(t.BaseURL) > 0 || t.Path != "" || t.SignUp != nil {
+			return nil
+		}
+		p.inside = at.paths
+		if at.said = at.said || len(t.Require.Scope) > 0; !at.said {
+			p.inherited = at.outer.handler.Require.besidePeople()
+		}
+		if len(t.BaseURL) > 0 || t.Path != "" || t.SignUp != nil {
 			return errors.New("email_link: base_url, path and sign_up belong to the outer email_link of a site; the one inside 'handle' or 'route' only tightens it")
 		} else if t.Require.namesScopes() && !at.outer.handler.Require.namesScopes() {
 			return errors.New("email_link: no machine token gets to a 'require scope' inside 'handle' or 'route' where the outer email_link of the site names no scope; name it there as well, with 'session' beside it to let people in")
@@ -179,6 +193,17 @@ func moves(r *rewrite.Rewrite) string {
 	default:
 		return ""
 	}
+}
+
+func pathsOf(sets caddyhttp.MatcherSets) (paths []string) {
+	for _, set := range sets {
+		for _, m := range set {
+			if list, ok := m.(*caddyhttp.MatchPath); ok {
+				paths = append(paths, *list...)
+			}
+		}
+	}
+	return paths
 }
 
 func hostsOf(sets caddyhttp.MatcherSets) (hosts []string) {

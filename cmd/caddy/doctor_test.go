@@ -148,3 +148,58 @@ func TestDoctorBadUse(t *testing.T) {
 		}
 	}
 }
+
+// TestMACH3_WhatTheDoctorSaysOfTokens: those that end or open nothing, and a place that they get into without a word about it, which the
+// start says as well.
+func TestMACH3_WhatTheDoctorSaysOfTokens(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "scopes calendar contacts")
+	p.edit("\temail_link\n\trespond", `	email_link {
+		require scope calendar session
+	}
+	handle /admin/* {
+		email_link {
+			require role admin
+		}
+		respond "admin"
+	}
+	handle /dav/* {
+		email_link {
+			require scope calendar session
+		}
+		respond "dav"
+	}
+	respond`)
+	made := func(email string, args ...string) string {
+		p.must("accounts", "add", email, "--role", "admin", "--create")
+		var m struct{ ID, Token string }
+		if err := json.Unmarshal([]byte(p.must(append([]string{"tokens", "create", email, "--json"}, args...)...)), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m.ID
+	}
+	soon, dead := made("ada@example.com", "--scope", "calendar", "--ttl", "13d"), made("bob@example.com", "--scope", "calendar")
+	lost, gone := made("cyd@example.com", "--scope", "contacts"), made("dan@example.com", "--scope", "calendar")
+	p.must("tokens", "revoke", gone)
+	p.must("accounts", "disable", "bob@example.com")
+	p.edit("scopes calendar contacts", "scopes calendar")
+	stop := p.start()
+	list, code := p.doctor()
+	if code != 0 {
+		t.Errorf("exit %d, %+v", code, list)
+	}
+	const inside = "the email_link inside 'handle /admin/*' of localhost names no scope"
+	p.wants(list, "scopes", "warn", inside, "require scope session")
+	p.wants(list, "tokens", "warn", soon, "tokens create")
+	p.wants(list, "tokens", "warn", dead+" opens nothing any more", "")
+	p.wants(list, "tokens", "warn", lost+" has the scope contacts", "")
+	for _, f := range list {
+		if strings.Contains(f.Text, gone) || strings.Contains(f.Text, "@") || strings.Contains(f.Text, "/dav") {
+			t.Errorf("%+v", f)
+		}
+	}
+	stop()
+	if n := strings.Count(p.log.String(), inside); n != 1 {
+		t.Errorf("the start says it %d times:\n%s", n, p.log)
+	}
+}

@@ -7,6 +7,7 @@ package doctor
 import (
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // Result is what a check came to.
@@ -67,6 +68,11 @@ type Facts struct {
 	From string
 	// NoAccount says that there is no account yet.
 	NoAccount bool
+	// Tokens are the machine tokens, Granted the scopes that the configuration has, and Now the gate's time. A start leaves them empty:
+	// what becomes of tokens is no matter of the configuration.
+	Tokens  []Token
+	Granted []string
+	Now     time.Time
 }
 
 // Site is one place where a gate stands.
@@ -86,6 +92,12 @@ type Site struct {
 	OpenBy string
 	// VerifyFrom are the peers that may ask whether a request may pass.
 	VerifyFrom []netip.Prefix
+	// TokenScopes are the scopes with which machine tokens pass.
+	TokenScopes []string
+	// InheritedScopes are, of a nested gate that names no scope and that people pass as well, those of the outer one: tokens with
+	// these pass, too. Inside is the path it is for, empty where that is not known.
+	InheritedScopes []string
+	Inside          string
 }
 
 // Origin is one entry of base_url.
@@ -108,7 +120,7 @@ type Server struct {
 // Cheap makes the checks that need no network, in a fixed order.
 func Cheap(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, verify, errorSites, proxies, cookies, files, mails, accounts} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, scopes, verify, errorSites, proxies, cookies, files, mails, accounts, tokens} {
 		list = append(list, check(f)...)
 	}
 	return list

@@ -26,7 +26,7 @@ var fixedHeaders = [...][2]string{
 
 // headerValues holds the values of one answer. They are not shared between answers: the directive `header` edits values in
 // place.
-type headerValues [len(fixedHeaders) + 3]string
+type headerValues [len(fixedHeaders) + 4]string
 
 // setHeaders sets what every answer of ours carries.
 func (x *exchange) setHeaders() {
@@ -56,6 +56,11 @@ func (x *exchange) set(h http.Header, place int, name, value string) {
 // setType sets the type of the content.
 func (x *exchange) setType(contentType string) {
 	x.set(x.w.Header(), len(x.values)-1, "Content-Type", contentType)
+}
+
+// setLanguage sets the language of the words in the content.
+func (x *exchange) setLanguage() {
+	x.set(x.w.Header(), len(x.values)-2, "Content-Language", x.language)
 }
 
 // contentPolicy lists the origins of FormActions because Chromium applies form-action to each redirect after a POST.

@@ -191,6 +191,7 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 	if p.code == templates.Misdirected && x.Site != nil {
 		body.Address = x.Site.Origin
 	}
+	x.setLanguage()
 	x.answer(p.status, "application/problem+json", body.append(make([]byte, 0, problemSize)))
 }
 
@@ -313,7 +314,7 @@ func (x *exchange) page(status int, facts templates.PageFacts) {
 	}
 	h := x.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", x.language)
+	x.setLanguage()
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {

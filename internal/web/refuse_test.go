@@ -42,6 +42,40 @@ func TestWEB3_AStoreThatFailsSaysNothing(t *testing.T) {
 	}
 }
 
+// TestRefuse_Language: whatever has words says in which language, and that another Accept-Language would have brought others.
+func TestRefuse_Language(t *testing.T) {
+	g := newGate(t)
+	titles := map[string]bool{}
+	for why := SignIn; why <= CrossOrigin; why++ {
+		for _, accept := range []string{"application/json", "text/html"} {
+			for asked, want := range map[string]string{"de-CH, en;q=0.5": "de", "": "en", "tlh": "en", "fr": "fr"} {
+				r := httptest.NewRequest(http.MethodPost, origin+"/app", http.NoBody)
+				r.Header.Set("Accept", accept)
+				r.Header.Set("Accept-Language", asked)
+				w := httptest.NewRecorder()
+				g.pages.Refuse(w, r, Visit{Site: g.site}, why)
+				h := w.Header()
+				if got := h.Values("Content-Language"); len(got) != 1 || got[0] != want || !strings.Contains(h.Get("Vary"), "Accept-Language") {
+					t.Errorf("%d in %q as %s: Content-Language %q, Vary %q", why, asked, accept, got, h.Values("Vary"))
+				}
+				if why == SignIn {
+					_, title, _ := strings.Cut(w.Body.String(), `"title":`)
+					titles[want+title] = true
+				}
+			}
+		}
+	}
+	if len(titles) != 3 {
+		t.Errorf("one title in three languages: %v", titles)
+	}
+	a := g.browser().do("POST", "/email-link/sign-in", "application/json", `{"email":"no address"}`, func(r *http.Request) {
+		r.Header.Set("Accept-Language", "de")
+	})
+	if a.status != 400 || a.header.Get("Content-Language") != "de" {
+		t.Errorf("what is wrong with a form: %d %v", a.status, a.header)
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	g := newGate(t)
 	refuse := func(why Refusal, change func(*http.Request, *Visit)) *httptest.ResponseRecorder {
