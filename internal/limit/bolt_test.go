@@ -46,34 +46,10 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "limits", "test.db")
 	store := open(t, path)
-	var permitted atomic.Int64
-	var wait sync.WaitGroup
-	barrier := make(chan struct{})
-	errs := make(chan error, 100)
-	for i := range 100 {
-		wait.Go(func() {
-			<-barrier
-			var verdict limit.Verdict
-			err := store.Update(ctx, func(tx storage.Tx) (err error) {
-				verdict, err = ask(tx, i)
-				return err
-			})
-			if err == nil && verdict.OK {
-				permitted.Add(1)
-			}
-			errs <- err
-		})
-	}
-	close(barrier)
-	wait.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			t.Error(err)
-		}
-	}
-	if n := permitted.Load(); n != 5 {
-		t.Errorf("%d permitted, want 5", n)
+	var callers atomic.Int64
+	permitted := together(t, store, 100, func(tx storage.Tx) (limit.Verdict, error) { return ask(tx, int(callers.Add(1))) })
+	if permitted != 5 {
+		t.Errorf("%d permitted, want 5", permitted)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -101,4 +77,91 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 	if !errors.Is(err, storage.ErrReadOnly) {
 		t.Errorf("a failing store: %v", err)
 	}
+}
+
+// TestRL4_ASweepEndsNoWindowEarly sweeps a database every few minutes of two days while 20 ask at once after each sweep: what is
+// permitted in each hour and in each day is exactly what the rates say.
+func TestRL4_ASweepEndsNoWindowEarly(t *testing.T) {
+	ctx, begin := context.Background(), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ring, _, err := keyring.Open([][]byte{[]byte("a master key of tests, 32 bytes and more")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limiter, table := &limit.Limiter{Ring: ring}, limit.Defaults()
+	for name, words := range map[string][]string{limit.MailIP: {"2-H", "5-D"}, limit.MailMailbox: {"1000-D"}} {
+		if err := table.Set(name, words...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := open(t, filepath.Join(t.TempDir(), "limits", "test.db"))
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	subject := limit.Subject{Client: netip.MustParseAddr("192.0.2.1"), Mailbox: storage.Digest{1}}
+	permitted := map[string]map[int64]int{"2-H": {}, "5-D": {}}
+	for at := time.Duration(0); at < 48*time.Hour; at += 7 * time.Minute {
+		now := begin.Add(at)
+		if _, err := store.Sweep(ctx, now, 1000); err != nil {
+			t.Fatal(err)
+		}
+		var usages []limit.Usage
+		if err := store.View(ctx, func(tx storage.Tx) (err error) {
+			usages, err = limiter.Show(tx, now, &table, subject)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n := int(together(t, store, 20, func(tx storage.Tx) (limit.Verdict, error) {
+			return limiter.TakeAll(tx, now, append(table.Asks(limit.MailIP, subject), table.Asks(limit.MailMailbox, subject)...)...)
+		}))
+		for _, u := range usages {
+			if counts, found := permitted[u.Rate]; found && u.Name == limit.MailIP {
+				counts[u.Ends.Unix()] += n
+			}
+		}
+	}
+	for rate, want := range map[string]int{"2-H": 2, "5-D": 5} {
+		for ends, n := range permitted[rate] {
+			if n > want || rate == "5-D" && n != want && ends < begin.Add(48*time.Hour).Unix() {
+				t.Errorf("%s: %d permitted in the window that ends at %s", rate, n, time.Unix(ends, 0).UTC())
+			}
+		}
+	}
+	if len(permitted["2-H"]) < 48 || len(permitted["5-D"]) < 2 {
+		t.Errorf("%d hours and %d days in two days", len(permitted["2-H"]), len(permitted["5-D"]))
+	}
+	if _, err := store.Sweep(ctx, begin.Add(96*time.Hour), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := store.Sweep(ctx, begin.Add(1000*time.Hour), 1000); n != 0 || err != nil {
+		t.Errorf("%d counters are kept for days after their windows, %v", n, err)
+	}
+}
+
+// together lets callers race for one step each and says how many of them were permitted.
+func together(t *testing.T, store storage.Store, callers int, step func(storage.Tx) (limit.Verdict, error)) int64 {
+	t.Helper()
+	var permitted atomic.Int64
+	var wait sync.WaitGroup
+	barrier := make(chan struct{})
+	for range callers {
+		wait.Go(func() {
+			<-barrier
+			var verdict limit.Verdict
+			err := store.Update(context.Background(), func(tx storage.Tx) (err error) {
+				verdict, err = step(tx)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			} else if verdict.OK {
+				permitted.Add(1)
+			}
+		})
+	}
+	close(barrier)
+	wait.Wait()
+	return permitted.Load()
 }

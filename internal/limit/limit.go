@@ -29,6 +29,7 @@ type Ask struct {
 	Rates   Rates
 
 	counter string // the counter's name where it is not Name
+	group   string // the counters that this one's lie beside, if any
 	wide    bool   // the second tier of an IPv6 address
 }
 
@@ -85,12 +86,12 @@ type Prepared struct{ counts []count }
 func (l *Limiter) Prepare(now time.Time, asks ...Ask) Prepared {
 	var counts []count
 	for _, ask := range asks {
-		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name)}
+		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name), group: ask.group}
 		for _, rate := range ask.Rates {
 			counts = append(counts, count{ask.Name, rate, store.slot(ask.Subject, rate)})
 		}
 	}
-	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot, b.slot) })
+	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot.key, b.slot.key) })
 	return Prepared{counts}
 }
 
@@ -98,7 +99,7 @@ func (l *Limiter) Prepare(now time.Time, asks ...Ask) Prepared {
 func (p Prepared) Slots() []storage.Key {
 	slots := make([]storage.Key, len(p.counts))
 	for i, c := range p.counts {
-		slots[i] = c.slot
+		slots[i] = c.slot.key
 	}
 	return slots
 }
@@ -112,7 +113,7 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 	verdict.Slots = make([]storage.Key, 0, len(p.counts))
 	verdict.names = make([]string, 0, len(p.counts))
 	for _, c := range p.counts {
-		_, taken, err := tx.Counters().Take(c.slot, 1, c.rate.Limit)
+		_, taken, err := tx.Counters().Take(c.slot.key, 1, c.rate.Limit)
 		if err != nil {
 			return Verdict{}, err
 		}
@@ -124,7 +125,7 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 			}
 			return Verdict{Name: c.name, RetryAt: c.slot.Ends()}, nil
 		}
-		verdict.Slots = append(verdict.Slots, c.slot)
+		verdict.Slots = append(verdict.Slots, c.slot.key)
 		verdict.names = append(verdict.names, c.name)
 	}
 	return verdict, nil
@@ -134,7 +135,7 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 func (p Prepared) Peek(tx storage.Tx) (Verdict, error) {
 	verdict := Verdict{OK: true}
 	for _, c := range p.counts {
-		n, err := tx.Counters().Peek(c.slot)
+		n, err := tx.Counters().Peek(c.slot.key)
 		if err != nil {
 			return Verdict{}, err
 		}
@@ -181,7 +182,7 @@ func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subje
 	var usages []Usage
 	for _, ask := range table.about(subject) {
 		for _, c := range l.Prepare(now, ask).counts {
-			n, err := tx.Counters().Peek(c.slot)
+			n, err := tx.Counters().Peek(c.slot.key)
 			if err != nil {
 				return nil, err
 			}
@@ -198,7 +199,7 @@ func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subje
 func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subject) (int, error) {
 	reset := 0
 	for _, c := range l.Prepare(now, table.about(subject)...).counts {
-		existed, err := tx.Counters().Reset(c.slot)
+		existed, err := tx.Counters().Reset(c.slot.key)
 		if err != nil {
 			return 0, err
 		}
@@ -213,7 +214,7 @@ func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subj
 type count struct {
 	name string
 	rate limiter.Rate
-	slot storage.Key
+	slot slot
 }
 
 func inOrder(slots []storage.Key) []storage.Key {

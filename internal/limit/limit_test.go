@@ -144,17 +144,17 @@ func TestWindowsDoNotEndTogether(t *testing.T) {
 	for i := range 100 {
 		s := TxStore{Ring: fakeRing{}, Now: start, Name: MailIP}
 		slot := s.slot(fmt.Sprint(i), limiter.Rate{Period: time.Hour, Limit: 5})
-		if in := slot.End - start.Unix(); in <= 0 || in > 3600 {
+		if in := slot.ends - start.Unix(); in <= 0 || in > 3600 {
 			t.Fatalf("window ends in %d s", in)
 		}
-		ends[slot.End] = true
+		ends[slot.ends] = true
 	}
 	if len(ends) < 80 {
 		t.Errorf("100 subjects share %d ends", len(ends))
 	}
 	before := TxStore{Ring: fakeRing{}, Now: time.Unix(-5000, 0), Name: MailIP}
-	if slot := before.slot("a", limiter.Rate{Period: time.Hour}); slot.End <= -5000 || slot.End > -1400 {
-		t.Errorf("window of a time before 1970 ends at %d", slot.End)
+	if slot := before.slot("a", limiter.Rate{Period: time.Hour}); slot.ends <= -5000 || slot.ends > -1400 {
+		t.Errorf("window of a time before 1970 ends at %d", slot.ends)
 	}
 }
 

@@ -135,7 +135,9 @@ type Subject struct {
 	Known bool
 }
 
-// Asks returns what has to be taken for one limit and subject: one ask, or two for a limit by client address under IPv6.
+// Asks returns what has to be taken for one limit and subject: one ask, or two for a limit by client address under IPv6. The
+// counters of mails lie beside each other, those of one client and those of one mailbox: nearly every request counts them, and
+// most of what it costs is the pages that it changes.
 //
 // An IPv4 address counts by itself. IPv6 counts by /64, what one line or one server gets, and by /48 at 16 times the rates:
 // who rents a /48 has 65 536 networks of /64 at hand, while the people of a mobile carrier that share a /48 are few in any
@@ -144,26 +146,15 @@ func (t *Table) Asks(name string, s Subject) []Ask {
 	rates := t.Rates(name)
 	switch name {
 	case MailIP, RedeemIP, PasswordIP:
-		client := s.Client.Unmap().WithZone("")
-		switch {
-		case !client.IsValid():
-			return []Ask{{Name: name, Subject: unknownClient, Rates: rates}}
-		case client.Is4():
-			return []Ask{{Name: name, Subject: client.String(), Rates: rates}}
-		default:
-			return []Ask{
-				{Name: name, Subject: boundary.Network(client).String(), Rates: rates},
-				{Name: name, Subject: boundary.Wide(client).String(), Rates: rates.times(wideFactor), wide: true},
-			}
-		}
+		return byClient(name, s.Client.Unmap().WithZone(""), rates)
 	case MailAddress:
 		network := unknownClient
 		if prefix := boundary.Network(s.Client); prefix.IsValid() {
 			network = prefix.String()
 		}
-		return []Ask{{Name: name, Subject: string(s.Mailbox[:]) + network, Rates: rates}}
+		return []Ask{{Name: name, Subject: string(s.Mailbox[:]) + network, Rates: rates, group: ofMailbox(s.Mailbox)}}
 	case MailMailbox, MailKnown:
-		return []Ask{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates}}
+		return []Ask{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates, group: ofMailbox(s.Mailbox)}}
 	case PasswordMailbox:
 		if s.Known {
 			return []Ask{{Name: name, counter: passwordKnown, Subject: string(s.Mailbox[:]), Rates: rates}}
@@ -175,6 +166,31 @@ func (t *Table) Asks(name string, s Subject) []Ask {
 		return nil
 	}
 }
+
+// byClient returns what has to be taken for a limit by client address.
+func byClient(name string, client netip.Addr, rates Rates) []Ask {
+	group := func(network string) string {
+		if name != MailIP {
+			return ""
+		}
+		return "client " + network
+	}
+	switch {
+	case !client.IsValid():
+		return []Ask{{Name: name, Subject: unknownClient, Rates: rates, group: group(unknownClient)}}
+	case client.Is4():
+		return []Ask{{Name: name, Subject: client.String(), Rates: rates, group: group(client.String())}}
+	default:
+		wide := boundary.Wide(client).String()
+		return []Ask{
+			{Name: name, Subject: boundary.Network(client).String(), Rates: rates, group: group(wide)},
+			{Name: name, Subject: wide, Rates: rates.times(wideFactor), wide: true, group: group(wide)},
+		}
+	}
+}
+
+// ofMailbox names the group of the counters of mails to one mailbox.
+func ofMailbox(mailbox storage.Digest) string { return "mailbox " + string(mailbox[:]) }
 
 // about lists the asks of every limit that counts a subject; for the zero Subject, those of the counters that many share.
 func (t *Table) about(s Subject) []Ask {
