@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"crypto/rand"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -85,10 +84,7 @@ func (s *Service) stored(text string, kind storage.TokenKind, f storage.Flow) (s
 
 // mail returns a mail that is due now.
 func (s *Service) mail(p outbox.Payload, now, end time.Time) (m storage.Mail, err error) {
-	if _, err := rand.Read(m.ID[:]); err != nil {
-		return m, err
-	}
-	m.Due, m.Queued, m.End = now, now, end
+	m.ID, m.Due, m.Queued, m.End = outbox.NewID(now), now, now, end
 	m.Sealed, err = p.Seal(s.Ring, m.ID)
 	return m, err
 }

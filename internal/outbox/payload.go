@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -55,6 +57,17 @@ type Payload struct {
 	Name string `json:"name,omitempty"`
 	// Account is the account's id, for a notice.
 	Account string `json:"account,omitempty"`
+}
+
+// NewID returns the id of a mail that is queued now: 6 bytes of the time in milliseconds since 1970, big-endian, and 10 random ones.
+// So mails that are queued together lie together in the store, which lists them by id, the oldest first. Outside of the gate
+// nobody sees an id: the Message-ID is a digest of it.
+func NewID(now time.Time) (id storage.MailID) {
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // a clock after 1970
+	n := copy(id[:], ms[2:])
+	_, _ = rand.Read(id[n:]) // never fails: crypto/rand ends the program instead
+	return id
 }
 
 // Seal returns the payload sealed for the mail with this id.
