@@ -60,7 +60,7 @@ func (a *App) operate(p *Parts, c *core) *adminapi.Gate {
 	}
 }
 
-// audiences are those of all sites whose origins are known.
+// audiences are those of all sites, *.example.com where an origin covers one label.
 func (a *App) audiences() (list []string) {
 	for _, h := range a.handlers {
 		if h.Audience != "" {
@@ -68,9 +68,7 @@ func (a *App) audiences() (list []string) {
 			continue
 		}
 		for _, o := range h.origins {
-			if !o.wildcard {
-				list = append(list, audienceOf(o.text))
-			}
+			list = append(list, audienceOf(o.text))
 		}
 	}
 	return sorted(list)

@@ -268,7 +268,14 @@ func TestCommandsWhileCaddyRuns(t *testing.T) {
 		t.Errorf("list: %+v, %v", listed, err)
 	}
 
-	link := firstLine(p.must("link", "anna@example.com"))
+	if out := p.must("accounts", "set", "anna@example.com", "--language", "de", "--json"); !strings.Contains(out, `"language": "de"`) || !strings.Contains(out, `"admin"`) {
+		t.Errorf("set printed %s", out)
+	}
+	if _, errs, code := p.run("accounts", "set", "anna@example.com", "--language", "German, please"); code != 1 || !strings.Contains(errs, "language") {
+		t.Errorf("a bad language: exit %d, %q", code, errs)
+	}
+
+	link := firstLine(p.must("link", "anna@example.com", "--ttl", "1d"))
 	if !strings.HasPrefix(link, p.origin()+"/email-link/link?t=") {
 		t.Fatalf("link printed %q", link)
 	}
@@ -408,7 +415,7 @@ func TestLockedDatabaseNamesItsHolder(t *testing.T) {
 	}
 	p.write("Other", strings.ReplaceAll(string(text), p.admin, freeAddress(t)))
 	_, errs, code := p.run("accounts", "list", "--config", "Other", "--adapter", "caddyfile")
-	if code != 1 || !strings.Contains(errs, "one process owns") {
+	if code != 1 || !strings.Contains(errs, "one process owns") || !strings.Contains(errs, "name its admin address with --address") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }
@@ -416,24 +423,28 @@ func TestLockedDatabaseNamesItsHolder(t *testing.T) {
 func TestBadUseOfCommands(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
+	p.write("Broken.caddyfile", "{\n\temail_link {\n\t\tsign_up opn\n\t}\n}\n")
 	for _, one := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"restore", "missing.db"}, "missing.db"},
 		{[]string{"restore", "Caddyfile"}, "Caddyfile is no backup"}, // while there is no database
-		{[]string{"acounts"}, "acounts"},
-		{[]string{"accounts", "ad"}, "ad"},
-		{[]string{"accounts", "add"}, "something is missing"},
+		{[]string{"acounts"}, `"acounts" is no command of 'caddy email-link'; there are accounts, backup, `},
+		{[]string{"accounts", "ad"}, `"ad" is no command of 'caddy email-link accounts'; there are add, `},
+		{[]string{"accounts", "add"}, "something is missing; usage: caddy email-link accounts add <email>"},
 		{[]string{"accounts", "add", "a@example.com", "b@example.com"}, "one word too many"},
-		{[]string{"accounts", "add", "a@example.com", "--rolle", "x"}, "rolle"},
+		{[]string{"accounts", "add", "a@example.com", "--rolle", "x"}, "--rolle; 'caddy email-link accounts add --help' lists"},
 		{[]string{"accounts", "add", "not an address", "--create"}, "address"},
 		{[]string{"accounts", "add", "a@example.com", "--role", "a,b", "--create"}, "role"},
 		{[]string{"accounts", "set", "a@example.com"}, "nothing to change"},
 		{[]string{"accounts", "list", "--address", "127.0.0.1:1"}, "no Caddy answers"},
 		{[]string{"accounts", "list", "--address", "127.0.0.1:1-9"}, "admin address"},
 		{[]string{"accounts", "list", "--config", "missing"}, "missing"},
-		{[]string{"link", "a@example.com", "--ttl", "100h", "--create"}, "ttl"},
+		{[]string{"accounts", "list", "--config", "Broken.caddyfile"}, "name its admin address: --address localhost:2019"},
+		{[]string{"link", "a@example.com", "--ttl", "100h", "--create"}, "at most 72h"},
+		{[]string{"link", "a@example.com", "--ttl", "4d", "--create"}, "at most 72h"},
+		{[]string{"link", "a@example.com", "--ttl", "soon"}, "write one like 12h or 3d"},
 		{[]string{"link", "a@example.com", "--for", "reset", "--create"}, "offers no passwords"},
 		{[]string{"link", "a@example.com", "--for", "invite", "--create"}, "sign_in, activation, reset"},
 		{[]string{"link", "a@example.com", "--site", "https://other.example", "--create"}, "none of this gate's sites"},
@@ -442,8 +453,13 @@ func TestBadUseOfCommands(t *testing.T) {
 		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com", "--mail-from", "a@example.com"}, "--smtp"},
 		{[]string{"serve", "--to", "localhost:1", "--from", "ftp://x/y"}, "--from"},
 		{[]string{"serve", "--to", "localhost:1", "--smtp", "mail.example.com"}, "--smtp"},
+		{[]string{"serve", "--to", "localhost:1", "--smtp-user", "mailer"}, "--smtp is missing"},
+		{[]string{"serve", "--to", "localhost:1", "--from", "app.example.com", "--mail-from", "a@example.com", "--smtp", "mail.example.com:587", "--smtp-user", "mailer"}, "SMTP_PASSWORD is empty"},
 	} {
 		out, errs, code := p.run(one.args...)
+		if out != "" && one.args[0] != "restore" {
+			t.Errorf("%v: an answer beside the error: %s", one.args, out)
+		}
 		if code != 1 || !strings.Contains(errs, one.want) {
 			t.Errorf("%v: exit %d\n%s%s", one.args, code, out, errs)
 		}

@@ -15,6 +15,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // Opener opens the gate of a configuration without a running Caddy. create permits it to make a database where there is none.
@@ -69,12 +71,34 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 			flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
 			flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
 			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
-			cmd.Args = cobra.NoArgs
+			// Caddy's own ends with the address of Caddy's documentation, which knows none of these.
+			cmd.SetHelpTemplate(cmd.HelpTemplate() + "\nAll commands and options: " + reference + "\n")
+			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+				return fmt.Errorf("%w; '%s --help' lists what there is", err, cmd.CommandPath())
+			})
+			cmd.Args = onlyCommands
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(),
 				r.backup(), r.restore(), r.serve())
 		},
 	})
+}
+
+// reference is where everything that the help does not say is written.
+const reference = "https://github.com/caddy-email-link/caddy-email-link/blob/main/docs/reference.md#command-line"
+
+// onlyCommands refuses a word that is no command, and names those there are.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, one := range cmd.Commands() {
+		if one.IsAvailableCommand() {
+			names = append(names, one.Name())
+		}
+	}
+	return fmt.Errorf("%q is no command of '%s'; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // root holds the flags that all commands share.
@@ -97,6 +121,10 @@ func (r *root) with(ctx context.Context, do func(Backend) error) error {
 		return err
 	}
 	b, err := r.host.Open(ctx, configuration, r.create)
+	if errors.Is(err, storage.ErrLocked) {
+		address, _ := r.adminAddress() // the one that ask has found
+		return fmt.Errorf("%w\nif that is Caddy, it does not answer at %s: name its admin address with --address, or its configuration with --config", err, address)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,12 +157,12 @@ func (r *root) alone(err error) bool {
 func (r *root) command(use, short, long string, least, most int, run func(ctx context.Context, args []string, out io.Writer) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) < least:
-				return fmt.Errorf("something is missing; usage: caddy email-link … %s", use)
+				return fmt.Errorf("something is missing; usage: %s", cmd.UseLine())
 			case len(args) > most:
-				return fmt.Errorf("%q is one word too many; usage: caddy email-link … %s", args[most], use)
+				return fmt.Errorf("%q is one word too many; usage: %s", args[most], cmd.UseLine())
 			}
 			return nil
 		},
@@ -166,7 +194,7 @@ func printable(s string) string {
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use: use, Short: short,
-		Args: cobra.NoArgs, // so that an unknown word is an error
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	g.AddCommand(below...)
@@ -194,7 +222,7 @@ func (r *root) accounts() *cobra.Command {
 
 func (r *root) accountsAdd() *cobra.Command {
 	var in AccountInput
-	cmd := r.command("add <email> [--role <role>]… [--name <name>]", "Adds an account",
+	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
 		`Adds an account. Nobody gets a mail: the person signs in at the site, or you print a link with 'caddy email-link link'.
 
 Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
@@ -225,10 +253,15 @@ func (r *root) accountsList() *cobra.Command {
 				}
 				table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 				fmt.Fprintln(table, "ID\tEMAIL\tSTATUS\tROLES\tNAME\tCREATED")
+				some := false
 				err := b.Accounts(ctx, func(a Account) error {
+					some = true
 					_, err := fmt.Fprintln(table, accountLine(a))
 					return err
 				})
+				if err != nil && !some {
+					return err // without a table of nothing
+				}
 				return errors.Join(err, table.Flush())
 			})
 		})
@@ -253,11 +286,12 @@ func (r *root) accountsShow() *cobra.Command {
 }
 
 func (r *root) accountsSet() *cobra.Command {
-	var name string
+	var name, language string
 	var roles []string
 	var cmd *cobra.Command
-	cmd = r.command("set <email or id> [--name <name>] [--role <role>]…", "Changes an account's name or roles",
-		`Changes an account's name or roles. The roles given replace all it had; --role "" leaves it none.
+	cmd = r.command("set <email or id> [--name <name>] [--role <role>]… [--language <tag>]", "Changes an account's name, roles or language",
+		`Changes an account's name, roles or language. The roles given replace all it had; --role "" leaves it none. Without a language
+mails are in that of the browser that asks.
 
 Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -271,13 +305,17 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 				}
 				change.Roles = &roles
 			}
+			if cmd.Flags().Changed("language") {
+				change.Language = &language
+			}
 			if change == (AccountChange{}) {
-				return errors.New("nothing to change: give --name or --role")
+				return errors.New("nothing to change: give --name, --role or --language")
 			}
 			return r.change(ctx, args[0], change, out)
 		})
 	cmd.Flags().StringVar(&name, "name", "", "The person's name")
 	cmd.Flags().StringArrayVar(&roles, "role", nil, "A role; may be given more than once")
+	cmd.Flags().StringVar(&language, "language", "", "The language of mails, such as de")
 	return cmd
 }
 

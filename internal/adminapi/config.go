@@ -50,8 +50,11 @@ func (r *root) adminAddress() (string, error) {
 		return r.address, nil
 	}
 	text, err := r.load()
-	if err != nil || len(text) == 0 {
-		return caddy.DefaultAdminListen, err
+	if err != nil {
+		return "", fmt.Errorf("%w\nto ask the running Caddy all the same, name its admin address: --address %s", err, caddy.DefaultAdminListen)
+	}
+	if len(text) == 0 {
+		return caddy.DefaultAdminListen, nil
 	}
 	return caddycmd.DetermineAdminAPIAddress("", text, r.configFile(), r.adapter)
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
@@ -37,7 +38,7 @@ type Gate struct {
 	Limiter *limit.Limiter
 	Rates   limit.Table
 	Wake    func()
-	// Audiences are those of the sites, as far as the configuration names their origins.
+	// Audiences are those of the sites; *.example.com stands for any label.
 	Audiences []string
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)
@@ -95,7 +96,7 @@ func (g *Gate) Accounts(ctx context.Context, each func(Account) error) error {
 }
 
 func shown(e embedded.Entry) Account {
-	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Status: string(e.Status), Created: e.Created}
+	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
 }
 
 // Account implements Backend.
@@ -155,6 +156,11 @@ func (g *Gate) ChangeAccount(ctx context.Context, who string, change AccountChan
 				return err
 			}
 		}
+		if change.Language != nil {
+			if err := g.State.Accounts.SetLanguage(tx, id, *change.Language); err != nil {
+				return err
+			}
+		}
 		if change.Status != nil {
 			return g.State.Accounts.SetStatus(tx, id, status[*change.Status])
 		}
@@ -200,7 +206,7 @@ func (g *Gate) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 		return Link{}, err
 	}
 	if in.TTL < 0 || in.TTL > flow.MaxLinkTTL {
-		return Link{}, badRequest("--ttl %s is not above zero and at most %s", in.TTL, flow.MaxLinkTTL)
+		return Link{}, badRequest("--ttl %s is not above zero and at most %dh", in.TTL, flow.MaxLinkTTL/time.Hour)
 	}
 	switch in.For {
 	case "", flow.SignIn, flow.Activation:
@@ -264,7 +270,7 @@ func (g *Gate) AudienceKey(_ context.Context, audience string, sign bool) (Audie
 	if strings.Contains(audience, "://") {
 		return AudienceKey{}, badRequest("an audience is a host, such as app.example.com, not an origin")
 	}
-	k := AudienceKey{Audience: audience, Use: "key", Warning: g.otherPort(audience)}
+	k := AudienceKey{Audience: audience, Use: "key", Warning: g.stranger(audience)}
 	key := g.State.Ring.AudienceKey(audience)
 	if sign {
 		k.Use, key = "sign_key", g.State.Ring.SignKey(audience)
@@ -273,21 +279,31 @@ func (g *Gate) AudienceKey(_ context.Context, audience string, sign bool) (Audie
 	return k, nil
 }
 
-// otherPort says that a name is no site's audience, but would be one with another port, or without.
-func (g *Gate) otherPort(audience string) string {
+// stranger says that a name is no site's audience: a key for it opens nothing yet. Where no site is known there is nothing to say.
+func (g *Gate) stranger(audience string) string {
 	var near []string
 	for _, known := range g.Audiences {
-		if known == audience {
+		if known == audience || oneLabel(known, audience) {
 			return ""
 		}
 		if hostOf(known) == hostOf(audience) {
 			near = append(near, known)
 		}
 	}
-	if len(near) == 0 {
+	switch {
+	case len(g.Audiences) == 0:
 		return ""
+	case len(near) == 0:
+		return fmt.Sprintf("no site has the audience %s; there are %s", audience, strings.Join(g.Audiences, ", "))
 	}
 	return fmt.Sprintf("no site has the audience %s; did you mean %s?", audience, strings.Join(near, " or "))
+}
+
+// oneLabel says whether a pattern such as *.example.com stands for a name.
+func oneLabel(pattern, name string) bool {
+	rest, ok := strings.CutPrefix(pattern, "*")
+	label, fits := strings.CutSuffix(name, rest)
+	return ok && fits && label != "" && !strings.Contains(label, ".")
 }
 
 // hostOf returns a host without its port.

@@ -38,15 +38,17 @@ func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
 	}
 }
 
-func TestAudienceKey_HintsAtThePort(t *testing.T) {
+func TestAudienceKey_WarnsOfOtherNames(t *testing.T) {
 	t.Parallel()
 	g, _ := newGate(t)
-	g.Audiences = []string{"app.example.com", "localhost:8080", "localhost:8081", "[::1]:8080"}
+	g.Audiences = []string{"app.example.com", "localhost:8080", "localhost:8081", "[::1]:8080", "*.example.org"}
 	for name, want := range map[string]string{
-		"app.example.com": "", "localhost:8080": "", "elsewhere.example.com": "",
-		"localhost":            "no site has the audience localhost; did you mean localhost:8080 or localhost:8081?",
-		"app.example.com:8443": "no site has the audience app.example.com:8443; did you mean app.example.com?",
-		"[::1]":                "no site has the audience [::1]; did you mean [::1]:8080?",
+		"app.example.com": "", "localhost:8080": "", "any.example.org": "",
+		"elsewhere.example.com": "no site has the audience elsewhere.example.com; there are app.example.com, localhost:8080, localhost:8081, [::1]:8080, *.example.org",
+		"a.b.example.org":       "no site has the audience a.b.example.org; there are app.example.com, localhost:8080, localhost:8081, [::1]:8080, *.example.org",
+		"localhost":             "no site has the audience localhost; did you mean localhost:8080 or localhost:8081?",
+		"app.example.com:8443":  "no site has the audience app.example.com:8443; did you mean app.example.com?",
+		"[::1]":                 "no site has the audience [::1]; did you mean [::1]:8080?",
 	} {
 		k, err := g.AudienceKey(t.Context(), name, false)
 		if err != nil || k.Warning != want {

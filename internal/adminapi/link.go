@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 	"rsc.io/qr"
 
@@ -14,6 +16,7 @@ import (
 
 func (r *root) link() *cobra.Command {
 	var in LinkInput
+	var ttl string
 	var code bool
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
 		`Prints a link that works like the one in a mail, for whoever cannot get mail. Hand it over as you would hand over a key.
@@ -22,8 +25,13 @@ An address without an account gets a link for an activation, which creates the a
 the link leads to the form for a new password.
 
 Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
+		func(ctx context.Context, args []string, out io.Writer) (err error) {
 			in.Email = args[0]
+			if ttl != "" {
+				if in.TTL, err = caddy.ParseDuration(ttl); err != nil || in.TTL <= 0 {
+					return fmt.Errorf("--ttl: %q is no duration above zero; write one like 12h or 3d", ttl)
+				}
+			}
 			return r.with(ctx, func(b Backend) error {
 				l, err := b.MakeLink(ctx, in)
 				if err != nil {
@@ -41,7 +49,7 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 			})
 		})
 	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in, activation or, where people sign in with passwords, reset (default: by whether there is an account)")
-	cmd.Flags().DurationVar(&in.TTL, "ttl", 0, "How long the link works, "+flow.MaxLinkTTL.String()+" at most (default: the purpose's lifetime)")
+	cmd.Flags().StringVar(&ttl, "ttl", "", fmt.Sprintf("How long the link works, %dh at most (default: the purpose's lifetime)", flow.MaxLinkTTL/time.Hour))
 	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
 	cmd.Flags().BoolVar(&code, "qr", false, "Draw it as a QR code too")
 	return cmd

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -26,10 +28,12 @@ const trialOrigin = "http://localhost:8080"
 func (r *root) serve() *cobra.Command {
 	var in serveInput
 	var show bool
-	cmd := r.command("serve --to <host:port> [--from <host> --mail-from <address> --smtp <host:port>]", "Runs a gate without a Caddyfile",
+	var cmd *cobra.Command
+	cmd = r.command("serve --to <host:port> [--from <host> --mail-from <address> --smtp <host:port>]", "Runs a gate without a Caddyfile",
 		`Runs Caddy with a gate before one backend, without a Caddyfile. --print shows the Caddyfile it stands for, to start your own.
 
-Without --from it is a trial: `+trialOrigin+`, on this machine only, mails as files in ./mails, anyone can sign up.
+Without --from it is a trial: `+trialOrigin+`, on this machine only, mails as files in ./mails, anyone can sign up. Another port
+is --from http://localhost:9080.
 
 The password for --smtp-user is read from the environment, SMTP_PASSWORD, so that no list of processes shows it.
 
@@ -46,7 +50,7 @@ Examples:
 				_, err := io.WriteString(out, text)
 				return err
 			}
-			return run(ctx, text)
+			return in.run(ctx, text, cmd.OutOrStdout())
 		})
 	flags := cmd.Flags()
 	flags.StringVar(&in.from, "from", "", "The public host or origin, such as app.example.com")
@@ -67,11 +71,7 @@ func (in serveInput) caddyfile() (string, error) {
 	if in.to == "" {
 		return "", errors.New("--to is missing: name the backend, such as --to localhost:3000")
 	}
-	trial := in.from == ""
-	if trial {
-		in.from = trialOrigin
-	}
-	origin, err := originOf(in.from)
+	origin, trial, err := in.origin()
 	if err != nil {
 		return "", err
 	}
@@ -106,6 +106,16 @@ func (in serveInput) caddyfile() (string, error) {
 	return b.String(), nil
 }
 
+// origin is where people find the gate. It is a trial on this machine alone where that was not said, or is plain http and nothing
+// is said of mail.
+func (in serveInput) origin() (text string, trial bool, err error) {
+	if in.from == "" {
+		return trialOrigin, true, nil
+	}
+	text, err = originOf(in.from)
+	return text, strings.HasPrefix(text, "http://") && in.smtp == "", err
+}
+
 func (in *serveInput) defaults(trial bool) error {
 	switch {
 	case trial:
@@ -125,6 +135,9 @@ func (in *serveInput) defaults(trial bool) error {
 	}
 	if in.signUp == "" {
 		in.signUp = "closed"
+	}
+	if in.smtp == "" && in.smtpUser != "" {
+		return errors.New("--smtp is missing: --smtp-user is the user at a mail server")
 	}
 	if in.smtp != "" {
 		if _, _, err := net.SplitHostPort(in.smtp); err != nil {
@@ -155,8 +168,20 @@ func word(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// run serves a Caddyfile until the process is told to end.
-func run(ctx context.Context, text string) error {
+// run serves a Caddyfile until the process is told to end, and says to out what there is to open.
+func (in serveInput) run(ctx context.Context, text string, out io.Writer) error {
+	if in.smtpUser != "" && os.Getenv("SMTP_PASSWORD") == "" {
+		return errors.New("SMTP_PASSWORD is empty: put the password of --smtp-user into that environment variable")
+	}
+	origin, trial, err := in.origin()
+	if err != nil {
+		return err
+	}
+	if trial {
+		if err := free(ctx, origin); err != nil {
+			return err
+		}
+	}
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	if adapter == nil {
 		return errors.New("this Caddy has no Caddyfile adapter")
@@ -172,6 +197,45 @@ func run(ctx context.Context, text string) error {
 	if err := caddy.Load(configuration, false); err != nil {
 		return err
 	}
+	if _, err := io.WriteString(out, in.notice(origin, trial)); err != nil {
+		return err
+	}
 	<-ctx.Done() // a signal ends the process through Caddy's own handler
 	return nil
+}
+
+// free says whether a trial's port is taken. Caddy itself would share it with another Caddy, and each would get some of the
+// requests.
+func free(ctx context.Context, origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return err
+	}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %s is taken: stop what listens there, or take another with --from http://localhost:9080", port)
+	}
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// notice says what to open next.
+func (in serveInput) notice(origin string, trial bool) string {
+	_, audience, _ := strings.Cut(origin, "://")
+	text := "\n  Open      " + origin + "\n"
+	if trial {
+		text += "            and sign up with any address; no mail leaves this machine\n" +
+			"  Mails     files in ./mails: open the link in the newest .txt\n"
+	} else {
+		text += "  Account   caddy email-link accounts add you@example.com --role admin\n"
+	}
+	return text + "  Your app  gets one header, Email-Link-Assertion; the key to it:\n" +
+		"            caddy email-link keys audience " + audience + "\n" +
+		"  Stop      Ctrl-C; --print shows the Caddyfile that this stands for\n\n"
 }

@@ -17,12 +17,14 @@ const Prefix = "/email_link/"
 
 // Account is one account as operators see it.
 type Account struct {
-	ID      string    `json:"id"`
-	Email   string    `json:"email"`
-	Name    string    `json:"name,omitempty"`
-	Roles   []string  `json:"roles,omitempty"`
-	Status  string    `json:"status"`
-	Created time.Time `json:"created"`
+	ID    string   `json:"id"`
+	Email string   `json:"email"`
+	Name  string   `json:"name,omitempty"`
+	Roles []string `json:"roles,omitempty"`
+	// Language is a BCP 47 tag, empty where mails follow the browser that asks.
+	Language string    `json:"language,omitempty"`
+	Status   string    `json:"status"`
+	Created  time.Time `json:"created"`
 }
 
 // AccountInput describes an account to add.
@@ -35,9 +37,10 @@ type AccountInput struct {
 
 // AccountChange describes what to change about an account; nil leaves a field as it is.
 type AccountChange struct {
-	Name   *string   `json:"name,omitempty"`
-	Roles  *[]string `json:"roles,omitempty"`
-	Status *string   `json:"status,omitempty"`
+	Name     *string   `json:"name,omitempty"`
+	Roles    *[]string `json:"roles,omitempty"`
+	Language *string   `json:"language,omitempty"`
+	Status   *string   `json:"status,omitempty"`
 }
 
 // LinkInput asks for a link that is printed instead of mailed.
