@@ -13,7 +13,7 @@ const (
 	tickEvery = time.Second
 	// sweepEvery is how often the clock is persisted and expired records are deleted.
 	sweepEvery = time.Minute
-	// sweepChunk is how many records one transaction deletes: about a millisecond. sweepPause lets others write in between.
+	// sweepChunk is how many records are deleted, in transactions of about a millisecond, before sweepPause lets others write.
 	sweepChunk = 1000
 	sweepPause = 2 * time.Millisecond
 )
