@@ -101,6 +101,7 @@ func (h *Handler) talk(r *http.Request, p *pass) bool {
 	if first {
 		t.r, t.post = r, r.Method == http.MethodPost
 		t.same = web.SameOrigin(r, p.site.Origin)
+		p.visit.Client = h.app.client(r) // for the limits of a start
 	}
 	t.speaker, t.audience = h, p.site.Audience
 	if !first && !h.identity.given {

@@ -71,6 +71,8 @@ type Handler struct {
 
 	template web.Site
 	sites    map[string]*web.Site
+	// hosts are the sites by the Host that browsers send, where there is no star: most requests need nothing more to be found out.
+	hosts map[string]*web.Site
 	// fallback is the site that a misdirected request is told of, nil where all have a star.
 	fallback *web.Site
 	// minters is made by the app's Start, before the first request.

@@ -9,12 +9,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 )
 
 // identityConfig is the identity block, resolved.
@@ -107,8 +110,9 @@ type minters struct {
 	config identityConfig
 	core   *core
 
-	mu   sync.RWMutex
-	made map[string]*minter // guarded by mu
+	mu sync.Mutex
+	// made is never changed, but replaced under mu: every request reads it.
+	made atomic.Pointer[map[string]*minter]
 }
 
 // signKeys are the keys of what the app of an audience says.
@@ -123,11 +127,8 @@ func (m *minters) signKeys(audience string) [][]byte {
 const mintersMax = 1000
 
 func (m *minters) of(audience string) (*minter, error) {
-	m.mu.RLock()
-	one := m.made[audience]
-	m.mu.RUnlock()
-	if one != nil {
-		return one, nil
+	if made := m.made.Load(); made != nil && (*made)[audience] != nil {
+		return (*made)[audience], nil
 	}
 	one, err := m.make(audience)
 	if err != nil {
@@ -135,10 +136,12 @@ func (m *minters) of(audience string) (*minter, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.made == nil || len(m.made) >= mintersMax {
-		m.made = map[string]*minter{}
+	made := map[string]*minter{}
+	if old := m.made.Load(); old != nil && len(*old) < mintersMax {
+		made = maps.Clone(*old)
 	}
-	m.made[audience] = one
+	made[audience] = one
+	m.made.Store(&made)
 	return one, nil
 }
 
@@ -179,7 +182,7 @@ func digest(b []byte) string {
 }
 
 // mint returns the assertion for a session or a token at an origin, from its cache where it is young enough.
-func (m *minter) mint(c *core, who subject, origin string) (string, error) {
+func (m *minter) mint(c *core, at clock.Reading, who subject, origin string) (string, error) {
 	mint := func() (string, time.Time, error) {
 		id := who.identity(c)
 		id.Issuer, id.Audience = origin, m.audience
@@ -192,9 +195,9 @@ func (m *minter) mint(c *core, who subject, origin string) (string, error) {
 	// Not by way of the interface: mint would then be put on the heap for each request.
 	switch who := who.(type) {
 	case person:
-		return who.Assertion(m.cacheKey, mint)
+		return who.Assertion(at.Wall, m.cacheKey, mint)
 	case program:
-		return who.Assertion(m.cacheKey, mint)
+		return who.Assertion(at.Wall, m.cacheKey, mint)
 	default:
 		return "", errors.New("nobody gets an assertion")
 	}

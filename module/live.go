@@ -79,7 +79,24 @@ func (h *Handler) buildSites() error {
 			h.fallback = h.sites[o.text]
 		}
 	}
+	h.hosts = map[string]*web.Site{}
+	for _, s := range h.sites {
+		if origin, ok := resolve(h.origins, audienceOf(s.Origin)); ok && origin == s.Origin {
+			h.hosts[audienceOf(origin)] = s
+		}
+	}
 	return nil
+}
+
+// siteFor returns the site of a request's Host and its origin; where it is none of ours, the fallback.
+func (h *Handler) siteFor(host string) (s *web.Site, origin string, known bool) {
+	if s := h.hosts[host]; s != nil {
+		return s, s.Origin, true
+	}
+	if origin, known = resolve(h.origins, host); known {
+		return h.site(origin), origin, true
+	}
+	return h.fallback, "", false
 }
 
 // makeSite fills in what depends on the origin.

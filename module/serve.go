@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -33,6 +34,18 @@ type pass struct {
 	withheld bool
 	// app is what the app behind the gate and the gate have to say to each other about flows of the app's.
 	app *appTalk
+	// at is when the request came to the gate, or to the handler that judges it, where it carries a session or a token.
+	at clock.Reading
+	// room is the first handler's.
+	room room
+}
+
+// room is what a handler makes of each request that goes on, in one piece.
+type room struct {
+	writer respWriter
+	held   held
+	// assertion is the value of the header. It belongs to this request alone: request_header edits values in place.
+	assertion [1]string
 }
 
 // nobody is whom the placeholders show where there is no identity: a name that nobody answers would go on as it is written.
@@ -48,7 +61,8 @@ func (p *pass) placeholders(name string) (any, bool) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	p, inner := caddyhttp.GetVar(r.Context(), passVar).(*pass)
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	p, inner := vars[passVar].(*pass)
 	var token boundary.Token
 	if !inner {
 		token = boundary.TakeToken(r.Header)
@@ -63,12 +77,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.stripper.Body(r)
 	tunnel := boundary.DropHTTPUpgrade(r.Header)
 	if inner {
+		if p.sess != nil {
+			p.at = p.live.core.Clock.Read() // whatever stands between may have taken its time
+		}
 		return h.judge(w, r, next, p)
 	}
 	if r.URL.Path == h.verifyPath {
 		return h.verify(w, r, tunnel, token)
 	}
-	origin, known := resolve(h.origins, r.Host)
+	site, origin, known := h.siteFor(r.Host)
 	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
 	if token.Presented {
 		cookies = boundary.Cookies{} // beside a token they say nothing
@@ -82,11 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		unavailable(w)
 		return nil
 	}
-	site := h.fallback
-	if known {
-		site = h.site(origin)
-	}
-	p = &pass{live: l, outer: h, site: site, token: token, visit: web.Visit{Site: site, Client: h.app.client(r), Cookies: cookies}}
+	p = &pass{live: l, outer: h, site: site, token: token, visit: web.Visit{Site: site, Cookies: cookies}}
 	switch {
 	case web.HealthRoute(r.URL.Path, h.prefix):
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
@@ -118,7 +131,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if cookies.Handover != "" && !h.readHandover(r, p) {
 		return h.refuse(w, r, p, web.Unavailable)
 	}
-	caddyhttp.SetVar(r.Context(), passVar, p)
+	if vars != nil {
+		vars[passVar] = p
+	}
 	return h.judge(w, r, next, p)
 }
 
@@ -149,6 +164,7 @@ func sentURI(r *http.Request) string {
 
 // pages serves one of our pages.
 func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass, rest string) error {
+	p.visit.Client = h.app.client(r)
 	if web.TokenRoute(r.URL.Path, h.prefix) || strings.HasPrefix(r.URL.RawQuery, "t=") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 		rec := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
@@ -215,7 +231,12 @@ func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
 
 // forward hands a request to the next handler, with an identity or without one.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, p *pass, sess subject) error {
-	rw := &respWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: h.stripper, pass: p, outer: p.outer == h}
+	made := &p.room
+	if made.writer.strip != nil {
+		made = new(room) // a handler before this one has made it, and may be at work
+	}
+	rw := &made.writer
+	rw.ResponseWriter, rw.strip, rw.pass, rw.outer = w, h.stripper, p, p.outer == h
 	p.withheld = sess == nil
 	rw.hears = h.talk(r, p)
 	if p.carries() {
@@ -234,20 +255,12 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 		repl.Map(p.placeholders)
 	}
 	if sess != nil {
-		if err := h.identify(r, p, sess); err != nil {
+		if err := h.identify(r, p, sess, &made.assertion); err != nil {
 			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.who().ID, "site", p.site.Origin, "error", err)
 			return h.refuse(w, r, p, web.Unavailable)
 		}
-		rw.ended = sess.Ended
-		asked := r // r changes below, and what changes cannot be kept by value
-		rw.refuse = func(w http.ResponseWriter) {
-			why := web.SignIn
-			if p.token.Presented {
-				why = web.InvalidToken
-			}
-			h.challenge(w, asked, p, why)
-			p.live.pages.Refuse(w, asFetch(asked), anonymous(p, asked), why)
-		}
+		made.held = held{sess, h, p, r}
+		rw.held = &made.held
 		if longLived(r) {
 			ctx, cancel := context.WithCancelCause(r.Context())
 			defer cancel(nil)
@@ -288,9 +301,9 @@ func (w *respWriter) run(next caddyhttp.Handler, r *http.Request) (err error) {
 		w.finish()
 	}()
 	err = next.ServeHTTP(w, r)
-	if w.state == fresh && w.ended != nil && w.ended() {
+	if w.state == fresh && w.over() {
 		// Nothing has been written: a pending answer that was cancelled with its session.
-		w.replace(w.refuse)
+		w.replace(w.held.refuse)
 	}
 	return err
 }
@@ -298,11 +311,19 @@ func (w *respWriter) run(next caddyhttp.Handler, r *http.Request) (err error) {
 // longLived says whether a response may outlive its session, as far as the request tells. Every other one is looked at again
 // when it starts and at each write.
 func longLived(r *http.Request) bool {
-	return boundary.IsUpgrade(r) || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	return boundary.IsUpgrade(r) || strings.Contains(first(r.Header["Accept"]), "text/event-stream")
 }
 
-// identify puts the identity on a request: the assertion, the plain headers, the placeholders.
-func (h *Handler) identify(r *http.Request, p *pass, sess subject) error {
+// first returns the first value of a header, empty where there is none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// identify puts the identity on a request: the assertion, of which value is the place, and the plain headers.
+func (h *Handler) identify(r *http.Request, p *pass, sess subject, value *[1]string) error {
 	from, plain := h, h.plain
 	if p.outer != h {
 		delete(r.Header, p.outer.identity.header) // one assertion arrives
@@ -322,15 +343,15 @@ func (h *Handler) identify(r *http.Request, p *pass, sess subject) error {
 		if err != nil {
 			return err
 		}
-		text, err := m.mint(p.live.core, sess, p.site.Origin)
+		text, err := m.mint(p.live.core, p.at, sess, p.site.Origin)
 		if err != nil {
 			return err
 		}
 		if text == "" {
 			return errors.New("the assertion is empty")
 		}
-		// A slice of its own for each request: request_header edits values in place.
-		r.Header[from.identity.header] = []string{text}
+		value[0] = text
+		r.Header[from.identity.header] = value[:]
 	}
 	u := user{sess.who()}
 	for _, one := range plain {

@@ -71,7 +71,8 @@ var (
 // recognize finds the session or the token of a request. It returns false where that cannot be read.
 func (h *Handler) recognize(ctx context.Context, p *pass) bool {
 	if p.token.Presented {
-		found, err := p.live.core.Machines.Find(ctx, p.token.Text, p.site.Origin)
+		p.at = p.live.core.Clock.Read()
+		found, err := p.live.core.Machines.FindAt(ctx, p.at.Now, p.token.Text, p.site.Origin)
 		if err != nil {
 			h.log.Warn("a machine token could not be judged", "event", "unavailable", "site", p.site.Origin, "error", err)
 			return false
@@ -84,7 +85,8 @@ func (h *Handler) recognize(ctx context.Context, p *pass) bool {
 	if p.visit.Cookies.Session == "" {
 		return true
 	}
-	found, err := p.live.core.Sessions.Find(ctx, p.visit.Cookies.Session, p.site.Origin)
+	p.at = p.live.core.Clock.Read()
+	found, err := p.live.core.Sessions.FindAt(ctx, p.at.Now, p.visit.Cookies.Session, p.site.Origin)
 	if err != nil {
 		h.log.Warn("a session could not be read", "event", "unavailable", "site", p.site.Origin, "error", err)
 		return false

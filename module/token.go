@@ -81,7 +81,7 @@ func (h *Handler) decideToken(r *http.Request, p *pass, needed bool) (subject, w
 
 // tooOld says whether the last proof is older than this handler asks for.
 func (h *Handler) tooOld(p *pass) bool {
-	return h.MaxAge > 0 && p.live.core.Clock.Now().Sub(p.sess.since()) > time.Duration(h.MaxAge)
+	return h.MaxAge > 0 && p.at.Now.Sub(p.sess.since()) > time.Duration(h.MaxAge)
 }
 
 // challenge adds what a program has to be asked with before it shows its token. Clients of calendars and files send Basic only

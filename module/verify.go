@@ -203,7 +203,7 @@ func (h *Handler) asked(w http.ResponseWriter, r *http.Request, f boundary.Forwa
 // proxy leaves the client's in its place.
 func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess subject) web.Refusal {
 	if sess != nil {
-		if err := h.identify(r, p, sess); err != nil {
+		if err := h.identify(r, p, sess, new([1]string)); err != nil {
 			h.log.Error("an assertion could not be made", "event", "unavailable", "account", sess.who().ID, "site", p.site.Origin, "error", err)
 			return web.Unavailable
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
 // errEnded stops whoever still writes a response after its session has ended.
@@ -24,15 +25,35 @@ var errEnded = errors.New("email_link: the session has ended")
 type respWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	strip *boundary.Stripper
-	// ended says whether the session of this request has ended; nil for an anonymous one.
-	ended func() bool
-	// refuse writes the response that takes the place of the backend's.
-	refuse func(w http.ResponseWriter)
+	// held knows whether the session of this request has ended, and writes the response that takes the place of the backend's;
+	// nil for an anonymous one.
+	held interface {
+		Ended() bool
+		refuse(w http.ResponseWriter)
+	}
 	// pass is the request. hears says that a backend may speak to the gate in its answer: start a flow, or be done with one.
 	// outer says that no wrapper of ours is between this one and the client.
 	pass         *pass
 	hears, outer bool
 	state        wrapState
+}
+
+// held is an answer that is to end with the session or the token of its request.
+type held struct {
+	subject
+	h *Handler
+	p *pass
+	r *http.Request
+}
+
+// refuse answers in the place of a response whose session has ended.
+func (x *held) refuse(w http.ResponseWriter) {
+	why := web.SignIn
+	if x.p.token.Presented {
+		why = web.InvalidToken
+	}
+	x.h.challenge(w, x.r, x.p, why)
+	x.p.live.pages.Refuse(w, asFetch(x.r), anonymous(x.p, x.r), why)
 }
 
 type wrapState uint8
@@ -62,8 +83,8 @@ func (w *respWriter) WriteHeader(code int) {
 	}
 	if final || code == http.StatusSwitchingProtocols {
 		w.state = passing
-		if final && w.ended != nil && w.ended() {
-			w.replace(w.refuse)
+		if final && w.over() {
+			w.replace(w.held.refuse)
 			return
 		}
 	}
@@ -72,6 +93,9 @@ func (w *respWriter) WriteHeader(code int) {
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
+
+// over says whether the session of this request has ended.
+func (w *respWriter) over() bool { return w.held != nil && w.held.Ended() }
 
 // replace answers in the backend's place. Of its headers those remain that are kept, and others by name.
 func (w *respWriter) replace(answer func(http.ResponseWriter), others ...string) {
@@ -90,7 +114,7 @@ func (w *respWriter) begin() error {
 	if w.state == fresh {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.state == replaced || (w.ended != nil && w.ended()) {
+	if w.state == replaced || w.over() {
 		return errEnded
 	}
 	return nil

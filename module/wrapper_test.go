@@ -20,9 +20,17 @@ func wrapped(w http.ResponseWriter) (*respWriter, *atomic.Bool) {
 	ended := new(atomic.Bool)
 	return &respWriter{
 		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: boundary.NewStripper([]string{"Remote-User"}),
-		ended:  ended.Load,
-		refuse: func(w http.ResponseWriter) { http.Error(w, "signed out", http.StatusUnauthorized) },
+		held: heldUntil{ended},
 	}, ended
+}
+
+// heldUntil is a session that ends when it is told.
+type heldUntil struct{ ended *atomic.Bool }
+
+func (h heldUntil) Ended() bool { return h.ended.Load() }
+
+func (h heldUntil) refuse(w http.ResponseWriter) {
+	http.Error(w, "signed out", http.StatusUnauthorized)
 }
 
 func TestSES4_ReplacedBeforeItBegins(t *testing.T) {

@@ -59,12 +59,13 @@ func hitRow(b *bench) ([]figure, error) {
 	}
 	var live *session.Live
 	hit := func() error {
-		l, err := g.state.Sessions.Find(ctx, cookie, origin)
+		at := g.state.Clock.Read() // once for both, as the handler does
+		l, err := g.state.Sessions.FindAt(ctx, at.Now, cookie, origin)
 		if err != nil || l == nil {
 			return errors.Join(errors.New("the session was not found"), err)
 		}
 		live = l
-		_, err = l.Assertion("app.example.com", func() (string, time.Time, error) { return mint(l) })
+		_, err = l.Assertion(at.Wall, "app.example.com", func() (string, time.Time, error) { return mint(l) })
 		return err
 	}
 	if err := hit(); err != nil {

@@ -38,58 +38,27 @@ var trustFamilies = []string{
 
 // Stripper removes header names that only the gate may set. It is immutable and safe for concurrent use.
 type Stripper struct {
-	names map[string]bool // folded; true for ours, false for known trust headers
-	// begins marks the first two letters or digits of what is looked for, so that most other names need not be folded.
-	begins [128][128]bool
+	// request knows our names and the known trust headers, response ours and what sets or clears cookies.
+	request, response *names
 }
 
 // NewStripper returns a Stripper for the names that a site's configuration sets, in any spelling. Everything that begins with
 // Email-Link is ours in any case.
 func NewStripper(ours []string) *Stripper {
-	s := &Stripper{names: make(map[string]bool, len(ours)+len(trustNames))}
-	for _, name := range trustNames {
-		s.names[name] = false
-	}
+	both := []target{{ourFamily, true, covered}}
 	for _, name := range ours {
-		if folded := Fold(name); folded != "" {
-			s.names[folded] = true
-		}
+		both = append(both, target{Fold(name), false, covered})
 	}
-	for name := range s.names {
-		s.mark(name)
+	both = append(both, target{"connection", false, lists}, target{"trailer", false, lists})
+	request := slices.Clone(both)
+	for _, name := range trustNames {
+		request = append(request, target{name, false, covered})
 	}
-	for _, name := range append([]string{ourFamily, "connection", "trailer"}, trustFamilies...) {
-		s.mark(name)
+	for _, family := range trustFamilies {
+		request = append(request, target{family, true, covered})
 	}
-	return s
-}
-
-func (s *Stripper) mark(folded string) {
-	if len(folded) == 1 {
-		s.begins[folded[0]][0] = true
-		return
-	}
-	s.begins[folded[0]][folded[1]] = true
-}
-
-// mayCover judges a name by its first two letters or digits. A TrailerPrefix begins as "trailer" does.
-func (s *Stripper) mayCover(name string) bool {
-	var first byte
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			continue
-		}
-		if first != 0 {
-			return s.begins[first][c]
-		}
-		first = c
-	}
-	return s.begins[first][0]
+	response := append(both, target{"setcookie", false, setters}, target{"clearsitedata", false, clearers})
+	return &Stripper{newNames(request), newNames(response)}
 }
 
 // Request removes from a request's header and trailer what a backend would take for the gate's word: our names and the known
@@ -98,8 +67,10 @@ func (s *Stripper) mayCover(name string) bool {
 //
 // The trailer is filled only while the body is read: see Body.
 func (s *Stripper) Request(header, trailer http.Header) {
-	s.strip(header, true)
-	s.strip(trailer, true)
+	s.request.strip(header, false)
+	if trailer != nil {
+		s.request.strip(trailer, false)
+	}
 }
 
 // Body makes sure that trailers which arrive behind a body are stripped, announced or not, in the same Read that ends the
@@ -136,68 +107,40 @@ func (b *strippedBody) Close() error {
 // that of a 1xx included, and once more when the handler has returned. It returns a name of ours that was there, "" where
 // there was none.
 func (s *Stripper) Response(header http.Header) (removed string) {
-	removed = s.strip(header, false)
-	if values := header["Set-Cookie"]; slices.ContainsFunc(values, setsOurs) {
-		replace(header, "Set-Cookie", slices.DeleteFunc(slices.Clone(values), setsOurs))
-	}
-	if values, ok := header["Clear-Site-Data"]; ok {
-		replace(header, "Clear-Site-Data", keepCookies(values))
-	}
-	return removed
+	return s.response.strip(header, true)
 }
 
 // Names removes from an answer all that Response removes but for cookies: for one that has a cookie of our own on it.
-func (s *Stripper) Names(header http.Header) { s.strip(header, false) }
+func (s *Stripper) Names(header http.Header) { s.response.strip(header, false) }
 
-// strip deletes names and takes them out of lists of names: ours, and with trust the known trust headers. It returns one that
-// it has deleted.
-func (s *Stripper) strip(header http.Header, trust bool) (removed string) {
-	var buf foldBuffer
+// strip deletes covered names and takes them out of lists of names. With cookies it also takes out what would set or clear ours.
+// It returns a name that it has deleted.
+func (n *names) strip(header http.Header, cookies bool) (removed string) {
 	for name, values := range header {
-		if !s.mayCover(name) {
-			continue
-		}
-		folded := fold(&buf, strings.TrimPrefix(name, http.TrailerPrefix))
-		switch {
-		case s.covers(folded, trust):
+		switch n.of(strings.TrimPrefix(name, http.TrailerPrefix)) {
+		case covered:
 			delete(header, name)
 			removed = name
-		case string(folded) == "connection", string(folded) == "trailer":
-			if kept, changed := s.dropTokens(values, trust); changed {
+		case lists:
+			if kept, changed := n.dropTokens(values); changed {
 				replace(header, name, kept)
+			}
+		case setters:
+			if cookies && slices.ContainsFunc(values, setsOurs) {
+				replace(header, name, slices.DeleteFunc(slices.Clone(values), setsOurs))
+			}
+		case clearers:
+			if cookies {
+				replace(header, name, keepCookies(values))
 			}
 		}
 	}
 	return removed
 }
 
-// covers says whether a folded name is ours or, with trust, a known trust header.
-func (s *Stripper) covers(folded []byte, trust bool) bool {
-	ours, listed := s.names[string(folded)]
-	if ours || hasPrefix(folded, ourFamily) {
-		return true
-	}
-	if listed || !trust {
-		return listed && trust
-	}
-	for _, family := range trustFamilies {
-		if hasPrefix(folded, family) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}
-
 // dropTokens takes names out of comma-separated lists. Lists without such a name stay as they are.
-func (s *Stripper) dropTokens(values []string, trust bool) (kept []string, changed bool) {
-	drop := func(token string) bool {
-		var buf foldBuffer
-		return s.covers(fold(&buf, token), trust)
-	}
+func (n *names) dropTokens(values []string) (kept []string, changed bool) {
+	drop := func(token string) bool { return n.of(token) == covered }
 	for i, value := range values {
 		rest, found := value, false
 		for more := true; more && !found; {

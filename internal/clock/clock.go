@@ -63,11 +63,14 @@ type Clock struct {
 	behind time.Time
 }
 
-// recent is a base that was right at one monotonic reading and is good until another.
+// recent is a base that was right at one monotonic reading and is good until another, and the wall clock's beside it.
 type recent struct {
-	base        time.Time
+	base, wall  time.Time
 	from, until time.Duration
 }
+
+// Reading is one instant by both clocks, in UTC.
+type Reading struct{ Now, Wall time.Time }
 
 var started = time.Now()
 
@@ -106,6 +109,20 @@ func (c *Clock) Now() time.Time {
 	defer c.mu.Unlock()
 	_, mono := c.observe()
 	return c.base.Add(mono)
+}
+
+// Read returns one instant by both clocks, for the price of Now. Wall may be what the system's time was up to a tenth of a second ago,
+// and the monotonic time since: it judges what others have stamped; whoever stamps takes [Clock.Wall].
+func (c *Clock) Read() Reading {
+	if r := c.recent.Load(); r != nil {
+		if mono := time.Since(started); mono >= r.from && mono < r.until {
+			return Reading{r.base.Add(mono), r.wall.Add(mono)}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, mono := c.observe()
+	return Reading{c.base.Add(mono), wall}
 }
 
 // Wall returns the system's time in UTC, for values that others verify.
@@ -178,7 +195,7 @@ func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 		c.observeRunning(line, mono)
 	}
 	if c.read == nil {
-		c.recent.Store(&recent{base: c.base, from: mono, until: mono + glance})
+		c.recent.Store(&recent{base: c.base, wall: line, from: mono, until: mono + glance})
 	}
 	return wall, mono
 }

@@ -286,3 +286,31 @@ func BenchmarkNow(b *testing.B) {
 		c.Now()
 	}
 }
+
+// TestCLK1_ReadIsBothClocks: with a wall clock of its own each reading is exact; with the system's it may be that of the last comparison.
+func TestCLK1_ReadIsBothClocks(t *testing.T) {
+	f := NewFake(start)
+	c := f.Clock()
+	for _, wall := range []time.Time{start, start.Add(time.Hour), start.Add(-time.Hour)} {
+		f.Set(wall)
+		at := c.Read()
+		if !at.Wall.Equal(wall) || at.Wall.Location() != time.UTC {
+			t.Errorf("Wall = %v, want %v", at.Wall, wall)
+		}
+		if at.Now.Before(start) || at.Now.After(start.Add(Step)) {
+			t.Errorf("Now = %v has followed a step to %v", at.Now, wall)
+		}
+	}
+
+	var system Clock
+	system.Now()
+	system.recent.Store(&recent{base: start, wall: start.Add(time.Minute), until: 1 << 62})
+	at := system.Read()
+	if got := at.Wall.Sub(at.Now); got != time.Minute || at.Now.Before(start) {
+		t.Errorf("%v and %v: %v apart, want what they were at the last comparison", at.Now, at.Wall, got)
+	}
+	system.recent.Store(&recent{base: start, wall: start.Add(time.Minute), until: 0})
+	if at := system.Read(); at.Wall.Before(time.Now().Add(-time.Hour)) {
+		t.Errorf("Wall = %v after the comparison is over", at.Wall)
+	}
+}

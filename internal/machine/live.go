@@ -97,8 +97,8 @@ func sameAccount(a, b account.Account) bool {
 
 // Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over, as
 // session.Live.Assertion does.
-func (l *Live) Assertion(key string, mint func() (text string, exp time.Time, err error)) (string, error) {
-	text, _, err := l.assertions.Get(l.m.clock, key, mint)
+func (l *Live) Assertion(at time.Time, key string, mint func() (text string, exp time.Time, err error)) (string, error) {
+	text, _, err := l.assertions.Get(l.m.clock, at, key, mint)
 	return text, err
 }
 

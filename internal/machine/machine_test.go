@@ -421,7 +421,7 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	l := r.mustFind(text)
 	mint := func() (string, time.Time, error) { return "old", r.time.Clock().Wall().Add(time.Minute), nil }
 	for range 2 {
-		if got, err := l.Assertion("aud", mint); got != "old" || err != nil {
+		if got, err := l.Assertion(l.m.clock.Wall(), "aud", mint); got != "old" || err != nil {
 			t.Fatal(got, err)
 		}
 	}
@@ -436,7 +436,7 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	if !slices.Equal(now.Account.Roles, []string{"admin"}) {
 		t.Errorf("roles are %q", now.Account.Roles)
 	}
-	if got, err := now.Assertion("aud", func() (string, time.Time, error) { return "new", time.Time{}, nil }); got != "new" || err != nil {
+	if got, err := now.Assertion(now.m.clock.Wall(), "aud", func() (string, time.Time, error) { return "new", time.Time{}, nil }); got != "new" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 }

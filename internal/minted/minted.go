@@ -28,19 +28,20 @@ type assertion struct {
 	from, until time.Time
 }
 
-// Get returns the assertion under a key, and mints one when there is none or when half of its lifetime is over; of concurrent
-// misses one mints and the others wait for it. mint returns the text and when it expires by the wall clock. Its errors are not
+// Get returns the assertion under a key, and mints one when there is none or when half of its lifetime is over by at, the wall
+// clock of [clock.Clock.Read]; of concurrent misses one mints and the others wait for it. mint returns the text and when it expires by the wall clock. Its errors are not
 // kept. grown is by how many bytes the assertions take more memory than before, below zero for less.
-func (a *Assertions) Get(clk *clock.Clock, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
-	if text, ok := a.find(clk, key); ok {
+func (a *Assertions) Get(clk *clock.Clock, at time.Time, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
+	if text, ok := a.find(at, key); ok {
 		return text, 0, nil
 	}
 	a.minting.Lock()
 	defer a.minting.Unlock()
-	if text, ok := a.find(clk, key); ok {
+	// It may have been minted after at, and then by the same reading of the clock as this one.
+	from := clk.Read().Wall
+	if text, ok := a.find(from, key); ok {
 		return text, 0, nil
 	}
-	from := clk.Wall()
 	text, exp, err := mint()
 	if err != nil {
 		return "", 0, err
@@ -62,12 +63,11 @@ func (a *Assertions) Get(clk *clock.Clock, key string, mint func() (text string,
 
 // find judges by the wall clock, as verifiers do, and refuses a text from its future too: a wall clock that has been put back
 // must not stretch the use of what was minted before.
-func (a *Assertions) find(clk *clock.Clock, key string) (string, bool) {
+func (a *Assertions) find(now time.Time, key string) (string, bool) {
 	list := a.list.Load()
 	if list == nil {
 		return "", false
 	}
-	now := clk.Wall()
 	for i := range *list {
 		if one := &(*list)[i]; one.key == key {
 			return one.text, !now.Before(one.from) && now.Before(one.until)

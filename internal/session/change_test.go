@@ -55,7 +55,7 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	cookie, _ := r.open(a, OpenInput{})
 	l := r.mustFind(cookie, siteA)
 	mint := func() (string, time.Time, error) { return "old", r.time.Clock().Wall().Add(time.Minute), nil }
-	if _, err := l.Assertion("aud", mint); err != nil {
+	if _, err := l.Assertion(l.m.clock.Wall(), "aud", mint); err != nil {
 		t.Fatal(err)
 	}
 	cause, unregister := r.track(l)
@@ -77,7 +77,7 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	if !slices.Equal(now.Account.Roles, []string{"admin"}) {
 		t.Errorf("roles are %q", now.Account.Roles)
 	}
-	text, err := now.Assertion("aud", func() (string, time.Time, error) { return "new", time.Time{}, nil })
+	text, err := now.Assertion(now.m.clock.Wall(), "aud", func() (string, time.Time, error) { return "new", time.Time{}, nil })
 	if text != "new" || err != nil {
 		t.Errorf("assertion %q, %v", text, err)
 	}
@@ -364,7 +364,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 		cookie, _ := r.open(a, OpenInput{})
 		cookies = append(cookies, cookie)
 		l := r.mustFind(cookie, siteA)
-		_, err := l.Assertion("aud", func() (string, time.Time, error) {
+		_, err := l.Assertion(l.m.clock.Wall(), "aud", func() (string, time.Time, error) {
 			return fmt.Sprintf("%0900d", 1), r.time.Clock().Wall().Add(time.Minute), nil
 		})
 		if err != nil {

@@ -18,7 +18,7 @@ func TestAssertionIsSharedForHalfItsLife(t *testing.T) {
 	l := r.mustFind(cookie, siteA)
 	minted := 0
 	get := func(key string) string {
-		text, err := l.Assertion(key, func() (string, time.Time, error) {
+		text, err := l.Assertion(l.m.clock.Wall(), key, func() (string, time.Time, error) {
 			minted++
 			return key + strconv.Itoa(minted), r.time.Clock().Wall().Add(time.Minute), nil
 		})
@@ -60,14 +60,14 @@ func TestAssertionErrorsAreNotKept(t *testing.T) {
 	cookie, _ := r.open(r.account("ada@example.com"), OpenInput{})
 	l := r.mustFind(cookie, siteA)
 	broken := errors.New("broken")
-	if text, err := l.Assertion("a", func() (string, time.Time, error) { return "x", time.Time{}, broken }); text != "" || !errors.Is(err, broken) {
+	if text, err := l.Assertion(l.m.clock.Wall(), "a", func() (string, time.Time, error) { return "x", time.Time{}, broken }); text != "" || !errors.Is(err, broken) {
 		t.Fatalf("%q, %v", text, err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = l.Assertion("a", func() (string, time.Time, error) { panic("in mint") })
+		_, _ = l.Assertion(l.m.clock.Wall(), "a", func() (string, time.Time, error) { panic("in mint") })
 	}()
-	text, err := l.Assertion("a", func() (string, time.Time, error) { return "good", time.Time{}, nil })
+	text, err := l.Assertion(l.m.clock.Wall(), "a", func() (string, time.Time, error) { return "good", time.Time{}, nil })
 	if text != "good" || err != nil {
 		t.Fatalf("%q, %v", text, err)
 	}
@@ -83,7 +83,7 @@ func TestAssertionIsMintedOnce(t *testing.T) {
 	for range 32 {
 		wg.Go(func() {
 			<-begin
-			text, err := l.Assertion("a", func() (string, time.Time, error) {
+			text, err := l.Assertion(l.m.clock.Wall(), "a", func() (string, time.Time, error) {
 				minted.Add(1)
 				return "text", r.time.Clock().Wall().Add(time.Minute), nil
 			})
@@ -106,7 +106,7 @@ func TestAssertionsOfOneSessionAreBounded(t *testing.T) {
 	empty := r.Stats().Bytes
 	for i := range 100 {
 		key := strconv.Itoa(i)
-		if _, err := l.Assertion(key, func() (string, time.Time, error) {
+		if _, err := l.Assertion(l.m.clock.Wall(), key, func() (string, time.Time, error) {
 			return "text", r.time.Clock().Wall().Add(time.Minute), nil
 		}); err != nil {
 			t.Fatal(err)
@@ -119,7 +119,7 @@ func TestAssertionsOfOneSessionAreBounded(t *testing.T) {
 		t.Errorf("counted as %d bytes", grown)
 	}
 	r.time.Advance(time.Minute)
-	if _, err := l.Assertion("last", func() (string, time.Time, error) { return "text", time.Time{}, nil }); err != nil {
+	if _, err := l.Assertion(l.m.clock.Wall(), "last", func() (string, time.Time, error) { return "text", time.Time{}, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if n := l.assertions.Len(); n != 1 {
@@ -137,7 +137,7 @@ func TestHitsAllocateNothing(t *testing.T) {
 		if l == nil || err != nil {
 			t.Fatal("not found")
 		}
-		if _, err := l.Assertion("aud", mint); err != nil || l.Ended() {
+		if _, err := l.Assertion(l.m.clock.Wall(), "aud", mint); err != nil || l.Ended() {
 			t.Fatal("no assertion")
 		}
 	}
@@ -159,7 +159,7 @@ func BenchmarkHit(b *testing.B) {
 		if l == nil || err != nil {
 			b.Fatal("not found")
 		}
-		if _, err := l.Assertion("aud", mint); err != nil {
+		if _, err := l.Assertion(l.m.clock.Wall(), "aud", mint); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,9 +1,15 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // HealthRoute says whether a path is the one that answers at any Host, without a session and without a line in the log.
-func HealthRoute(path, prefix string) bool { return path == prefix+"/health" }
+func HealthRoute(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && rest == "/health"
+}
 
 // health says whether the gate can work, and nothing about why not: anybody may ask.
 func (x *exchange) health() {
