@@ -98,7 +98,7 @@ func startTroubled(t testing.TB, s *mailertest.Troubled, trouble mailertest.Trou
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := caddy.Load(out, true); err != nil {
+	if err := w.replace(out); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -71,7 +71,7 @@ func TestCFG2_BadReload(t *testing.T) {
 		if bad == string(good) {
 			t.Fatalf("%s: nothing was changed", name)
 		}
-		if err := caddy.Load([]byte(bad), true); err == nil {
+		if err := w.replace([]byte(bad)); err == nil {
 			t.Fatalf("%s: loaded", name)
 		} else if name == "a held database" && !strings.Contains(err.Error(), "caddy reload") {
 			t.Errorf("%s: %v", name, err)

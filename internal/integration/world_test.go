@@ -155,7 +155,7 @@ func (w *world) tryLoad(s setup) error {
 	if err != nil {
 		return err
 	}
-	return caddy.Load(out, true)
+	return w.replace(out)
 }
 
 func adapt(text string) ([]byte, error) {

@@ -168,9 +168,13 @@ func ignoredInCode(r rune) bool {
 	return false
 }
 
-// NewID returns a random public name: 12 bytes as 16 characters of base64url.
+// NewID returns a random public name: 12 bytes as 16 characters of base64url. No name begins with "-": a command would take it
+// for an option.
 func NewID() string {
+	const dash = 62 // the value of "-" (RFC 4648 section 5)
 	var b [idBytes]byte
-	_, _ = rand.Read(b[:])
+	for first := byte(dash); first == dash; first = b[0] >> 2 {
+		_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	}
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -198,6 +198,15 @@ func TestNewID(t *testing.T) {
 	}
 }
 
+// TestNewIDIsNoOption makes so many names that one of them would begin with a dash if any could.
+func TestNewIDIsNoOption(t *testing.T) {
+	for range 5000 {
+		if id := NewID(); id[0] == '-' {
+			t.Fatalf("a command would take %q for an option", id)
+		}
+	}
+}
+
 func FuzzTOK6_Parse(f *testing.F) {
 	f.Add(Random(end))
 	f.Add("")
