@@ -1,0 +1,173 @@
+package storagetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+var sessionTests = map[string]func(*testing.T, storage.Store){
+	"CreateAndDelete":         testSessionDelete,
+	"SES3_TouchAtMostEvery":   testTouch,
+	"SES3_TouchEndsExactly":   testTouchEnds,
+	"ByAccount":               testByAccount,
+	"List":                    testSessionList,
+	"AnEmptyAccountIsRefused": testSessionAccount,
+}
+
+func createSession(t *testing.T, s storage.Store, se storage.Session) storage.Session {
+	t.Helper()
+	update(t, s, func(tx storage.Tx) error { return tx.Sessions().Create(se) })
+	return se
+}
+
+func wantSession(t *testing.T, s storage.Store, want storage.Session) {
+	t.Helper()
+	view(t, s, func(tx storage.Tx) error {
+		got, found, err := tx.Sessions().Get(want.Key)
+		equal(t, "Get", pair(got, found), pair(want, true))
+		return err
+	})
+}
+
+func testSessionDelete(t *testing.T, s storage.Store) {
+	se := createSession(t, s, session("s", "me", now.Add(time.Hour)))
+	wantSession(t, s, se)
+	for _, want := range []bool{true, false} {
+		update(t, s, func(tx storage.Tx) error {
+			deleted, err := tx.Sessions().Delete(se.Key)
+			equal(t, "deleted", deleted, want)
+			return err
+		})
+	}
+	view(t, s, func(tx storage.Tx) error {
+		_, found, err := tx.Sessions().Get(se.Key)
+		if err != nil {
+			return err
+		}
+		list, err := tx.Sessions().ByAccount("me", 9)
+		equal(t, "left", pair(found, len(list)), pair(false, 0))
+		return err
+	})
+}
+
+func testTouch(t *testing.T, s storage.Store) {
+	se := createSession(t, s, session("s", "me", now.Add(24*time.Hour)))
+	touch := func(at time.Time, want bool) {
+		t.Helper()
+		update(t, s, func(tx storage.Tx) error {
+			got, touched, err := tx.Sessions().Touch(se.Key, at, at.Add(time.Hour), time.Minute)
+			equal(t, "Touch", pair(got, touched), pair(se, want))
+			return err
+		})
+		wantSession(t, s, se)
+	}
+	touch(now.Add(time.Minute-1), false)
+	se.Seen, se.IdleEnd = now.Add(time.Minute), now.Add(time.Minute+time.Hour)
+	touch(now.Add(time.Minute), true)
+	touch(now.Add(time.Minute), false)
+	touch(now.Add(-time.Hour), false) // a clock that runs back moves nothing
+}
+
+func testTouchEnds(t *testing.T, s storage.Store) {
+	for _, c := range []struct {
+		name  string
+		end   time.Time
+		at    time.Time
+		touch bool
+	}{
+		{"at the idle end", now.Add(24 * time.Hour), now.Add(time.Hour), false},
+		{"before the idle end", now.Add(24 * time.Hour), now.Add(time.Hour - 1), true},
+		{"at the absolute end", now.Add(time.Minute), now.Add(time.Minute), false},
+		{"before the absolute end", now.Add(time.Minute), now.Add(time.Minute - 1), true},
+	} {
+		se := createSession(t, s, session(c.name, "me", c.end))
+		update(t, s, func(tx storage.Tx) error {
+			_, touched, err := tx.Sessions().Touch(se.Key, c.at, c.at.Add(time.Hour), time.Second)
+			equal(t, c.name, touched, c.touch)
+			return err
+		})
+	}
+	update(t, s, func(tx storage.Tx) error {
+		_, touched, err := tx.Sessions().Touch(key(now, "none"), now, now, 0)
+		equal(t, "a missing one", touched, false)
+		return err
+	})
+}
+
+func testByAccount(t *testing.T, s storage.Store) {
+	want := map[string]bool{}
+	update(t, s, func(tx storage.Tx) error {
+		for i := range 5 {
+			se := session(fmt.Sprint(i), "me", now.Add(time.Duration(i-2)*time.Hour)) // over or not
+			want[se.ID] = true
+			if err := tx.Sessions().Create(se); err != nil {
+				return err
+			}
+		}
+		for _, other := range []string{"m", "me2", "mf"} {
+			if err := tx.Sessions().Create(session(other, other, now.Add(time.Hour))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	view(t, s, func(tx storage.Tx) error {
+		list, err := tx.Sessions().ByAccount("me", 100)
+		if err != nil {
+			return err
+		}
+		got := map[string]bool{}
+		for _, se := range list {
+			got[se.ID] = true
+		}
+		equal(t, "sessions", got, want)
+		list, err = tx.Sessions().ByAccount("me", 2)
+		equal(t, "limited", len(list), 2)
+		return err
+	})
+}
+
+func testSessionAccount(t *testing.T, s storage.Store) {
+	for _, bad := range []string{"", "a\x00b"} {
+		err := s.Update(context.Background(), func(tx storage.Tx) error {
+			return tx.Sessions().Create(session("s", bad, now))
+		})
+		if err == nil {
+			t.Errorf("a session of account %q was stored", bad)
+		}
+	}
+}
+
+func testSessionList(t *testing.T, s storage.Store) {
+	want := 7
+	update(t, s, func(tx storage.Tx) error {
+		for i := range want {
+			if err := tx.Sessions().Create(session(fmt.Sprint(i), "me", now.Add(time.Duration(i/2)*time.Hour))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	view(t, s, func(tx storage.Tx) error {
+		seen := map[string]bool{}
+		for after := (storage.Key{}); ; {
+			list, err := tx.Sessions().List(after, 2)
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				break
+			}
+			for _, se := range list {
+				seen[se.ID] = true
+			}
+			after = list[len(list)-1].Key
+		}
+		equal(t, "sessions", len(seen), want)
+		return nil
+	})
+}
