@@ -111,14 +111,19 @@ func newGate(t *testing.T) *gate {
 		JWKS: func() []byte { return []byte(`{"keys":[]}`) },
 	}
 	g.work = &outbox.Worker{Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Log: log}
-	g.work.Use(outbox.Delivery{
-		Mailer: g, Source: g.state.Accounts, Strangers: limits.MailStrangers,
+	g.work.Use(g.delivery(set))
+	return g
+}
+
+// delivery is what the mail worker does with letters.
+func (g *gate) delivery(set *templates.Set) outbox.Delivery {
+	return outbox.Delivery{
+		Mailer: g, Source: g.state.Accounts, Strangers: g.site.Limits.MailStrangers,
 		Render: func(l outbox.Letter) (mailer.Message, error) {
 			r, err := set.Mail(Mail(g.site, l), l.Locale)
 			return mailer.Message{From: "no-reply@example.com", Subject: r.Subject, Text: r.Text, HTML: r.HTML, Language: r.Language}, err
 		},
-	})
-	return g
+	}
 }
 
 // account makes an account.

@@ -3,13 +3,17 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
 // speaking sends a request of a browser that prefers a language.
@@ -103,4 +107,59 @@ func TestLanguage_CodeOfAnArabicMail(t *testing.T) {
 		t.Fatalf("no code in\n%s", text)
 	}
 	b.speaking("ar", http.MethodPost, "/email-link/code", url.Values{"code": {code}}).wants(t, 303, "/")
+}
+
+// TestMAIL4_LanguageThatIsGone queues mails in a language that the gate speaks by a catalogue of the operator's, and delivers them when the
+// catalogue is gone: by the asking browser's words, by the account's, and a resend of a flow from before.
+func TestMAIL4_LanguageThatIsGone(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "catalog"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "catalog", "nl.json"), []byte(`{"mail.link.sign_in.subject": "Uw link voor {site}"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g := newGate(t)
+		today := g.pages.Templates
+		yesterday, err := templates.Load(templates.Options{Location: time.UTC, Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		speak := func(set *templates.Set) {
+			g.pages.Templates = set
+			g.work.Use(g.delivery(set))
+		}
+		g.account("any@example.com")
+		g.accountIn("nl", "anna@example.com")
+		g.clock.Advance(time.Second)
+
+		speak(yesterday)
+		asks := func(email string) *browser {
+			b := g.browser()
+			b.speaking("nl", http.MethodPost, "/email-link/sign-in", url.Values{"email": {email}}).wants(t, 303, "/email-link/resend")
+			return b
+		}
+		first := asks("any@example.com")
+		if mails := g.deliver(); len(mails) != 1 || mails[0].Language != "nl" || mails[0].Subject != "Uw link voor Example" {
+			t.Fatalf("before: %+v", mails)
+		}
+		asks("any@example.com")
+		asks("anna@example.com")
+		g.clock.Advance(2 * time.Minute)
+		first.speaking("nl", http.MethodPost, "/email-link/resend", url.Values{}).wants(t, 303, "/email-link/resend?sent")
+
+		speak(today)
+		mails := g.deliver()
+		if len(mails) != 3 {
+			t.Fatalf("%d mails", len(mails))
+		}
+		for _, m := range mails {
+			if m.Language != "en" || m.Subject != "Your sign-in link for Example" || !strings.Contains(m.HTML, `<html lang="en" dir="ltr">`) {
+				t.Errorf("to %s in %q: %s", m.To, m.Language, m.Subject)
+			}
+			g.browser().get(g.find(linkPattern, m.Text)).wants(t, 303, "/email-link/confirm")
+		}
+		first.speaking("nl", http.MethodGet, "/email-link/resend", nil).wants(t, 200, "").says(t, `lang="en"`, "Check your mail")
+	})
 }
