@@ -98,6 +98,18 @@ func (c Cost) memory() uint64 {
 	}
 }
 
+// work grows with the time of a hash; that of two kinds cannot be compared.
+func (c Cost) work() uint64 {
+	switch c.Kind {
+	case Argon2id, Argon2i:
+		return uint64(c.N) * uint64(c.R)
+	case Scrypt:
+		return uint64(c.N) * uint64(c.R) * uint64(c.P)
+	default:
+		return uint64(c.N)
+	}
+}
+
 // weight is the number of permits that a hash takes: as many as its memory or its lanes are worth, never more than there
 // are, so that a large one runs alone.
 func (c Cost) weight(unit uint64, permits int64) int64 {

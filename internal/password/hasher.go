@@ -63,6 +63,8 @@ type Hasher struct {
 	mu sync.Mutex
 	// took is how long a hash of each cost takes.
 	took map[Cost]time.Duration
+	// below are costs that were not measured, because a hash of theirs is no slower than one that was.
+	below map[Cost]bool
 }
 
 // NewHasher returns a hasher. It fails when the cost is not one for new records.

@@ -17,6 +17,8 @@ const (
 	maxRetryAfter = 30 * time.Second
 	// measured is how long [Hasher.Measure] repeats one cost, three times at most.
 	measured = 100 * time.Millisecond
+	// maxMeasured is how many costs of one kind [Hasher.Measure] measures, the dearest first.
+	maxMeasured = 4
 )
 
 // Attempt is one sign-in with a password whose answer goes out at a fixed moment, whatever the answer is:
@@ -106,45 +108,81 @@ func (h *Hasher) retryAfter() time.Duration {
 func (h *Hasher) learn(c Cost, took time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.took[c]; !known {
+	if _, known := h.took[c]; !known && !h.below[c] {
 		h.took[c] = took
 	}
 }
 
 // Measure makes the current cost and these the ones that answers wait for, and measures those that are new. Call it at
 // start with the costs of the store's records, and again when some were imported or the last of a kind is gone. It takes up
-// to a second for each dear cost. Errors: of a cost out of bounds, *[BusyError], that of ctx.
+// to a second for each dear cost, and measures few: not those that ask for no more than another one of their kind, since the
+// slowest alone decides, and [maxMeasured] of a kind at most. Some programs give each record a number of rounds of its own.
+// Errors: of a cost out of bounds, *[BusyError], that of ctx; what was measured before the last two is kept.
 func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
-	keep := map[Cost]time.Duration{}
-	for _, c := range append(Costs{h.cost}, costs...) {
+	set := dearestFirst(append(Costs{h.cost}, costs...))
+	for _, c := range set {
 		if err := c.check(); err != nil {
 			return err
 		}
-		if _, done := keep[c]; done {
-			continue
+	}
+	keep, below, count := map[Cost]time.Duration{}, map[Cost]bool{}, map[Kind]int{}
+	var err error
+	for _, c := range set {
+		took, known := h.known(c)
+		switch {
+		case known:
+			keep[c] = took
+		case c.covered(keep) || count[c.Kind] == maxMeasured:
+			below[c] = true
+		case err == nil:
+			if took, err = h.measure(ctx, c); err == nil {
+				keep[c] = took
+				count[c.Kind]++
+			}
 		}
-		took, err := h.measure(ctx, c)
-		if err != nil {
-			return err
-		}
-		keep[c] = took
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.took = keep
-	return nil
+	h.took, h.below = keep, below
+	return err
+}
+
+// dearestFirst returns each cost once, of each kind the one with the most work first.
+func dearestFirst(costs Costs) Costs {
+	slices.SortFunc(costs, func(a, b Cost) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), cmp.Compare(b.work(), a.work()), cmp.Compare(b.N, a.N), cmp.Compare(b.R, a.R), cmp.Compare(b.P, a.P))
+	})
+	return slices.Compact(costs)
+}
+
+// covered says whether a cost asks for no more than one that was measured.
+func (c Cost) covered(by map[Cost]time.Duration) bool {
+	for other := range by {
+		if other.Kind != c.Kind || other.N < c.N || other.R < c.R || other.P < c.P {
+			continue
+		}
+		if other.P == c.P || c.Kind == Scrypt { // lanes of argon2 run side by side: more of them are no slower
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Hasher) known(c Cost) (took time.Duration, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	took, known = h.took[c]
+	return took, known
 }
 
 // measure returns the time of one hash, the longest of up to three.
 func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, err error) {
-	h.mu.Lock()
-	took, known := h.took[c]
-	h.mu.Unlock()
-	if known {
-		return took, nil
-	}
 	r, total := dummyRecord(c), time.Duration(0)
 	for range 3 {
+		if err := ctx.Err(); err != nil {
+			return 0, err // a free permit is given to whoever comes
+		}
+		var took time.Duration
 		_, err := h.do(ctx, c, func() {
 			start := h.now()
 			r.matches([]byte("a password to measure with"))
@@ -166,8 +204,11 @@ func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, er
 func (h *Hasher) Costs() Costs {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := make(Costs, 0, len(h.took))
+	set := make(Costs, 0, len(h.took)+len(h.below))
 	for c := range h.took {
+		set = append(set, c)
+	}
+	for c := range h.below {
 		set = append(set, c)
 	}
 	slices.SortFunc(set, func(a, b Cost) int {

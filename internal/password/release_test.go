@@ -256,6 +256,62 @@ func TestENUM2_TheMomentFollowsTheSlowestKindOfTheStore(t *testing.T) {
 	}
 }
 
+// TestENUM2_FewCostsAreMeasured: a store may have records of hundreds of costs, and a start does not wait for hundreds of hashes.
+func TestENUM2_FewCostsAreMeasured(t *testing.T) {
+	s := newStopwatch()
+	h := newHasher(t, Options{Permits: 1, Now: s.Now, After: s.jump})
+	hashes, each := 0, 200*time.Millisecond
+	h.watch = func(n int64) {
+		if n > 0 {
+			hashes++
+		} else {
+			s.Advance(each)
+		}
+	}
+	measure := func(costs Costs, want int) {
+		t.Helper()
+		hashes = 0
+		if err := h.Measure(t.Context(), costs); err != nil || hashes != want {
+			t.Errorf("%d costs: %d hashes, want %d; %v", len(costs), hashes, want, err)
+		}
+	}
+	rounds := Costs{{Kind: Bcrypt, N: 4}, {Kind: Bcrypt, N: 6}, {Kind: Bcrypt, N: 5}}
+	for n := range uint32(500) {
+		rounds = append(rounds, Cost{Kind: PBKDF2SHA256, N: MinIterations + n})
+	}
+	measure(rounds, 3*3) // the stopwatch stands still within a hash, so each is repeated: argon2id, bcrypt:6 and the last of PBKDF2
+	if got := len(h.Costs()); got != 504 {
+		t.Errorf("answers wait for %d costs", got)
+	}
+	for _, c := range []Cost{cheap, {Kind: Bcrypt, N: 6}, {Kind: PBKDF2SHA256, N: MinIterations + 499}} {
+		if _, ok := h.took[c]; !ok {
+			t.Errorf("%v was not measured", c)
+		}
+	}
+	measure(rounds, 0)
+
+	// What is known to be no slower is not learned from a busy moment; a cost that nothing covers any more is measured.
+	h.learn(Cost{Kind: Bcrypt, N: 5}, time.Hour)
+	if got := h.slowest(); got == time.Hour {
+		t.Error("one slow moment of a cheap cost delays all answers")
+	}
+	measure(Costs{{Kind: Bcrypt, N: 5}}, 3)
+
+	// None of these covers another one: more memory, fewer passes.
+	var front Costs
+	for n := range uint32(10) {
+		front = append(front, Cost{Kind: Argon2i, N: 8 << n, R: 10 - n, P: 1})
+	}
+	measure(front, maxMeasured*3)
+	measure(Costs{{Kind: Argon2i, N: 64, R: 1, P: 2}, {Kind: Argon2i, N: 64, R: 1, P: 1}, {Kind: Scrypt, N: 16, R: 8, P: 2}, {Kind: Scrypt, N: 16, R: 8, P: 1}}, 3*3)
+
+	ctx, leave := context.WithCancel(t.Context())
+	h.watch = func(int64) { leave() }
+	if err := h.Measure(ctx, Costs{{Kind: Bcrypt, N: 4}}); !errors.Is(err, context.Canceled) || len(h.took) != 1 {
+		t.Errorf("a start that is ended: %v, %v", h.took, err)
+	}
+}
+
 func TestCostsThatAreRefused(t *testing.T) {
 	for _, value := range []string{"x", "argon2id:4194304:1:1", "argon2id:1:1", "bcrypt:12:1:0", "pbkdf2-sha256:600000:0:1", "md5:1:0:0", "argon2id:-1:1:1"} {
 		if c, err := ParseCost(value); err == nil {
