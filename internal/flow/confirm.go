@@ -16,7 +16,8 @@ import (
 //
 // A reset sets the password, ends everything that the account had, and signs in only where the site says so.
 //
-// Errors: *Invalid (name; password: the codes of password.Reasons, or "not_offered": nothing is used up), *Limited (redeem_ip),
+// Errors: *Invalid (name; password: the codes of password.Reasons, or "not_offered": nothing is used up), *Limited (redeem_ip, and
+// password_right),
 // ErrDead, ErrChanged (H does not belong to this token, account and session, or the conditions of one click do not hold),
 // *password.BusyError, ErrUnavailable, that of ctx.
 func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in ConfirmInput) (Done, error) {
@@ -62,7 +63,8 @@ type confirmation struct {
 }
 
 // prepare does what takes too long for a transaction: it judges the new password and hashes it. It does so for a good link
-// only, and what makes a link good is judged again in the step. What it refuses uses nothing up and counts nothing.
+// only, and what makes a link good is judged again in the step. What it refuses uses nothing up; an old password counts as a
+// right one does.
 func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) {
 	if c.in.OneClick || !c.s.OffersPasswords(c.site) {
 		return "", nil
@@ -71,6 +73,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 		wanted bool
 		words  password.Words
 		kept   password.Kept
+		old    []limit.Ask
 	)
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
 		l, found, err := c.s.find(tx, c.site, c.sent, c.now)
@@ -86,7 +89,10 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 			words.Name = l.account.Name
 			var of embedded.Credentials
 			of, _, err = c.s.Accounts.Credentials(tx, l.account.ID)
-			kept = of.Passwords
+			if kept = of.Passwords; err == nil {
+				old = c.site.Limits.Old(l.flow.Key.Digest)
+				return c.s.spent(tx, c.now, old)
+			}
 		}
 		return nil, err
 	})
@@ -96,6 +102,12 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	why, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, kept)
 	if err != nil {
 		return purpose, err
+	}
+	if why == password.SameAsOld || why == password.Reused {
+		// It has been told by hashes, which one who has an account could else ask for without end.
+		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.take(tx, c.now, old) }); err != nil {
+			return purpose, err
+		}
 	}
 	if why != "" {
 		return purpose, &Invalid{Field: "password", Code: string(why)}

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -60,8 +61,9 @@ type passwordChange struct {
 	asker Asker
 	in    ChangeInput
 	now   time.Time
-	asks  []limit.Ask
-	done  Done
+	// asks are what a wrong password costs, rights what a right one does.
+	asks, rights []limit.Ask
+	done         Done
 }
 
 // run compares and hashes outside of any transaction, and does the rest in one step, if the account is still what it was.
@@ -122,8 +124,10 @@ func (c *passwordChange) look(ctx context.Context) (k knowledge, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c.asks = failsFor(&c.site, limit.Subject{Client: c.asker.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true})
-		return c.s.spent(tx, c.now, c.asks)
+		subject := limit.Subject{Client: c.asker.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true}
+		c.asks = failsFor(&c.site, subject)
+		_, c.rights = c.site.Limits.Rights(subject)
+		return c.s.spent(tx, c.now, slices.Concat(c.asks, c.rights))
 	})
 	return k, err
 }
@@ -160,6 +164,9 @@ func (c *passwordChange) step(tx storage.Tx, k knowledge, j judgedChange) (rec r
 		return rec, refused, err
 	}
 	if refused, err = s.spent(tx, c.now, c.asks); refused != nil || err != nil {
+		return rec, refused, err
+	}
+	if refused, err = s.take(tx, c.now, c.rights); refused != nil || err != nil {
 		return rec, refused, err
 	}
 	if j.why != "" {

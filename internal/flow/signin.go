@@ -3,12 +3,14 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -65,13 +67,16 @@ func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInI
 
 // passwordSignIn is one sign-in with a password.
 type passwordSignIn struct {
-	s       *Service
-	site    Site
-	asker   Asker
-	in      SignInInput
-	now     time.Time
-	addr    address.Address
-	asks    []limit.Ask
+	s     *Service
+	site  Site
+	asker Asker
+	in    SignInInput
+	now   time.Time
+	addr  address.Address
+	// asks are what a wrong password costs, rights what a right one does; early are those of rights that are looked at first.
+	asks, early, rights []limit.Ask
+	// notice is what the mail about an unknown browser costs, nil for a known one.
+	notice  []limit.Ask
 	attempt *password.Attempt
 	// compared says that the answer waits for its time.
 	compared bool
@@ -89,10 +94,15 @@ func (p *passwordSignIn) check() (err error) {
 	if p.addr, err = address.Parse(p.in.Email); err != nil {
 		return &Invalid{Field: "email", Code: "syntax", Err: err}
 	}
-	p.asks = failsFor(&p.site, limit.Subject{
+	subject := limit.Subject{
 		Client: p.asker.Client, Mailbox: p.addr.LimitKey(p.s.Ring),
 		Known: p.s.knows(p.site, p.asker.KnownCookie, p.addr.Mailbox(p.s.Ring), p.now),
-	})
+	}
+	p.asks = failsFor(&p.site, subject)
+	p.early, p.rights = p.site.Limits.Rights(subject)
+	if !subject.Known {
+		p.notice = p.site.Limits.Notice(subject)
+	}
 	return nil
 }
 
@@ -151,7 +161,7 @@ type knowledge struct {
 // look reads what there is, and refuses when the limits are spent.
 func (p *passwordSignIn) look(ctx context.Context) (k knowledge, err error) {
 	err = p.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		if refused, err = p.s.spent(tx, p.now, p.asks); refused != nil || err != nil {
+		if refused, err = p.s.spent(tx, p.now, slices.Concat(p.early, p.asks)); refused != nil || err != nil {
 			return refused, err
 		}
 		k, err = p.s.know(tx, p.addr)
@@ -212,6 +222,10 @@ func (p *passwordSignIn) step(tx storage.Tx, k knowledge, right bool, better pas
 	if refused, err = s.spent(tx, p.now, p.asks); refused != nil || err != nil {
 		return rec, refused, err
 	}
+	told, refused, err := p.takeRight(tx, &rec)
+	if refused != nil || err != nil {
+		return rec, refused, err
+	}
 	if ok, err := s.same(tx, k); err != nil || !ok {
 		return rec, errStale, err
 	}
@@ -228,10 +242,39 @@ func (p *passwordSignIn) step(tx storage.Tx, k knowledge, right bool, better pas
 	if err := s.enter(tx, &p.done, e); err != nil {
 		return rec, nil, err
 	}
-	if err := s.noticeDevice(tx, e, ""); err != nil {
-		return rec, nil, err
+	if told {
+		if err := s.notice(tx, e, outbox.KindNewDevice, ""); err != nil {
+			return rec, nil, err
+		}
 	}
 	return rec, nil, s.recordEntry(tx, &rec, e, eventSignedIn)
+}
+
+// takeRight counts a right password, and refuses one too many. told says that the owner is told of it.
+func (p *passwordSignIn) takeRight(tx storage.Tx, rec *record) (told bool, refused, err error) {
+	rights := p.rights
+	if len(p.notice) > 0 {
+		v, err := p.s.Limiter.PeekAll(tx, p.now, p.notice...)
+		if err != nil {
+			return false, nil, err
+		}
+		if told = v.OK; told {
+			rights = slices.Concat(rights, p.notice)
+		} else {
+			rec.dropped = v.Name
+		}
+	}
+	refused, err = p.s.take(tx, p.now, rights)
+	return told, refused, err
+}
+
+// take counts what is not refused.
+func (s *Service) take(tx storage.Tx, now time.Time, asks []limit.Ask) (refused, err error) {
+	v, err := s.Limiter.TakeAll(tx, now, asks...)
+	if err != nil || v.OK {
+		return nil, err
+	}
+	return limited(v), nil
 }
 
 // refusePassword counts a wrong password. It does the same whether there is an account or not.

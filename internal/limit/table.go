@@ -202,6 +202,7 @@ func (t *Table) about(s Subject) []Ask {
 		for _, name := range []string{MailIP, RedeemIP, PasswordIP} {
 			asks = append(asks, t.Asks(name, s)...)
 		}
+		asks = append(asks, t.clientRights(s)...)
 	}
 	if s.Mailbox.IsZero() {
 		return asks
@@ -215,5 +216,7 @@ func (t *Table) about(s Subject) []Ask {
 	for _, known := range []bool{false, true} {
 		asks = append(asks, t.Asks(PasswordMailbox, Subject{Mailbox: s.Mailbox, Known: known})...)
 	}
+	_, rights := t.Rights(Subject{Mailbox: s.Mailbox, Known: true})
+	asks = append(append(asks, rights...), t.Notice(s)...)
 	return asks
 }
