@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // emitted are the events of the audit log that are Caddy events too, under `email_link_` and this name.
@@ -88,6 +89,10 @@ type eventHandler struct {
 // Handle implements slog.Handler.
 func (h *eventHandler) Handle(ctx context.Context, r slog.Record) error {
 	h.watch(r)
+	if r.Level >= slog.LevelError {
+		// With the request's own fields Caddy adds the stack to each line of an error: 4 KiB for every request while the disk is full.
+		ctx = context.WithValue(ctx, caddyhttp.ExtraLogFieldsCtxKey, nil)
+	}
 	return h.Handler.Handle(ctx, r)
 }
 

@@ -138,7 +138,7 @@ func free(ctx context.Context, port int) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	return fmt.Errorf("port %d is taken by %s: stop it, or take other ports with -port 9080", port, owner(port))
+	return fmt.Errorf("port %d is taken by %s: stop it, or take other ports: go run ./examples/quickstart -port 9080", port, owner(port))
 }
 
 // serve runs a handler on a loopback port until stop is called.

@@ -1,9 +1,6 @@
 package boundary
 
-import (
-	"net/netip"
-	"strings"
-)
+import "net/netip"
 
 // Network returns the network that a client's address stands for: /24 of IPv4, /64 of IPv6. IPv4 inside IPv6 is IPv4. It is
 // invalid for an invalid address.
@@ -25,16 +22,11 @@ func network(addr netip.Addr, bits4, bits6 int) netip.Prefix {
 	return prefix
 }
 
-// NetworkText returns Network for people, in mails and on pages: "203.0.113.*", "2001:db8:1:2:*". It is empty for an invalid
-// address.
+// NetworkText names Network in logs and mails: "203.0.113.0/24". It is empty for an invalid address.
 func NetworkText(addr netip.Addr) string {
 	prefix := Network(addr)
 	if !prefix.IsValid() {
 		return ""
 	}
-	if prefix.Addr().Is4() {
-		text := prefix.Addr().String()
-		return text[:strings.LastIndexByte(text, '.')] + ".*"
-	}
-	return strings.TrimSuffix(prefix.Addr().String(), "::") + ":*"
+	return prefix.String()
 }

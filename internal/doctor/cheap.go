@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -207,7 +208,11 @@ func mails(f Facts) []Finding {
 func accounts(f Facts) []Finding {
 	r := report{check: "accounts"}
 	if f.NoAccount {
-		r.add(Warn, "there is no account yet", "make the first one: caddy email-link accounts add you@example.com --role admin")
+		fix := "make the first one: caddy email-link accounts add you@example.com --role admin"
+		if slices.ContainsFunc(f.Sites, func(s Site) bool { return s.OpenToAll }) {
+			fix += ", or sign up"
+		}
+		r.add(Warn, "there is no account yet", fix)
 	}
 	return r.list
 }

@@ -81,7 +81,8 @@ func TestCheap(t *testing.T) {
 		{"plain secret", Facts{Secrets: []string{"{env.X}", "0123456789"}}, "secret", Warn, "value 2 of 'secret'", "{env.EMAIL_LINK_SECRET}"},
 		{"secret", Facts{Secrets: []string{"{env.X}"}}, "secret", OK, "", ""},
 		{"mail folder", Facts{MailFolder: "/srv/mails"}, "mailer", Warn, "/srv/mails", "mailer smtp"},
-		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add"},
+		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add you@example.com --role admin"},
+		{"no account, sign-up open", Facts{NoAccount: true, Sites: []Site{{OpenToAll: true}}}, "accounts", Warn, "no account yet", "--role admin, or sign up"},
 	} {
 		got := find(Cheap(one.facts), one.check)
 		if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {

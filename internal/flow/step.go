@@ -186,11 +186,7 @@ func (s *Service) log(ctx context.Context, level slog.Level, e storage.Event, mo
 
 // network returns the network prefix of a client as text, empty when its address is not known.
 func network(client netip.Addr) string {
-	prefix := boundary.Network(client)
-	if !prefix.IsValid() {
-		return ""
-	}
-	return prefix.String()
+	return boundary.NetworkText(client)
 }
 
 // wake tells the worker, after the commit, that there is mail.

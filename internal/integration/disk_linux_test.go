@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,5 +74,8 @@ func TestDUR1_FullDisk(t *testing.T) {
 	}
 	p.mails.Wait(t, accepted+1)
 	p.kill()
+	if out := p.out.String(); !strings.Contains(out, `"level":"error"`) || strings.Contains(out, `"stacktrace"`) {
+		t.Errorf("each refusal is one short line in the log:\n%s", out)
+	}
 	p.inspect(t, nil)
 }

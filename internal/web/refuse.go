@@ -273,6 +273,9 @@ func problemOfField(invalid *flow.Invalid) problem {
 		switch invalid.Code {
 		case "wrong":
 			p.status, p.code = http.StatusForbidden, templates.WrongCode
+			if invalid.Left == 0 {
+				p.code = templates.CodesOff // the last one: to compare it with the mail is of no use now
+			}
 		case "off":
 			p.status, p.code = http.StatusForbidden, templates.CodesOff
 		default:
