@@ -9,7 +9,9 @@ import (
 	"testing"
 )
 
-func TestEML1_OneAddressForEachRequest(t *testing.T) {
+func TestEML1_OneAddressForEachRequest(t *testing.T) { bothModes(t, testOneAddressForEachRequest) }
+
+func testOneAddressForEachRequest(t *testing.T) {
 	g := newPasswordGate(t)
 	const form, js = "application/x-www-form-urlencoded", "application/json"
 	for _, c := range []struct{ contentType, body string }{

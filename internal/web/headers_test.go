@@ -12,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
+func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) { bothModes(t, testCrossOriginRequestsAreRefused) }
+
+func testCrossOriginRequestsAreRefused(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	in := g.browser()
@@ -130,7 +132,9 @@ func TestWEB2_PlainHTTPOnLocalhost(t *testing.T) {
 	}
 }
 
-func TestCookies_AsInTheContract(t *testing.T) {
+func TestCookies_AsInTheContract(t *testing.T) { bothModes(t, testAsInTheContract) }
+
+func testAsInTheContract(t *testing.T) {
 	g := newGate(t)
 	b := g.browser()
 	life := map[string]int{}

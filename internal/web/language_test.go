@@ -70,7 +70,9 @@ func TestLanguage_PagesFollowAcceptLanguage(t *testing.T) {
 	}
 }
 
-func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) {
+func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) { bothModes(t, testMailsFollowTheAccountThenTheRequest) }
+
+func testMailsFollowTheAccountThenTheRequest(t *testing.T) {
 	g := newGate(t)
 	g.account("any@example.com")
 	g.accountIn("fr", "claire@example.com")
@@ -95,7 +97,9 @@ func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) {
 }
 
 // TestLanguage_CodeOfAnArabicMail types the code as it is copied, with the no-break space that keeps its halves in order.
-func TestLanguage_CodeOfAnArabicMail(t *testing.T) {
+func TestLanguage_CodeOfAnArabicMail(t *testing.T) { bothModes(t, testCodeOfAnArabicMail) }
+
+func testCodeOfAnArabicMail(t *testing.T) {
 	g := newGate(t)
 	g.account(known)
 	b := g.browser()

@@ -18,7 +18,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 )
 
-func TestPassword_SignsInBesideLinks(t *testing.T) {
+func TestPassword_SignsInBesideLinks(t *testing.T) { bothModes(t, testSignsInBesideLinks) }
+
+func testSignsInBesideLinks(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b := g.browser()
@@ -62,7 +64,9 @@ func TestPassword_IsNotThereWhereItIsNotOffered(t *testing.T) {
 	b.get("/email-link/reset").wants(t, 404, "")
 }
 
-func TestPassword_OnlyMethod(t *testing.T) {
+func TestPassword_OnlyMethod(t *testing.T) { bothModes(t, testOnlyMethod) }
+
+func testOnlyMethod(t *testing.T) {
 	g := newPasswordGate(t)
 	g.site.Methods = flow.Methods{Password: true}
 	g.accountWith(known, oldWords)
@@ -79,7 +83,9 @@ func TestPassword_OnlyMethod(t *testing.T) {
 	b.post("/email-link/sign-in", "email", known, "password", oldWords).wants(t, 303, "/")
 }
 
-func TestENUM2_OneAnswerToEveryWrongPair(t *testing.T) {
+func TestENUM2_OneAnswerToEveryWrongPair(t *testing.T) { bothModes(t, testOneAnswerToEveryWrongPair) }
+
+func testOneAnswerToEveryWrongPair(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith("known1@example.com", oldWords)
 	g.account("nopass@example.com")
@@ -123,7 +129,9 @@ func TestENUM2_OneAnswerToEveryWrongPair(t *testing.T) {
 	}
 }
 
-func TestRL6_SpentPasswordsLeaveLinks(t *testing.T) {
+func TestRL6_SpentPasswordsLeaveLinks(t *testing.T) { bothModes(t, testSpentPasswordsLeaveLinks) }
+
+func testSpentPasswordsLeaveLinks(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	var bodies []string
@@ -243,7 +251,9 @@ func TestPassword_Change(t *testing.T) {
 	other.json("POST", "/email-link/sign-in", `{"email":"jo@example.com","password":"`+newWords+`"}`).wants(t, 200, "").says(t, `"amr":["pwd"]`)
 }
 
-func TestPassword_FirstOneOfAnAccountWithout(t *testing.T) {
+func TestPassword_FirstOneOfAnAccountWithout(t *testing.T) { bothModes(t, testFirstOneOfAnAccountWithout) }
+
+func testFirstOneOfAnAccountWithout(t *testing.T) {
 	g := newPasswordGate(t)
 	g.account(known)
 	b := g.browser()
@@ -253,7 +263,9 @@ func TestPassword_FirstOneOfAnAccountWithout(t *testing.T) {
 	b.json("POST", "/email-link/password", `{"current":"x","password":"`+newWords+`"}`).wants(t, 403, "").says(t, `"code":"no_password"`)
 }
 
-func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) {
+func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) { bothModes(t, testFirstPasswordIsChosenAtTheProof) }
+
+func testFirstPasswordIsChosenAtTheProof(t *testing.T) {
 	g := newPasswordGate(t)
 	b := g.browser()
 	b.post("/email-link/sign-up", "email", known, "password", oldWords).wants(t, 400, "")
@@ -270,7 +282,9 @@ func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) {
 	g.browser().post("/email-link/sign-in", "email", known, "password", newWords).wants(t, 303, "/")
 }
 
-func TestLOG1_PasswordsAreNotLogged(t *testing.T) {
+func TestLOG1_PasswordsAreNotLogged(t *testing.T) { bothModes(t, testPasswordsAreNotLogged) }
+
+func testPasswordsAreNotLogged(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b := g.browser()

@@ -12,7 +12,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-func TestFLOW3_ResetByPages(t *testing.T) {
+func TestFLOW3_ResetByPages(t *testing.T) { bothModes(t, testResetByPages) }
+
+func testResetByPages(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	thief, b := g.browser(), g.browser()
@@ -50,7 +52,9 @@ func TestFLOW3_ResetByPages(t *testing.T) {
 	b.post("/email-link/sign-in", "email", known, "password", newWords).wants(t, 303, "/")
 }
 
-func TestFLOW3_ResetMaySignIn(t *testing.T) {
+func TestFLOW3_ResetMaySignIn(t *testing.T) { bothModes(t, testResetMaySignIn) }
+
+func testResetMaySignIn(t *testing.T) {
 	g := newPasswordGate(t)
 	g.site.SignInAfterReset = true
 	g.accountWith(known, oldWords)
@@ -63,7 +67,9 @@ func TestFLOW3_ResetMaySignIn(t *testing.T) {
 	}
 }
 
-func TestFLOW3_ResetInASignedInBrowserTakesItsCookie(t *testing.T) {
+func TestFLOW3_ResetInASignedInBrowserTakesItsCookie(t *testing.T) { bothModes(t, testResetInASignedInBrowserTakesItsCookie) }
+
+func testResetInASignedInBrowserTakesItsCookie(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b := g.browser()
@@ -77,7 +83,9 @@ func TestFLOW3_ResetInASignedInBrowserTakesItsCookie(t *testing.T) {
 	}
 }
 
-func TestFLOW3_ResetByJSON(t *testing.T) {
+func TestFLOW3_ResetByJSON(t *testing.T) { bothModes(t, testResetByJSON) }
+
+func testResetByJSON(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b := g.browser()
@@ -98,7 +106,9 @@ func TestFLOW3_ResetByJSON(t *testing.T) {
 		says(t, `"amr":["pwd"]`, `"return_to":"/x"`)
 }
 
-func TestFLOW4_ResetInAnotherBrowserIsMasked(t *testing.T) {
+func TestFLOW4_ResetInAnotherBrowserIsMasked(t *testing.T) { bothModes(t, testResetInAnotherBrowserIsMasked) }
+
+func testResetInAnotherBrowserIsMasked(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	link := g.browser().asksReset(known)
@@ -116,7 +126,9 @@ func TestFLOW4_ResetInAnotherBrowserIsMasked(t *testing.T) {
 	phone.post("/email-link/sign-in", "email", known, "password", newWords).wants(t, 303, "/")
 }
 
-func TestTOK7_RefusedPasswordsLeaveTheLinkGood(t *testing.T) {
+func TestTOK7_RefusedPasswordsLeaveTheLinkGood(t *testing.T) { bothModes(t, testRefusedPasswordsLeaveTheLinkGood) }
+
+func testRefusedPasswordsLeaveTheLinkGood(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b := g.browser()

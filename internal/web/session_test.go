@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-func TestSES1_SignOutEndsACopiedCookie(t *testing.T) {
+func TestSES1_SignOutEndsACopiedCookie(t *testing.T) { bothModes(t, testSignOutEndsACopiedCookie) }
+
+func testSignOutEndsACopiedCookie(t *testing.T) {
 	g := newGate(t)
 	g.account(known)
 	b, c := g.browser(), g.browser()

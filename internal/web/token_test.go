@@ -72,7 +72,9 @@ func TestTOK2_NothingButTheAskingBrowserChangesAnything(t *testing.T) {
 	})
 }
 
-func TestTOK2_NoPageSubmitsItself(t *testing.T) {
+func TestTOK2_NoPageSubmitsItself(t *testing.T) { bothModes(t, testNoPageSubmitsItself) }
+
+func testNoPageSubmitsItself(t *testing.T) {
 	for _, p := range templates.PageSamples() {
 		set, err := templates.Load(templates.Options{})
 		if err != nil {
