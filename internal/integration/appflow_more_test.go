@@ -16,8 +16,10 @@ import (
 
 // TestENUM1_AppStartAnswersAlike answers a start as the gate's own form would: as JSON to programs, with its limits and its words,
 // and alike whether the app knows the address or not.
-func TestENUM1_AppStartAnswersAlike(t *testing.T) {
-	a := newOwnUsers(t, setup{global: "limit mail_ip 2-H"})
+func TestENUM1_AppStartAnswersAlike(t *testing.T) { bothModes(t, testAppStartAnswersAlike) }
+
+func testAppStartAnswersAlike(t *testing.T, links string) {
+	a := newOwnUsers(t, setup{global: "limit mail_ip 2-H\n" + links})
 	jsonHeader := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Accept-Language": {"en"}}
 	var answers []string
 	for _, known := range []bool{true, false} {
@@ -55,7 +57,11 @@ func TestENUM1_AppStartAnswersAlike(t *testing.T) {
 // TestENUM1_ClosedSiteAndUnknownAddress obeys a start that leads nowhere, because the app knows nobody of this address, where the root
 // needs a session: only for those who are known it matters where they go.
 func TestENUM1_ClosedSiteAndUnknownAddress(t *testing.T) {
-	a := newOwnUsers(t, setup{site: "audience shop\npublic /start /finish"})
+	bothModes(t, testClosedSiteAndUnknownAddress)
+}
+
+func testClosedSiteAndUnknownAddress(t *testing.T, links string) {
+	a := newOwnUsers(t, setup{global: links, site: "audience shop\npublic /start /finish"})
 	var answers []string
 	for _, known := range []bool{true, false} {
 		a.say(func(a *ownUsers) {

@@ -145,8 +145,10 @@ func TestTOK3_AppStartAnswers(t *testing.T) {
 
 // TestTOK1_AppStartReplayed has an app say the same twice: the second time has no effect, in another browser neither, nor after
 // a restart.
-func TestTOK1_AppStartReplayed(t *testing.T) {
-	s := setup{site: optionalSite}
+func TestTOK1_AppStartReplayed(t *testing.T) { bothModes(t, testAppStartReplayed) }
+
+func testAppStartReplayed(t *testing.T, links string) {
+	s := setup{global: links, site: optionalSite}
 	a := newOwnUsers(t, s)
 	c := a.w.client()
 	a.say(func(a *ownUsers) { a.start.ID = "once" })

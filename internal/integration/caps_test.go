@@ -26,9 +26,13 @@ func (w *world) at(address string) *client {
 // its owner gets a link at once, at a browser that has signed in before, even where strangers share its address.
 func TestRL6_AThousandAddresses(t *testing.T) {
 	t.Parallel()
+	bothModes(t, testAThousandAddresses)
+}
+
+func testAThousandAddresses(t *testing.T, links string) {
 	const attackers, parallel = 1000, 100
 	const limit = 20 - 1 // the owner has asked once, as a stranger
-	p := startProcess(t, setup{global: "sign_up open", top: behindProxy})
+	p := startProcess(t, setup{global: "sign_up open\n" + links, top: behindProxy})
 	p.must("accounts", "add", "ada@example.com")
 	ada := p.client()
 	ada.header = http.Header{"X-Forwarded-For": {"203.0.113.7"}}

@@ -111,7 +111,11 @@ func TestDUR1_LockedDatabase(t *testing.T) {
 // sees it in the log and in the queue without the whole address, and the mail leaves when it can.
 func TestMAIL4_UnsentIsQueuedAndSeen(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, setup{global: "sign_up open"})
+	bothModes(t, testUnsentIsQueuedAndSeen)
+}
+
+func testUnsentIsQueuedAndSeen(t *testing.T, links string) {
+	p := startProcess(t, setup{global: "sign_up open\n" + links})
 	p.mails.Fault(mailertest.From, mailertest.Fault{Code: 451, Text: "come back later"})
 	if status, _, _ := p.client().post("/email-link/sign-up", url.Values{"email": {"ada@example.com"}}); status != http.StatusSeeOther {
 		t.Fatalf("asking: %d", status)

@@ -67,8 +67,10 @@ func TestWEB1_HandoverOfTheSiteItself(t *testing.T) {
 
 // TestTOK1_HandoverOnce hands over until the app says that it is done: an app that fails first, is restarted, or wants a form
 // filled in gets the same jti again, by any method; afterwards nobody does, a copied cookie and a restart included.
-func TestTOK1_HandoverOnce(t *testing.T) {
-	s := setup{site: optionalSite}
+func TestTOK1_HandoverOnce(t *testing.T) { bothModes(t, testHandoverOnce) }
+
+func testHandoverOnce(t *testing.T, links string) {
+	s := setup{global: links, site: optionalSite}
 	a := newOwnUsers(t, s)
 	a.say(func(a *ownUsers) {
 		a.finish = func(w http.ResponseWriter, _ *http.Request, _ *identity.Identity) {

@@ -100,8 +100,10 @@ func TestSES1_MaxAge(t *testing.T) {
 }
 
 // TestSES6_Wildcard serves two sites below one star; a session of one is nothing at the other.
-func TestSES6_Wildcard(t *testing.T) {
-	w := start(t, setup{tls: true, global: "sign_up open", baseURL: "https://*.example.com:$PORT", sites: "https://*.example.com:$PORT {\n email_link\n reverse_proxy $BACKEND\n}\n"})
+func TestSES6_Wildcard(t *testing.T) { bothModes(t, testWildcard) }
+
+func testWildcard(t *testing.T, links string) {
+	w := start(t, setup{tls: true, global: "sign_up open\n" + links, baseURL: "https://*.example.com:$PORT", sites: "https://*.example.com:$PORT {\n email_link\n reverse_proxy $BACKEND\n}\n"})
 	c := w.client()
 	w.signUp(c, "ada@example.com")
 	if c.session() == nil {

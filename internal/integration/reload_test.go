@@ -19,8 +19,10 @@ import (
 )
 
 // TestCFG2_ReloadInTheMiddle reloads between asking for a link and opening it, and under a session.
-func TestCFG2_ReloadInTheMiddle(t *testing.T) {
-	s := setup{global: "sign_up open"}
+func TestCFG2_ReloadInTheMiddle(t *testing.T) { bothModes(t, testReloadInTheMiddle) }
+
+func testReloadInTheMiddle(t *testing.T, links string) {
+	s := setup{global: "sign_up open\n" + links}
 	w := start(t, s)
 	c := w.client()
 	if status, _, body := c.post("/email-link/sign-up", url.Values{"email": {"ada@example.com"}, "return_to": {"/there"}}); status != http.StatusSeeOther {
@@ -33,7 +35,7 @@ func TestCFG2_ReloadInTheMiddle(t *testing.T) {
 		t.Fatalf("the link after a reload: %d to %q", status, header.Get("Location"))
 	}
 	// Another configuration for the same place: shorter sessions, another name, and everything goes on.
-	w.load(setup{global: "sign_up closed\nsession idle 1h\nsite_name \"Another\""})
+	w.load(setup{global: "sign_up closed\nsession idle 1h\nsite_name \"Another\"\n" + links})
 	if c.session() == nil {
 		t.Fatal("signed out by a reload")
 	}
@@ -182,26 +184,36 @@ func TestCFG2_ValidateBesideTheServer(t *testing.T) {
 
 // TestKEY1_RotationOfSecret puts a new master key before the old one by a reload, then starts with the new one alone: nobody
 // is signed out. The old key alone is refused, and the refusal names both.
-func TestKEY1_RotationOfSecret(t *testing.T) {
+func TestKEY1_RotationOfSecret(t *testing.T) { bothModes(t, testRotationOfSecret) }
+
+func testRotationOfSecret(t *testing.T, links string) {
 	const next = "3BFambDZd5+piXJql2H94s2ST9ivJr/QOOoJBitEKDE="
-	w := start(t, setup{global: "sign_up open"})
+	w := start(t, setup{global: "sign_up open\n" + links})
 	c := w.client()
 	w.signUp(c, "ada@example.com")
-	w.load(setup{secret: next + " {env.EMAIL_LINK_TEST_SECRET}"})
+	asking := w.client()
+	if status, _, _ := asking.post("/email-link/sign-in", url.Values{"email": {"ada@example.com"}}); status != http.StatusSeeOther {
+		t.Fatalf("asking: %d", status)
+	}
+	_, link := w.mail()
+	w.load(setup{secret: next + " {env.EMAIL_LINK_TEST_SECRET}", global: links})
 	if status, _ := c.get("/x"); status != http.StatusOK {
 		t.Fatalf("after the rotation: %d", status)
 	}
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.tryLoad(setup{}); err == nil || !strings.Contains(err.Error(), "master key") {
+	if err := w.tryLoad(setup{global: links}); err == nil || !strings.Contains(err.Error(), "master key") {
 		t.Errorf("the old key alone: %v", err)
 	}
-	w.load(setup{secret: next})
+	w.load(setup{secret: next, global: links})
 	if c.session() == nil {
 		t.Error("signed out by the rotation")
 	}
 	if status, _ := c.get("/x"); status != http.StatusOK {
 		t.Errorf("with the new key alone: %d", status)
+	}
+	if status, _, _ := asking.visit(link); status != http.StatusSeeOther || asking.session() == nil {
+		t.Errorf("a link from before the rotation: %d", status)
 	}
 }

@@ -149,8 +149,10 @@ func TestPATH1_Protect(t *testing.T) {
 }
 
 // TestMAIL1_Hosts asks under other hosts than those of base_url: it gets the page that names the right address, and no mail.
-func TestMAIL1_Hosts(t *testing.T) {
-	w := start(t, setup{global: "sign_up open", sites: ":$PORT {\n email_link\n reverse_proxy $BACKEND\n}\n"})
+func TestMAIL1_Hosts(t *testing.T) { bothModes(t, testHosts) }
+
+func testHosts(t *testing.T, links string) {
+	w := start(t, setup{global: "sign_up open\n" + links, sites: ":$PORT {\n email_link\n reverse_proxy $BACKEND\n}\n"})
 	body := "email=eve%40example.com"
 	for _, lines := range []string{
 		"POST /email-link/sign-up HTTP/1.1\nHost: evil.example\n",

@@ -160,8 +160,10 @@ func TestSES4_PendingAnswer(t *testing.T) {
 }
 
 // TestTOK1_ParallelRedemptions opens one link 50 times at once, in as many browsers that press the button.
-func TestTOK1_ParallelRedemptions(t *testing.T) {
-	w := start(t, setup{global: "sign_up open"})
+func TestTOK1_ParallelRedemptions(t *testing.T) { bothModes(t, testParallelRedemptions) }
+
+func testParallelRedemptions(t *testing.T, links string) {
+	w := start(t, setup{global: "sign_up open\n" + links})
 	asking := w.client()
 	if status, _, _ := asking.post("/email-link/sign-up", url.Values{"email": {"ada@example.com"}}); status != http.StatusSeeOther {
 		t.Fatalf("sign-up: %d", status)

@@ -12,8 +12,10 @@ import (
 
 // TestHDR2_SignUpToBackend signs up, opens the link in the same browser and finds at the backend exactly one assertion, which
 // the shipped verifier accepts with the key that operators are given.
-func TestHDR2_SignUpToBackend(t *testing.T) {
-	w := start(t, setup{global: "sign_up open", site: "headers {\n Remote-User {http.auth.user.email}\n}"})
+func TestHDR2_SignUpToBackend(t *testing.T) { bothModes(t, testSignUpToBackend) }
+
+func testSignUpToBackend(t *testing.T, links string) {
+	w := start(t, setup{global: "sign_up open\n" + links, site: "headers {\n Remote-User {http.auth.user.email}\n}"})
 	c := w.client()
 	if status, header, _ := c.visit("/app?x=1"); status != http.StatusSeeOther || header.Get("Location") != "/email-link/sign-in?return_to=%2Fapp%3Fx%3D1" {
 		t.Fatalf("an anonymous visit: %d to %q", status, header.Get("Location"))

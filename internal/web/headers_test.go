@@ -12,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) { bothModes(t, testCrossOriginRequestsAreRefused) }
+func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
+	bothModes(t, testCrossOriginRequestsAreRefused)
+}
 
 func testCrossOriginRequestsAreRefused(t *testing.T) {
 	g := newPasswordGate(t)

@@ -70,7 +70,9 @@ func TestLanguage_PagesFollowAcceptLanguage(t *testing.T) {
 	}
 }
 
-func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) { bothModes(t, testMailsFollowTheAccountThenTheRequest) }
+func TestLanguage_MailsFollowTheAccountThenTheRequest(t *testing.T) {
+	bothModes(t, testMailsFollowTheAccountThenTheRequest)
+}
 
 func testMailsFollowTheAccountThenTheRequest(t *testing.T) {
 	g := newGate(t)

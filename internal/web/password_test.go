@@ -251,7 +251,9 @@ func TestPassword_Change(t *testing.T) {
 	other.json("POST", "/email-link/sign-in", `{"email":"jo@example.com","password":"`+newWords+`"}`).wants(t, 200, "").says(t, `"amr":["pwd"]`)
 }
 
-func TestPassword_FirstOneOfAnAccountWithout(t *testing.T) { bothModes(t, testFirstOneOfAnAccountWithout) }
+func TestPassword_FirstOneOfAnAccountWithout(t *testing.T) {
+	bothModes(t, testFirstOneOfAnAccountWithout)
+}
 
 func testFirstOneOfAnAccountWithout(t *testing.T) {
 	g := newPasswordGate(t)
@@ -263,7 +265,9 @@ func testFirstOneOfAnAccountWithout(t *testing.T) {
 	b.json("POST", "/email-link/password", `{"current":"x","password":"`+newWords+`"}`).wants(t, 403, "").says(t, `"code":"no_password"`)
 }
 
-func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) { bothModes(t, testFirstPasswordIsChosenAtTheProof) }
+func TestFLOW1_FirstPasswordIsChosenAtTheProof(t *testing.T) {
+	bothModes(t, testFirstPasswordIsChosenAtTheProof)
+}
 
 func testFirstPasswordIsChosenAtTheProof(t *testing.T) {
 	g := newPasswordGate(t)

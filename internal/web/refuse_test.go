@@ -19,6 +19,8 @@ func TestDOS1_APanicIsA500(t *testing.T) {
 	g.browser().get("/email-link/sign-in").wants(t, 200, "")
 }
 
+// TestWEB3_AStoreThatFailsSaysNothing asks with this gate's own cookies: what another gate has sealed is no flow and no link, for which
+// stateless flows need no store.
 func TestWEB3_AStoreThatFailsSaysNothing(t *testing.T) { bothModes(t, testAStoreThatFailsSaysNothing) }
 
 func testAStoreThatFailsSaysNothing(t *testing.T) {

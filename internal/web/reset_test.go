@@ -67,7 +67,9 @@ func testResetMaySignIn(t *testing.T) {
 	}
 }
 
-func TestFLOW3_ResetInASignedInBrowserTakesItsCookie(t *testing.T) { bothModes(t, testResetInASignedInBrowserTakesItsCookie) }
+func TestFLOW3_ResetInASignedInBrowserTakesItsCookie(t *testing.T) {
+	bothModes(t, testResetInASignedInBrowserTakesItsCookie)
+}
 
 func testResetInASignedInBrowserTakesItsCookie(t *testing.T) {
 	g := newPasswordGate(t)
@@ -106,7 +108,9 @@ func testResetByJSON(t *testing.T) {
 		says(t, `"amr":["pwd"]`, `"return_to":"/x"`)
 }
 
-func TestFLOW4_ResetInAnotherBrowserIsMasked(t *testing.T) { bothModes(t, testResetInAnotherBrowserIsMasked) }
+func TestFLOW4_ResetInAnotherBrowserIsMasked(t *testing.T) {
+	bothModes(t, testResetInAnotherBrowserIsMasked)
+}
 
 func testResetInAnotherBrowserIsMasked(t *testing.T) {
 	g := newPasswordGate(t)
@@ -126,7 +130,9 @@ func testResetInAnotherBrowserIsMasked(t *testing.T) {
 	phone.post("/email-link/sign-in", "email", known, "password", newWords).wants(t, 303, "/")
 }
 
-func TestTOK7_RefusedPasswordsLeaveTheLinkGood(t *testing.T) { bothModes(t, testRefusedPasswordsLeaveTheLinkGood) }
+func TestTOK7_RefusedPasswordsLeaveTheLinkGood(t *testing.T) {
+	bothModes(t, testRefusedPasswordsLeaveTheLinkGood)
+}
 
 func testRefusedPasswordsLeaveTheLinkGood(t *testing.T) {
 	g := newPasswordGate(t)
