@@ -51,9 +51,14 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 			any, err = tx.Accounts().Any()
 			return err
 		})
-		f.NoAccount = err == nil && !any
+		f.NoAccount = err == nil && !any && !s.optional()
 	}
 	return f
+}
+
+// optional says that no site stops anybody: apps with users of their own need no accounts here.
+func (s *survey) optional() bool {
+	return len(s.places) > 0 && !slices.ContainsFunc(s.places, func(p *place) bool { return !p.handler.Optional })
 }
 
 // openToAll says whether anybody with a mailbox can come in.

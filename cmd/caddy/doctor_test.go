@@ -112,6 +112,19 @@ func TestDoctorOfAFile(t *testing.T) {
 	p.wants(list, "configuration", "fail", "form", "")
 }
 
+// TestDoctorMissesNoAccountOfOptionalSites leaves an app with users of its own alone: nobody signs in at its gate.
+func TestDoctorMissesNoAccountOfOptionalSites(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.edit("\temail_link\n\trespond", "\temail_link {\n\t\toptional\n\t}\n\trespond")
+	stop := p.start()
+	list, _ := p.doctor()
+	stop()
+	if slices.ContainsFunc(list, func(f finding) bool { return f.Check == "accounts" }) || strings.Contains(p.log.String(), "no account yet") {
+		t.Errorf("%+v\n%s", list, p.log)
+	}
+}
+
 func TestDoctorTrustedProxies(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -2,17 +2,28 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { resolve } from "node:path";
 
 const port = Number(process.env.PORT ?? 8080);
 const origin = `http://localhost:${port}`;
 const dir = resolve(process.env.DIR ?? "../../build/express");
+for (const one of [port, port + 1]) {
+  await new Promise((free) => {
+    const taken = () => {
+      console.error(`port ${one} is taken: stop what listens there, or take others: PORT=9080 node demo.js`);
+      process.exit(1);
+    };
+    const probe = createServer().once("error", taken).listen(one, "127.0.0.1", () => probe.close(free));
+  });
+}
 const caddy = process.env.CADDY ?? `${dir}/caddy`; // a Caddy with the gate in it, or one that is built here
 mkdirSync(dir, { recursive: true });
+if (!process.env.CADDY) console.log("Building Caddy with the gate; the first time takes a few minutes.");
 if (!process.env.CADDY && spawnSync("go", ["build", "-o", caddy, "../../cmd/caddy"], { stdio: "inherit" }).status !== 0) process.exit(1);
 
 const config = [
-  ["{\n", "{\n\tadmin off\n"],
+  ["{\n", "{\n\tadmin off\n\tlog {\n\t\tlevel WARN\n\t}\n"],
   ["https://app.example.com", origin],
   ["\napp.example.com {", `\n${origin} {`],
   ["mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}", `mailer file ${dir}/mails`],

@@ -66,7 +66,7 @@ type Facts struct {
 	NoMail bool
 	// From is the bare address of the sender, empty without one.
 	From string
-	// NoAccount says that there is no account yet.
+	// NoAccount says that there is no account yet, and that a site asks for one.
 	NoAccount bool
 	// Tokens are the machine tokens, Granted the scopes that the configuration has, and Now the gate's time. A start leaves them empty:
 	// what becomes of tokens is no matter of the configuration.
