@@ -3,6 +3,7 @@
 package exampletest
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"fmt"
@@ -85,7 +86,7 @@ func StartGate(t *testing.T, caddyfile, ready string) *Gate {
 	if !strings.Contains(caddyfile, mailLine) {
 		t.Fatalf("the Caddyfile has no %q", mailLine)
 	}
-	g.caddy = startCaddy(t, strings.Replace(caddyfile, mailLine, fmt.Sprintf("mailer file %s\n\t\tsign_up open\n\t\tstorage bbolt %s", g.mails, filepath.Join(dir, "gate.db")), 1), ready, g.admin)
+	g.caddy = startCaddy(t, os.Args[0], strings.Replace(caddyfile, mailLine, fmt.Sprintf("mailer file %s\n\t\tsign_up open\n\t\tstorage bbolt %s", g.mails, filepath.Join(dir, "gate.db")), 1), ready, g.admin)
 	return g
 }
 
@@ -102,11 +103,14 @@ func (g *Gate) Command(t *testing.T, args ...string) string {
 // StartCaddy starts Caddy as a process and waits until the address answers.
 func StartCaddy(t *testing.T, caddyfile, ready string) {
 	t.Helper()
-	startCaddy(t, caddyfile, ready, "off")
+	startCaddy(t, cmp.Or(os.Getenv(OtherCaddy), os.Args[0]), caddyfile, ready, "off")
 }
 
+// OtherCaddy is the variable that names another Caddy for StartCaddy to run, such as the one of a distribution.
+const OtherCaddy = "EXAMPLE_CADDY"
+
 // startCaddy returns how other commands of the same Caddy are run.
-func startCaddy(t *testing.T, caddyfile, ready, admin string) (caddy func(args ...string) *exec.Cmd) {
+func startCaddy(t *testing.T, program, caddyfile, ready, admin string) (caddy func(args ...string) *exec.Cmd) {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "Caddyfile")
@@ -119,7 +123,7 @@ func startCaddy(t *testing.T, caddyfile, ready, admin string) (caddy func(args .
 		t.Fatal(err)
 	}
 	caddy = func(args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...) //nolint:gosec // this program
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...) //nolint:gosec // this program, or one that the tester names
 		cmd.Env = append(os.Environ(), asCaddy+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir+"/data", "XDG_CONFIG_HOME="+dir+"/config")
 		return cmd
 	}
