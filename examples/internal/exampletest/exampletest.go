@@ -3,8 +3,8 @@
 package exampletest
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
