@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
 const root = ".."
@@ -104,6 +106,17 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(path), target)); err != nil {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
+		}
+	}
+}
+
+// TestReferenceNamesEachCode fails when a program may meet a code of a problem that the reference does not have.
+func TestReferenceNamesEachCode(t *testing.T) {
+	reference := read(t, "reference.md")
+	for _, code := range templates.Codes {
+		short, password := strings.CutPrefix(string(code), "password")
+		if !strings.Contains(reference, "`"+string(code)+"`") && !(password && strings.Contains(reference, "`"+short+"`")) {
+			t.Errorf("reference.md does not name %s", code)
 		}
 	}
 }

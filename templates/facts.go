@@ -29,34 +29,33 @@ type Code string
 
 // Problems that a page or a JSON answer may name.
 const (
-	BadForm           Code = "bad_form"
-	InvalidEmail      Code = "invalid_email"
-	MissingEmail      Code = "missing_email"
-	InvalidName       Code = "invalid_name"
-	MalformedCode     Code = "malformed_code"
-	WrongCode         Code = "wrong_code"
-	CodesOff          Code = "codes_off"
-	NoFlow            Code = "no_flow"
-	TooEarly          Code = "too_early"
-	ResendsSpent      Code = "resends_spent"
-	Limited           Code = "limited"
-	Changed           Code = "changed"
-	DeadLink          Code = "dead_link"
-	SignInRequired    Code = "sign_in_required"
-	SignUpClosed      Code = "sign_up_closed"
-	MailOff           Code = "mail_off"
-	BadRequest        Code = "bad_request"
-	Forbidden         Code = "forbidden"
-	CrossOrigin       Code = "cross_origin"
-	UpgradeOrigin     Code = "upgrade_origin"
-	InvalidToken      Code = "invalid_token"
-	TokenNotAllowed   Code = "token_not_allowed"
-	NotFound          Code = "not_found"
-	MethodNotAllowed  Code = "method_not_allowed"
-	TooLarge          Code = "too_large"
-	Misdirected       Code = "misdirected"
-	ConfirmationOwing Code = "confirmation_needed"
-	Unavailable       Code = "unavailable"
+	BadForm          Code = "bad_form"
+	InvalidEmail     Code = "invalid_email"
+	MissingEmail     Code = "missing_email"
+	InvalidName      Code = "invalid_name"
+	MalformedCode    Code = "malformed_code"
+	WrongCode        Code = "wrong_code"
+	CodesOff         Code = "codes_off"
+	NoFlow           Code = "no_flow"
+	TooEarly         Code = "too_early"
+	ResendsSpent     Code = "resends_spent"
+	Limited          Code = "limited"
+	Changed          Code = "changed"
+	DeadLink         Code = "dead_link"
+	SignInRequired   Code = "sign_in_required"
+	SignUpClosed     Code = "sign_up_closed"
+	MailOff          Code = "mail_off"
+	BadRequest       Code = "bad_request"
+	Forbidden        Code = "forbidden"
+	CrossOrigin      Code = "cross_origin"
+	UpgradeOrigin    Code = "upgrade_origin"
+	InvalidToken     Code = "invalid_token"
+	TokenNotAllowed  Code = "token_not_allowed"
+	NotFound         Code = "not_found"
+	MethodNotAllowed Code = "method_not_allowed"
+	TooLarge         Code = "too_large"
+	Misdirected      Code = "misdirected"
+	Unavailable      Code = "unavailable"
 	// Busy: passwords are being compared for as many people as there is room for.
 	Busy Code = "busy"
 	// Of signing in with a password: WrongPassword is the one answer to every pair that does not fit.
@@ -84,7 +83,7 @@ const (
 var Codes = []Code{
 	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
 	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
-	NotFound, MethodNotAllowed, TooLarge, Misdirected, ConfirmationOwing, Unavailable, Internal, Busy, MissingPassword,
+	NotFound, MethodNotAllowed, TooLarge, Misdirected, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
 	PasswordTooCommon, PasswordContainsName, PasswordSameAsOld, PasswordReused, PasswordInvalidCharacters,
 }
