@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // Trouble is one way in which a mail server fails those who bring it mails. [Troubles] lists them.
@@ -88,6 +90,13 @@ func NewTroubled(t testing.TB, trouble Trouble) *Troubled {
 	}
 	s.now, s.end = context.WithCancel(context.Background())
 	s.address = "127.0.0.1:0"
+	if trouble.refuse { // while nobody listens, no connection to elsewhere may take the port
+		port, err := freeport.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.address = net.JoinHostPort("127.0.0.1", port)
+	}
 	if err := s.listen(); err != nil {
 		t.Fatal(err)
 	}
