@@ -9,14 +9,15 @@ import (
 // needsSession says whether a request needs a session. A session is needed where any view of the path is protected; none is
 // where every view is public. A path that two programs may read in two ways is never public.
 func (h *Handler) needsSession(r *http.Request) (bool, error) {
+	if h.Optional || len(h.protect) == 0 && len(h.public) == 0 {
+		err := boundary.CheckPath(r.URL.EscapedPath())
+		return !h.Optional || err != nil, err
+	}
 	views, ambiguous, err := boundary.ClearViews(r.URL.EscapedPath())
 	if err != nil {
 		return true, err
 	}
-	if h.Optional {
-		return false, nil
-	}
-	if ambiguous || (len(h.protect) == 0 && len(h.public) == 0) {
+	if ambiguous {
 		return true, nil
 	}
 	protected := len(h.protect) == 0

@@ -112,6 +112,14 @@ func (p Problem) NewPassword() bool {
 	return p.Code == MissingPassword || strings.HasPrefix(string(p.Code), "password_") && p.Code != PasswordLimited
 }
 
+// key names the message.
+func (p Problem) key() string {
+	if p.Code == SignInRequired {
+		return "problem." + string(SignInRequired) // put together once: strangers cause it
+	}
+	return "problem." + string(p.Code)
+}
+
 func (p Problem) pairs() []any {
 	switch p.Code {
 	case TooEarly, Limited, PasswordLimited, Busy:

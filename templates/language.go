@@ -14,6 +14,12 @@ func (c *compiled) match(header string) string {
 	if len(header) > maxAcceptLanguage {
 		header = header[:maxAcceptLanguage]
 	}
+	// What stands first without a weight is wanted most, and mostly there.
+	if first, _, _ := strings.Cut(header, ","); !strings.Contains(first, ";") {
+		if have, ok := c.have(strings.ReplaceAll(strings.TrimSpace(first), "_", "-")); ok {
+			return have
+		}
+	}
 	type choice struct {
 		tag string
 		q   float64
@@ -43,18 +49,26 @@ func (c *compiled) match(header string) string {
 		return 0
 	})
 	for _, ch := range choices {
-		for tag := ch.tag; tag != ""; {
-			for _, have := range c.tags {
-				if strings.EqualFold(have, tag) {
-					return have
-				}
-			}
-			cut := strings.LastIndexByte(tag, '-')
-			if cut < 0 {
-				break
-			}
-			tag = tag[:cut]
+		if have, ok := c.have(ch.tag); ok {
+			return have
 		}
 	}
 	return DefaultLanguage
+}
+
+// have returns the catalogue of a language tag, or of the longest beginning of it that there is one for.
+func (c *compiled) have(tag string) (have string, ok bool) {
+	for tag != "" {
+		for _, have := range c.tags {
+			if strings.EqualFold(have, tag) {
+				return have, true
+			}
+		}
+		cut := strings.LastIndexByte(tag, '-')
+		if cut < 0 {
+			break
+		}
+		tag = tag[:cut]
+	}
+	return "", false
 }

@@ -129,7 +129,7 @@ func (s *Set) Language(acceptLanguage string) string { return s.fresh().match(ac
 
 // Say puts a problem into words, for answers that are no page.
 func (s *Set) Say(language string, p Problem) string {
-	return s.fresh().language(language).catalog.fill("problem."+string(p.Code), p.pairs(), plain)
+	return s.fresh().language(language).catalog.fill(p.key(), p.pairs(), plain)
 }
 
 // StyleName is the hashed name of the stylesheet as it is now.

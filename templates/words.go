@@ -100,6 +100,9 @@ type value struct {
 
 // values turns pairs into texts.
 func (c *catalog) values(key string, pairs []any) (map[string]value, int, error) {
+	if len(pairs) == 0 {
+		return nil, -1, nil
+	}
 	if len(pairs)%2 != 0 {
 		return nil, 0, fmt.Errorf("message %q: a name without a value", key)
 	}

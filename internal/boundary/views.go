@@ -42,6 +42,15 @@ func ClearViews(raw string) (views []string, ambiguous bool, err error) {
 	return views, views == nil, err
 }
 
+// CheckPath is the error of Views for whoever needs no view.
+func CheckPath(raw string) error {
+	if ordinary(raw) {
+		return nil
+	}
+	_, _, err := clearViews(raw)
+	return err
+}
+
 // clearViews returns the views of a path that is not ambiguous, else none and the path decoded once.
 func clearViews(raw string) (views []string, once string, err error) {
 	if ordinary(raw) {

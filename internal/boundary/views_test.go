@@ -69,6 +69,9 @@ func TestPATH1_Ambiguous(t *testing.T) {
 
 func TestPATH1_Refused(t *testing.T) {
 	for _, raw := range []string{"/%", "/%4", "/a%zz", "/%u0061", "/%%30", "/a%00", "/a\x00b", "/a%2"} {
+		if err := CheckPath(raw); !errors.Is(err, ErrPath) {
+			t.Errorf("%q: CheckPath says %v", raw, err)
+		}
 		if views, _, err := Views(raw); !errors.Is(err, ErrPath) || views != nil {
 			t.Errorf("Views(%q) = %q, %v", raw, views, err)
 		}
@@ -106,7 +109,7 @@ func FuzzPATH1_Views(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		views, ambiguous, err := Views(raw)
 		if err != nil {
-			if views != nil || !errors.Is(err, ErrPath) {
+			if views != nil || !errors.Is(err, ErrPath) || !errors.Is(CheckPath(raw), ErrPath) {
 				t.Fatalf("Views(%q) = %q, %v", raw, views, err)
 			}
 			return

@@ -47,6 +47,25 @@ func (x *exchange) setHeaders() {
 	x.set(h, len(fixedHeaders)+1, "Vary", vary)
 }
 
+// setScriptHeaders sets what the answer carries that a script gets in place of a page: what protects the few lines of JSON that it is,
+// in fewer than nine headers, since a map of more costs twice as much. What the others do is done, or has no object: a policy
+// without frames instead of X-Frame-Options, no-store instead of Vary; nothing opens another window or leads anywhere, and no
+// search engine keeps a 401.
+func (x *exchange) setScriptHeaders() {
+	h := x.w.Header()
+	for i, one := range fixedHeaders {
+		switch one[0] {
+		case "X-Content-Type-Options", "Cache-Control", "Cross-Origin-Resource-Policy":
+			x.set(h, i, one[0], one[1])
+		case "Strict-Transport-Security":
+			if x.Site != nil && x.Site.Secure {
+				x.set(h, i, one[0], one[1])
+			}
+		}
+	}
+	x.set(h, len(fixedHeaders), "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+}
+
 // set sets a header, whose name is in its canonical form, to the value that is kept at a place of its own.
 func (x *exchange) set(h http.Header, place int, name, value string) {
 	x.values[place] = value

@@ -108,6 +108,28 @@ func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
 	g.browser().get("/email-link/assets/style.css").wants(t, 404, "")
 }
 
+// TestWEB2_WhatAScriptGets is the one answer that strangers cause without a page of ours: each of its headers is here for a reason.
+func TestWEB2_WhatAScriptGets(t *testing.T) {
+	g := newGate(t)
+	for _, secure := range []bool{true, false} {
+		site := *g.site
+		site.Secure = secure
+		w := httptest.NewRecorder()
+		g.pages.Refuse(w, httptest.NewRequest(http.MethodPost, origin+"/app", http.NoBody), Visit{Site: &site}, SignIn)
+		want := http.Header{
+			"Cache-Control": {"no-store, no-transform"}, "Content-Language": {"en"}, "Content-Type": {"application/problem+json"},
+			"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"},
+			"X-Content-Type-Options":  {"nosniff"}, "Cross-Origin-Resource-Policy": {"same-origin"},
+		}
+		if secure {
+			want["Strict-Transport-Security"] = []string{"max-age=31536000"}
+		}
+		if diff := cmp.Diff(want, w.Header()); diff != "" {
+			t.Errorf("secure %v: (-want +got):\n%s", secure, diff)
+		}
+	}
+}
+
 func TestWEB2_ServiceWorkersAre404(t *testing.T) {
 	g := newGate(t)
 	for path := range routes {

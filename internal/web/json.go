@@ -218,10 +218,18 @@ func (p *problemBody) append(b []byte) []byte {
 	return append(b, '}')
 }
 
+// unescaped are the bytes that json.Marshal writes as they are.
+var unescaped = func() (table [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		table[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return table
+}()
+
 // appendText appends a text as json.Marshal writes it, who is asked where something has to be escaped.
 func appendText(b []byte, text string) []byte {
 	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !unescaped[text[i]] {
 			quoted, _ := json.Marshal(text) //nolint:errchkjson // a text never fails
 			return append(b, quoted...)
 		}

@@ -51,11 +51,11 @@ const retrySoon = 5 * time.Second
 // Refuse answers in the gate's place a request to the backend, or one to no site at all.
 func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refusal) {
 	x := &exchange{Pages: p, Visit: v, w: w, r: r}
-	x.setHeaders()
 	if why == SignIn { // what strangers ask for most costs the least
 		x.refuseAnonymous()
 		return
 	}
+	x.setHeaders()
 	x.negotiate()
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
 	x.json = x.json || v.Token != nil || !wantsPage(r.Header)
@@ -98,30 +98,37 @@ func wantsPage(h http.Header) bool {
 
 // refuseAnonymous leads to the sign-in form, and back here afterwards.
 func (x *exchange) refuseAnonymous() {
-	address := x.signInAddress()
 	if boundary.IsNavigation(x.r) {
+		address := x.signInAddress("")
+		x.setHeaders()
 		x.redirect(address)
 		return
 	}
-	x.language, x.json = x.Templates.Language(x.r.Header.Get("Accept-Language")), true
-	x.refuseWith(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + address})
+	address := x.signInAddress(x.Site.Origin)
+	x.setScriptHeaders()
+	x.language = x.Templates.Language(x.r.Header.Get("Accept-Language"))
+	x.problem(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: address})
 }
 
-// signInAddress returns where to sign in, with where to go afterwards, below the site's origin.
-func (x *exchange) signInAddress() string {
+// signInAddress returns where to sign in, with where to go afterwards, below an origin.
+func (x *exchange) signInAddress(origin string) string {
 	to := x.URI
 	if to == "" {
 		to = x.r.URL.RequestURI()
 	}
-	address, sign := x.path("/sign-in"), "?"
+	page, sign := "/sign-in", "?"
 	if x.Live != nil {
 		// The form would lead a signed-in browser back here.
-		address, sign = address+"?again=1", "&"
+		page, sign = "/sign-in?again=1", "&"
 	}
-	if back := x.returnTo(to); back != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		address += sign + "return_to=" + url.QueryEscape(back)
+	back := ""
+	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
+		back = x.returnTo(to)
 	}
-	return address
+	if back == "" {
+		return origin + x.Site.Prefix + page
+	}
+	return origin + x.Site.Prefix + page + sign + "return_to=" + url.QueryEscape(back)
 }
 
 // refuseMisdirected names the right address. What its page loads is served at the wrong one, too.
@@ -181,6 +188,11 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 		x.page(p.status, page)
 		return
 	}
+	x.problem(p)
+}
+
+// problem answers with problem+json.
+func (x *exchange) problem(p problem) {
 	body := problemBody{
 		Type: "about:blank", Title: x.Templates.Say(x.language, p.words()), Status: p.status, Code: string(p.code),
 		Field: p.field, SignIn: p.signIn,

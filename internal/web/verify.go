@@ -19,7 +19,7 @@ func (p *Pages) RefuseAsked(w http.ResponseWriter, r *http.Request, v Visit, why
 	x.json = x.json || !wantsPage(r.Header)
 	switch why {
 	case SignIn:
-		address := x.Site.Origin + x.signInAddress()
+		address := x.signInAddress(x.Site.Origin)
 		if redirect && boundary.IsNavigation(r) {
 			x.redirect(address)
 			return
