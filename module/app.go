@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -274,6 +275,10 @@ func (a *App) start() error {
 	a.open(c, source, a.pages)
 	running.add(a)
 	a.hint(ctx, c, sites)
+	if !shared {
+		// What the program's start leaves behind goes back to the system at once: an idle gate has no reason to collect garbage.
+		c.wg.Go(debug.FreeOSMemory)
+	}
 	return nil
 }
 
