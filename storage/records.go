@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Digest is a keyed SHA-256 digest. The store never sees what it was made of.
+// Digest is a keyed SHA-256 digest, or begins with what records that belong together share and is one from there on. The store never sees
+// what it was made of.
 type Digest [32]byte
 
 // String returns the digest as unpadded base64url, for logs and listings.
@@ -232,7 +233,7 @@ func (id MailID) String() string { return base64.RawURLEncoding.EncodeToString(i
 // Mail is one queued mail.
 type Mail struct {
 	ID MailID
-	// Due is the next moment to try it, End the moment it is given up: the end of its flow.
+	// Due is the next moment to try it, End the moment it is given up: the end of its flow, to the second.
 	Due, End time.Time
 	Queued   time.Time
 	// Attempts counts leases; the current one is the caller's proof that the lease is its own.

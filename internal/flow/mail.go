@@ -47,6 +47,7 @@ func (s *Service) draft(m mailing) (d draft, err error) {
 	if m.claims != nil {
 		seed = m.claims.FID.Seed(s.Ring, p.Generation, m.claims.Mail)
 	} else {
+		end = token.Ends(f.Key)
 		if d.link, err = s.stored(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
 			return d, err
 		}

@@ -29,7 +29,7 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 	}
 	before := of(m)
 	switch {
-	case !w.Clock.Now().Before(m.End):
+	case over(m, w.Clock.Now()):
 		w.settle(ctx, m, p, judgement{}, result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended")})
 		return
 	case before.unanswered >= maxUnanswered:
@@ -46,6 +46,10 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 	}
 	w.settle(ctx, m, p, j, w.weigh(ctx, m, before, j, err))
 }
+
+// over says whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
+// of its tokens.
+func over(m storage.Mail, at time.Time) bool { return at.Unix() >= m.End.Unix() }
 
 // deliver renders the letter, whoever it is for, and sends it when it is to leave.
 func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j judgement) (err error) {
@@ -104,7 +108,7 @@ func (w *Worker) weigh(ctx context.Context, m storage.Mail, before past, j judge
 	switch {
 	case mailer.IsPermanent(err), before.unanswered >= maxUnanswered:
 		return result{outcome: OutcomeDead, reason: before.reason(words)}
-	case !due.Before(m.End):
+	case over(m, due):
 		return result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended: " + words)}
 	default:
 		return result{outcome: OutcomeRetry, reason: before.reason(words), due: due}

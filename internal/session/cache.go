@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 )
 
 const (
@@ -30,7 +32,7 @@ type shard struct {
 
 // cacheKey is not the digest that finds the record, which is keyed and dearer. It only keeps usable cookies out of memory.
 func cacheKey(cookie string) [32]byte {
-	var b [cookieLen]byte
+	var b [token.Size]byte // a shorter text of an earlier build ends in zeros, which none has
 	copy(b[:], cookie)
 	return sha256.Sum256(b[:])
 }

@@ -28,8 +28,6 @@ const (
 	// touchRetry is how long a failed write of a use is not tried again: signed-in traffic goes on while the store refuses
 	// writes.
 	touchRetry = 10 * time.Second
-	// cookieLen is the length of a session cookie's value: base64url of a 5-byte end and 32 random bytes.
-	cookieLen = 50
 	// label binds the digest of a session cookie to its use.
 	label = "session"
 	// loadTries bounds how often a load is repeated because something changed while it ran. The result of the last one is
@@ -109,7 +107,7 @@ func (m *Manager) Find(ctx context.Context, cookie, site string) (*Live, error) 
 
 // FindAt is Find for whoever has read the gate's clock (clock.Now) for this request already.
 func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string) (*Live, error) {
-	if len(cookie) != cookieLen {
+	if !token.HasLength(cookie) {
 		return nil, nil
 	}
 	id := cacheKey(cookie)

@@ -1,8 +1,11 @@
 // Package token makes and reads the texts that are secrets for a while: mailed links, typed codes and cookie values.
 //
-// A token's text is base64url(5-byte end ‖ 32 bytes), 50 characters without padding. The end is no secret and proves nothing:
-// it only finds the record, whose own end decides. What is stored is a keyed digest of the 32 bytes, bound to purpose and site,
-// so a token is nothing at another purpose or site, and the database cannot make one.
+// A token's text is base64url(7-byte end ‖ 32 bytes), 52 characters. The end is 5 bytes of seconds and 2 of the part of a second; it is no
+// secret and proves nothing: it only finds the record, whose own end decides. What is stored is a keyed digest of the 32 bytes, bound
+// to purpose and site, so a token is nothing at another purpose or site, and the database cannot make one.
+//
+// The digest of a token begins with the part of the second, so what is made at one time lies together in the store, which is in the order
+// of ends and then of digests. Texts of earlier builds have no part, and 50 characters; they are read as before.
 //
 // The 32 bytes of a mailed token, and the code beside it, derive from a random seed that lives in the sealed outbox record
 // until the mail is done, so each retry renders the same mail. Those of a cookie are random.
@@ -22,9 +25,11 @@ import (
 
 const (
 	endSize    = 5
+	partSize   = 2
 	secretSize = 32
-	// Size is the length of a token's text in characters.
-	Size = (8*(endSize+secretSize) + 5) / 6
+	// Size is the length of a token's text in characters; oldSize is that of a text without a part.
+	Size    = 8 * (endSize + partSize + secretSize) / 6
+	oldSize = (8*(endSize+secretSize) + 5) / 6
 	// CodeDigits is the length of a typed code.
 	CodeDigits = 8
 	maxEnd     = 1<<(8*endSize) - 1
@@ -40,7 +45,9 @@ var encoding = base64.RawURLEncoding.Strict()
 // Parsed is the content of a token's text.
 type Parsed struct {
 	// End is in whole seconds since 1970, and only finds the record.
-	End    int64
+	End int64
+	// Part is the part of the second after End, in 1/65536 of it; 0 where the text has none. The record's end is End.
+	Part   uint16
 	Secret [secretSize]byte
 }
 
@@ -65,28 +72,45 @@ func CancelPurpose(purpose string) string { return "cancel:" + purpose }
 
 func derived(ring *keyring.Ring, label string, seed [32]byte, purpose, site string, end time.Time) string {
 	info := keyring.Frame([]byte(purpose), []byte(site), seed[:])
-	return text(end, [secretSize]byte(ring.Derive(label, info, secretSize)))
+	return text(end, part(end), [secretSize]byte(ring.Derive(label, info, secretSize)))
 }
 
-// Random returns the text of a new random token, for cookies.
+// Random returns the text of a new random token, for cookies. Its part of the second is at least 1.
 func Random(end time.Time) string {
 	var secret [secretSize]byte
 	_, _ = rand.Read(secret[:])
-	return text(end, secret)
+	return text(end, max(part(end), 1), secret)
 }
 
-// text joins end and secret. An end outside what 5 bytes hold (the year 36812) is brought to the nearest that they do.
-func text(end time.Time, secret [secretSize]byte) string {
-	var b [8 + secretSize]byte
-	binary.BigEndian.PutUint64(b[:], uint64(min(max(end.Unix(), 0), maxEnd)))
-	copy(b[8:], secret[:])
-	return encoding.EncodeToString(b[8-endSize:])
+// Ends returns the end for New and NewCancel of tokens that lie beside the flow with this key in the store: the flow's end with its
+// part of the second.
+func Ends(flow storage.Key) time.Time {
+	parts := int64(binary.BigEndian.Uint16(flow.Digest[:]))
+	return time.Unix(flow.End, (parts*int64(time.Second)+1<<16-1)>>16).UTC() // rounded up, so that part finds it again
 }
+
+// part returns the part of the second that a time is in.
+func part(t time.Time) uint16 {
+	return uint16(int64(t.Nanosecond()) << 16 / int64(time.Second)) //nolint:gosec // below 1 << 16
+}
+
+// text joins end, part and secret. An end outside what 5 bytes hold (the year 36812) is brought to the nearest that they do. Where the
+// part is 0 it is left out: a mail that an earlier build has queued ends at a whole second, and its link has to stay the same.
+func text(end time.Time, part uint16, secret [secretSize]byte) string {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+partSize+secretSize), uint64(min(max(end.Unix(), 0), maxEnd)))
+	if part > 0 {
+		b = binary.BigEndian.AppendUint16(b, part)
+	}
+	return encoding.EncodeToString(append(b, secret[:]...)[8-endSize:])
+}
+
+// HasLength says whether a text is as long as a token's is.
+func HasLength(text string) bool { return len(text) == Size || len(text) == oldSize }
 
 // Parse reads a token's text. It accepts exactly what this package writes; the length is checked before anything else.
 func Parse(text string) (Parsed, error) {
 	var p Parsed
-	if len(text) != Size {
+	if !HasLength(text) {
 		return p, ErrMalformed
 	}
 	for i := range len(text) {
@@ -94,24 +118,39 @@ func Parse(text string) (Parsed, error) {
 			return p, ErrMalformed
 		}
 	}
-	var b [8 + secretSize + 1]byte // one spare byte: DecodedLen rounds up
+	var b [8 + partSize + secretSize + 1]byte // one spare byte: DecodedLen rounds up
 	n, err := encoding.Decode(b[8-endSize:], []byte(text))
-	if err != nil || n != endSize+secretSize {
+	if err != nil {
 		return p, ErrMalformed
 	}
+	secret := b[8:]
+	if n == endSize+partSize+secretSize {
+		if p.Part, secret = binary.BigEndian.Uint16(secret), secret[partSize:]; p.Part == 0 {
+			return p, ErrMalformed
+		}
+	}
 	p.End = int64(binary.BigEndian.Uint64(b[:8])) //nolint:gosec // five bytes fit
-	copy(p.Secret[:], b[8:])
+	copy(p.Secret[:], secret)
 	return p, nil
+}
+
+// at returns the key of a record: the digest, cut to 30 bytes, comes after the part of the second.
+func (p Parsed) at(d storage.Digest) storage.Key {
+	if p.Part > 0 {
+		copy(d[partSize:], d[:])
+		binary.BigEndian.PutUint16(d[:], p.Part)
+	}
+	return storage.Key{End: p.End, Digest: d}
 }
 
 // Key returns where the token's record is: its end, and the digest for this purpose and site.
 func (p Parsed) Key(ring *keyring.Ring, purpose, site string) storage.Key {
-	return storage.Key{End: p.End, Digest: ring.MAC("token", []byte(purpose), []byte(site), p.Secret[:])}
+	return p.at(ring.MAC("token", []byte(purpose), []byte(site), p.Secret[:]))
 }
 
 // CookieKey returns where the record of a cookie value is; the label says which cookie.
 func (p Parsed) CookieKey(ring *keyring.Ring, label, site string) storage.Key {
-	return storage.Key{End: p.End, Digest: ring.MAC("cookie", []byte(label), []byte(site), p.Secret[:])}
+	return p.at(ring.MAC("cookie", []byte(label), []byte(site), p.Secret[:]))
 }
 
 // Code returns the typed code of a seed: 8 decimal digits, each value equally likely.

@@ -1,12 +1,14 @@
 package token
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 func ring(tb testing.TB) *keyring.Ring {
@@ -24,12 +26,12 @@ func ring(tb testing.TB) *keyring.Ring {
 
 const site = "https://app.example.com"
 
-var end = time.Unix(1_800_000_000, 0)
+var end = time.Unix(1_800_000_000, 123_456_789)
 
 func TestTOK3_DigestIsBoundToPurposeSiteAndKind(t *testing.T) {
 	r, seed := ring(t), NewSeed()
 	link, cancel := New(r, seed, "sign_in", site, end), NewCancel(r, seed, "sign_in", site, end)
-	if len(link) != Size || Size != 50 {
+	if len(link) != Size || Size != 52 {
 		t.Errorf("%d characters", len(link))
 	}
 	if link != New(r, seed, "sign_in", site, end) {
@@ -73,7 +75,15 @@ func TestTOK3_DigestIsBoundToPurposeSiteAndKind(t *testing.T) {
 }
 
 func TestTOK6_StrictText(t *testing.T) {
-	text := Random(end)
+	strict(t, Random(end), 64)
+	// The text of an earlier build: two bits of its last character belong to the secret.
+	strict(t, New(ring(t), NewSeed(), "sign_in", site, end.Truncate(time.Second)), 4)
+}
+
+// strict tries what differs a little from a text, which has a number of last characters.
+func strict(t *testing.T, text string, lasts int) {
+	t.Helper()
+	size := len(text)
 	p, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
@@ -81,28 +91,28 @@ func TestTOK6_StrictText(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	good := 0
 	for _, c := range alphabet {
-		if q, err := Parse(text[:Size-1] + string(c)); err == nil {
+		if q, err := Parse(text[:size-1] + string(c)); err == nil {
 			good++
-			if q.Secret == p.Secret && text[Size-1] != byte(c) {
+			if q.Secret == p.Secret && text[size-1] != byte(c) {
 				t.Errorf("a second text for one token, ending in %c", c)
 			}
 		}
 	}
-	if good != 4 { // two bits of the last character belong to the secret
-		t.Errorf("%d last characters are accepted, want 4", good)
+	if good != lasts {
+		t.Errorf("%d last characters are accepted, want %d", good, lasts)
 	}
 	for name, bad := range map[string]string{
 		"empty":      "",
-		"short":      text[:Size-1],
+		"short":      text[:size-1],
 		"long":       text + "A",
 		"padded":     text + "==",
-		"in padding": text[:Size-2] + "==",
-		"line feed":  text[:Size-1] + "\n",
+		"in padding": text[:size-2] + "==",
+		"line feed":  text[:size-1] + "\n",
 		"line feeds": text[:20] + "\r\n" + text[22:],
 		"space":      text[:20] + " " + text[21:],
 		"standard":   text[:20] + "+" + text[21:],
 		"NUL":        text[:20] + "\x00" + text[21:],
-		"unicode":    text[:Size-2] + "é",
+		"unicode":    text[:size-2] + "é",
 		"huge":       strings.Repeat("A", 1<<20),
 	} {
 		if _, err := Parse(bad); err != ErrMalformed { //nolint:errorlint // exactly this: it carries nothing of the input
@@ -125,6 +135,64 @@ func TestTOK6_EndsOfAllSizes(t *testing.T) {
 		if p, err := Parse(Random(tc.end)); err != nil || p.End != tc.want {
 			t.Errorf("end %v: got %d, %v", tc.end, p.End, err)
 		}
+	}
+}
+
+// TestTokensOfOneMomentLieTogether proves that a flow and the tokens of its mails have keys that begin alike, and follow those that
+// were made before.
+func TestTokensOfOneMomentLieTogether(t *testing.T) {
+	r := ring(t)
+	parsed := func(text string) Parsed {
+		t.Helper()
+		p, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	var before storage.Digest
+	for i := range 1000 {
+		cookie := parsed(Random(end.Add(time.Duration(i) * 50 * time.Microsecond)))
+		flow := cookie.CookieKey(r, "flow", site)
+		if bytes.Compare(before[:], flow.Digest[:]) >= 0 {
+			t.Fatalf("%d: %s comes after %s", i, flow.Digest, before)
+		}
+		before = flow.Digest
+		for _, text := range []string{New(r, NewSeed(), "sign_in", site, Ends(flow)), NewCancel(r, NewSeed(), "sign_in", site, Ends(flow))} {
+			p := parsed(text)
+			k := p.Key(r, "sign_in", site)
+			if k.End != flow.End || !bytes.Equal(k.Digest[:partSize], flow.Digest[:partSize]) {
+				t.Fatalf("%d: a token at %d %s, its flow at %d %s", i, k.End, k.Digest, flow.End, flow.Digest)
+			}
+			if moved := (Parsed{End: p.End, Part: p.Part + 1, Secret: p.Secret}); moved.Key(r, "sign_in", site) == k {
+				t.Fatal("a changed part finds the record")
+			}
+		}
+	}
+	for n := range 1 << 16 {
+		k := storage.Key{End: end.Unix(), Digest: storage.Digest{byte(n >> 8), byte(n)}}
+		if at := Ends(k); int(part(at)) != n || at.Unix() != k.End {
+			t.Fatalf("the part %d becomes %d at %s", n, part(at), at)
+		}
+	}
+}
+
+// TestTextsOfEarlierBuildsAreRead proves that links on their way, mails in the queue and cookies in browsers survive an upgrade.
+func TestTextsOfEarlierBuildsAreRead(t *testing.T) {
+	r, seed, whole := ring(t), NewSeed(), end.Truncate(time.Second)
+	text := New(r, seed, "sign_in", site, whole)
+	p, err := Parse(text)
+	if err != nil || len(text) != 50 || p.Part != 0 || p.End != whole.Unix() {
+		t.Fatalf("%d characters, %+v, %v", len(text), p.End, err)
+	}
+	if want := r.MAC("token", []byte("sign_in"), []byte(site), p.Secret[:]); p.Key(r, "sign_in", site) != (storage.Key{End: whole.Unix(), Digest: want}) {
+		t.Error("its record is not found where it was")
+	}
+	if want := r.MAC("cookie", []byte("session"), []byte(site), p.Secret[:]); p.CookieKey(r, "session", site).Digest != want {
+		t.Error("its session is not found where it was")
+	}
+	if len(Random(whole)) != Size {
+		t.Error("a new cookie is as short as an old one")
 	}
 }
 
@@ -212,6 +280,7 @@ func FuzzTOK6_Parse(f *testing.F) {
 	f.Add("")
 	f.Add(strings.Repeat("A", Size))
 	f.Add(strings.Repeat("_", Size))
+	f.Add(strings.Repeat("A", oldSize))
 	f.Add(strings.Repeat("A", Size-1) + "\n")
 	f.Add("\xff\x00")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -222,10 +291,10 @@ func FuzzTOK6_Parse(f *testing.F) {
 			}
 			return
 		}
-		if again := text(time.Unix(p.End, 0), p.Secret); again != s {
+		if again := text(time.Unix(p.End, 0), p.Part, p.Secret); again != s {
 			t.Fatalf("%q and %q are one token", s, again)
 		}
-		if raw, err := base64.RawURLEncoding.DecodeString(s); err != nil || len(raw) != 37 {
+		if raw, err := base64.RawURLEncoding.DecodeString(s); err != nil || len(raw) != 37 && len(raw) != 39 {
 			t.Fatalf("accepted %q: %v", s, err)
 		}
 	})

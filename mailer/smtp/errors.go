@@ -139,7 +139,7 @@ func (m *Mailer) port() string {
 
 func first(s []string, n int) []string { return s[:min(len(s), n)] }
 
-// What a server may quote back of a mail: its link, its code, the addresses. A token is 50 characters, a code 8 digits.
+// What a server may quote back of a mail: its link, its code, the addresses. A token is 52 characters, a code 8 digits.
 var (
 	urls      = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S*|\S*\?t=\S*`)
 	addresses = regexp.MustCompile(`[^\s<>"'(),:;\[\]]+@[^\s<>"'(),:;]+`)
