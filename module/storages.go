@@ -74,6 +74,9 @@ func (s *StorageBbolt) OpenStorage(ctx context.Context) (storage.Store, error) {
 	if errors.Is(err, storage.ErrLocked) {
 		return nil, fmt.Errorf("one process owns the database; if it is a running Caddy, use 'caddy reload': %w", err)
 	}
+	if errors.Is(err, storage.ErrDamaged) {
+		return nil, fmt.Errorf("%w; move it away, and 'caddy email-link restore' a backup or start anew", err)
+	}
 	if err != nil {
 		return nil, err
 	}
