@@ -255,63 +255,6 @@ func growthRow(b *bench) ([]figure, error) {
 	return figures, nil
 }
 
-// sweepRow deletes expired records.
-func sweepRow(b *bench) ([]figure, error) {
-	var figures []figure
-	for _, size := range b.sizes[1:] {
-		g, err := newGate(b.path("sweep.db"))
-		if err != nil {
-			return figures, err
-		}
-		more, err := sweep(g, size)
-		figures = append(figures, more...)
-		if err = errors.Join(err, g.close(), os.Remove(g.path)); err != nil {
-			return figures, err
-		}
-	}
-	return figures, nil
-}
-
-func sweep(g *gate, size int) ([]figure, error) {
-	now := g.state.Clock.Now()
-	for from := 0; from < size; from += chunk {
-		err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-			for i := from; i < min(from+chunk, size); i++ {
-				k := storage.Key{End: now.Unix() - int64(size-i)/100 - 1, Digest: inOrder(i, size)}
-				if err := tx.Tokens().Create(storage.Token{Key: k, Kind: storage.TokenLink, Flow: k}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	g.disk.longest.Store(0)
-	var longest time.Duration
-	deleted, began := 0, time.Now()
-	for {
-		// One transaction at a time, so that each can be measured.
-		start := time.Now()
-		n, err := g.bolt.Sweep(context.Background(), now, 512)
-		if err != nil {
-			return nil, err
-		}
-		longest = max(longest, time.Since(start))
-		if deleted += n; n == 0 {
-			break
-		}
-	}
-	if deleted != size {
-		return nil, fmt.Errorf("swept %d of %d", deleted, size)
-	}
-	each := figure{what: fmt.Sprintf("sweep of %d, a record", size), unit: "µs", values: []float64{float64(time.Since(began).Microseconds()) / float64(size)}}
-	longestOf := figure{what: fmt.Sprintf("sweep of %d, the longest transaction", size), unit: "ms", values: []float64{longest.Seconds() * 1000}}
-	after, err := bytesFigure(figure{what: "bytes written to ask for a link afterwards, 1 caller"}, g)
-	return []figure{atMost(each, 1), atMost(longestOf, 2), after}, err
-}
-
 const rounds = 20 // parts of the row about the plateau
 
 // plateauRow issues flows and lets them expire, again and again, as 64 browsers at once, and looks at the file and at memory.
