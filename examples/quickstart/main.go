@@ -28,6 +28,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-email-link/caddy-email-link"
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 //go:embed Caddyfile
@@ -131,11 +132,7 @@ func prepare() error {
 
 // free says who has a port, if somebody has.
 func free(ctx context.Context, port int) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err == nil {
-		return l.Close()
-	}
-	if !errors.Is(err, syscall.EADDRINUSE) {
+	if taken, err := freeport.Taken(ctx, strconv.Itoa(port)); err != nil || !taken {
 		return err
 	}
 	return fmt.Errorf("port %d is taken by %s: stop it, or take other ports: go run ./examples/quickstart -port 9080", port, owner(port))

@@ -9,11 +9,12 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
 // serveInput is what `serve` builds a Caddyfile from.
@@ -204,8 +205,7 @@ func (in serveInput) run(ctx context.Context, text string, out io.Writer) error 
 	return nil
 }
 
-// free says whether a trial's port is taken. Caddy itself would share it with another Caddy, and each would get some of the
-// requests.
+// free says whether a trial's port is taken.
 func free(ctx context.Context, origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil {
@@ -215,14 +215,10 @@ func free(ctx context.Context, origin string) error {
 	if port == "" {
 		port = "80"
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %s is taken: stop what listens there, or take another with --from http://localhost:9080", port)
-	}
-	if err != nil {
+	if taken, err := freeport.Taken(ctx, port); err != nil || !taken {
 		return err
 	}
-	return l.Close()
+	return fmt.Errorf("port %s is taken: stop what listens there, or take another with --from http://localhost:9080", port)
 }
 
 // notice says what to open next.

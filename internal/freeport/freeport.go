@@ -1,4 +1,5 @@
-// Package freeport finds ports for servers that tests and benchmarks start.
+// Package freeport finds ports for servers that tests and benchmarks start, and says whether one is taken: Caddy itself would
+// share a port with another Caddy, and each would get some of the requests.
 package freeport
 
 import (
@@ -8,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // Ports are taken from below those that systems give to outgoing connections (32768 and up on Linux, 49152 elsewhere): no
@@ -36,4 +38,16 @@ func Next() (string, error) {
 		return strconv.Itoa(port), l.Close()
 	}
 	return "", errors.New("no port is free")
+}
+
+// Taken says whether something listens on a loopback port.
+func Taken(ctx context.Context, port string) (bool, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, l.Close()
 }
