@@ -29,8 +29,9 @@ type assertion struct {
 }
 
 // Get returns the assertion under a key, and mints one when there is none or when half of its lifetime is over by at, the wall
-// clock of [clock.Clock.Read]; of concurrent misses one mints and the others wait for it. mint returns the text and when it expires by the wall clock. Its errors are not
-// kept. grown is by how many bytes the assertions take more memory than before, below zero for less.
+// clock of [clock.Clock.Read]; of concurrent misses one mints and the others wait for it. mint returns the text and when it
+// expires by the wall clock. Its errors are not kept. grown is by how many bytes the assertions take more memory than before,
+// below zero for less.
 func (a *Assertions) Get(clk *clock.Clock, at time.Time, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
 	if text, ok := a.find(at, key); ok {
 		return text, 0, nil

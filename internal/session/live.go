@@ -106,11 +106,10 @@ func sameAccount(a, b account.Account) bool {
 }
 
 // Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over by at,
-// the wall clock of [clock.Clock.Read];
-// of concurrent misses one mints and the others wait for it. The key names everything the text depends on beside the session
-// and the account: the audience, and what a new configuration may change (its keys, format and lifetime). mint returns the
-// text and when it expires by the wall clock. Its errors are not cached. Assertions are dropped when the session or the
-// account changes.
+// the wall clock of [clock.Clock.Read]; of concurrent misses one mints and the others wait for it. The key names everything the
+// text depends on beside the session and the account: the audience, and what a new configuration may change (its keys, format
+// and lifetime). mint returns the text and when it expires by the wall clock. Its errors are not cached. Assertions are dropped
+// when the session or the account changes.
 func (l *Live) Assertion(at time.Time, key string, mint func() (text string, exp time.Time, err error)) (string, error) {
 	text, grown, err := l.assertions.Get(l.m.clock, at, key, mint)
 	if grown != 0 {
