@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -51,7 +52,7 @@ func (s *Service) Cancel(ctx context.Context, site Site, asker Asker, text, h st
 			return nil, s.cancel(tx, site, asker, l, now, &rec)
 		})
 	}()
-	s.tell(ctx, stepCancel, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepCancel, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Cancelled{}, err
 	}
@@ -75,6 +76,6 @@ func (s *Service) cancel(tx storage.Tx, site Site, asker Asker, l linked, now ti
 	}
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,
-		Site: site.Origin, Client: network(asker.Client),
+		Site: site.Origin, Client: boundary.NetworkText(asker.Client),
 	}, now.Add(EventLife))
 }

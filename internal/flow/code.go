@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -37,7 +38,7 @@ func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code str
 		})
 	}()
 	s.settle(asker, done, rec, err)
-	s.tell(ctx, stepCode, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepCode, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -43,7 +44,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 		})
 	}()
 	s.settle(asker, done, rec, err)
-	s.tell(ctx, stepConfirm, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepConfirm, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}
@@ -171,12 +172,9 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 // guessed counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
 // limit: nobody guesses 32 bytes, and a neighbour's guesses shall not keep anybody out.
 func (s *Service) guessed(tx storage.Tx, site *Site, asker Asker, now time.Time) (refused, err error) {
-	v, err := s.Limiter.TakeAll(tx, now, site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: asker.Client})...)
-	if err != nil {
-		return nil, err
-	}
-	if !v.OK {
-		return limited(v), nil
+	refused, err = s.take(tx, now, site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: asker.Client}))
+	if refused != nil || err != nil {
+		return refused, err
 	}
 	return ErrDead, nil
 }
@@ -192,6 +190,6 @@ func (s *Service) replayed(tx storage.Tx, site Site, asker Asker, l linked, now 
 	}
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventReplayed, Purpose: l.flow.Purpose, Outcome: outcomeDead, Account: l.flow.Account, Flow: l.flow.ID,
-		Site: site.Origin, Client: network(asker.Client),
+		Site: site.Origin, Client: boundary.NetworkText(asker.Client),
 	}, now.Add(EventLife))
 }

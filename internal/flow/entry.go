@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -53,7 +54,7 @@ func (s *Service) notice(tx storage.Tx, e entry, kind outbox.Kind, flowID string
 	}
 	m, err := s.mail(outbox.Payload{
 		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
-		Device: cut(e.asker.Device, maxDevice), Network: network(e.asker.Client), FlowID: flowID, Notice: kind,
+		Device: cut(e.asker.Device, maxDevice), Network: boundary.NetworkText(e.asker.Client), FlowID: flowID, Notice: kind,
 		Asked: s.Clock.ShownAs(e.now).Unix(),
 	}, e.now, e.now.Add(noticeLife))
 	if err != nil {
@@ -68,7 +69,7 @@ func (s *Service) recordEntry(tx storage.Tx, rec *record, e entry, names ...stri
 	for _, name := range names {
 		if err := rec.add(tx, storage.Event{
 			Time: e.now, Name: name, Purpose: rec.purpose, Outcome: e.method, Account: e.account.ID, Flow: rec.flow,
-			Site: e.site.Origin, Client: network(e.asker.Client),
+			Site: e.site.Origin, Client: boundary.NetworkText(e.asker.Client),
 		}, e.now.Add(EventLife)); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -141,10 +142,10 @@ func (s *Service) FinishHandover(ctx context.Context, site Site, asker Asker, h 
 		}
 		return nil, rec.add(tx, storage.Event{
 			Time: s.Clock.Now(), Name: eventDone, Purpose: h.Purpose, Outcome: outcomeOK, Flow: h.Flow, Site: site.Origin,
-			Client: network(asker.Client),
+			Client: boundary.NetworkText(asker.Client),
 		}, s.Clock.Now().Add(EventLife))
 	})
-	s.tell(ctx, stepDone, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepDone, site, boundary.NetworkText(asker.Client), rec, err)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -47,7 +48,7 @@ func (s *Service) ChangePassword(ctx context.Context, site Site, asker Asker, in
 	c := passwordChange{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
 	rec, err := c.run(ctx)
 	s.settle(asker, c.done, rec, err)
-	s.tell(ctx, stepChange, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepChange, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}

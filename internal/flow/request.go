@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -40,7 +41,7 @@ func (s *Service) Request(ctx context.Context, site Site, asker Asker, in Reques
 			return refused, err
 		})
 	}()
-	s.tell(ctx, stepRequest, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepRequest, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Asked{}, err
 	}
@@ -83,7 +84,7 @@ func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request,
 		s: s, site: site, asker: asker, purpose: in.Purpose, now: s.Clock.Now(), addr: addr, mailbox: addr.Mailbox(s.Ring),
 		private: private{
 			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(asker.Device, maxDevice),
-			Locale: language(asker.Locale), Network: network(asker.Client), Origin: asker.Origin,
+			Locale: language(asker.Locale), Network: boundary.NetworkText(asker.Client), Origin: asker.Origin,
 			App: in.app,
 		},
 	}

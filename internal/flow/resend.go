@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -40,7 +41,7 @@ func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, 
 		rec, pending = r, s.pending(site, asker, f, h.Private, h.Addr)
 		return refused, nil
 	})
-	s.tell(ctx, stepResend, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepResend, site, boundary.NetworkText(asker.Client), rec, err)
 	if err == nil {
 		s.wake()
 	}
@@ -113,7 +114,7 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 	rec.flow = f.ID
 	err = rec.add(tx, storage.Event{
 		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcomeOK, Account: f.Account, Flow: f.ID, Site: f.Site,
-		Client: network(asker.Client),
+		Client: boundary.NetworkText(asker.Client),
 	}, f.Key.Ends())
 	return f, rec, nil, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -50,7 +51,7 @@ func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInI
 		rec, err = p.run(ctx)
 	}
 	s.settle(asker, p.done, rec, err)
-	s.tell(ctx, stepPassword, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepPassword, site, boundary.NetworkText(asker.Client), rec, err)
 	if err == nil {
 		s.wake()
 	}
@@ -280,15 +281,11 @@ func (s *Service) take(tx storage.Tx, now time.Time, asks []limit.Ask) (refused,
 // refusePassword counts a wrong password. It does the same whether there is an account or not.
 func (s *Service) refusePassword(tx storage.Tx, rec *record, site Site, asker Asker, now time.Time, asks []limit.Ask, field string,
 ) (refused, err error) {
-	v, err := s.Limiter.TakeAll(tx, now, asks...)
-	if err != nil {
-		return nil, err
-	}
-	if !v.OK {
-		return limited(v), nil
+	if refused, err = s.take(tx, now, asks); refused != nil || err != nil {
+		return refused, err
 	}
 	return &Invalid{Field: field, Code: "refused"}, rec.add(tx, storage.Event{
 		Time: now, Name: eventDenied, Purpose: SignIn, Outcome: outcomeRefused, Account: rec.account, Site: site.Origin,
-		Client: network(asker.Client),
+		Client: boundary.NetworkText(asker.Client),
 	}, now.Add(refusedLife))
 }

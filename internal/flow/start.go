@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -89,7 +90,7 @@ func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInp
 			return nil, tx.Tokens().Create(s.startMark(site, in, 0))
 		})
 	}()
-	s.tell(ctx, stepStart, site, network(asker.Client), rec, err)
+	s.tell(ctx, stepStart, site, boundary.NetworkText(asker.Client), rec, err)
 	if err != nil {
 		return Asked{}, err
 	}

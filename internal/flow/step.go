@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -182,11 +180,6 @@ func (s *Service) log(ctx context.Context, level slog.Level, e storage.Event, mo
 		slog.String("client", e.Client),
 	}, more...)
 	s.Log.LogAttrs(ctx, level, e.Name, attrs...)
-}
-
-// network returns the network prefix of a client as text, empty when its address is not known.
-func network(client netip.Addr) string {
-	return boundary.NetworkText(client)
 }
 
 // wake tells the worker, after the commit, that there is mail.
