@@ -80,8 +80,8 @@ func AccountEpoch(id string) EpochKey { return EpochKey("a" + id) }
 // MailboxEpoch names the epoch of a mailbox.
 func MailboxEpoch(mailbox Digest) EpochKey { return EpochKey("m" + string(mailbox[:])) }
 
-// Epochs3 are the three epochs that a flow or a session carries as they were at its birth; any difference is death.
-type Epochs3 struct {
+// Epochs are the three epochs of a flow or a session at its creation. Once one of them has been raised, the record is void.
+type Epochs struct {
 	Global, Mailbox, Account uint64
 }
 
@@ -104,8 +104,8 @@ type Flow struct {
 	Site    string
 	Purpose string
 	Mailbox Digest
-	// Epochs are those at birth; Account is filled by Bind.
-	Epochs Epochs3
+	// Epochs are those at creation; Account is filled by Bind.
+	Epochs Epochs
 	// Account is the account the mail worker found, empty before it looked, for a new account and for a decoy.
 	Account string
 	// Bound says that the mail worker has looked the mailbox up.
@@ -127,21 +127,21 @@ type Flow struct {
 	Private []byte
 }
 
-// ResendResult is the outcome of TakeResend.
+// ResendResult is the outcome of ConsumeResend.
 type ResendResult uint8
 
-// Outcomes of TakeResend.
+// Outcomes of ConsumeResend.
 const (
-	ResendTaken ResendResult = iota + 1
+	ResendConsumed ResendResult = iota + 1
 	ResendMissing
 	ResendTooEarly
 	ResendSpent
 )
 
-// CodeResult is the outcome of TakeCode.
+// CodeResult is the outcome of AttemptCode.
 type CodeResult uint8
 
-// Outcomes of TakeCode.
+// Outcomes of AttemptCode.
 const (
 	CodeRight CodeResult = iota + 1
 	CodeWrong
@@ -190,7 +190,7 @@ type Session struct {
 	ID      string
 	Account string
 	Mailbox Digest
-	Epochs  Epochs3
+	Epochs  Epochs
 	Site    string
 	// Methods are the amr values: link, code, pwd.
 	Methods  []string
@@ -213,8 +213,8 @@ type MachineToken struct {
 	ID      string
 	Account string
 	Mailbox Digest
-	// Epochs are those at its birth; any difference is death.
-	Epochs  Epochs3
+	// Epochs are those at its creation; it is void once one has been raised.
+	Epochs  Epochs
 	Site    string
 	Scopes  []string
 	Created time.Time

@@ -48,7 +48,7 @@ type Store interface {
 	// no sync.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Sweep deletes up to max records whose end is at or before now and says how many it deleted. A dead letter goes
-	// [DeadLetterKept] after its end. Sweep works in short transactions of its own; what it has deleted stays deleted when it
+	// [DeadLetterRetention] after its end. Sweep works in short transactions of its own; what it has deleted stays deleted when it
 	// answers an error.
 	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
 	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
@@ -64,7 +64,7 @@ type Backuper interface {
 // Tx is one transaction. It must not be used after the function it was given to has returned.
 type Tx interface {
 	Accounts() Accounts
-	Epochs() Epochs
+	Epochs() EpochCounters
 	Flows() Flows
 	Tokens() Tokens
 	Sessions() Sessions
@@ -98,8 +98,8 @@ type Accounts interface {
 	Any() (bool, error)
 }
 
-// Epochs holds numbers that only grow; an absent one is 0.
-type Epochs interface {
+// EpochCounters holds numbers that only grow; an absent one is 0.
+type EpochCounters interface {
 	Get(k EpochKey) (uint64, error)
 	// GetForUpdate is Get for a read that guards a write of the same step.
 	GetForUpdate(k EpochKey) (uint64, error)
@@ -113,14 +113,14 @@ type Flows interface {
 	Get(k Key) (Flow, bool, error)
 	// GetForUpdate is Get for a read that guards a write of the same step.
 	GetForUpdate(k Key) (Flow, bool, error)
-	// TakeResend spends one of the flow's resends at now, sets the next permitted moment to now+wait and records the new
+	// ConsumeResend spends one of the flow's resends at now, sets the next permitted moment to now+wait and records the new
 	// mail's code digest. It refuses when none is left, when it is too early and when the flow is missing or over; the
 	// returned flow is then unchanged.
-	TakeResend(k Key, now time.Time, wait time.Duration, code Digest) (Flow, ResendResult, error)
-	// TakeCode counts one attempt at the typed code before it is compared: it refuses when the flow is missing or over or
+	ConsumeResend(k Key, now time.Time, wait time.Duration, code Digest) (Flow, ResendResult, error)
+	// AttemptCode counts one attempt at the typed code before it is compared: it refuses when the flow is missing or over or
 	// when max wrong ones have been counted; else it counts the attempt and says whether the digest is one of the flow's
 	// codes. A right code is not counted as wrong.
-	TakeCode(k Key, now time.Time, code Digest, max int) (Flow, CodeResult, error)
+	AttemptCode(k Key, now time.Time, code Digest, max int) (Flow, CodeResult, error)
 	// Bind notes what the mail worker found out: the account, its epoch, and that the flow has been looked up. The first
 	// binding stays; a later one changes nothing and is answered true when it names the same account. It answers false when
 	// the flow is missing or no longer open.
@@ -166,13 +166,13 @@ type MachineTokens interface {
 
 // Counters holds limits. A counter is found by the end of its window and the digest of its name.
 type Counters interface {
-	// Take adds n when the sum stays within limit, and answers the count after it. When it does not fit, it answers the
+	// Spend adds n when the sum stays within limit, and answers the count after it. When it does not fit, it answers the
 	// unchanged count and false, and writes nothing.
-	Take(k Key, n, limit int64) (count int64, taken bool, err error)
+	Spend(k Key, n, limit int64) (count int64, taken bool, err error)
 	// Peek answers the count, 0 when absent.
 	Peek(k Key) (int64, error)
-	// Return gives n back, never below zero, and answers the count after it.
-	Return(k Key, n int64) (int64, error)
+	// Refund gives n back, never below zero, and answers the count after it.
+	Refund(k Key, n int64) (int64, error)
 	// Reset removes the counter.
 	Reset(k Key) (existed bool, err error)
 }
@@ -187,10 +187,10 @@ type Outbox interface {
 	Finish(id MailID, attempt int) (finished bool, err error)
 	// Retry makes a leased mail due again at due, with the reason of the last failure.
 	Retry(id MailID, attempt int, due time.Time, reason string) (found bool, err error)
-	// Bury turns a leased mail into a dead letter: it keeps its reason and its envelope, never its seed.
-	Bury(id MailID, attempt int, reason string) (buried bool, err error)
-	// Revive makes a mail due at once, dead or waiting; a dead letter whose seed is gone cannot be revived.
-	Revive(id MailID, due time.Time) (revived bool, err error)
+	// DeadLetter turns a leased mail into a dead letter: it keeps its reason and its envelope, never its seed.
+	DeadLetter(id MailID, attempt int, reason string) (dead bool, err error)
+	// Requeue makes a mail due at once, dead or waiting; a dead letter whose seed is gone cannot be sent again.
+	Requeue(id MailID, due time.Time) (requeued bool, err error)
 	// NextDue answers the earliest moment at which a mail is due, leases that end included.
 	NextDue() (time.Time, bool, error)
 	// List returns up to limit mails, waiting or dead.
@@ -214,8 +214,8 @@ type Meta interface {
 	Delete(name string) error
 }
 
-// DeadLetterKept is how long after its end a dead letter is kept for the operator to see.
-const DeadLetterKept = 7 * 24 * time.Hour
+// DeadLetterRetention is how long after its end a dead letter is kept for the operator to see.
+const DeadLetterRetention = 7 * 24 * time.Hour
 
 // Names of Meta values that more than one package reads.
 const (
@@ -227,9 +227,9 @@ const (
 	MetaClock = "clock"
 	// MetaRestored marks a copy made by Backup; the first start on it raises the global epoch and removes the mark.
 	MetaRestored = "restored"
-	// MetaBorn is the Moment at which the database was made, or put back from a backup, whichever was later. Nothing that was
+	// MetaCreated is the time at which the database was made, or put back from a backup, whichever was later. Nothing that was
 	// handed out before may be honoured where the database is asked whether it was used.
-	MetaBorn = "born"
-	// MetaStateless is the Moment until which links that carry their flow are honoured where they are not made any more.
+	MetaCreated = "born"
+	// MetaStateless is the time until which links that carry their flow are honoured where they are not made any more.
 	MetaStateless = "stateless"
 )

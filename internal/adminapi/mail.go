@@ -130,11 +130,11 @@ func (g *Gate) RetryMail(ctx context.Context, id string) (Retried, error) {
 			if _, underWay := outbox.Progress(m); underWay {
 				continue // a second copy would leave
 			}
-			revived, err := tx.Outbox().Revive(m.ID, g.State.Clock.Now())
+			requeued, err := tx.Outbox().Requeue(m.ID, g.State.Clock.Now())
 			if err != nil {
 				return err
 			}
-			if revived {
+			if requeued {
 				done.IDs = append(done.IDs, m.ID.String())
 			}
 		}

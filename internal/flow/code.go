@@ -95,13 +95,13 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	return done, rec, refused, err
 }
 
-// right redeems the flow f, which is h with its account. TakeCode is the judge: it counts before it compares.
+// right redeems the flow f, which is h with its account. AttemptCode is the judge: it counts before it compares.
 func (t *typing) right(tx storage.Tx, h held, f storage.Flow) (Done, record, error) {
 	return t.s.redeem(tx, redemption{
 		site: t.site, asker: t.asker, now: t.now, flow: f, absent: h.Absent, private: h.Private, addr: h.Addr,
 		method: methodCode, by: t.digest,
 		consume: func(tx storage.Tx) error {
-			_, result, err := tx.Flows().TakeCode(h.Key, t.now, t.digest, MaxWrongCodes)
+			_, result, err := tx.Flows().AttemptCode(h.Key, t.now, t.digest, MaxWrongCodes)
 			if err != nil || result != storage.CodeRight {
 				return orMoved(err)
 			}
@@ -118,7 +118,7 @@ func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
 			return nil, err
 		}
 	}
-	f, result, err := tx.Flows().TakeCode(h.Key, t.now, storage.Digest{}, MaxWrongCodes)
+	f, result, err := tx.Flows().AttemptCode(h.Key, t.now, storage.Digest{}, MaxWrongCodes)
 	if err != nil {
 		return nil, err
 	}

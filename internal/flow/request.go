@@ -181,7 +181,7 @@ func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err erro
 }
 
 // begin stores the new flow and queues its mail.
-func (r *request) begin(tx storage.Tx, e storage.Epochs3, v limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
+func (r *request) begin(tx storage.Tx, e storage.Epochs, v limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
 	f = r.flow
 	f.MailIP, f.Epochs = v.Of(limit.MailIP), e
 	if err := tx.Flows().Create(f); err != nil {
@@ -194,7 +194,7 @@ func (r *request) begin(tx storage.Tx, e storage.Epochs3, v limit.Verdict, rec *
 }
 
 // beginStateless queues the mail and stores nothing else of the flow. What it seals holds the epochs, so it is sealed here.
-func (r *request) beginStateless(tx storage.Tx, e storage.Epochs3, _ limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
+func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, _ limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
 	c := born(r.claims, e)
 	if cookie, err = c.Cookie(r.s.Ring); err != nil {
 		return f, "", err

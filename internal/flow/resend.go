@@ -92,10 +92,10 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 	}
 	if alive {
 		var result storage.ResendResult
-		if f, result, err = tx.Flows().TakeResend(f.Key, now, site.ResendWait, d.code); err != nil {
+		if f, result, err = tx.Flows().ConsumeResend(f.Key, now, site.ResendWait, d.code); err != nil {
 			return f, rec, nil, err
 		}
-		if result != storage.ResendTaken {
+		if result != storage.ResendConsumed {
 			return f, rec, nil, errMoved
 		}
 	} else {

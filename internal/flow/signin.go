@@ -156,7 +156,7 @@ var errStale = errors.New("flow: the account has changed meanwhile")
 type knowledge struct {
 	embedded.Credentials
 	found  bool
-	epochs storage.Epochs3
+	epochs storage.Epochs
 }
 
 // look reads what there is, and refuses when the limits are spent.

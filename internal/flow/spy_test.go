@@ -117,13 +117,13 @@ func (s spyFlows) Create(f storage.Flow) error {
 	return s.Flows.Create(f)
 }
 
-func (s spyFlows) TakeResend(k storage.Key, now time.Time, wait time.Duration, code storage.Digest) (storage.Flow, storage.ResendResult, error) {
+func (s spyFlows) ConsumeResend(k storage.Key, now time.Time, wait time.Duration, code storage.Digest) (storage.Flow, storage.ResendResult, error) {
 	s.writes["flow"]++
-	return s.Flows.TakeResend(k, now, wait, code)
+	return s.Flows.ConsumeResend(k, now, wait, code)
 }
 
-func (s spyFlows) TakeCode(k storage.Key, now time.Time, code storage.Digest, n int) (storage.Flow, storage.CodeResult, error) {
-	f, r, err := s.Flows.TakeCode(k, now, code, n)
+func (s spyFlows) AttemptCode(k storage.Key, now time.Time, code storage.Digest, n int) (storage.Flow, storage.CodeResult, error) {
+	f, r, err := s.Flows.AttemptCode(k, now, code, n)
 	if r == storage.CodeWrong {
 		s.writes["flow"]++
 	}
@@ -135,8 +135,8 @@ func (s spyTokens) Create(t storage.Token) error {
 	return s.Tokens.Create(t)
 }
 
-func (s spyCounters) Take(k storage.Key, n, limit int64) (int64, bool, error) {
-	count, taken, err := s.Counters.Take(k, n, limit)
+func (s spyCounters) Spend(k storage.Key, n, limit int64) (int64, bool, error) {
+	count, taken, err := s.Counters.Spend(k, n, limit)
 	if taken {
 		s.writes["counter"]++
 	}

@@ -147,7 +147,7 @@ func (s *Service) holds(site Site, text string, f storage.Flow, p private) bool 
 }
 
 // epochs reads the three epochs of a flow's mailbox and account as they are.
-func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate bool) (e storage.Epochs3, err error) {
+func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate bool) (e storage.Epochs, err error) {
 	get := tx.Epochs().Get
 	if e.Global, err = get(storage.GlobalEpoch); err != nil {
 		return e, err
@@ -172,7 +172,7 @@ func living(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool,
 }
 
 // sameEpochs compares the epochs at birth with those of now. A flow that no account is bound to has no account epoch.
-func sameEpochs(f storage.Flow, e storage.Epochs3) bool {
+func sameEpochs(f storage.Flow, e storage.Epochs) bool {
 	if f.Account == "" {
 		e.Account = 0
 	}

@@ -46,7 +46,7 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 }
 
 // born returns the claims of a flow whose epochs have been read.
-func born(c *token.Claims, e storage.Epochs3) *token.Claims {
+func born(c *token.Claims, e storage.Epochs) *token.Claims {
 	next := *c
 	next.Global, next.Mailbox = e.Global, e.Mailbox
 	return &next
@@ -57,7 +57,7 @@ func born(c *token.Claims, e storage.Epochs3) *token.Claims {
 func (s *Service) unstored(site Site, c *token.Claims, k storage.Key, mailbox storage.Digest) storage.Flow {
 	f := storage.Flow{
 		Key: k, ID: c.FID.ID(s.Ring), Site: c.Site, Purpose: c.Purpose, Mailbox: mailbox,
-		Epochs: storage.Epochs3{Global: c.Global, Mailbox: c.Mailbox}, Started: time.Unix(c.Issued, 0).UTC(), ResendsLeft: c.Resends,
+		Epochs: storage.Epochs{Global: c.Global, Mailbox: c.Mailbox}, Started: time.Unix(c.Issued, 0).UTC(), ResendsLeft: c.Resends,
 		State: storage.FlowOpen,
 	}
 	f.NextResend = f.Started.Add(time.Duration(c.Wait) * time.Millisecond)
@@ -83,23 +83,23 @@ func (s *Service) timely(tx storage.Tx, site Site, c *token.Claims, now time.Tim
 		return false, nil
 	}
 	if !site.Stateless {
-		until, known, err := storage.Moment(tx, storage.MetaStateless)
+		until, known, err := storage.MetaTime(tx, storage.MetaStateless)
 		if err != nil || !known || !now.Before(until) {
 			return false, err
 		}
 	}
-	born, known, err := storage.Moment(tx, storage.MetaBorn)
+	born, known, err := storage.MetaTime(tx, storage.MetaCreated)
 	return err == nil && (!known || c.Issued >= born.Unix()), err
 }
 
 // announceStateless notes how long there may be stateless flows. It writes once a day.
 func announceStateless(tx storage.Tx, c *token.Claims) error {
 	ends := time.Unix(c.Expires, 0)
-	until, known, err := storage.Moment(tx, storage.MetaStateless)
+	until, known, err := storage.MetaTime(tx, storage.MetaStateless)
 	if err != nil || known && !until.Before(ends) {
 		return err
 	}
-	return storage.SetMoment(tx, storage.MetaStateless, ends.Add(24*time.Hour))
+	return storage.SetMetaTime(tx, storage.MetaStateless, ends.Add(24*time.Hour))
 }
 
 // readCookie returns what finds the flow of a cookie, and the claims of a stateless one.
@@ -201,7 +201,7 @@ func (s *Service) findStateless(tx storage.Tx, site Site, p presented, now time.
 		l.flow, l.absent = s.unstored(site, c, k, l.addr.Mailbox(s.Ring)), true
 	}
 	l.flow.Bound, l.flow.Account = true, c.Account
-	l.flow.Epochs = storage.Epochs3{Global: c.Global, Mailbox: c.Mailbox, Account: c.AccountEpoch}
+	l.flow.Epochs = storage.Epochs{Global: c.Global, Mailbox: c.Mailbox, Account: c.AccountEpoch}
 	l.token = storage.Token{Key: c.Key(s.Ring, generation, p.cancel), Kind: storage.TokenLink, Flow: k}
 	if p.cancel {
 		l.token.Kind = storage.TokenCancel

@@ -230,7 +230,7 @@ func TestREST2_ADatabaseYoungerThanALinkRefusesIt(t *testing.T) {
 	b := g.browser()
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	bear := func(at time.Time) {
-		if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return storage.SetMoment(tx, storage.MetaBorn, at) }); err != nil {
+		if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return storage.SetMetaTime(tx, storage.MetaCreated, at) }); err != nil {
 			t.Fatal(err)
 		}
 	}

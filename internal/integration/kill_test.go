@@ -257,7 +257,7 @@ func (p *process) inspect(t *testing.T, people []*person) map[string]bool {
 	if err := store.Update(t.Context(), func(tx storage.Tx) error {
 		waiting, err := tx.Outbox().List(false, 1000)
 		for _, m := range waiting {
-			_, one := tx.Outbox().Revive(m.ID, s.Clock.Now())
+			_, one := tx.Outbox().Requeue(m.ID, s.Clock.Now())
 			err = errors.Join(err, one)
 		}
 		return err

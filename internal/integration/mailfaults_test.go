@@ -187,7 +187,7 @@ func (w *world) retry() {
 			if m.Due.After(p.Clock.Now().Add(outbox.DefaultSendTimeout)) {
 				continue // on its way
 			}
-			if _, err := tx.Outbox().Revive(m.ID, p.Clock.Now()); err != nil {
+			if _, err := tx.Outbox().Requeue(m.ID, p.Clock.Now()); err != nil {
 				return err
 			}
 		}

@@ -23,7 +23,7 @@ func (f *fakeTx) Counters() storage.Counters { return (*fakeCounters)(f) }
 
 type fakeCounters fakeTx
 
-func (f *fakeCounters) Take(k storage.Key, n, limit int64) (int64, bool, error) {
+func (f *fakeCounters) Spend(k storage.Key, n, limit int64) (int64, bool, error) {
 	if f.race != nil {
 		f.race(k)
 	}
@@ -37,7 +37,7 @@ func (f *fakeCounters) Take(k storage.Key, n, limit int64) (int64, bool, error) 
 
 func (f *fakeCounters) Peek(k storage.Key) (int64, error) { return f.counts[k], nil }
 
-func (f *fakeCounters) Return(k storage.Key, n int64) (int64, error) {
+func (f *fakeCounters) Refund(k storage.Key, n int64) (int64, error) {
 	if f.counts[k] == 0 {
 		return 0, nil
 	}

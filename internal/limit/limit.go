@@ -113,13 +113,13 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 	verdict.Slots = make([]storage.Key, 0, len(p.counts))
 	verdict.names = make([]string, 0, len(p.counts))
 	for _, c := range p.counts {
-		_, taken, err := tx.Counters().Take(c.slot.key, 1, c.rate.Limit)
+		_, taken, err := tx.Counters().Spend(c.slot.key, 1, c.rate.Limit)
 		if err != nil {
 			return Verdict{}, err
 		}
 		if !taken { // an engine with row locks: another step was faster than this one's peek
 			for _, slot := range verdict.Slots {
-				if _, err := tx.Counters().Return(slot, 1); err != nil {
+				if _, err := tx.Counters().Refund(slot, 1); err != nil {
 					return Verdict{}, err
 				}
 			}
@@ -152,7 +152,7 @@ func (p Prepared) Peek(tx storage.Tx) (Verdict, error) {
 // Return gives one back to each counter, as when a mailed link is used. Counters whose window is over do not mind.
 func (l *Limiter) Return(tx storage.Tx, slots []storage.Key) error {
 	for _, slot := range inOrder(slots) {
-		if _, err := tx.Counters().Return(slot, 1); err != nil {
+		if _, err := tx.Counters().Refund(slot, 1); err != nil {
 			return err
 		}
 	}

@@ -102,7 +102,7 @@ func (s TxStore) Peek(_ context.Context, key string, rate limiter.Rate) (limiter
 // Increment counts n, all of it or nothing.
 func (s TxStore) Increment(_ context.Context, key string, n int64, rate limiter.Rate) (limiter.Context, error) {
 	slot := s.slot(key, rate)
-	count, taken, err := s.Counters.Take(slot.key, n, rate.Limit)
+	count, taken, err := s.Counters.Spend(slot.key, n, rate.Limit)
 	if err != nil {
 		return limiter.Context{}, err
 	}

@@ -23,8 +23,8 @@ type claims struct {
 	Epochs [3]uint64 `json:"epo"`
 }
 
-func (c *claims) epochs() storage.Epochs3 {
-	return storage.Epochs3{Global: c.Epochs[0], Mailbox: c.Epochs[1], Account: c.Epochs[2]}
+func (c *claims) epochs() storage.Epochs {
+	return storage.Epochs{Global: c.Epochs[0], Mailbox: c.Epochs[1], Account: c.Epochs[2]}
 }
 
 // digest returns what finds the record of a token.

@@ -25,7 +25,7 @@ type issued struct {
 type grant struct {
 	id     string
 	key    storage.Key
-	epochs storage.Epochs3
+	epochs storage.Epochs
 	site   string
 	// scope holds the scopes, apart by spaces; issued is when it was made, in seconds.
 	scope  string

@@ -233,7 +233,7 @@ func sameEpochs(tx storage.Tx, t storage.MachineToken) (bool, error) {
 	return err == nil && now == t.Epochs, err
 }
 
-func epochsOf(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs3, err error) {
+func epochsOf(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs, err error) {
 	if e.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
 		return e, err
 	}

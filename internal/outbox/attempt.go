@@ -130,7 +130,7 @@ func (w *Worker) settle(ctx context.Context, m storage.Mail, p Payload, j judgem
 			mine, err = tx.Outbox().Retry(m.ID, m.Attempts, r.due, r.reason)
 			return err
 		case OutcomeDead:
-			mine, err = tx.Outbox().Bury(m.ID, m.Attempts, r.reason)
+			mine, err = tx.Outbox().DeadLetter(m.ID, m.Attempts, r.reason)
 		default:
 			mine, err = tx.Outbox().Finish(m.ID, m.Attempts)
 		}

@@ -132,7 +132,7 @@ func (w *Worker) limits(tx storage.Tx, d *Delivery, m storage.Mail, p Payload, j
 			return err
 		}
 	}
-	_, _, err := tx.Counters().Take(judged, 1, 1)
+	_, _, err := tx.Counters().Spend(judged, 1, 1)
 	return err
 }
 

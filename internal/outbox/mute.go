@@ -38,7 +38,7 @@ func (h hold) start(tx storage.Tx, ring *keyring.Ring, now time.Time) error {
 	if err != nil || count >= ends.Unix() {
 		return err
 	}
-	_, _, err = tx.Counters().Take(k, ends.Unix()-count, math.MaxInt64)
+	_, _, err = tx.Counters().Spend(k, ends.Unix()-count, math.MaxInt64)
 	return err
 }
 

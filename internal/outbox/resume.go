@@ -28,11 +28,11 @@ func (w *Worker) Resume(ctx context.Context) (n int, err error) {
 			if before.unanswered > 0 || m.Attempts != before.answered+1 {
 				continue
 			}
-			revived, err := tx.Outbox().Revive(m.ID, now)
+			requeued, err := tx.Outbox().Requeue(m.ID, now)
 			if err != nil {
 				return err
 			}
-			if revived {
+			if requeued {
 				n++
 			}
 		}

@@ -87,15 +87,15 @@ func (m *Manager) Open(tx storage.Tx, a account.Account, in OpenInput) (cookie s
 }
 
 // epochsForUpdate reads the epochs a session is born under.
-func epochsForUpdate(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs3, err error) {
+func epochsForUpdate(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs, err error) {
 	if e.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
-		return storage.Epochs3{}, err
+		return storage.Epochs{}, err
 	}
 	if e.Mailbox, err = tx.Epochs().GetForUpdate(storage.MailboxEpoch(mailbox)); err != nil {
-		return storage.Epochs3{}, err
+		return storage.Epochs{}, err
 	}
 	if e.Account, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(accountID)); err != nil {
-		return storage.Epochs3{}, err
+		return storage.Epochs{}, err
 	}
 	return e, nil
 }

@@ -38,7 +38,7 @@ func (s *State) killRestored(ctx context.Context) error {
 		if err := tx.Events().Append(e, now.Add(eventLife)); err != nil {
 			return err
 		}
-		if err := storage.SetMoment(tx, storage.MetaBorn, now); err != nil {
+		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
 			return err
 		}
 		return tx.Meta().Delete(storage.MetaRestored)

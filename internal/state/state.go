@@ -181,10 +181,10 @@ func (s *State) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 
 // bear notes the birth of a database that does not know it: a new one, or one from before anything asked for it.
 func (s *State) bear(tx storage.Tx) error {
-	if _, known, err := storage.Moment(tx, storage.MetaBorn); err != nil || known {
+	if _, known, err := storage.MetaTime(tx, storage.MetaCreated); err != nil || known {
 		return err
 	}
-	return storage.SetMoment(tx, storage.MetaBorn, s.Clock.Now())
+	return storage.SetMetaTime(tx, storage.MetaCreated, s.Clock.Now())
 }
 
 // RotateSigningKey makes a new signing key, which is used once verifiers have had the time to fetch it. It returns the new

@@ -273,7 +273,7 @@ func TestREST2_ARestoredBackupStartsEmpty(t *testing.T) {
 func born(t *testing.T, s *State) (at time.Time) {
 	t.Helper()
 	if err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
-		at, _, err = storage.Moment(tx, storage.MetaBorn)
+		at, _, err = storage.MetaTime(tx, storage.MetaCreated)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -300,9 +300,9 @@ func TestREST2_ADatabaseKnowsWhenItWasMadeOrPutBack(t *testing.T) {
 	}{
 		{hours(0), func(storage.Meta) error { return nil }},
 		{hours(0), func(m storage.Meta) error { return m.Put(storage.MetaRestored, []byte{1}) }},
-		{hours(2), func(m storage.Meta) error { return m.Delete(storage.MetaBorn) }}, // as made by an older version
+		{hours(2), func(m storage.Meta) error { return m.Delete(storage.MetaCreated) }}, // as made by an older version
 		{hours(3), func(m storage.Meta) error { return nil }},
-		{hours(3), func(m storage.Meta) error { return m.Put(storage.MetaBorn, []byte("x")) }},
+		{hours(3), func(m storage.Meta) error { return m.Put(storage.MetaCreated, []byte("x")) }},
 	} {
 		if got := born(t, s); !got.Equal(step.want) {
 			t.Errorf("step %d: born %v, want %v", i, got, step.want)
@@ -361,7 +361,7 @@ func TestCLK1_NoSweepWhileTheClockIsInDoubt(t *testing.T) {
 	err := s.Store.Update(t.Context(), func(tx storage.Tx) error {
 		for i := range 2*sweepChunk + 5 {
 			k := storage.Key{End: noon.Add(time.Hour).Unix(), Digest: storage.Digest{byte(i), byte(i >> 8)}}
-			if _, _, err := tx.Counters().Take(k, 1, 1); err != nil {
+			if _, _, err := tx.Counters().Spend(k, 1, 1); err != nil {
 				return err
 			}
 		}

@@ -32,8 +32,8 @@ func TestREST2_ABackupIsWholeAndMarked(t *testing.T) {
 		writers.Go(func() {
 			for !done.Load() {
 				err := s.Update(context.Background(), func(tx storage.Tx) error {
-					_, _, err1 := tx.Counters().Take(a, 1, 1<<40)
-					_, _, err2 := tx.Counters().Take(b, 1, 1<<40)
+					_, _, err1 := tx.Counters().Spend(a, 1, 1<<40)
+					_, _, err2 := tx.Counters().Spend(b, 1, 1<<40)
 					return errors.Join(err1, err2)
 				})
 				if err != nil {

@@ -74,7 +74,7 @@ func (w *writer) time(t time.Time) {
 	w.num(uint64(t.Nanosecond()))                  //nolint:gosec // not negative
 }
 
-func (w *writer) epochs(e storage.Epochs3) {
+func (w *writer) epochs(e storage.Epochs) {
 	w.num(e.Global)
 	w.num(e.Mailbox)
 	w.num(e.Account)
@@ -193,8 +193,8 @@ func (r *reader) time() time.Time {
 	return time.Unix(int64(sec)+yearOne, int64(nsec)).UTC()
 }
 
-func (r *reader) epochs() storage.Epochs3 {
-	return storage.Epochs3{Global: r.num(), Mailbox: r.num(), Account: r.num()}
+func (r *reader) epochs() storage.Epochs {
+	return storage.Epochs{Global: r.num(), Mailbox: r.num(), Account: r.num()}
 }
 
 // count reads the length of a list whose elements take at least size bytes, so that no length can ask for more memory than the

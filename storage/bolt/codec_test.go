@@ -42,7 +42,7 @@ func samples() map[string][][]byte {
 		"flow": {
 			encodeFlow(storage.Flow{}),
 			encodeFlow(storage.Flow{
-				ID: "i", Site: "s", Purpose: "p", Mailbox: k.Digest, Epochs: storage.Epochs3{Global: 1, Mailbox: 2, Account: 3},
+				ID: "i", Site: "s", Purpose: "p", Mailbox: k.Digest, Epochs: storage.Epochs{Global: 1, Mailbox: 2, Account: 3},
 				Account: "a", Bound: true, MailIP: []storage.Key{k, {}}, Started: at, ResendsLeft: -1, NextResend: at,
 				Codes: []storage.Digest{k.Digest}, WrongCodes: 3, State: 2, EndedBy: k.Digest, Session: k, Private: []byte("p"),
 			}),
@@ -61,7 +61,7 @@ func samples() map[string][][]byte {
 		"machine token": {
 			encodeMachineToken(storage.MachineToken{}),
 			encodeMachineToken(storage.MachineToken{
-				ID: "i", Account: "a", Mailbox: k.Digest, Epochs: storage.Epochs3{Global: 1, Mailbox: 2, Account: 3}, Site: "s",
+				ID: "i", Account: "a", Mailbox: k.Digest, Epochs: storage.Epochs{Global: 1, Mailbox: 2, Account: 3}, Site: "s",
 				Scopes: []string{"a", "b"}, Created: at, Revoked: at, Private: []byte("p"),
 			}),
 		},

@@ -117,7 +117,7 @@ func TestNothingWrittenNothingSynced(t *testing.T) {
 			return errors.Join(err, err2, tx.Meta().Delete("none"))
 		},
 		"limit reached": func(tx storage.Tx) error {
-			_, _, err := tx.Counters().Take(storage.Key{End: 1}, 1, 0)
+			_, _, err := tx.Counters().Spend(storage.Key{End: 1}, 1, 0)
 			return err
 		},
 	} {
@@ -294,7 +294,7 @@ func TestSweepInShortTransactions(t *testing.T) {
 	const n = 3 * sweepChunk
 	err := s.Update(context.Background(), func(tx storage.Tx) error {
 		for i := range int64(n) {
-			if _, _, err := tx.Counters().Take(storage.Key{End: i, Digest: storage.Digest{1}}, 1, 1); err != nil {
+			if _, _, err := tx.Counters().Spend(storage.Key{End: i, Digest: storage.Digest{1}}, 1, 1); err != nil {
 				return err
 			}
 		}

@@ -22,8 +22,8 @@ func (t counters) read(k storage.Key) (key []byte, count int64, err error) {
 	return key, int64(n), err //nolint:gosec // the range is checked
 }
 
-// Take adds n when the sum stays within limit.
-func (t counters) Take(k storage.Key, n, limit int64) (count int64, taken bool, err error) {
+// Spend adds n when the sum stays within limit.
+func (t counters) Spend(k storage.Key, n, limit int64) (count int64, taken bool, err error) {
 	if !t.writable {
 		return 0, false, storage.ErrReadOnly
 	}
@@ -52,8 +52,8 @@ func (t counters) Peek(k storage.Key) (int64, error) {
 	return count, err
 }
 
-// Return gives n back, never below zero.
-func (t counters) Return(k storage.Key, n int64) (int64, error) {
+// Refund gives n back, never below zero.
+func (t counters) Refund(k storage.Key, n int64) (int64, error) {
 	if !t.writable {
 		return 0, storage.ErrReadOnly
 	}

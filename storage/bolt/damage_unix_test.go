@@ -110,7 +110,7 @@ func TestDUR1_GarbagePages(t *testing.T) {
 			t.Errorf("garbage %x: a View found everything", garbage)
 		}
 		if err := s.Update(context.Background(), func(tx storage.Tx) error {
-			if _, _, err := tx.Counters().Take(storage.Key{End: 9}, 1, 9); err != nil {
+			if _, _, err := tx.Counters().Spend(storage.Key{End: 9}, 1, 9); err != nil {
 				return err
 			}
 			return tx.Flows().Create(storage.Flow{Key: storage.Key{End: 9, Digest: storage.Digest{9}}})

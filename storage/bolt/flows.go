@@ -38,8 +38,8 @@ func (t flows) read(k storage.Key) (key []byte, f storage.Flow, found bool, err 
 	return key, f, true, nil
 }
 
-// TakeResend spends one of the flow's resends.
-func (t flows) TakeResend(k storage.Key, now time.Time, wait time.Duration, code storage.Digest) (
+// ConsumeResend spends one of the flow's resends.
+func (t flows) ConsumeResend(k storage.Key, now time.Time, wait time.Duration, code storage.Digest) (
 	storage.Flow, storage.ResendResult, error,
 ) {
 	if !t.writable {
@@ -61,11 +61,11 @@ func (t flows) TakeResend(k storage.Key, now time.Time, wait time.Duration, code
 	if !code.IsZero() {
 		f.Codes = append(f.Codes, code)
 	}
-	return f, storage.ResendTaken, t.put(bFlows, key, encodeFlow(f))
+	return f, storage.ResendConsumed, t.put(bFlows, key, encodeFlow(f))
 }
 
-// TakeCode counts one attempt at the typed code.
-func (t flows) TakeCode(k storage.Key, now time.Time, code storage.Digest, max int) (
+// AttemptCode counts one attempt at the typed code.
+func (t flows) AttemptCode(k storage.Key, now time.Time, code storage.Digest, max int) (
 	storage.Flow, storage.CodeResult, error,
 ) {
 	if !t.writable {

@@ -51,7 +51,7 @@ func dueKey(m storage.Mail) []byte {
 func endKey(m storage.Mail) []byte {
 	end := m.End
 	if m.Dead {
-		end = end.Add(storage.DeadLetterKept)
+		end = end.Add(storage.DeadLetterRetention)
 	}
 	return append(appendEnd(append(make([]byte, 0, outLen), endEntry), clampEnd(end.Unix())), m.ID[:]...)
 }
@@ -200,8 +200,8 @@ func (t outbox) Retry(id storage.MailID, attempt int, due time.Time, reason stri
 	return true, t.move(old, m)
 }
 
-// Bury turns a leased mail into a dead letter.
-func (t outbox) Bury(id storage.MailID, attempt int, reason string) (buried bool, err error) {
+// DeadLetter turns a leased mail into a dead letter.
+func (t outbox) DeadLetter(id storage.MailID, attempt int, reason string) (dead bool, err error) {
 	m, ok, err := t.leased(id, attempt)
 	if err != nil || !ok {
 		return false, err
@@ -218,8 +218,8 @@ func (t outbox) Bury(id storage.MailID, attempt int, reason string) (buried bool
 	return true, t.put(bOutbox, id[:], encodeMail(m))
 }
 
-// Revive makes a waiting mail due at once. A dead letter of this engine never has its seed any more.
-func (t outbox) Revive(id storage.MailID, due time.Time) (revived bool, err error) {
+// Requeue makes a waiting mail due at once. A dead letter of this engine never has its seed any more.
+func (t outbox) Requeue(id storage.MailID, due time.Time) (requeued bool, err error) {
 	if !t.writable {
 		return false, storage.ErrReadOnly
 	}

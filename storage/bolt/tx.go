@@ -78,7 +78,7 @@ var _ storage.Tx = (*tx)(nil)
 func (t *tx) Accounts() storage.Accounts { return accounts{t} }
 
 // Epochs returns the intents on epochs.
-func (t *tx) Epochs() storage.Epochs { return epochs{t} }
+func (t *tx) Epochs() storage.EpochCounters { return epochs{t} }
 
 // Flows returns the intents on flows.
 func (t *tx) Flows() storage.Flows { return flows{t} }

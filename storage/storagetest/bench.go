@@ -36,7 +36,7 @@ func Bench(b *testing.B, open Open) {
 			s := openBench(b, open)
 			Parallel(b, callers, func(n int64) error {
 				return s.Update(context.Background(), func(tx storage.Tx) error {
-					_, _, err := tx.Counters().Take(key(end, "ip", n), 1, 0)
+					_, _, err := tx.Counters().Spend(key(end, "ip", n), 1, 0)
 					return err
 				})
 			})
@@ -96,7 +96,7 @@ func ask(n int64, end time.Time) func(storage.Tx) error {
 	name := fmt.Sprint(n)
 	return func(tx storage.Tx) error {
 		for _, limit := range []string{"ip", "address", "mailbox"} {
-			if _, _, err := tx.Counters().Take(key(end, limit, n), 1, 5); err != nil {
+			if _, _, err := tx.Counters().Spend(key(end, limit, n), 1, 5); err != nil {
 				return err
 			}
 		}

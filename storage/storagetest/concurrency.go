@@ -16,7 +16,7 @@ import (
 func RunConcurrency(t *testing.T, open Open) {
 	runAll(t, open, map[string]func(*testing.T, storage.Store){
 		"TOK1_OneOfManyConsumes":           testParallelConsume,
-		"RL4_CountersAreExact":             testParallelTake,
+		"RL4_CountersAreExact":             testParallelSpend,
 		"RL4_ResendsAreExact":              testParallelResend,
 		"TOK8_CodeAttemptsAreExact":        testParallelCode,
 		"SES3_OneTouchAMinute":             testParallelTouch,
@@ -79,11 +79,11 @@ func testParallelConsume(t *testing.T, s storage.Store) {
 	})
 }
 
-func testParallelTake(t *testing.T, s storage.Store) {
+func testParallelSpend(t *testing.T, s storage.Store) {
 	const n, limit = 100, 7
 	k := key(now.Add(time.Hour), "c")
 	got := tally(t, s, n, func(tx storage.Tx, _ int) (bool, error) {
-		_, taken, err := tx.Counters().Take(k, 1, limit)
+		_, taken, err := tx.Counters().Spend(k, 1, limit)
 		return taken, err
 	})
 	equal(t, "taken", got, map[bool]int{true: limit, false: n - limit})
@@ -96,26 +96,26 @@ func testParallelResend(t *testing.T, s storage.Store) {
 	f.NextResend, f.ResendsLeft = now, 5
 	createFlow(t, s, f)
 	got := tally(t, s, n, func(tx storage.Tx, i int) (storage.ResendResult, error) {
-		_, res, err := tx.Flows().TakeResend(f.Key, now, 0, digest(i))
+		_, res, err := tx.Flows().ConsumeResend(f.Key, now, 0, digest(i))
 		return res, err
 	})
-	equal(t, "without a wait", got, map[storage.ResendResult]int{storage.ResendTaken: 5, storage.ResendSpent: n - 5})
+	equal(t, "without a wait", got, map[storage.ResendResult]int{storage.ResendConsumed: 5, storage.ResendSpent: n - 5})
 
 	g := flow("g", now.Add(time.Hour))
 	g.NextResend, g.ResendsLeft = now, 5
 	createFlow(t, s, g)
 	got = tally(t, s, n, func(tx storage.Tx, i int) (storage.ResendResult, error) {
-		_, res, err := tx.Flows().TakeResend(g.Key, now, time.Minute, digest(i))
+		_, res, err := tx.Flows().ConsumeResend(g.Key, now, time.Minute, digest(i))
 		return res, err
 	})
-	equal(t, "with a wait", got, map[storage.ResendResult]int{storage.ResendTaken: 1, storage.ResendTooEarly: n - 1})
+	equal(t, "with a wait", got, map[storage.ResendResult]int{storage.ResendConsumed: 1, storage.ResendTooEarly: n - 1})
 }
 
 func testParallelCode(t *testing.T, s storage.Store) {
 	const n, limit = 100, 5
 	f := createFlow(t, s, flow("f", now.Add(time.Hour)))
 	got := tally(t, s, n, func(tx storage.Tx, i int) (storage.CodeResult, error) {
-		_, res, err := tx.Flows().TakeCode(f.Key, now, digest("wrong", i), limit)
+		_, res, err := tx.Flows().AttemptCode(f.Key, now, digest("wrong", i), limit)
 		return res, err
 	})
 	equal(t, "results", got, map[storage.CodeResult]int{storage.CodeWrong: limit, storage.CodeOff: n - limit})
@@ -226,7 +226,7 @@ func companion(tx storage.Tx, kind int, total storage.Key, cancel func()) error 
 	case 4: // its context ends once it has begun
 		cancel()
 	}
-	if _, taken, err := tx.Counters().Take(total, 1, 1<<40); err != nil || !taken {
+	if _, taken, err := tx.Counters().Spend(total, 1, 1<<40); err != nil || !taken {
 		return errors.Join(err, fmt.Errorf("taken: %v", taken))
 	}
 	switch kind {
@@ -262,8 +262,8 @@ func testSnapshot(t *testing.T, s storage.Store) {
 	together(8, func(int) {
 		for range 50 {
 			err := s.Update(context.Background(), func(tx storage.Tx) error {
-				_, _, err1 := tx.Counters().Take(a, 1, 1<<40)
-				_, _, err2 := tx.Counters().Take(b, 1, 1<<40)
+				_, _, err1 := tx.Counters().Spend(a, 1, 1<<40)
+				_, _, err2 := tx.Counters().Spend(b, 1, 1<<40)
 				return errors.Join(err1, err2)
 			})
 			if err != nil {
@@ -293,7 +293,7 @@ func testParallelClose(t *testing.T, s storage.Store) {
 		for {
 			err := s.Update(context.Background(), func(tx storage.Tx) error {
 				once.Do(func() { close(inside); <-closing })
-				_, _, err := tx.Counters().Take(k, 1, 1<<40)
+				_, _, err := tx.Counters().Spend(k, 1, 1<<40)
 				return err
 			})
 			if errors.Is(err, storage.ErrClosed) {

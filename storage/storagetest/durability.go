@@ -81,7 +81,7 @@ func (c chain) create(tx storage.Tx) error {
 
 // use is the second: all of it or none.
 func (c chain) use(tx storage.Tx) error {
-	if _, _, err := tx.Counters().Take(c.counter(), 1, 1<<40); err != nil {
+	if _, _, err := tx.Counters().Spend(c.counter(), 1, 1<<40); err != nil {
 		return err
 	}
 	token, res, err := tx.Tokens().Consume(c.token(), now)

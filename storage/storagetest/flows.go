@@ -9,9 +9,9 @@ import (
 
 var flowTests = map[string]func(*testing.T, storage.Store){
 	"CreateAndGet":              testFlowCreate,
-	"TakeResend":                testTakeResend,
+	"ConsumeResend":             testConsumeResend,
 	"TOK4_ResendEndsAtTheEnd":   testResendEdge,
-	"TOK8_TakeCode":             testTakeCode,
+	"TOK8_AttemptCode":          testAttemptCode,
 	"TOK8_ZeroCodesMatchNone":   testZeroCode,
 	"BindKeepsTheFirst":         testBind,
 	"FinishOnce":                testFinish,
@@ -52,13 +52,13 @@ func testFlowCreate(t *testing.T, s storage.Store) {
 	})
 }
 
-func testTakeResend(t *testing.T, s storage.Store) {
+func testConsumeResend(t *testing.T, s storage.Store) {
 	f := createFlow(t, s, flow("f", now.Add(time.Hour)))
 	take := func(at time.Time, code storage.Digest, want storage.ResendResult) {
 		t.Helper()
 		update(t, s, func(tx storage.Tx) error {
-			got, res, err := tx.Flows().TakeResend(f.Key, at, 2*time.Minute, code)
-			equal(t, "TakeResend", pair(got, res), pair(f, want))
+			got, res, err := tx.Flows().ConsumeResend(f.Key, at, 2*time.Minute, code)
+			equal(t, "ConsumeResend", pair(got, res), pair(f, want))
 			return err
 		})
 		wantFlow(t, s, f)
@@ -67,14 +67,14 @@ func testTakeResend(t *testing.T, s storage.Store) {
 
 	at := f.NextResend
 	f.ResendsLeft, f.NextResend, f.Codes = 1, at.Add(2*time.Minute), append(f.Codes, digest("second"))
-	take(at, digest("second"), storage.ResendTaken)
+	take(at, digest("second"), storage.ResendConsumed)
 
 	at = f.NextResend
 	f.ResendsLeft, f.NextResend = 0, at.Add(2*time.Minute)
-	take(at, storage.Digest{}, storage.ResendTaken) // a mail without a code
-	take(at, digest("third"), storage.ResendSpent)  // spent tells more than too early
+	take(at, storage.Digest{}, storage.ResendConsumed) // a mail without a code
+	take(at, digest("third"), storage.ResendSpent)     // spent tells more than too early
 	update(t, s, func(tx storage.Tx) error {
-		_, res, err := tx.Flows().TakeResend(key(now.Add(time.Hour), "none"), now, 0, digest())
+		_, res, err := tx.Flows().ConsumeResend(key(now.Add(time.Hour), "none"), now, 0, digest())
 		equal(t, "missing", res, storage.ResendMissing)
 		return err
 	})
@@ -88,26 +88,26 @@ func testResendEdge(t *testing.T, s storage.Store) {
 	}{
 		{end, storage.ResendMissing},
 		{end.Add(time.Second), storage.ResendMissing},
-		{end.Add(-time.Second), storage.ResendTaken},
+		{end.Add(-time.Second), storage.ResendConsumed},
 	} {
 		f := createFlow(t, s, flow(c.at.String(), end))
 		update(t, s, func(tx storage.Tx) error {
-			_, res, err := tx.Flows().TakeResend(f.Key, c.at, 0, digest())
+			_, res, err := tx.Flows().ConsumeResend(f.Key, c.at, 0, digest())
 			equal(t, c.at.Sub(end).String(), res, c.want)
 			return err
 		})
 	}
 }
 
-func testTakeCode(t *testing.T, s storage.Store) {
+func testAttemptCode(t *testing.T, s storage.Store) {
 	f := flow("f", now.Add(time.Hour))
 	f.Codes = append(f.Codes, digest("second"))
 	createFlow(t, s, f)
 	take := func(at time.Time, code storage.Digest, want storage.CodeResult) {
 		t.Helper()
 		update(t, s, func(tx storage.Tx) error {
-			got, res, err := tx.Flows().TakeCode(f.Key, at, code, 2)
-			equal(t, "TakeCode", pair(got, res), pair(f, want))
+			got, res, err := tx.Flows().AttemptCode(f.Key, at, code, 2)
+			equal(t, "AttemptCode", pair(got, res), pair(f, want))
 			return err
 		})
 		wantFlow(t, s, f)
@@ -123,7 +123,7 @@ func testTakeCode(t *testing.T, s storage.Store) {
 	take(now, digest("wrong"), storage.CodeOff)
 	take(f.Key.Ends(), f.Codes[0], storage.CodeMissing)
 	update(t, s, func(tx storage.Tx) error {
-		_, res, err := tx.Flows().TakeCode(key(now.Add(time.Hour), "none"), now, digest(), 2)
+		_, res, err := tx.Flows().AttemptCode(key(now.Add(time.Hour), "none"), now, digest(), 2)
 		equal(t, "missing", res, storage.CodeMissing)
 		return err
 	})
@@ -134,7 +134,7 @@ func testZeroCode(t *testing.T, s storage.Store) {
 	f.Codes = []storage.Digest{{}}
 	createFlow(t, s, f)
 	update(t, s, func(tx storage.Tx) error {
-		_, res, err := tx.Flows().TakeCode(f.Key, now, storage.Digest{}, 5)
+		_, res, err := tx.Flows().AttemptCode(f.Key, now, storage.Digest{}, 5)
 		equal(t, "result", res, storage.CodeWrong)
 		return err
 	})
@@ -191,11 +191,11 @@ func testFinishedFlow(t *testing.T, s storage.Store) {
 			if _, err := tx.Flows().Finish(f.Key, state, storage.Digest{}, storage.Key{}); err != nil {
 				return err
 			}
-			_, code, err := tx.Flows().TakeCode(f.Key, now, f.Codes[0], 5)
+			_, code, err := tx.Flows().AttemptCode(f.Key, now, f.Codes[0], 5)
 			if err != nil {
 				return err
 			}
-			_, resend, err := tx.Flows().TakeResend(f.Key, f.NextResend, 0, digest())
+			_, resend, err := tx.Flows().ConsumeResend(f.Key, f.NextResend, 0, digest())
 			if err != nil {
 				return err
 			}

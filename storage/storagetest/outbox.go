@@ -14,8 +14,8 @@ var outboxTests = map[string]func(*testing.T, storage.Store){
 	"ALeaseEnds":                      testLeaseEnds,
 	"FinishIsTheLeaseholders":         testMailFinish,
 	"RetryMovesDue":                   testRetry,
-	"MAIL5_BuryKeepsNoSeed":           testBury,
-	"Revive":                          testRevive,
+	"MAIL5_DeadLetterKeepsNoSeed":     testDeadLetter,
+	"Requeue":                         testRequeue,
 	"StatsAndList":                    testStats,
 	"ALeaseMustEndAfterNow":           testLeaseBounds,
 	"DeadLettersAreNeitherDueNorSent": testDeadNotDue,
@@ -114,10 +114,10 @@ func testMailFinish(t *testing.T, s storage.Store) {
 	lease(t, s, until, until.Add(1), 1, leased(m, until.Add(1), 2))
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) }) // somebody else's by now
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") })
-	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 2) })
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 2) })
-	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
 	wantDue(t, s, time.Time{})
 }
 
@@ -133,12 +133,12 @@ func testRetry(t *testing.T, s storage.Store) {
 	lease(t, s, again, again.Add(1), 1, leased(m, again.Add(1), 2))
 }
 
-func testBury(t *testing.T, s storage.Store) {
+func testDeadLetter(t *testing.T, s storage.Store) {
 	m := mail("m", now, now.Add(time.Hour))
 	enqueue(t, s, m)
 	until := now.Add(time.Minute)
 	lease(t, s, now, until, 1, leased(m, until, 1))
-	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "no such mailbox") })
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "no such mailbox") })
 	m = leased(m, until, 1)
 	m.Dead, m.Reason, m.Sealed = true, "no such mailbox", nil
 	view(t, s, func(tx storage.Tx) error {
@@ -158,24 +158,24 @@ func testDeadNotDue(t *testing.T, s storage.Store) {
 	enqueue(t, s, m)
 	until := now.Add(time.Minute)
 	lease(t, s, now, until, 1, leased(m, until, 1))
-	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") })
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
 	wantDue(t, s, time.Time{})
 	lease(t, s, until, until.Add(1), 9)
 	for _, fn := range []func(storage.Outbox) (bool, error){
 		func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) },
 		func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") },
-		func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") },
-		func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) }, // its seed is gone
+		func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") },
+		func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) }, // its seed is gone
 	} {
 		act(t, s, false, fn)
 	}
 }
 
-func testRevive(t *testing.T, s storage.Store) {
+func testRequeue(t *testing.T, s storage.Store) {
 	m := mail("m", now.Add(time.Hour), now.Add(2*time.Hour))
 	enqueue(t, s, m)
 	lease(t, s, now, now.Add(1), 1)
-	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Revive(m.ID, now) })
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
 	wantDue(t, s, now)
 	lease(t, s, now, now.Add(1), 1, leased(m, now.Add(1), 1))
 }

@@ -95,12 +95,12 @@ func testConsumeEdge(t *testing.T, s storage.Store) {
 }
 
 var counterTests = map[string]func(*testing.T, storage.Store){
-	"TakeWithinLimit": testTake,
-	"ReturnAndReset":  testReturn,
-	"Extremes":        testTakeExtremes,
+	"SpendWithinLimit": testSpend,
+	"RefundAndReset":   testRefund,
+	"Extremes":         testSpendExtremes,
 }
 
-func testTake(t *testing.T, s storage.Store) {
+func testSpend(t *testing.T, s storage.Store) {
 	k := key(now, "c")
 	for _, c := range []struct {
 		n, limit, count int64
@@ -115,8 +115,8 @@ func testTake(t *testing.T, s storage.Store) {
 		{1, 6, 6, true},
 	} {
 		update(t, s, func(tx storage.Tx) error {
-			count, taken, err := tx.Counters().Take(k, c.n, c.limit)
-			equal(t, fmt.Sprintf("Take(%d, %d)", c.n, c.limit), pair(count, taken), pair(c.count, c.taken))
+			count, taken, err := tx.Counters().Spend(k, c.n, c.limit)
+			equal(t, fmt.Sprintf("Spend(%d, %d)", c.n, c.limit), pair(count, taken), pair(c.count, c.taken))
 			return err
 		})
 		wantCount(t, s, k, c.count)
@@ -124,20 +124,20 @@ func testTake(t *testing.T, s storage.Store) {
 	wantCount(t, s, key(now.Add(time.Second), "c"), 0) // another window
 }
 
-func testReturn(t *testing.T, s storage.Store) {
+func testRefund(t *testing.T, s storage.Store) {
 	k := key(now, "c")
 	update(t, s, func(tx storage.Tx) error {
-		if _, _, err := tx.Counters().Take(k, 5, 5); err != nil {
+		if _, _, err := tx.Counters().Spend(k, 5, 5); err != nil {
 			return err
 		}
 		for _, c := range [][2]int64{{2, 3}, {0, 3}, {9, 0}, {1, 0}} {
-			count, err := tx.Counters().Return(k, c[0])
+			count, err := tx.Counters().Refund(k, c[0])
 			if err != nil {
 				return err
 			}
 			equal(t, "count", count, c[1])
 		}
-		_, _, err := tx.Counters().Take(k, 1, 5)
+		_, _, err := tx.Counters().Spend(k, 1, 5)
 		return err
 	})
 	for _, want := range []bool{true, false} {
@@ -150,7 +150,7 @@ func testReturn(t *testing.T, s storage.Store) {
 	}
 }
 
-func testTakeExtremes(t *testing.T, s storage.Store) {
+func testSpendExtremes(t *testing.T, s storage.Store) {
 	k := key(now, "c")
 	update(t, s, func(tx storage.Tx) error {
 		for _, c := range []struct {
@@ -164,17 +164,17 @@ func testTakeExtremes(t *testing.T, s storage.Store) {
 			{1, math.MaxInt64, false},
 			{math.MaxInt64, math.MaxInt64, false},
 		} {
-			_, taken, err := tx.Counters().Take(k, c.n, c.limit)
+			_, taken, err := tx.Counters().Spend(k, c.n, c.limit)
 			if err != nil {
 				return err
 			}
-			equal(t, fmt.Sprintf("Take(%d, %d)", c.n, c.limit), taken, c.taken)
+			equal(t, fmt.Sprintf("Spend(%d, %d)", c.n, c.limit), taken, c.taken)
 		}
 		return nil
 	})
 	for name, step := range map[string]func(storage.Tx) error{
-		"Take":   func(tx storage.Tx) error { _, _, err := tx.Counters().Take(k, -1, 5); return err },
-		"Return": func(tx storage.Tx) error { _, err := tx.Counters().Return(k, -1); return err },
+		"Spend":  func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(k, -1, 5); return err },
+		"Refund": func(tx storage.Tx) error { _, err := tx.Counters().Refund(k, -1); return err },
 	} {
 		if err := s.Update(context.Background(), step); err == nil {
 			t.Errorf("%s accepted a negative amount", name)

@@ -27,7 +27,7 @@ var storeTests = map[string]func(*testing.T, storage.Store){
 func testErrorUndoes(t *testing.T, s storage.Store) {
 	k := key(now, "c")
 	err := s.Update(context.Background(), func(tx storage.Tx) error {
-		if _, _, err := tx.Counters().Take(k, 1, 9); err != nil {
+		if _, _, err := tx.Counters().Spend(k, 1, 9); err != nil {
 			return err
 		}
 		return errTest
@@ -62,7 +62,7 @@ func testPanicUndoes(t *testing.T, s storage.Store) {
 		r := caught(func() {
 			_ = s.Update(context.Background(), func(tx storage.Tx) error {
 				if write {
-					if _, _, err := tx.Counters().Take(k, 1, 9); err != nil {
+					if _, _, err := tx.Counters().Spend(k, 1, 9); err != nil {
 						return err
 					}
 				}
@@ -74,7 +74,7 @@ func testPanicUndoes(t *testing.T, s storage.Store) {
 		}
 	}
 	wantCount(t, s, k, 0)
-	update(t, s, func(tx storage.Tx) error { _, _, err := tx.Counters().Take(k, 1, 9); return err })
+	update(t, s, func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(k, 1, 9); return err })
 	wantCount(t, s, k, 1)
 }
 
@@ -107,7 +107,7 @@ func testRuntimeError(t *testing.T, s storage.Store) {
 func testRefusalCommits(t *testing.T, s storage.Store) {
 	k := key(now, "c")
 	update(t, s, func(tx storage.Tx) error {
-		if _, _, err := tx.Counters().Take(k, 1, 9); err != nil {
+		if _, _, err := tx.Counters().Spend(k, 1, 9); err != nil {
 			return err
 		}
 		_, res, err := tx.Tokens().Consume(key(now.Add(time.Hour), "none"), now)
@@ -129,14 +129,14 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 			tx.MachineTokens().Create(mt))
 	})
 	writes := map[string]func(storage.Tx) error{
-		"Accounts.Create":  func(tx storage.Tx) error { _, err := tx.Accounts().Create(account("b")); return err },
-		"Accounts.Replace": func(tx storage.Tx) error { _, err := tx.Accounts().Replace(account("a")); return err },
-		"Accounts.Delete":  func(tx storage.Tx) error { _, err := tx.Accounts().Delete("id-a"); return err },
-		"Epochs.Raise":     func(tx storage.Tx) error { _, err := tx.Epochs().Raise(storage.GlobalEpoch); return err },
-		"Flows.Create":     func(tx storage.Tx) error { return tx.Flows().Create(flow("g", now)) },
-		"Flows.TakeResend": func(tx storage.Tx) error { _, _, err := tx.Flows().TakeResend(f.Key, now, 0, digest()); return err },
-		"Flows.TakeCode":   func(tx storage.Tx) error { _, _, err := tx.Flows().TakeCode(f.Key, now, digest(), 5); return err },
-		"Flows.Bind":       func(tx storage.Tx) error { _, err := tx.Flows().Bind(f.Key, "a", 1); return err },
+		"Accounts.Create":     func(tx storage.Tx) error { _, err := tx.Accounts().Create(account("b")); return err },
+		"Accounts.Replace":    func(tx storage.Tx) error { _, err := tx.Accounts().Replace(account("a")); return err },
+		"Accounts.Delete":     func(tx storage.Tx) error { _, err := tx.Accounts().Delete("id-a"); return err },
+		"Epochs.Raise":        func(tx storage.Tx) error { _, err := tx.Epochs().Raise(storage.GlobalEpoch); return err },
+		"Flows.Create":        func(tx storage.Tx) error { return tx.Flows().Create(flow("g", now)) },
+		"Flows.ConsumeResend": func(tx storage.Tx) error { _, _, err := tx.Flows().ConsumeResend(f.Key, now, 0, digest()); return err },
+		"Flows.AttemptCode":   func(tx storage.Tx) error { _, _, err := tx.Flows().AttemptCode(f.Key, now, digest(), 5); return err },
+		"Flows.Bind":          func(tx storage.Tx) error { _, err := tx.Flows().Bind(f.Key, "a", 1); return err },
 		"Flows.Finish": func(tx storage.Tx) error {
 			_, err := tx.Flows().Finish(f.Key, storage.FlowCancelled, digest(), storage.Key{})
 			return err
@@ -150,15 +150,15 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 			return tx.MachineTokens().Create(machineToken("u", now))
 		},
 		"MachineTokens.Revoke": func(tx storage.Tx) error { _, _, err := tx.MachineTokens().Revoke(mt.Key, now); return err },
-		"Counters.Take":        func(tx storage.Tx) error { _, _, err := tx.Counters().Take(key(now, "c"), 1, 2); return err },
-		"Counters.Return":      func(tx storage.Tx) error { _, err := tx.Counters().Return(key(now, "c"), 1); return err },
+		"Counters.Spend":       func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(key(now, "c"), 1, 2); return err },
+		"Counters.Refund":      func(tx storage.Tx) error { _, err := tx.Counters().Refund(key(now, "c"), 1); return err },
 		"Counters.Reset":       func(tx storage.Tx) error { _, err := tx.Counters().Reset(key(now, "c")); return err },
 		"Outbox.Enqueue":       func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("u", now, now)) },
 		"Outbox.Lease":         func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(1), 1); return err },
 		"Outbox.Finish":        func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
 		"Outbox.Retry":         func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
-		"Outbox.Bury":          func(tx storage.Tx) error { _, err := tx.Outbox().Bury(m.ID, 0, ""); return err },
-		"Outbox.Revive":        func(tx storage.Tx) error { _, err := tx.Outbox().Revive(m.ID, now); return err },
+		"Outbox.DeadLetter":    func(tx storage.Tx) error { _, err := tx.Outbox().DeadLetter(m.ID, 0, ""); return err },
+		"Outbox.Requeue":       func(tx storage.Tx) error { _, err := tx.Outbox().Requeue(m.ID, now); return err },
 		"Events.Append":        func(tx storage.Tx) error { return tx.Events().Append(storage.Event{}, now) },
 		"Meta.Put":             func(tx storage.Tx) error { return tx.Meta().Put("x", nil) },
 		"Meta.Delete":          func(tx storage.Tx) error { return tx.Meta().Delete("x") },
@@ -232,11 +232,11 @@ func testTxEnds(t *testing.T, s storage.Store) {
 func testOwnWrites(t *testing.T, s storage.Store) {
 	update(t, s, func(tx storage.Tx) error {
 		for want := int64(1); want <= 3; want++ {
-			got, taken, err := tx.Counters().Take(key(now, "c"), 1, 9)
+			got, taken, err := tx.Counters().Spend(key(now, "c"), 1, 9)
 			if err != nil {
 				return err
 			}
-			equal(t, "Take", pair(got, taken), pair(want, true))
+			equal(t, "Spend", pair(got, taken), pair(want, true))
 		}
 		return nil
 	})

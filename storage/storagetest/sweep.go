@@ -29,7 +29,7 @@ func sweep(t *testing.T, s storage.Store, at time.Time, max, want int) {
 
 // fill stores one record of each kind that expires, all with one end. It stores kinds records.
 func fill(tx storage.Tx, name string, end time.Time) error {
-	_, _, err := tx.Counters().Take(key(end, "counter", name), 1, 9)
+	_, _, err := tx.Counters().Spend(key(end, "counter", name), 1, 9)
 	return errors.Join(err,
 		tx.Flows().Create(flow(name, end)),
 		tx.Tokens().Create(storage.Token{Key: key(end, "token", name), Kind: storage.TokenLink}),
@@ -96,10 +96,10 @@ func testSweepDead(t *testing.T, s storage.Store) {
 	m := mail("m", now, end)
 	enqueue(t, s, m)
 	lease(t, s, now, now.Add(time.Minute), 1, leased(m, now.Add(time.Minute), 1))
-	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Bury(m.ID, 1, "") })
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
 	sweep(t, s, end, 10, 0)
-	sweep(t, s, end.Add(storage.DeadLetterKept-1), 10, 0)
-	sweep(t, s, end.Add(storage.DeadLetterKept), 10, 1)
+	sweep(t, s, end.Add(storage.DeadLetterRetention-1), 10, 0)
+	sweep(t, s, end.Add(storage.DeadLetterRetention), 10, 1)
 	view(t, s, func(tx storage.Tx) error {
 		list, err := tx.Outbox().List(true, 9)
 		equal(t, "dead letters", len(list), 0)
