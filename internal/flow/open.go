@@ -80,16 +80,21 @@ func (s *Service) read(site Site, text string, now time.Time) (presented, error)
 	return presented{keys: keys}, nil
 }
 
-// Ends says whether a text has the form of a mailed token, and when it stops working if it is one. It does not say whether it is.
-func (s *Service) Ends(site Site, text string) (ends time.Time, ok bool) {
+// CleanToken returns the mailed token in the value of a query, see [token.Clean], and when it stops working if it is one of this site's.
+// ok is false where there is none; whether a token that has the form exists, only Open and Confirm tell.
+func (s *Service) CleanToken(site Site, value string) (text string, ends time.Time, ok bool) {
+	now := s.Clock.Now()
+	if text, ok = token.Clean(value, now); !ok {
+		return "", time.Time{}, false
+	}
 	if token.IsLink(text) {
 		if c, _, err := token.ReadLink(s.Ring, site.Origin, text); err == nil {
-			return time.Unix(c.Expires, 0), true
+			return text, time.Unix(c.Expires, 0), true
 		}
-		return s.Clock.Now().Add(MaxLinkTTL), true
+		return text, now.Add(MaxLinkTTL), true
 	}
 	p, err := token.Parse(text)
-	return time.Unix(p.End, 0), err == nil
+	return text, time.Unix(p.End, 0), err == nil
 }
 
 // linked is a token that was found, and its flow.

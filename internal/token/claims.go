@@ -35,8 +35,9 @@ const (
 var (
 	// cookieSize is the length of a stateless flow cookie's text.
 	cookieSize = encoding.EncodedLen(cookiePlain + keyring.SealOverhead)
-	// linkStart begins every link that carries claims.
-	linkStart = jweHeader(linkType) + ".."
+	// linkHeader is the protected header of every link that carries claims, linkStart what such a link begins with.
+	linkHeader = jweHeader(linkType)
+	linkStart  = linkHeader + ".."
 )
 
 // FID names a stateless flow in its links, its cookie and its codes. It is a secret: who knows it can find the flow's record,

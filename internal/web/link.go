@@ -27,15 +27,13 @@ func (x *exchange) openToken(oneClick bool) {
 	x.redirect(x.path("/confirm"))
 }
 
-// queryToken reads the one token of the query, and when it stops working if it is one of ours.
+// queryToken reads the one token of the query, cleaned of what mail programs add, and when it stops working if it is one of ours.
 func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil || len(values["t"]) != 1 {
 		return "", time.Time{}, false
 	}
-	text = values.Get("t")
-	ends, ok = x.Flows.Ends(x.Site.Site, text)
-	return text, ends, ok
+	return x.Flows.CleanToken(x.Site.Site, values.Get("t"))
 }
 
 // oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
