@@ -195,8 +195,8 @@ func (a *App) deliver(c *core, source account.Source, set *templates.Set) error 
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
-			Mailer: m, Source: source, Strangers: a.policy.limits.MailStrangers,
-			Render: func(l outbox.Letter) (mailer.Message, error) { return a.render(set, l) },
+			Mailer: m, Source: source, UnknownAddresses: a.policy.limits.MailStrangers,
+			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{
 			Idle:     orElse(time.Duration(a.Session.Idle), flow.DefaultIdle),
@@ -217,7 +217,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 }
 
 // render writes a letter. A mail of a site that the configuration no longer has is written with what is known.
-func (a *App) render(set *templates.Set, l outbox.Letter) (mailer.Message, error) {
+func (a *App) render(set *templates.Set, l outbox.Message) (mailer.Message, error) {
 	site, ok := a.siteOf(l.Site)
 	if !ok {
 		site = &web.Site{

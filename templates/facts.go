@@ -72,7 +72,7 @@ const (
 	PasswordTooLong           Code = "password_too_long"
 	PasswordTooCommon         Code = "password_too_common"
 	PasswordContainsName      Code = "password_contains_name"
-	PasswordSameAsOld         Code = "password_same_as_old"
+	PasswordSameAsCurrent     Code = "password_same_as_old"
 	PasswordReused            Code = "password_reused"
 	PasswordInvalidCharacters Code = "password_invalid_characters"
 
@@ -85,7 +85,7 @@ var Codes = []Code{
 	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
-	PasswordTooCommon, PasswordContainsName, PasswordSameAsOld, PasswordReused, PasswordInvalidCharacters,
+	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters,
 }
 
 // Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.

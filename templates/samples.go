@@ -146,7 +146,7 @@ func PageSamples() []PageSample {
 		{"confirm-reset-app", 200, f, appReset},
 		{"confirm-reset-short", 400, f, refused(PasswordTooShort)},
 		{"confirm-reset-common", 400, f, refused(PasswordTooCommon)},
-		{"confirm-reset-same", 400, f, refused(PasswordSameAsOld)},
+		{"confirm-reset-same", 400, f, refused(PasswordSameAsCurrent)},
 		{"confirm-cancel", 200, f, cancel},
 		{"confirm-none", 200, f, ConfirmNone{}},
 		{"confirm-none-code", 200, f, ConfirmNone{Flow: true}},

@@ -140,7 +140,7 @@ func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) 
 	if !n.Created.IsZero() && n.Created.Before(r.Created) {
 		r.Created = n.Created
 	}
-	r.Password = password.Kept{Current: n.Password}.Seal(s.Ring, r.ID)
+	r.Password = password.History{Current: n.Password}.Seal(s.Ring, r.ID)
 	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
 		return account.Account{}, err
 	}

@@ -196,7 +196,7 @@ func TestPassword_SetUpgradeAndDelete(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if c.Account.ID != a.ID || c.Version != 3 || c.Passwords.Current.Text() != bcryptText || len(c.Passwords.Earlier) != 1 {
+	if c.Account.ID != a.ID || c.Version != 3 || c.Passwords.Current.Text() != bcryptText || len(c.Passwords.Previous) != 1 {
 		t.Errorf("credentials %+v", c)
 	}
 	if diff := cmp.Diff([]string{"bcrypt:4:0:0"}, costs(t, s)); diff != "" {

@@ -23,7 +23,7 @@ type Credentials struct {
 	// Mailbox is the digest of the account's canonical address.
 	Mailbox storage.Digest
 	// Passwords are the records; the zero value is an account without a password.
-	Passwords password.Kept
+	Passwords password.History
 	// Version is that of the stored account: it is another after any change of it.
 	Version uint64
 }
@@ -58,19 +58,19 @@ func (s *Accounts) credentials(r storage.Account, found bool, err error) (Creden
 // SetPassword gives the account a new password and ends everything it had: sessions, links and flows. The policy says how
 // many earlier records are kept.
 func (s *Accounts) SetPassword(tx storage.Tx, id string, r password.Record, policy password.Policy) error {
-	return s.changePassword(tx, id, true, func(k password.Kept) password.Kept { return policy.Replace(k, r) })
+	return s.changePassword(tx, id, true, func(k password.History) password.History { return policy.Replace(k, r) })
 }
 
 // UpgradePassword replaces the current record by another one of the same password. Nothing ends. The caller has compared
 // the version of the account in the same step.
 func (s *Accounts) UpgradePassword(tx storage.Tx, id string, r password.Record) error {
-	return s.changePassword(tx, id, false, func(k password.Kept) password.Kept {
+	return s.changePassword(tx, id, false, func(k password.History) password.History {
 		k.Current = r
 		return k
 	})
 }
 
-func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(password.Kept) password.Kept) error {
+func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(password.History) password.History) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
@@ -97,10 +97,10 @@ func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(pa
 }
 
 // kept opens the records of a stored account.
-func (s *Accounts) kept(r storage.Account) (password.Kept, error) {
-	k, err := password.OpenKept(s.Ring, r.ID, r.Password)
+func (s *Accounts) kept(r storage.Account) (password.History, error) {
+	k, err := password.OpenHistory(s.Ring, r.ID, r.Password)
 	if err != nil {
-		return password.Kept{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)
+		return password.History{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)
 	}
 	return k, nil
 }

@@ -104,8 +104,8 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{
-		Mailer: g, Source: g.state.Accounts, Strangers: limits.MailStrangers,
-		Render: func(l outbox.Letter) (mailer.Message, error) {
+		Mailer: g, Source: g.state.Accounts, UnknownAddresses: limits.MailStrangers,
+		Render: func(l outbox.Message) (mailer.Message, error) {
 			_, text, _ := strings.Cut(l.Link, "?t=")
 			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil
 		},

@@ -73,7 +73,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	var (
 		wanted bool
 		words  password.Words
-		kept   password.Kept
+		kept   password.History
 		old    []limit.Ask
 	)
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
@@ -104,7 +104,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	if err != nil {
 		return purpose, err
 	}
-	if why == password.SameAsOld || why == password.Reused {
+	if why == password.SameAsCurrent || why == password.Reused {
 		// It has been told by hashes, which one who has an account could else ask for without end.
 		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.take(tx, c.now, old) }); err != nil {
 			return purpose, err

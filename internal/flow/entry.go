@@ -55,7 +55,7 @@ func (s *Service) notice(tx storage.Tx, e entry, kind outbox.Kind, flowID string
 	m, err := s.mail(outbox.Payload{
 		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
 		Device: cut(e.asker.Device, maxDevice), Network: boundary.NetworkText(e.asker.Client), FlowID: flowID, Notice: kind,
-		Asked: s.Clock.ShownAs(e.now).Unix(),
+		RequestedAt: s.Clock.ShownAs(e.now).Unix(),
 	}, e.now, e.now.Add(noticeLife))
 	if err != nil {
 		return err

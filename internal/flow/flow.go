@@ -47,8 +47,8 @@ const (
 	MaxReturnTo = 2048
 	// MaxName is the longest name of an account, in bytes.
 	MaxName = embedded.MaxName
-	// MuteFor is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
-	MuteFor = outbox.MuteFor
+	// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
+	MuteDuration = outbox.MuteDuration
 	// EventLife is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
 	// with the flow.
 	EventLife = 90 * 24 * time.Hour

@@ -71,7 +71,7 @@ type letter struct {
 	message            mailer.Message
 }
 
-func render(l outbox.Letter) (mailer.Message, error) {
+func render(l outbox.Message) (mailer.Message, error) {
 	text := strings.Join([]string{string(l.Kind), l.Link, l.Cancel, l.Code, l.Name, l.Device, l.Network}, "\n")
 	return mailer.Message{From: `"Example" <no-reply@example.com>`, Subject: string(l.Kind), Text: text, HTML: text}, nil
 }
@@ -156,7 +156,7 @@ func (g *gate) open(clk *clock.Clock) {
 	accounts := &embedded.Accounts{Store: store, Ring: ring, Clock: clk}
 	limiter := &limit.Limiter{Ring: ring}
 	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
-	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: accounts, Strangers: g.site.Limits.MailStrangers})
+	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: accounts, UnknownAddresses: g.site.Limits.MailStrangers})
 	g.Service = &Service{
 		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts,
 		Sessions: session.NewManager(store, ring, clk, accounts), Wake: g.worker.Wake,

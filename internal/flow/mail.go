@@ -58,8 +58,8 @@ func (s *Service) draft(m mailing) (d draft, err error) {
 	d.code = token.CodeDigest(s.Ring, m.cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
 	payload := outbox.Payload{
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
-		LimitKey: addr.LimitKey(s.Ring), Asked: s.Clock.ShownAs(m.now).Unix(), Ends: s.Clock.ShownAs(end).Unix(),
-		Open: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose),
+		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ShownAs(m.now).Unix(), Ends: s.Clock.ShownAs(end).Unix(),
+		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose),
 		App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	if m.claims != nil {

@@ -204,7 +204,7 @@ func TestTOK7_ARefusedPasswordUsesNothingUp(t *testing.T) {
 			"passwordpassword":       password.TooCommon,
 			"wintergarten1":          password.ContainsName,
 			"ada@example.com":        password.ContainsName,
-			oldWords:                 password.SameAsOld,
+			oldWords:                 password.SameAsCurrent,
 			nth(0):                   password.Reused,
 			"nul\x00 in a password":  password.InvalidCharacters,
 			"\xed\xa0\x80 surrogate": password.InvalidCharacters,

@@ -24,35 +24,35 @@ const (
 func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 	p, err := OpenPayload(w.Ring, m.ID, m.Sealed)
 	if err != nil {
-		w.settle(ctx, m, p, judgement{}, result{outcome: OutcomeDead, reason: "the record does not open"})
+		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: "the record does not open"})
 		return
 	}
-	before := of(m)
+	before := countsOf(m)
 	switch {
-	case over(m, w.Clock.Now()):
-		w.settle(ctx, m, p, judgement{}, result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended")})
+	case hasExpired(m, w.Clock.Now()):
+		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended")})
 		return
 	case before.unanswered >= maxUnanswered:
-		w.settle(ctx, m, p, judgement{}, result{
+		w.record(ctx, m, p, classification{}, result{
 			outcome: OutcomeDead, reason: before.reason("handed over without an answer as often as permitted"),
 		})
 		return
 	}
-	j, err := w.judge(ctx, d, m, p)
+	j, err := w.classify(ctx, d, m, p)
 	if err == nil {
 		err = w.deliver(ctx, d, m, j)
 	} else {
 		err = fmt.Errorf("look-up: %w", err)
 	}
-	w.settle(ctx, m, p, j, w.weigh(ctx, m, before, j, err))
+	w.record(ctx, m, p, j, w.evaluate(ctx, m, before, j, err))
 }
 
-// over says whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
+// hasExpired says whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
 // of its tokens.
-func over(m storage.Mail, at time.Time) bool { return at.Unix() >= m.End.Unix() }
+func hasExpired(m storage.Mail, at time.Time) bool { return at.Unix() >= m.End.Unix() }
 
 // deliver renders the letter, whoever it is for, and sends it when it is to leave.
-func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j judgement) (err error) {
+func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j classification) (err error) {
 	var sending bool
 	defer func() {
 		// Mailers and templates are other people's code on a goroutine of ours.
@@ -62,11 +62,11 @@ func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j jud
 			}
 		}
 	}()
-	msg, err := d.Render(j.letter)
+	msg, err := d.Render(j.message)
 	if err != nil {
 		return fmt.Errorf("render: %w", err)
 	}
-	msg.To, msg.Date, msg.MessageID = j.letter.To, w.Clock.ShownAs(m.Queued), w.messageID(m, msg.From)
+	msg.To, msg.Date, msg.MessageID = j.message.To, w.Clock.ShownAs(m.Queued), w.messageID(m, msg.From)
 	if j.drop != "" {
 		return nil
 	}
@@ -86,15 +86,15 @@ type result struct {
 	due time.Time
 }
 
-// weigh decides what an attempt's error means.
-func (w *Worker) weigh(ctx context.Context, m storage.Mail, before past, j judgement, err error) result {
+// evaluate decides what an attempt's error means.
+func (w *Worker) evaluate(ctx context.Context, m storage.Mail, before attemptCounts, j classification, err error) result {
 	switch {
 	case err == nil && j.drop != "":
 		return result{outcome: OutcomeDropped, reason: j.drop}
 	case err == nil:
 		return result{outcome: OutcomeSent}
 	}
-	words := scrub(err.Error(), j.letter.To, j.letter.Link, j.letter.Cancel, j.letter.Code)
+	words := scrub(err.Error(), j.message.To, j.message.Link, j.message.Cancel, j.message.Code)
 	if mailer.IsUnanswered(err) {
 		before.unanswered++
 	} else {
@@ -108,16 +108,16 @@ func (w *Worker) weigh(ctx context.Context, m storage.Mail, before past, j judge
 	switch {
 	case mailer.IsPermanent(err), before.unanswered >= maxUnanswered:
 		return result{outcome: OutcomeDead, reason: before.reason(words)}
-	case over(m, due):
+	case hasExpired(m, due):
 		return result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended: " + words)}
 	default:
 		return result{outcome: OutcomeRetry, reason: before.reason(words), due: due}
 	}
 }
 
-// settle writes the result down in one Update and tells it. If that fails the lease ends by itself, and the attempt counts as
+// record writes the result down in one Update and tells it. If that fails the lease ends by itself, and the attempt counts as
 // one without an answer.
-func (w *Worker) settle(ctx context.Context, m storage.Mail, p Payload, j judgement, r result) {
+func (w *Worker) record(ctx context.Context, m storage.Mail, p Payload, j classification, r result) {
 	ctx = context.WithoutCancel(ctx)
 	e := storage.Event{
 		Time: w.Clock.Now(), Name: eventMailed, Purpose: m.Purpose, Outcome: r.outcome, Account: j.account, Flow: p.FlowID,
@@ -140,14 +140,14 @@ func (w *Worker) settle(ctx context.Context, m storage.Mail, p Payload, j judgem
 		return tx.Events().Append(e, m.End)
 	})
 	if err != nil {
-		w.fault(ctx, "settle", err)
+		w.logFailure(ctx, "settle", err)
 		return
 	}
-	w.tell(ctx, m, j, e, r)
+	w.report(ctx, m, j, e, r)
 }
 
-// tell counts and logs one attempt. There is no address in it, and no word of the letter.
-func (w *Worker) tell(ctx context.Context, m storage.Mail, j judgement, e storage.Event, r result) {
+// report counts and logs one attempt. There is no address in it, and no word of the letter.
+func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e storage.Event, r result) {
 	if w.Observer != nil {
 		w.Observer.Mailed(m.Purpose, r.outcome)
 		if j.limit != "" {
@@ -171,12 +171,12 @@ func (w *Worker) tell(ctx context.Context, m storage.Mail, j judgement, e storag
 		slog.String("reason", r.reason))
 }
 
-// letter returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The
+// message returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The
 // epoch is the account's, which the links of a stateless flow carry.
-func (w *Worker) letter(m storage.Mail, p Payload, kind Kind, a account.Account, epoch uint64) (l Letter, err error) {
-	l = Letter{
+func (w *Worker) message(m storage.Mail, p Payload, kind Kind, a account.Account, epoch uint64) (l Message, err error) {
+	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
-		Asked: unix(p.Asked), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,
+		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,
 	}
 	if a.Email != "" {
 		l.To = a.Email

@@ -8,31 +8,31 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// MuteFor is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
-const MuteFor = 24 * time.Hour
+// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
+const MuteDuration = 24 * time.Hour
 
 const (
 	labelMute      = "outbox mute"
 	labelNoAccount = "outbox no account"
 )
 
-// hold keeps something back for exactly its life, in a counter. A counter is found by the end of its window, so the windows
+// suppression keeps something back for exactly its life, in a counter. A counter is found by the end of its window, so the windows
 // are as long as the life, and the count is the moment, in seconds since 1970, at which the hold ends.
-type hold struct {
-	label string
-	life  time.Duration
-	parts [][]byte
+type suppression struct {
+	label    string
+	duration time.Duration
+	parts    [][]byte
 }
 
 // key returns the counter of a hold that ends in the window of t. The counter itself lives until the end of that window.
-func (h hold) key(ring *keyring.Ring, t time.Time) storage.Key {
-	window := int64(h.life / time.Second)
+func (h suppression) key(ring *keyring.Ring, t time.Time) storage.Key {
+	window := int64(h.duration / time.Second)
 	return storage.Key{End: (t.Unix()/window + 1) * window, Digest: ring.MAC(h.label, h.parts...)}
 }
 
 // start holds from now on.
-func (h hold) start(tx storage.Tx, ring *keyring.Ring, now time.Time) error {
-	ends := now.Add(h.life)
+func (h suppression) start(tx storage.Tx, ring *keyring.Ring, now time.Time) error {
+	ends := now.Add(h.duration)
 	k := h.key(ring, ends)
 	count, err := tx.Counters().Peek(k)
 	if err != nil || count >= ends.Unix() {
@@ -43,8 +43,8 @@ func (h hold) start(tx storage.Tx, ring *keyring.Ring, now time.Time) error {
 }
 
 // active says whether it holds.
-func (h hold) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (bool, error) {
-	for _, t := range [...]time.Time{now, now.Add(h.life)} {
+func (h suppression) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (bool, error) {
+	for _, t := range [...]time.Time{now, now.Add(h.duration)} {
 		ends, err := tx.Counters().Peek(h.key(ring, t))
 		if err != nil {
 			return false, err
@@ -56,11 +56,11 @@ func (h hold) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (bool, er
 	return false, nil
 }
 
-func mute(limitKey storage.Digest, network string) hold {
-	return hold{label: labelMute, life: MuteFor, parts: [][]byte{limitKey[:], []byte(network)}}
+func mute(limitKey storage.Digest, network string) suppression {
+	return suppression{label: labelMute, duration: MuteDuration, parts: [][]byte{limitKey[:], []byte(network)}}
 }
 
-// Mute keeps strangers' mails to a mailbox back when they are asked for from this network, for MuteFor.
+// Mute keeps strangers' mails to a mailbox back when they are asked for from this network, for MuteDuration.
 func Mute(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network string, now time.Time) error {
 	return mute(limitKey, network).start(tx, ring, now)
 }

@@ -36,12 +36,12 @@ type Payload struct {
 	Mailbox storage.Digest `json:"mailbox,omitzero"`
 	// Claims are what the links of a stateless flow carry, but for the account; nil for a stored flow.
 	Claims *token.Claims `json:"claims,omitempty"`
-	// Asked is when it was asked for, by the system's clock, in seconds since 1970.
-	Asked int64 `json:"asked"`
+	// RequestedAt is when it was asked for, by the system's clock, in seconds since 1970.
+	RequestedAt int64 `json:"asked"`
 	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970.
 	Ends int64 `json:"ends,omitempty"`
-	// Open says that signing up was open to this address when it was asked for.
-	Open bool `json:"open,omitempty"`
+	// SignUpOpen says that signing up was open to this address when it was asked for.
+	SignUpOpen bool `json:"open,omitempty"`
 	// Known says that the asking browser has signed in to this mailbox before.
 	Known bool `json:"known,omitempty"`
 	// NoLink and NoCode say which of the two the site does not offer.

@@ -10,9 +10,9 @@ import (
 // whether an attempt has begun whose end is not recorded. Such a mail is being sent, or its process died with it; it comes
 // round by itself when its lease ends.
 func Progress(m storage.Mail) (reason string, underWay bool) {
-	p := readPast(m.Reason)
+	p := readCounts(m.Reason)
 	reason = m.Reason
-	if _, text, ok := strings.Cut(reason, ": "); ok && strings.HasPrefix(reason, pastStart) {
+	if _, text, ok := strings.Cut(reason, ": "); ok && strings.HasPrefix(reason, countsPrefix) {
 		reason = text
 	}
 	return reason, !m.Dead && m.Attempts > p.answered+p.unanswered

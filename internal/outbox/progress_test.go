@@ -16,9 +16,9 @@ func TestProgress(t *testing.T) {
 	}{
 		{"never tried", storage.Mail{}, "", false},
 		{"first attempt", storage.Mail{Attempts: 1}, "", true},
-		{"failed once", storage.Mail{Attempts: 1, Reason: past{answered: 1}.reason("smtp: MAIL refused: 451")}, "smtp: MAIL refused: 451", false},
-		{"third attempt", storage.Mail{Attempts: 3, Reason: past{answered: 1, unanswered: 1}.reason("it broke")}, "it broke", true},
-		{"dead", storage.Mail{Dead: true, Attempts: 3, Reason: past{answered: 1}.reason("550")}, "550", false},
+		{"failed once", storage.Mail{Attempts: 1, Reason: attemptCounts{answered: 1}.reason("smtp: MAIL refused: 451")}, "smtp: MAIL refused: 451", false},
+		{"third attempt", storage.Mail{Attempts: 3, Reason: attemptCounts{answered: 1, unanswered: 1}.reason("it broke")}, "it broke", true},
+		{"dead", storage.Mail{Dead: true, Attempts: 3, Reason: attemptCounts{answered: 1}.reason("550")}, "550", false},
 		{"dead without a past", storage.Mail{Dead: true, Attempts: 1, Reason: "the record does not open"}, "the record does not open", false},
 	} {
 		reason, underWay := Progress(one.mail)

@@ -31,34 +31,34 @@ func pause(attempt int) time.Duration {
 	return d/2 + rand.N(d) //nolint:gosec // spreads load, keeps no secret
 }
 
-// past is what earlier attempts at a mail have left in its reason: how many had an answer, and how many had none though they
+// attemptCounts is what earlier attempts at a mail have left in its reason: how many had an answer, and how many had none though they
 // were recorded. An attempt that is not counted there was lost with its process and had none either.
-type past struct {
+type attemptCounts struct {
 	answered, unanswered int
 }
 
 const (
-	pastStart  = "attempts with an answer "
-	pastFormat = pastStart + "%d, without %d: "
+	countsPrefix = "attempts with an answer "
+	countsFormat = countsPrefix + "%d, without %d: "
 )
 
-func readPast(reason string) (p past) {
-	if n, _ := fmt.Sscanf(reason, pastFormat, &p.answered, &p.unanswered); n != 2 || p.answered < 0 || p.unanswered < 0 {
-		return past{}
+func readCounts(reason string) (p attemptCounts) {
+	if n, _ := fmt.Sscanf(reason, countsFormat, &p.answered, &p.unanswered); n != 2 || p.answered < 0 || p.unanswered < 0 {
+		return attemptCounts{}
 	}
 	return p
 }
 
-// of returns the past of a mail that has just been leased, lost attempts included.
-func of(m storage.Mail) past {
-	p := readPast(m.Reason)
+// countsOf returns the past of a mail that has just been leased, lost attempts included.
+func countsOf(m storage.Mail) attemptCounts {
+	p := readCounts(m.Reason)
 	p.unanswered += max(0, m.Attempts-1-p.answered-p.unanswered)
 	return p
 }
 
 // reason returns what is kept with the mail.
-func (p past) reason(text string) string {
-	return fmt.Sprintf(pastFormat, p.answered, p.unanswered) + text
+func (p attemptCounts) reason(text string) string {
+	return fmt.Sprintf(countsFormat, p.answered, p.unanswered) + text
 }
 
 var (

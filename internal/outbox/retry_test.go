@@ -21,13 +21,13 @@ func TestPause_DoublesUpToABound(t *testing.T) {
 }
 
 func TestPast_CountsWhatWasLost(t *testing.T) {
-	reason := past{answered: 2, unanswered: 1}.reason("words: 7")
-	for attempts, want := range map[int]past{1: {2, 1}, 4: {2, 1}, 5: {2, 2}, 7: {2, 4}} {
-		if got := of(storage.Mail{Attempts: attempts, Reason: reason}); got != want {
+	reason := attemptCounts{answered: 2, unanswered: 1}.reason("words: 7")
+	for attempts, want := range map[int]attemptCounts{1: {2, 1}, 4: {2, 1}, 5: {2, 2}, 7: {2, 4}} {
+		if got := countsOf(storage.Mail{Attempts: attempts, Reason: reason}); got != want {
 			t.Errorf("attempt %d: %+v, want %+v", attempts, got, want)
 		}
 	}
-	if got := of(storage.Mail{Attempts: 3, Reason: "anything"}); got != (past{0, 2}) {
+	if got := countsOf(storage.Mail{Attempts: 3, Reason: "anything"}); got != (attemptCounts{0, 2}) {
 		t.Errorf("without a count: %+v", got)
 	}
 }
@@ -48,9 +48,9 @@ func TestProgress_SaysWhyAndWhetherAnAttemptHasNoEndYet(t *testing.T) {
 	}{
 		{storage.Mail{}, "", false},
 		{storage.Mail{Attempts: 1}, "", true},
-		{storage.Mail{Attempts: 3, Reason: past{2, 1}.reason("refused: 451")}, "refused: 451", false},
-		{storage.Mail{Attempts: 4, Reason: past{2, 1}.reason("refused: 451")}, "refused: 451", true},
-		{storage.Mail{Attempts: 4, Dead: true, Reason: past{2, 1}.reason("over")}, "over", false},
+		{storage.Mail{Attempts: 3, Reason: attemptCounts{2, 1}.reason("refused: 451")}, "refused: 451", false},
+		{storage.Mail{Attempts: 4, Reason: attemptCounts{2, 1}.reason("refused: 451")}, "refused: 451", true},
+		{storage.Mail{Attempts: 4, Dead: true, Reason: attemptCounts{2, 1}.reason("over")}, "over", false},
 		{storage.Mail{Attempts: 1, Dead: true, Reason: "the record does not open"}, "the record does not open", false},
 	} {
 		if reason, underWay := Progress(c.mail); reason != c.reason || underWay != c.underWay {

@@ -29,7 +29,7 @@ func (p *post) queueStateless(to string, nth int) storage.Mail {
 	sealed, err := Payload{
 		To: to, Seed: c.FID.Seed(p.Ring, 0, nth), Base: "https://app.example.com/email-link", FlowID: "flow",
 		LimitKey: p.Ring.MAC("limit", []byte(to)), Mailbox: p.Ring.MAC("mailbox", []byte(to)), Claims: &c,
-		Asked: now.Unix(), Ends: end.Unix(), Open: true,
+		RequestedAt: now.Unix(), Ends: end.Unix(), SignUpOpen: true,
 	}.Seal(p.Ring, m.ID)
 	if err != nil {
 		p.t.Fatal(err)

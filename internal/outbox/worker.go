@@ -35,8 +35,8 @@ const (
 	leaseMargin = time.Minute
 	// poll is the longest time between two looks at the queue; Wake and NextDue make them earlier.
 	poll = 30 * time.Second
-	// giveBack bounds what is still done to an attempt's record after Run was told to stop.
-	giveBack = 5 * time.Second
+	// drainGrace bounds what is still done to an attempt's record after Run was told to stop.
+	drainGrace = 5 * time.Second
 )
 
 // Delivery is what a configuration says about mail. It may change while the worker runs.
@@ -44,11 +44,11 @@ type Delivery struct {
 	// Mailer delivers; nil: nothing leaves and mails stay queued until they end.
 	Mailer mailer.Mailer
 	// Render writes a letter. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
-	Render func(Letter) (mailer.Message, error)
+	Render func(Message) (mailer.Message, error)
 	// Source looks accounts up.
 	Source account.Source
-	// Strangers is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
-	Strangers limit.Rates
+	// UnknownAddresses is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
+	UnknownAddresses limit.Rates
 }
 
 // Worker sends queued mails. It outlives configurations: make one for each store, Run it once, and Use the delivery of each
@@ -119,10 +119,10 @@ func (w *Worker) Run(ctx context.Context) error {
 			break
 		}
 		if err != nil && ctx.Err() == nil {
-			w.fault(ctx, "lease", err)
+			w.logFailure(ctx, "lease", err)
 		}
 		if leased == 0 {
-			w.rest(ctx, err != nil)
+			w.waitForWork(ctx, err != nil)
 		}
 	}
 	w.drain(&running, cancel)
@@ -187,8 +187,8 @@ func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup)
 	return len(mails), nil
 }
 
-// rest waits until a mail is due, somebody wakes the worker, or ctx ends. After a failure it waits longer.
-func (w *Worker) rest(ctx context.Context, failed bool) {
+// waitForWork waits until a mail is due, somebody wakes the worker, or ctx ends. After a failure it waits longer.
+func (w *Worker) waitForWork(ctx context.Context, failed bool) {
 	wait := poll
 	if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
 		var (
@@ -228,7 +228,7 @@ func (w *Worker) drain(running *sync.WaitGroup, cancel context.CancelFunc) {
 	case <-kindly.C:
 	}
 	cancel()
-	harshly := time.NewTimer(giveBack)
+	harshly := time.NewTimer(drainGrace)
 	defer harshly.Stop()
 	select {
 	case <-done:
@@ -236,7 +236,7 @@ func (w *Worker) drain(running *sync.WaitGroup, cancel context.CancelFunc) {
 	}
 }
 
-func (w *Worker) fault(ctx context.Context, step string, err error) {
+func (w *Worker) logFailure(ctx context.Context, step string, err error) {
 	if w.Log != nil {
 		w.Log.LogAttrs(ctx, slog.LevelError, "mail queue", slog.String("event", eventMailed), slog.String("outcome", "unavailable"),
 			slog.String("step", step), slog.Any("error", err))

@@ -95,7 +95,7 @@ func newPost(t *testing.T) *post {
 		Store: store, Ring: ring, Clock: p.fake.Clock(), Limiter: &limit.Limiter{Ring: ring},
 		Log: slog.New(slog.NewTextHandler(p.log, nil)),
 	}
-	p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Letter) (mailer.Message, error) {
+	p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Message) (mailer.Message, error) {
 		return mailer.Message{From: `"Example" <no-reply@example.com>`, Text: strings.Join([]string{l.Link, l.Cancel, l.Code}, "\n")}, nil
 	}})
 	return p
@@ -111,7 +111,7 @@ func (p *post) queue(to string) storage.MailID {
 	m.Flow = storage.Key{End: end.Unix(), Digest: seed}
 	sealed, err := Payload{
 		To: to, Seed: seed, Base: "https://app.example.com/email-link", FlowID: "flow", LimitKey: p.Ring.MAC("limit", []byte(to)),
-		Asked: now.Unix(), Ends: end.Unix(), Open: true,
+		RequestedAt: now.Unix(), Ends: end.Unix(), SignUpOpen: true,
 	}.Seal(p.Ring, m.ID)
 	if err != nil {
 		p.t.Fatal(err)
@@ -428,7 +428,7 @@ func TestMAIL3_ARetryIsNotCountedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Strangers = rates
+	d.UnknownAddresses = rates
 	p.Use(d)
 	p.newWindow(limit.Table{MailStrangers: rates}, limit.Subject{})
 	p.server.script(func(context.Context, mailer.Message) error { return errors.New("try later") })

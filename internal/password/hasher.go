@@ -61,10 +61,10 @@ type Hasher struct {
 	watch func(permits int64)
 
 	mu sync.Mutex
-	// took is how long a hash of each cost takes.
-	took map[Cost]time.Duration
-	// below are costs that were not measured, because a hash of theirs is no slower than one that was.
-	below map[Cost]bool
+	// durations is how long a hash of each cost takes.
+	durations map[Cost]time.Duration
+	// coveredCosts are costs that were not measured, because a hash of theirs is no slower than one that was.
+	coveredCosts map[Cost]bool
 }
 
 // NewHasher returns a hasher. It fails when the cost is not one for new records.
@@ -92,7 +92,7 @@ func NewHasher(o Options) (*Hasher, error) {
 	}
 	h := &Hasher{
 		cost: o.Cost, permits: int64(o.Permits), queue: int64(o.Queue), running: semaphore.NewWeighted(int64(o.Permits)),
-		now: o.Now, after: o.After, took: make(map[Cost]time.Duration),
+		now: o.Now, after: o.After, durations: make(map[Cost]time.Duration),
 	}
 	h.dummy = dummyRecord(o.Cost)
 	return h, nil
@@ -191,7 +191,7 @@ func (h *Hasher) verify(ctx context.Context, r Record, typed string) (v Verdict,
 		for _, form := range forms {
 			start := h.now()
 			ok := r.matches(form)
-			h.learn(r.cost, h.now().Sub(start))
+			h.recordDuration(r.cost, h.now().Sub(start))
 			if ok && checkable {
 				v.OK, matched = true, form
 				return

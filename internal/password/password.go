@@ -1,7 +1,7 @@
 // Package password hashes, checks and judges passwords.
 //
 // A password is stored as a [Record]: argon2id for what is set here, and bcrypt, scrypt, PBKDF2 and argon2 as other programs
-// made them, until the next sign-in replaces the record. Records are kept sealed and bound to their account ([Kept]).
+// made them, until the next sign-in replaces the record. Records are kept sealed and bound to their account ([History]).
 //
 // A [Hasher] lets only so many hashes run at once and only so many wait, so neither memory nor the other requests suffer
 // when many people sign in together; it also knows the one moment at which answers to sign-ins go out ([Attempt]), so that

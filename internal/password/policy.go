@@ -24,8 +24,8 @@ const (
 	TooCommon Reason = "too_common"
 	// ContainsName: guessed too soon because it is made of the person's address or name or the site's.
 	ContainsName Reason = "contains_name"
-	// SameAsOld: it is the current password.
-	SameAsOld Reason = "same_as_old"
+	// SameAsCurrent: it is the current password.
+	SameAsCurrent Reason = "same_as_old"
 	// Reused: it is one of the earlier passwords.
 	Reused Reason = "reused"
 	// InvalidCharacters: control characters, or no text at all.
@@ -34,7 +34,7 @@ const (
 
 // Reasons returns all reasons, for catalogues to be complete.
 func Reasons() []Reason {
-	return []Reason{TooShort, TooLong, TooCommon, ContainsName, SameAsOld, Reused, InvalidCharacters}
+	return []Reason{TooShort, TooLong, TooCommon, ContainsName, SameAsCurrent, Reused, InvalidCharacters}
 }
 
 // Policy says which new passwords are good. There are no rules of composition (NIST SP 800-63B, section 3.1.1.2). The zero
@@ -65,8 +65,8 @@ func (p Policy) Min() int {
 	return p.MinLength
 }
 
-// kept is Last with its default.
-func (p Policy) kept() int { return min(max(p.Last, 1), MaxLast) }
+// last is Last with its default.
+func (p Policy) last() int { return min(max(p.Last, 1), MaxLast) }
 
 // Words are what others know of the person and the site: a password made of them is guessed soon.
 type Words struct {
@@ -91,12 +91,12 @@ func (p Policy) Check(typed string, w Words) Reason {
 
 // Check judges a new password: by itself first, then by what the account had. Each old record costs one hash. A refusal
 // changes nothing: the link that led here stays good. Errors: *[BusyError] and that of ctx while it waits.
-func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k Kept) (Reason, error) {
+func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k History) (Reason, error) {
 	if why := p.Check(typed, w); why != "" {
 		return why, nil
 	}
-	old := append([]Record{k.Current}, k.Earlier...)
-	for i, r := range old[:min(len(old), p.kept())] {
+	old := append([]Record{k.Current}, k.Previous...)
+	for i, r := range old[:min(len(old), p.last())] {
 		if r.IsZero() {
 			continue
 		}
@@ -105,7 +105,7 @@ func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k K
 		case err != nil:
 			return "", err
 		case v.OK && i == 0:
-			return SameAsOld, nil
+			return SameAsCurrent, nil
 		case v.OK:
 			return Reused, nil
 		}
@@ -113,5 +113,5 @@ func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k K
 	return "", nil
 }
 
-// Replace returns what is kept after a change to a new record: see [Kept.Set].
-func (p Policy) Replace(k Kept, r Record) Kept { return k.Set(r, p.kept()) }
+// Replace returns what is kept after a change to a new record: see [History.Set].
+func (p Policy) Replace(k History, r Record) History { return k.Set(r, p.last()) }

@@ -154,14 +154,14 @@ func TestDiffersFromTheOld(t *testing.T) {
 	h := newHasher(t, Options{})
 	const first, second, third, fourth = "vexing otter lamp 1", "quiet marble fox 22", "yellow pylon drum 3", "seven wet anvils 44"
 	p := Policy{Last: 3}
-	var k Kept
+	var k History
 	for _, typed := range []string{first, second, third} {
 		if why, err := h.Check(t.Context(), p, typed, words, k); err != nil || why != "" {
 			t.Fatalf("%s: %q, %v", typed, why, err)
 		}
 		k = p.Replace(k, h.mustHash(t, typed))
 	}
-	for typed, want := range map[string]Reason{first: Reused, second: Reused, third: SameAsOld, fourth: "", "short": TooShort} {
+	for typed, want := range map[string]Reason{first: Reused, second: Reused, third: SameAsCurrent, fourth: "", "short": TooShort} {
 		if why, err := h.Check(t.Context(), p, typed, words, k); err != nil || why != want {
 			t.Errorf("%s: %q, %v; want %q", typed, why, err, want)
 		}
@@ -171,15 +171,15 @@ func TestDiffersFromTheOld(t *testing.T) {
 		t.Errorf("with the default: %q, %v", why, err)
 	}
 	k = p.Replace(k, h.mustHash(t, fourth))
-	if why, err := h.Check(t.Context(), p, first, words, k); err != nil || why != "" || len(k.Earlier) != 2 {
-		t.Errorf("the fourth last: %q, %v, %d earlier", why, err, len(k.Earlier))
+	if why, err := h.Check(t.Context(), p, first, words, k); err != nil || why != "" || len(k.Previous) != 2 {
+		t.Errorf("the fourth last: %q, %v, %d earlier", why, err, len(k.Previous))
 	}
-	if k = (Policy{}).Replace(k, k.Current); len(k.Earlier) != 0 {
-		t.Errorf("%d earlier are kept by default", len(k.Earlier))
+	if k = (Policy{}).Replace(k, k.Current); len(k.Previous) != 0 {
+		t.Errorf("%d earlier are kept by default", len(k.Previous))
 	}
 	// An imported one counts as well.
-	imported := Kept{Current: parsed(t, knownAnswers[4].record)}
-	if why, err := h.Check(t.Context(), Policy{}, pw, words, imported); err != nil || why != SameAsOld {
+	imported := History{Current: parsed(t, knownAnswers[4].record)}
+	if why, err := h.Check(t.Context(), Policy{}, pw, words, imported); err != nil || why != SameAsCurrent {
 		t.Errorf("imported: %q, %v", why, err)
 	}
 }
@@ -195,26 +195,26 @@ func ring(t *testing.T) *keyring.Ring {
 
 func TestREST1_RecordsAreSealedAndBoundToTheirAccount(t *testing.T) {
 	ring := ring(t)
-	k := Kept{Current: parsed(t, knownAnswers[2].record), Earlier: []Record{parsed(t, knownAnswers[4].record), parsed(t, knownAnswers[12].record)}}
+	k := History{Current: parsed(t, knownAnswers[2].record), Previous: []Record{parsed(t, knownAnswers[4].record), parsed(t, knownAnswers[12].record)}}
 	sealed := k.Seal(ring, "account-1")
 	for _, secret := range []string{"argon2", "$2b$", "scrypt", "CTFhFdXP"} {
 		if strings.Contains(string(sealed), secret) {
 			t.Errorf("%s is readable", secret)
 		}
 	}
-	got, err := OpenKept(ring, "account-1", sealed)
-	if err != nil || got.Current.Text() != k.Current.Text() || len(got.Earlier) != 2 ||
-		got.Earlier[0].Text() != k.Earlier[0].Text() || got.Earlier[1].Text() != k.Earlier[1].Text() {
+	got, err := OpenHistory(ring, "account-1", sealed)
+	if err != nil || got.Current.Text() != k.Current.Text() || len(got.Previous) != 2 ||
+		got.Previous[0].Text() != k.Previous[0].Text() || got.Previous[1].Text() != k.Previous[1].Text() {
 		t.Fatalf("%v, %v", got, err)
 	}
-	for name, open := range map[string]func() (Kept, error){
-		"another account": func() (Kept, error) { return OpenKept(ring, "account-2", sealed) },
-		"cut off":         func() (Kept, error) { return OpenKept(ring, "account-1", sealed[:len(sealed)-1]) },
-		"another use": func() (Kept, error) {
-			return OpenKept(ring, "account-1", ring.Seal("account", []byte("account-1"), []byte("1\n")))
+	for name, open := range map[string]func() (History, error){
+		"another account": func() (History, error) { return OpenHistory(ring, "account-2", sealed) },
+		"cut off":         func() (History, error) { return OpenHistory(ring, "account-1", sealed[:len(sealed)-1]) },
+		"another use": func() (History, error) {
+			return OpenHistory(ring, "account-1", ring.Seal("account", []byte("account-1"), []byte("1\n")))
 		},
-		"another version": func() (Kept, error) {
-			return OpenKept(ring, "account-1", ring.Seal(sealLabel, []byte("account-1"), []byte("2\n")))
+		"another version": func() (History, error) {
+			return OpenHistory(ring, "account-1", ring.Seal(sealLabel, []byte("account-1"), []byte("2\n")))
 		},
 	} {
 		if k, err := open(); !errors.Is(err, keyring.ErrDamaged) || !k.Current.IsZero() {
@@ -224,7 +224,7 @@ func TestREST1_RecordsAreSealedAndBoundToTheirAccount(t *testing.T) {
 	dear := "1\n$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	for _, plain := range []string{dear, "1\n\n" + dear[2:]} {
 		var refusal *RecordError
-		if _, err := OpenKept(ring, "a", ring.Seal(sealLabel, []byte("a"), []byte(plain))); !errors.As(err, &refusal) || refusal.Fault != TooCostly {
+		if _, err := OpenHistory(ring, "a", ring.Seal(sealLabel, []byte("a"), []byte(plain))); !errors.As(err, &refusal) || refusal.Fault != TooCostly {
 			t.Errorf("4 GiB: %v", err)
 		}
 	}
@@ -232,18 +232,18 @@ func TestREST1_RecordsAreSealedAndBoundToTheirAccount(t *testing.T) {
 
 func TestNothingIsKeptOfNothing(t *testing.T) {
 	ring := ring(t)
-	if sealed := (Kept{}).Seal(ring, "a"); sealed != nil {
+	if sealed := (History{}).Seal(ring, "a"); sealed != nil {
 		t.Error("sealed")
 	}
-	if k, err := OpenKept(ring, "a", nil); err != nil || !k.Current.IsZero() {
+	if k, err := OpenHistory(ring, "a", nil); err != nil || !k.Current.IsZero() {
 		t.Errorf("%v, %v", k, err)
 	}
 	// A password that was taken away is still one not to come back to.
-	gone := Kept{Earlier: []Record{parsed(t, knownAnswers[4].record)}}
-	if k, err := OpenKept(ring, "a", gone.Seal(ring, "a")); err != nil || !k.Current.IsZero() || len(k.Earlier) != 1 {
+	gone := History{Previous: []Record{parsed(t, knownAnswers[4].record)}}
+	if k, err := OpenHistory(ring, "a", gone.Seal(ring, "a")); err != nil || !k.Current.IsZero() || len(k.Previous) != 1 {
 		t.Errorf("%v, %v", k, err)
 	}
-	if k := (Kept{}).Set(parsed(t, knownAnswers[4].record), 3); len(k.Earlier) != 0 {
+	if k := (History{}).Set(parsed(t, knownAnswers[4].record), 3); len(k.Previous) != 0 {
 		t.Error("an earlier record of an account without one")
 	}
 }

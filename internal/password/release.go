@@ -92,7 +92,7 @@ func (h *Hasher) Period() time.Duration {
 func (h *Hasher) slowest() (d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, took := range h.took {
+	for _, took := range h.durations {
 		d = max(d, took)
 	}
 	return d
@@ -104,12 +104,12 @@ func (h *Hasher) retryAfter() time.Duration {
 	return min(max(d.Truncate(time.Second)+time.Second, time.Second), maxRetryAfter)
 }
 
-// learn notes the time of a cost that has not been measured: an account was imported meanwhile.
-func (h *Hasher) learn(c Cost, took time.Duration) {
+// recordDuration notes the time of a cost that has not been measured: an account was imported meanwhile.
+func (h *Hasher) recordDuration(c Cost, took time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.took[c]; !known && !h.below[c] {
-		h.took[c] = took
+	if _, known := h.durations[c]; !known && !h.coveredCosts[c] {
+		h.durations[c] = took
 	}
 }
 
@@ -119,7 +119,7 @@ func (h *Hasher) learn(c Cost, took time.Duration) {
 // slowest alone decides, and [maxMeasured] of a kind at most. Some programs give each record a number of rounds of its own.
 // Errors: of a cost out of bounds, *[BusyError], that of ctx; what was measured before the last two is kept.
 func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
-	set := dearestFirst(append(Costs{h.cost}, costs...))
+	set := costliestFirst(append(Costs{h.cost}, costs...))
 	for _, c := range set {
 		if err := c.check(); err != nil {
 			return err
@@ -128,7 +128,7 @@ func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
 	keep, below, count := map[Cost]time.Duration{}, map[Cost]bool{}, map[Kind]int{}
 	var err error
 	for _, c := range set {
-		took, known := h.known(c)
+		took, known := h.knownDuration(c)
 		switch {
 		case known:
 			keep[c] = took
@@ -143,12 +143,12 @@ func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.took, h.below = keep, below
+	h.durations, h.coveredCosts = keep, below
 	return err
 }
 
-// dearestFirst returns each cost once, of each kind the one with the most work first.
-func dearestFirst(costs Costs) Costs {
+// costliestFirst returns each cost once, of each kind the one with the most work first.
+func costliestFirst(costs Costs) Costs {
 	slices.SortFunc(costs, func(a, b Cost) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), cmp.Compare(b.work(), a.work()), cmp.Compare(b.N, a.N), cmp.Compare(b.R, a.R), cmp.Compare(b.P, a.P))
 	})
@@ -168,10 +168,10 @@ func (c Cost) covered(by map[Cost]time.Duration) bool {
 	return false
 }
 
-func (h *Hasher) known(c Cost) (took time.Duration, known bool) {
+func (h *Hasher) knownDuration(c Cost) (took time.Duration, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	took, known = h.took[c]
+	took, known = h.durations[c]
 	return took, known
 }
 
@@ -204,11 +204,11 @@ func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, er
 func (h *Hasher) Costs() Costs {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := make(Costs, 0, len(h.took)+len(h.below))
-	for c := range h.took {
+	set := make(Costs, 0, len(h.durations)+len(h.coveredCosts))
+	for c := range h.durations {
 		set = append(set, c)
 	}
-	for c := range h.below {
+	for c := range h.coveredCosts {
 		set = append(set, c)
 	}
 	slices.SortFunc(set, func(a, b Cost) int {

@@ -66,7 +66,7 @@ func (s *stopwatch) jump(d time.Duration) <-chan time.Time {
 func slow(t *testing.T, s *stopwatch, permits int) *Hasher {
 	t.Helper()
 	h := newHasher(t, Options{Permits: permits, Now: s.Now, After: s.jump})
-	h.took[cheap], h.took[Cost{Kind: Bcrypt, N: 5}] = 16*time.Millisecond, 250*time.Millisecond
+	h.durations[cheap], h.durations[Cost{Kind: Bcrypt, N: 5}] = 16*time.Millisecond, 250*time.Millisecond
 	return h
 }
 
@@ -237,13 +237,13 @@ func TestENUM2_TheMomentFollowsTheSlowestKindOfTheStore(t *testing.T) {
 	if diff := cmp.Diff(Costs{cheap, bcrypt}, h.Costs()); diff != "" {
 		t.Error(diff)
 	}
-	h.took[bcrypt] = 250 * time.Millisecond
+	h.durations[bcrypt] = 250 * time.Millisecond
 	if got := h.Period(); got != 300*time.Millisecond {
 		t.Errorf("with bcrypt: %v", got)
 	}
 	// What is known is not measured again, a kind that is gone is forgotten, a new one is learnt when it is met.
-	if err := h.Measure(t.Context(), Costs{bcrypt}); err != nil || h.took[bcrypt] != 250*time.Millisecond {
-		t.Errorf("%v, %v", h.took, err)
+	if err := h.Measure(t.Context(), Costs{bcrypt}); err != nil || h.durations[bcrypt] != 250*time.Millisecond {
+		t.Errorf("%v, %v", h.durations, err)
 	}
 	if err := h.Measure(t.Context(), nil); err != nil || len(h.Costs()) != 1 {
 		t.Errorf("%v, %v", h.Costs(), err)
@@ -284,14 +284,14 @@ func TestENUM2_FewCostsAreMeasured(t *testing.T) {
 		t.Errorf("answers wait for %d costs", got)
 	}
 	for _, c := range []Cost{cheap, {Kind: Bcrypt, N: 6}, {Kind: PBKDF2SHA256, N: MinIterations + 499}} {
-		if _, ok := h.took[c]; !ok {
+		if _, ok := h.durations[c]; !ok {
 			t.Errorf("%v was not measured", c)
 		}
 	}
 	measure(rounds, 0)
 
 	// What is known to be no slower is not learned from a busy moment; a cost that nothing covers any more is measured.
-	h.learn(Cost{Kind: Bcrypt, N: 5}, time.Hour)
+	h.recordDuration(Cost{Kind: Bcrypt, N: 5}, time.Hour)
 	if got := h.slowest(); got == time.Hour {
 		t.Error("one slow moment of a cheap cost delays all answers")
 	}
@@ -307,8 +307,8 @@ func TestENUM2_FewCostsAreMeasured(t *testing.T) {
 
 	ctx, leave := context.WithCancel(t.Context())
 	h.watch = func(int64) { leave() }
-	if err := h.Measure(ctx, Costs{{Kind: Bcrypt, N: 4}}); !errors.Is(err, context.Canceled) || len(h.took) != 1 {
-		t.Errorf("a start that is ended: %v, %v", h.took, err)
+	if err := h.Measure(ctx, Costs{{Kind: Bcrypt, N: 4}}); !errors.Is(err, context.Canceled) || len(h.durations) != 1 {
+		t.Errorf("a start that is ended: %v, %v", h.durations, err)
 	}
 }
 
@@ -325,7 +325,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		0: time.Second, 16 * time.Millisecond: time.Second, 250 * time.Millisecond: 9 * time.Second, 10 * time.Second: 30 * time.Second,
 	} {
-		h.took[cheap] = took
+		h.durations[cheap] = took
 		if got := h.retryAfter(); got != want {
 			t.Errorf("%v: %v, want %v", took, got, want)
 		}

@@ -6,18 +6,18 @@ import (
 )
 
 // Mail is a letter as its template needs it.
-func Mail(s *Site, l outbox.Letter) templates.Mail {
+func Mail(s *Site, l outbox.Message) templates.Mail {
 	m := templates.Mail{
 		Site: s.Name, Host: s.Host(), Origin: s.Origin, Prefix: s.Prefix, Contact: s.Contact,
 		SignUp: l.Purpose == outbox.Activation, Reset: l.Purpose == outbox.Reset, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
-		Asked: l.Asked, Device: l.Device, Network: l.Network, Ends: l.Ends,
+		Asked: l.RequestedAt, Device: l.Device, Network: l.Network, Ends: l.Ends,
 		App: l.App,
 	}
 	if m.Site == "" {
 		m.Site = m.Host
 	}
 	switch l.Kind {
-	case outbox.KindAlreadyHere:
+	case outbox.KindAccountExists:
 		m.Kind = templates.MailExists
 	case outbox.KindNoAccount:
 		m.Kind = templates.MailNoAccount

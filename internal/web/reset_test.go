@@ -153,7 +153,7 @@ func testRefusedPasswordsLeaveTheLinkGood(t *testing.T) {
 		{"far too long", strings.Repeat("a", 5000), 400, templates.PasswordTooLong, "at most 256 characters"},
 		{"too common", "passwordpassword", 400, templates.PasswordTooCommon, "many use it"},
 		{"of a name", "jo@example.com", 400, templates.PasswordContainsName, "made of your name"},
-		{"as it was", oldWords, 400, templates.PasswordSameAsOld, "have already"},
+		{"as it was", oldWords, 400, templates.PasswordSameAsCurrent, "have already"},
 		{"NUL", newWords + "\x00", 400, templates.PasswordInvalidCharacters, "cannot be typed everywhere"},
 		{"no UTF-8", newWords + "\xff", 400, templates.PasswordInvalidCharacters, "cannot be typed everywhere"},
 		{"10 MB", strings.Repeat("a", 10<<20), 413, templates.TooLarge, "larger than any form"},

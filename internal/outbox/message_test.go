@@ -20,8 +20,8 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 		drop    bool
 	}{
 		{Activation, true, nil, KindActivation, false},
-		{Activation, true, &active, KindAlreadyHere, false},
-		{Activation, true, &disabled, KindAlreadyHere, true},
+		{Activation, true, &active, KindAccountExists, false},
+		{Activation, true, &disabled, KindAccountExists, true},
 		{SignIn, true, nil, KindNoAccount, false},
 		{SignIn, false, nil, KindSignIn, true},
 		{SignIn, true, &active, KindSignIn, false},
@@ -37,7 +37,7 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 		if c.found != nil {
 			a = *c.found
 		}
-		kind, drop := choose(c.purpose, Payload{Open: c.open}, a, c.found != nil)
+		kind, drop := chooseKind(c.purpose, Payload{SignUpOpen: c.open}, a, c.found != nil)
 		if kind != c.kind || (drop != "") != c.drop {
 			t.Errorf("%s, open %v, %q: %s, drop %q; want %s, drop %v", c.purpose, c.open, a.Status, kind, drop, c.kind, c.drop)
 		}
@@ -47,11 +47,11 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 	p := newPost(t)
 	m := storage.Mail{Purpose: Reset, Site: "https://app.example.com", End: p.Clock.Now().Add(DefaultSendTimeout)}
-	l, err := p.letter(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{}, 0)
+	l, err := p.message(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{}, 0)
 	if err != nil || !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
 		t.Errorf("the letter says %+v", l)
 	}
-	if l, err = p.letter(m, Payload{}, KindNoAccount, account.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
+	if l, err = p.message(m, Payload{}, KindNoAccount, account.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
 		t.Errorf("a letter to nobody says %+v", l)
 	}
 }
@@ -59,15 +59,15 @@ func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 func TestFLOW3_ANoticeSaysWhatHappenedAndHasNoLink(t *testing.T) {
 	for notice, want := range map[Kind]Kind{"": KindNewDevice, KindNewDevice: KindNewDevice, KindPasswordChanged: KindPasswordChanged} {
 		p := newPost(t)
-		var got []Letter
-		p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Letter) (mailer.Message, error) {
+		var got []Message
+		p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Message) (mailer.Message, error) {
 			got = append(got, l)
 			return mailer.Message{From: "no-reply@example.com"}, nil
 		}})
 		now := p.Clock.Now()
 		m := storage.Mail{ID: storage.MailID{1}, Due: now, Queued: now, End: now.Add(DefaultSendTimeout), Purpose: Notice, Site: "https://app.example.com"}
 		sealed, err := Payload{
-			To: "Ada@example.com", Name: "Ada", Account: "ada", Device: "Firefox on Linux", Network: "203.0.113.0/24", Asked: now.Unix(),
+			To: "Ada@example.com", Name: "Ada", Account: "ada", Device: "Firefox on Linux", Network: "203.0.113.0/24", RequestedAt: now.Unix(),
 			Base: "https://app.example.com/email-link", Notice: notice,
 		}.Seal(p.Ring, m.ID)
 		if err != nil {
@@ -83,7 +83,7 @@ func TestFLOW3_ANoticeSaysWhatHappenedAndHasNoLink(t *testing.T) {
 		}
 		l := got[0]
 		if l.Kind != want || l.To != "Ada@example.com" || l.Name != "Ada" || l.Device != "Firefox on Linux" ||
-			l.Network != "203.0.113.0/24" || !l.Asked.Equal(now) || l.Link+l.Cancel+l.Code != "" || !l.Ends.IsZero() {
+			l.Network != "203.0.113.0/24" || !l.RequestedAt.Equal(now) || l.Link+l.Cancel+l.Code != "" || !l.Ends.IsZero() {
 			t.Errorf("%q says %+v", notice, l)
 		}
 	}

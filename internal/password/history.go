@@ -12,25 +12,25 @@ const (
 	MaxLast = 10
 	// sealLabel names the use of the key that seals records.
 	sealLabel = "password"
-	// keptVersion begins what is sealed.
-	keptVersion = "1"
+	// historyVersion begins what is sealed.
+	historyVersion = "1"
 )
 
-// Kept is what is kept of an account's passwords. The zero value is an account without one.
-type Kept struct {
+// History is what is kept of an account's passwords. The zero value is an account without one.
+type History struct {
 	// Current is the record to sign in with; zero when there is none.
 	Current Record
-	// Earlier are records of earlier passwords, the newest first.
-	Earlier []Record
+	// Previous are records of earlier passwords, the newest first.
+	Previous []Record
 }
 
 // Set returns what is kept after a change of the password. last is how many passwords the next one must differ from, the new
 // current one included: 1 keeps no earlier ones. For an upgrade of the record of the same password assign Current instead.
-func (k Kept) Set(r Record, last int) Kept {
-	n := Kept{Current: r}
-	for _, old := range append([]Record{k.Current}, k.Earlier...) {
-		if len(n.Earlier) < min(last, MaxLast)-1 && !old.IsZero() {
-			n.Earlier = append(n.Earlier, old)
+func (k History) Set(r Record, last int) History {
+	n := History{Current: r}
+	for _, old := range append([]Record{k.Current}, k.Previous...) {
+		if len(n.Previous) < min(last, MaxLast)-1 && !old.IsZero() {
+			n.Previous = append(n.Previous, old)
 		}
 	}
 	return n
@@ -38,43 +38,43 @@ func (k Kept) Set(r Record, last int) Kept {
 
 // Seal returns what is stored with the account: sealed, and bound to the account's id, so that a value moved to another account does
 // not open. It is nil when nothing is kept.
-func (k Kept) Seal(ring *keyring.Ring, account string) []byte {
-	if k.Current.IsZero() && len(k.Earlier) == 0 {
+func (k History) Seal(ring *keyring.Ring, account string) []byte {
+	if k.Current.IsZero() && len(k.Previous) == 0 {
 		return nil
 	}
-	lines := []string{keptVersion, k.Current.text}
-	for _, r := range k.Earlier {
+	lines := []string{historyVersion, k.Current.text}
+	for _, r := range k.Previous {
 		lines = append(lines, r.text)
 	}
 	return ring.Seal(sealLabel, []byte(account), []byte(strings.Join(lines, "\n")))
 }
 
-// OpenKept opens what [Kept.Seal] has sealed; empty is the zero value. Errors: keyring.ErrDamaged for what is not this
+// OpenHistory opens what [History.Seal] has sealed; empty is the zero value. Errors: keyring.ErrDamaged for what is not this
 // account's. It checks the bounds of records again, so nothing dear is computed for a changed one.
-func OpenKept(ring *keyring.Ring, account string, sealed []byte) (Kept, error) {
+func OpenHistory(ring *keyring.Ring, account string, sealed []byte) (History, error) {
 	if len(sealed) == 0 {
-		return Kept{}, nil
+		return History{}, nil
 	}
 	plain, err := ring.Open(sealLabel, []byte(account), sealed)
 	if err != nil {
-		return Kept{}, fmt.Errorf("password record: %w", err)
+		return History{}, fmt.Errorf("password record: %w", err)
 	}
 	lines := strings.Split(string(plain), "\n")
-	if len(lines) < 2 || len(lines) > MaxLast+1 || lines[0] != keptVersion {
-		return Kept{}, fmt.Errorf("password record: %w", keyring.ErrDamaged)
+	if len(lines) < 2 || len(lines) > MaxLast+1 || lines[0] != historyVersion {
+		return History{}, fmt.Errorf("password record: %w", keyring.ErrDamaged)
 	}
-	var k Kept
+	var k History
 	if lines[1] != "" {
 		if k.Current, err = ParseRecord(lines[1]); err != nil {
-			return Kept{}, err
+			return History{}, err
 		}
 	}
 	for _, line := range lines[2:] {
 		r, err := ParseRecord(line)
 		if err != nil {
-			return Kept{}, err
+			return History{}, err
 		}
-		k.Earlier = append(k.Earlier, r)
+		k.Previous = append(k.Previous, r)
 	}
 	return k, nil
 }

@@ -27,8 +27,8 @@ const (
 	KindActivation Kind = "activation"
 	// KindSignIn carries the link and the code that sign in.
 	KindSignIn Kind = "sign_in"
-	// KindAlreadyHere answers a sign-up for a mailbox that has an account. It carries no sign-in link.
-	KindAlreadyHere Kind = "already_here"
+	// KindAccountExists answers a sign-up for a mailbox that has an account. It carries no sign-in link.
+	KindAccountExists Kind = "already_here"
 	// KindReset carries the link to the page that sets a new password, and no code.
 	KindReset Kind = "reset"
 	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where signing up is open.
@@ -40,8 +40,8 @@ const (
 	KindPasswordChanged Kind = "password_changed"
 )
 
-// Letter is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
-type Letter struct {
+// Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
+type Message struct {
 	Kind Kind
 	// Purpose is the purpose of the mail: Activation, SignIn, Reset or Notice.
 	Purpose string
@@ -56,8 +56,8 @@ type Letter struct {
 	// Link is the URL that activates, signs in or resets, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
 	// empty where the letter has none.
 	Link, Cancel, Code string
-	// Asked is when the mail was asked for (or, for a notice, when the thing happened), by the system's clock.
-	Asked time.Time
+	// RequestedAt is when the mail was asked for (or, for a notice, when the thing happened), by the system's clock.
+	RequestedAt time.Time
 	// Device is the asking browser from a closed list of names; Network is its address prefix.
 	Device, Network string
 	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
