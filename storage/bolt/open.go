@@ -267,7 +267,7 @@ func publish(temp, path string) error {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, narrow(f), f.Sync(), f.Close())
+	return errors.Join(err, narrow(f), fsync(f), f.Close())
 }
 
 // Suffixes of temporary files beside the database.
@@ -320,7 +320,8 @@ func narrow(f *os.File) error {
 	return nil
 }
 
-// makeDir creates a directory and its parents, each for its owner only under any umask. Existing ones stay as they are.
+// makeDir creates a directory and its parents, each for its owner only under any umask, and makes their names durable: a database in
+// a directory that a power cut takes away is lost. Existing ones stay as they are.
 func makeDir(dir string) error {
 	if info, err := os.Stat(dir); err == nil {
 		if !info.IsDir() {
@@ -328,7 +329,8 @@ func makeDir(dir string) error {
 		}
 		return nil
 	}
-	if parent := filepath.Dir(dir); parent != dir {
+	parent := filepath.Dir(dir)
+	if parent != dir {
 		if err := makeDir(parent); err != nil {
 			return err
 		}
@@ -338,7 +340,10 @@ func makeDir(dir string) error {
 	} else if err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o700) //nolint:gosec // a directory
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory
+		return err
+	}
+	return syncDir(parent)
 }
 
 // syncDir makes a new name in a directory durable, where the system can.
@@ -350,8 +355,11 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(fsync(d), d.Close())
 }
+
+// fsync makes a file or a directory durable. Tests replace it, since no test can cut the power.
+var fsync = (*os.File).Sync
 
 // maxLinks bounds the symbolic links that Canonical follows by hand.
 const maxLinks = 40
