@@ -155,19 +155,24 @@ func (p Parsed) CookieKey(ring *keyring.Ring, label, site string) storage.Key {
 
 // Code returns the typed code of a seed: 8 decimal digits, each value equally likely.
 func Code(ring *keyring.Ring, seed [32]byte, purpose, site string) string {
-	const (
-		values = 100_000_000
-		// limit is the largest multiple of values that 32 bits hold; numbers from there on would favour low codes.
-		limit = (1 << 32) / values * values
-	)
 	for round := byte(0); ; round++ {
 		info := keyring.Frame([]byte(purpose), []byte(site), seed[:], []byte{round})
 		for b := ring.Derive("token code", info, secretSize); len(b) >= 4; b = b[4:] {
-			if n := binary.BigEndian.Uint32(b); n < limit {
-				return fmt.Sprintf("%0*d", CodeDigits, n%values)
+			if code, ok := unbiased(binary.BigEndian.Uint32(b)); ok {
+				return fmt.Sprintf("%0*d", CodeDigits, code)
 			}
 		}
 	}
+}
+
+// unbiased returns the code of a random number. It returns false for the numbers that would favour low codes: those from the
+// largest multiple of the number of codes that 32 bits hold.
+func unbiased(n uint32) (code uint32, ok bool) {
+	const (
+		codes = 100_000_000
+		limit = (1 << 32) / codes * codes
+	)
+	return n % codes, n < limit
 }
 
 // CodeDigest returns the digest of a code as stored with its flow. It is keyed by the raw value of the flow cookie as well,

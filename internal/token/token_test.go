@@ -326,3 +326,25 @@ func BenchmarkParseAndKey(b *testing.B) {
 		p.CookieKey(r, "session", site)
 	}
 }
+
+// TestTOK8_NoCodeIsLikelierThanAnother looks at the edge of what the choice of a code leaves out: no count of codes sees a bias of
+// two in a hundred.
+func TestTOK8_NoCodeIsLikelierThanAnother(t *testing.T) {
+	const last = 4_200_000_000 // 42 times all codes
+	for _, c := range []struct {
+		n, code uint32
+		ok      bool
+	}{
+		{0, 0, true},
+		{99_999_999, 99_999_999, true},
+		{100_000_000, 0, true},
+		{last - 1, 99_999_999, true},
+		{last, 0, false},
+		{last + 1, 1, false},
+		{1<<32 - 1, 94_967_295, false},
+	} {
+		if code, ok := unbiased(c.n); ok != c.ok || code != c.code {
+			t.Errorf("%d is the code %d, %v; want %d, %v", c.n, code, ok, c.code, c.ok)
+		}
+	}
+}
