@@ -37,7 +37,7 @@ func expired(t *testing.T, s *State, n int) {
 	t.Helper()
 	err := s.Store.Update(t.Context(), func(tx storage.Tx) error {
 		for i := range n {
-			if _, _, err := tx.Counters().Take(storage.Key{End: noon.Unix() + 1, Digest: storage.Digest{byte(i)}}, 1, 1); err != nil {
+			if _, _, err := tx.Counters().Spend(storage.Key{End: noon.Unix() + 1, Digest: storage.Digest{byte(i)}}, 1, 1); err != nil {
 				return err
 			}
 		}
