@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -107,6 +110,33 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
 		}
+	}
+}
+
+// TestHDR1_ReferenceListsKnownHeaders fails when the reference and the code differ about which headers are known, who believes
+// them, or when they pass.
+func TestHDR1_ReferenceListsKnownHeaders(t *testing.T) {
+	passes := map[boundary.KnownKind]string{
+		boundary.IdentityHeader: "never", boundary.ProxyHeader: "from `trusted_proxies`", boundary.MethodHeader: "unless a matcher names a method",
+	}
+	var want []string
+	for _, k := range boundary.KnownHeaders() {
+		want = append(want, k.Name+" | "+k.By+" | "+passes[k.Kind])
+	}
+	_, section, _ := strings.Cut(read(t, "reference.md"), "### Headers that are removed")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var got []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 3 || !strings.HasPrefix(strings.TrimSpace(cells[0]), "`") {
+			continue
+		}
+		for name := range strings.FieldsSeq(strings.ReplaceAll(cells[0], "`", "")) {
+			got = append(got, name+" | "+cells[1]+" | "+strings.TrimSpace(cells[2]))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-code +reference):\n%s", diff)
 	}
 }
 

@@ -210,10 +210,19 @@ var reserved = func() map[string]bool {
 	return set
 }()
 
-// CheckHeaderName says whether the identity may be passed in a header of this name.
+// credentials are headers, folded, in which clients send credentials of their own.
+var credentials = map[string]bool{
+	boundary.Fold("Authorization"): true, boundary.Fold("Proxy-Authorization"): true, boundary.Fold("X-Api-Key"): true,
+}
+
+// CheckHeaderName reports why the identity cannot be passed in a header of this name.
 func CheckHeaderName(name string) error {
-	if !httpguts.ValidHeaderFieldName(name) || strings.ContainsAny(name, "_.") {
+	if !httpguts.ValidHeaderFieldName(name) || strings.ContainsAny(name, "_.*") {
 		return fmt.Errorf("%q is not a usable header name; write one like Remote-User, without _ and .", name)
+	}
+	if credentials[boundary.Fold(name)] {
+		return fmt.Errorf("%q cannot carry an identity: clients send their own credentials in it, and the gate would remove those from every request to every site; "+
+			"write Remote-User, and where the app reads %[1]s alone, copy it behind the gate: reverse_proxy <app> { header_up %[1]s {http.request.header.Remote-User} }", name)
 	}
 	if reserved[boundary.Fold(name)] {
 		return fmt.Errorf("%q has a meaning of its own and cannot carry an identity", name)

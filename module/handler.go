@@ -186,7 +186,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		h.plain = append(h.plain, plainHeader{canonical(one.Name), v})
 		ours = append(ours, one.Name)
 	}
-	h.stripper = boundary.NewStripper(ours)
+	h.stripper = boundary.NewStripper(boundary.Rules{Own: ours})
 	if err := h.buildSites(); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func started(t testing.TB) (h *Handler, cookie string) {
 	if err := errors.Join(h.readIdentity(), h.buildSites()); err != nil {
 		t.Fatal(err)
 	}
-	h.stripper = boundary.NewStripper([]string{identity.Header})
+	h.stripper = boundary.NewStripper(boundary.Rules{Own: []string{identity.Header}})
 	app.register(h)
 	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, st.Accounts, set)
 	return h, cookie

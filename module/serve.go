@@ -73,7 +73,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		w, next = q, q
 	}
 	// First of all, on every request and whatever follows: error routes see the same header.
-	h.stripper.Request(r.Header, r.Trailer)
+	h.stripper.Request(r.Header, r.Trailer, h.fromProxy(r, vars))
 	h.stripper.Body(r)
 	tunnel := boundary.DropHTTPUpgrade(r.Header)
 	if inner {
@@ -135,6 +135,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		vars[passVar] = p
 	}
 	return h.judge(w, r, next, p)
+}
+
+// fromProxy reports whether a request comes from a proxy that may say what the client's own request was: one of trusted_proxies,
+// or at /verify a peer that may ask.
+func (h *Handler) fromProxy(r *http.Request, vars map[string]any) bool {
+	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
+	return trusted || len(h.peers) > 0 && r.URL.Path == h.verifyPath && h.answersTo(r.RemoteAddr)
 }
 
 // below says whether a path is one of our pages, and returns the rest of it.
@@ -243,7 +250,8 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 		sess = nil // the app gets what it has started, and not who is signed in here
 	}
 	if p.outer != h && sess == nil {
-		p.outer.stripper.Request(r.Header, nil) // what the outer one has put on
+		fromProxy, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+		p.outer.stripper.Request(r.Header, nil, fromProxy) // what the outer one has put on
 	}
 	if p.carries() {
 		if err := h.handOver(r, p); err != nil {
@@ -355,7 +363,10 @@ func (h *Handler) identify(r *http.Request, p *pass, sess subject, value *[1]str
 	}
 	u := user{sess.who()}
 	for _, one := range plain {
-		r.Header[one.name] = []string{one.value.text(u)}
+		// Without a value there is no header: many apps take an empty one for a name.
+		if text := one.value.text(u); text != "" {
+			r.Header[one.name] = []string{text}
+		}
 	}
 	return nil
 }

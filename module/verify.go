@@ -199,8 +199,8 @@ func (h *Handler) asked(w http.ResponseWriter, r *http.Request, f boundary.Forwa
 	return caddyhttp.PrepareRequest(asked, caddy.NewReplacer(), w, server)
 }
 
-// vouch answers that a request may pass, with whose identity. Each header of ours is there, an empty one for nobody, so that no
-// proxy leaves the client's in its place.
+// vouch answers that a request may pass, with whose identity. Each header of ours is there, an empty one where there is no value, so
+// that no proxy leaves the client's in its place.
 func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess subject) web.Refusal {
 	if sess != nil {
 		if err := h.identify(r, p, sess, new([1]string)); err != nil {

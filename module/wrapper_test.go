@@ -19,7 +19,7 @@ import (
 func wrapped(w http.ResponseWriter) (*respWriter, *atomic.Bool) {
 	ended := new(atomic.Bool)
 	return &respWriter{
-		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: boundary.NewStripper([]string{"Remote-User"}),
+		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, strip: boundary.NewStripper(boundary.Rules{Own: []string{"Remote-User"}}),
 		held: heldUntil{ended},
 	}, ended
 }

@@ -7,69 +7,63 @@ import (
 	"strings"
 )
 
-// ourFamily is what all header names of our own begin with, folded.
-const ourFamily = "emaillink"
+// ourFamily is the family of all header names of our own.
+const ourFamily = "Email-Link*"
 
-// trustNames are headers, folded, by which a proxy tells a backend who somebody is, and which no client sends for reasons of
-// its own: those of Apache and Authelia (Remote-*), oauth2-proxy (X-Forwarded-*), Kubernetes (X-Remote-*), Cloudflare Access,
-// AWS load balancers, Kong and caddy-security. X-Original-URL and X-Rewrite-URL tell some frameworks (those that ran behind IIS)
-// to serve another path than the one that was judged. Left alone on purpose:
-//   - what a proxy in front may rightly say about the connection (X-Forwarded-For, -Host, -Proto, X-Real-IP, client
-//     certificates);
-//   - what is signed and verified by the app (Cf-Access-Jwt-Assertion, X-Goog-Iap-Jwt-Assertion, X-Amzn-Oidc-Data,
-//     X-Pomerium-Jwt-Assertion);
-//   - what clients of some apps send as credentials (X-Auth-User and X-Auth-Token of OpenStack and Rocket.Chat, X-User-Id).
-var trustNames = []string{
-	"remoteuser", "remotename", "remoteemail", "remotegroup", "remotegroups", "remoterole", "remoteroles",
-	"xremoteuser", "xremotename", "xremoteemail", "xremotegroup", "xremotegroups", "xremoteuid",
-	"xforwardeduser", "xforwardedusername", "xforwardedemail", "xforwardedgroup", "xforwardedgroups",
-	"xforwardedpreferredusername", "xforwardedaccesstoken",
-	"cfaccessauthenticateduseremail", "xamznoidcidentity",
-	"xoriginalurl", "xrewriteurl",
-	"xconsumerid", "xconsumerusername", "xconsumercustomid", "xconsumergroups", "xcredentialidentifier", "xtokensubject",
+// Rules say which headers a Stripper removes beside those of the gate itself.
+type Rules struct {
+	// Own are names that handlers of the configuration set. They are removed from requests and from answers.
+	Own []string
+	// Client are known headers, or families with a * at their end, that clients may send.
+	Client []string
+	// Methods removes the headers by which a client has an app treat a request as one by another method.
+	Methods bool
 }
 
-// trustFamilies are beginnings of such names, folded: oauth2-proxy under nginx, Grafana and others, Kubernetes, authentik,
-// Vouch, Pomerium, Azure, Google's IAP, Tailscale, Kong and caddy-security.
-var trustFamilies = []string{
-	"xauthrequest", "xwebauth", "xremoteextra", "xauthentik", "xvouch", "xpomeriumclaim", "xmsclientprincipal",
-	"xgoogauthenticateduser", "tailscaleuser", "xauthenticated", "xtokenuser",
-}
-
-// Stripper removes header names that only the gate may set. It is immutable and safe for concurrent use.
+// Stripper removes header names that only the gate, or only a proxy, may set. It is immutable and safe for concurrent use.
 type Stripper struct {
-	// request knows our names and the known trust headers, response ours and what sets or clears cookies.
-	request, response *names
+	// request knows our names and the known headers, response ours and what sets or clears cookies.
+	request, response names
 }
 
-// NewStripper returns a Stripper for the names that a site's configuration sets, in any spelling. Everything that begins with
-// Email-Link is ours in any case.
-func NewStripper(ours []string) *Stripper {
-	both := []target{{ourFamily, true, covered}}
-	for _, name := range ours {
-		both = append(both, target{Fold(name), false, covered})
+// NewStripper returns a Stripper by rules. Names are compared in any spelling. Everything that begins with Email-Link is ours in
+// any case.
+func NewStripper(rules Rules) *Stripper {
+	s := &Stripper{}
+	for _, n := range []*names{&s.request, &s.response} {
+		n.add(ourFamily, covered)
+		for _, name := range rules.Own {
+			n.add(name, covered)
+		}
+		n.add("Connection", lists)
+		n.add("Trailer", lists)
 	}
-	both = append(both, target{"connection", false, lists}, target{"trailer", false, lists})
-	request := slices.Clone(both)
-	for _, name := range trustNames {
-		request = append(request, target{name, false, covered})
+	s.response.add("Set-Cookie", setters)
+	s.response.add("Clear-Site-Data", clearers)
+	for _, name := range rules.Client {
+		s.request.add(name, other)
 	}
-	for _, family := range trustFamilies {
-		request = append(request, target{family, true, covered})
+	for _, k := range KnownHeaders() {
+		switch {
+		case k.Kind == ProxyHeader:
+			s.request.add(k.Name, proxied)
+		case k.Kind == IdentityHeader || rules.Methods:
+			s.request.add(k.Name, covered)
+		}
 	}
-	response := append(both, target{"setcookie", false, setters}, target{"clearsitedata", false, clearers})
-	return &Stripper{newNames(request), newNames(response)}
+	return s
 }
 
 // Request removes from a request's header and trailer what a backend would take for the gate's word: our names and the known
-// trust headers, in any spelling. It also removes them from the lists in Connection, by which a client could have
-// reverse_proxy delete what the gate sets, and in Trailer. Either argument may be nil.
+// headers, in any spelling. It also removes them from the lists in Connection, by which a client could have reverse_proxy
+// delete what the gate sets, and in Trailer. Either argument may be nil. With fromProxy the request comes from a trusted proxy,
+// and what proxies add to a header stays.
 //
 // The trailer is filled only while the body is read: see Body.
-func (s *Stripper) Request(header, trailer http.Header) {
-	s.request.strip(header, false)
+func (s *Stripper) Request(header, trailer http.Header, fromProxy bool) {
+	s.request.strip(header, false, fromProxy)
 	if trailer != nil {
-		s.request.strip(trailer, false)
+		s.request.strip(trailer, false, false)
 	}
 }
 
@@ -91,14 +85,14 @@ type strippedBody struct {
 func (b *strippedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.stripper.Request(nil, b.request.Trailer)
+		b.stripper.Request(nil, b.request.Trailer, false)
 	}
 	return n, err
 }
 
 func (b *strippedBody) Close() error {
 	err := b.ReadCloser.Close() // may read on to the trailers
-	b.stripper.Request(nil, b.request.Trailer)
+	b.stripper.Request(nil, b.request.Trailer, false)
 	return err
 }
 
@@ -107,18 +101,21 @@ func (b *strippedBody) Close() error {
 // that of a 1xx included, and once more when the handler has returned. It returns a name of ours that was there, "" where
 // there was none.
 func (s *Stripper) Response(header http.Header) (removed string) {
-	return s.response.strip(header, true)
+	return s.response.strip(header, true, false)
 }
 
 // Names removes from an answer all that Response removes but for cookies: for one that has a cookie of our own on it.
-func (s *Stripper) Names(header http.Header) { s.response.strip(header, false) }
+func (s *Stripper) Names(header http.Header) { s.response.strip(header, false, false) }
 
-// strip deletes covered names and takes them out of lists of names. With cookies it also takes out what would set or clear ours.
-// It returns a name that it has deleted.
-func (n *names) strip(header http.Header, cookies bool) (removed string) {
+// strip deletes covered names, and proxied ones unless keepProxied is set, and takes both out of lists of names. With cookies it
+// also takes out what would set or clear ours. It returns a name that it has deleted.
+func (n *names) strip(header http.Header, cookies, keepProxied bool) (removed string) {
 	for name, values := range header {
-		switch n.of(strings.TrimPrefix(name, http.TrailerPrefix)) {
-		case covered:
+		switch k := n.of(strings.TrimPrefix(name, http.TrailerPrefix)); k {
+		case covered, proxied:
+			if k == proxied && keepProxied {
+				continue
+			}
 			delete(header, name)
 			removed = name
 		case lists:
@@ -140,7 +137,7 @@ func (n *names) strip(header http.Header, cookies bool) (removed string) {
 
 // dropTokens takes names out of comma-separated lists. Lists without such a name stay as they are.
 func (n *names) dropTokens(values []string) (kept []string, changed bool) {
-	drop := func(token string) bool { return n.of(token) == covered }
+	drop := func(token string) bool { k := n.of(token); return k == covered || k == proxied }
 	for i, value := range values {
 		rest, found := value, false
 		for more := true; more && !found; {

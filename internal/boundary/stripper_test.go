@@ -12,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func newStripper() *Stripper { return NewStripper([]string{"Email-Link-Assertion", "X-My-User"}) }
+func newStripper() *Stripper {
+	return NewStripper(Rules{Own: []string{"Email-Link-Assertion", "X-My-User"}})
+}
 
 func TestHDR1_ClientCopies(t *testing.T) {
 	s := newStripper()
@@ -27,10 +29,15 @@ func TestHDR1_ClientCopies(t *testing.T) {
 		"Cf-Access-Authenticated-User-Email", "X-Goog-Authenticated-User-Id", "Tailscale-User-Login", "X-Ms-Client-Principal",
 		"X-Pomerium-Claim-Email", "X-Token-User-Roles", "X-Consumer-Username", "X-Authenticated-Userid",
 		"X-Original-URL", "X-Original-Url", "X-Rewrite-Url", "X_Rewrite_Url",
+		"X-Userinfo", "X-Id-Token", "X-ACCESS-TOKEN", "x_access_token", "X-Forwarded-Roles", "X-Auth-Email", "X-Auth-Username", "X-User", "X-User-Email",
+		"Oidc-Claim-Sub", "OIDC_CLAIM_email", "Oidc-Id-Token-Payload", "Shib-Identity-Provider", "Impersonate-User", "Impersonate-Extra-Scopes",
+		"X-Hasura-Role", "x-hasura-admin-secret", "X-Apigateway-Api-Userinfo", "X-Endpoint-Api-Userinfo", "Sm-User", "SM_USER", "Iv-Groups",
+		"X-Original-URI", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X_Forwarded_Path", "X-Envoy-Original-Path", "X-Replaced-Path",
+		"Client-Cert", "Client-Cert-Chain", "Ssl-Client-Verify", "X-SSL-Client-CN", "X-Client-Cert", "X-Forwarded-Client-Cert",
 	} {
 		header := http.Header{name: {"one", "two"}, "Accept": {"*/*"}}
 		trailer := http.Header{name: {"one"}, "Checksum": {"1"}}
-		s.Request(header, trailer)
+		s.Request(header, trailer, false)
 		if diff := cmp.Diff(http.Header{"Accept": {"*/*"}}, header); diff != "" {
 			t.Errorf("%.40s arrives in the header: %s", name, diff)
 		}
@@ -43,23 +50,26 @@ func TestHDR1_ClientCopies(t *testing.T) {
 func TestHDR1_WhatProxiesAndClientsNeedStays(t *testing.T) {
 	s := newStripper()
 	for _, name := range []string{
-		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Client-Cert",
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Ssl",
 		"X-Real-Ip", "Forwarded", "Via", "X-Request-Id", "Traceparent", "Authorization", "Cookie", "Host", "Origin", "X-Remote-Addr",
 		"Cf-Connecting-Ip", "Cf-Access-Jwt-Assertion", "X-Auth-Token", "X-User-Id", "X-Csrf-Token", "Upgrade", "Te", "Email", "X-Email-Link",
+		"X-Http-Method-Override", "X-Method-Override", "X-Http-Method", "X-User-Agent", "X-Forwarded-User-Agent", "X-Auth-User", "X-Api-Key", "X-Client-Version",
+		"X-Client-Id", "X-Client-Data", "X-Requested-With", "User-Agent", "Client-Id", "Shipping", "Impersonation", "Oidc", "X-Request-Uid", "Authorization-Mode",
+		"X-Amzn-Oidc-Data", "X-Goog-Iap-Jwt-Assertion", "X-Pomerium-Jwt-Assertion", "X-Original-Host", "X-Script", "Remote-Addr", "Remote-Host", "Remote-Port",
 	} {
 		header := http.Header{name: {"a"}}
-		s.Request(header, nil)
+		s.Request(header, nil, false)
 		if len(header) != 1 {
 			t.Errorf("%s is removed", name)
 		}
 	}
-	s.Request(nil, nil)
+	s.Request(nil, nil, false)
 	odd := header("--", "a", "", "b", "Xy", "c", "A", "d")
-	NewStripper([]string{"", "-", "X"}).Request(odd, nil)
+	NewStripper(Rules{Own: []string{"", "-", "X"}}).Request(odd, nil, false)
 	if len(odd) != 4 {
 		t.Errorf("%v is left", odd)
 	}
-	NewStripper([]string{"A"}).Request(odd, nil)
+	NewStripper(Rules{Own: []string{"A"}}).Request(odd, nil, false)
 	if len(odd) != 3 {
 		t.Errorf("a name of one letter stays: %v", odd)
 	}
@@ -89,7 +99,7 @@ func TestHDR1_ConnectionTokens(t *testing.T) {
 		for _, name := range []string{"Connection", "connection", "Trailer"} {
 			h := http.Header{name: c.in}
 			before := append([]string(nil), c.in...)
-			s.Request(h, nil)
+			s.Request(h, nil, false)
 			if diff := cmp.Diff(c.want, h[name]); diff != "" {
 				t.Errorf("%s: %q: %s", name, c.in, diff)
 			}
@@ -111,7 +121,7 @@ func TestHDR1_TrailersThatArriveLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newStripper()
-		s.Request(r.Header, r.Trailer)
+		s.Request(r.Header, r.Trailer, false)
 		s.Body(r)
 		body, err := io.ReadAll(r.Body)
 		if err != nil || string(body) != "abc" {
@@ -223,7 +233,7 @@ func usualHeader() http.Header {
 
 func TestStripperAllocates(t *testing.T) {
 	s, h := newStripper(), usualHeader()
-	if n := testing.AllocsPerRun(100, func() { s.Request(h, nil); s.Response(h) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { s.Request(h, nil, false); s.Response(h) }); n != 0 {
 		t.Errorf("%v allocations for a request and an answer with nothing of ours", n)
 	}
 }
@@ -232,7 +242,7 @@ func BenchmarkStripRequest(b *testing.B) {
 	s, h := newStripper(), usualHeader()
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Request(h, nil)
+		s.Request(h, nil, false)
 	}
 }
 
@@ -246,25 +256,30 @@ func BenchmarkStripResponse(b *testing.B) {
 	}
 }
 
-// isCovered is what the rules say of a name, without any care for speed.
-func isCovered(name string, trust bool) bool {
-	name = Fold(name)
-	begins := func(family string) bool { return strings.HasPrefix(name, family) }
-	return begins("emaillink") || name == "xmyuser" || trust && (slices.Contains(trustNames, name) || slices.ContainsFunc(trustFamilies, begins))
+// isCovered is the classification of a name by KnownHeaders, written for clarity instead of speed.
+func isCovered(name string, request bool) bool {
+	if Covers("Email-Link*", name) || Covers("X-My-User", name) {
+		return true
+	}
+	return request && slices.ContainsFunc(KnownHeaders(), func(k Known) bool { return k.Kind != MethodHeader && Covers(k.Name, name) })
 }
 
-// TestHDR1_EveryBeginningOfAName judges each name that is looked for, each beginning of it, and each with something at its end.
+// TestHDR1_EveryBeginningOfAName classifies each name that is looked for, each beginning of it, and each with something at its end.
 func TestHDR1_EveryBeginningOfAName(t *testing.T) {
 	s := newStripper()
-	all := append([]string{"emaillink", "emaillinkassertion", "xmyuser", "connection", "trailer", "setcookie", "clearsitedata", "a", "zz"}, trustNames...)
-	for _, whole := range append(all, trustFamilies...) {
+	all := []string{"emaillink", "emaillinkassertion", "xmyuser", "connection", "trailer", "setcookie", "clearsitedata", "a", "zz"}
+	for _, k := range KnownHeaders() {
+		all = append(all, Fold(k.Name))
+	}
+	is := func(n *names, name string) bool { k := n.of(name); return k == covered || k == proxied }
+	for _, whole := range all {
 		for n := range len(whole) + 1 {
 			for _, end := range []string{"", "s", "0", "-", "z_", "\x00"} {
 				for _, name := range []string{whole[:n] + end, strings.ToUpper(whole[:n]) + end, "-_" + strings.Join(strings.Split(whole[:n], ""), ".") + end} {
-					if got := s.request.of(name) == covered; got != isCovered(name, true) {
+					if got := is(&s.request, name); got != isCovered(name, true) {
 						t.Errorf("of a request, %q: %v", name, got)
 					}
-					if got := s.response.of(name) == covered; got != isCovered(name, false) {
+					if got := is(&s.response, name); got != isCovered(name, false) {
 						t.Errorf("of an answer, %q: %v", name, got)
 					}
 					if got, want := s.request.of(name) == lists, Fold(name) == "connection" || Fold(name) == "trailer"; got != want {
@@ -276,11 +291,73 @@ func TestHDR1_EveryBeginningOfAName(t *testing.T) {
 	}
 }
 
+// TestHDR1_TrustedProxies: what a proxy in front adds to a request passes from a trusted one, never in a trailer, and never when it
+// is an identity or the gate's own.
+func TestHDR1_TrustedProxies(t *testing.T) {
+	s := NewStripper(Rules{Own: []string{"X-Forwarded-Path"}})
+	header := header("X-Forwarded-Prefix", "/app", "X-Original-Uri", "/x", "Client-Cert", "c", "X-Forwarded-Path", "/y", "X-Original-Url", "/z",
+		"Remote-User", "root", "Connection", "x-forwarded-prefix")
+	trailer := http.Header{"X-Forwarded-Prefix": {"/app"}}
+	s.Request(header, trailer, true)
+	if diff := cmp.Diff(http.Header{"X-Forwarded-Prefix": {"/app"}, "X-Original-Uri": {"/x"}, "Client-Cert": {"c"}}, header); diff != "" || len(trailer) != 0 {
+		t.Errorf("trailer %v, header (-want +got):\n%s", trailer, diff)
+	}
+	s.Request(header, nil, false)
+	if len(header) != 0 {
+		t.Errorf("from a client: %v", header)
+	}
+}
+
+// TestHDR1_ClientHeaders: known headers that a site lets clients send pass, and no more than these.
+func TestHDR1_ClientHeaders(t *testing.T) {
+	s := NewStripper(Rules{Own: []string{"X-Hasura-User-Id"}, Client: []string{"X-Access-Token", "x_hasura_*", "Shib-Session-*", "X-Forwarded-Prefix"}})
+	h := header("X_ACCESS_TOKEN", "a", "X-Hasura-Role", "b", "X-Hasura-User-Id", "c", "Shib-Session-Id", "d", "Shib-Identity-Provider", "e",
+		"X-Id-Token", "f", "X-Forwarded-Prefix", "g", "Connection", "x-access-token, x-id-token")
+	s.Request(h, nil, false)
+	want := header("X_ACCESS_TOKEN", "a", "X-Hasura-Role", "b", "Shib-Session-Id", "d", "X-Forwarded-Prefix", "g", "Connection", "x-access-token")
+	if diff := cmp.Diff(want, h); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestPATH1_MethodOverrides: where a matcher decides by the method, no header asks the app for another one.
+func TestPATH1_MethodOverrides(t *testing.T) {
+	for _, name := range []string{"X-HTTP-Method-Override", "x_http_method_override", "X-Method-Override", "X-HTTP-Method", "XHttpMethod"} {
+		for _, methods := range []bool{false, true} {
+			h := http.Header{name: {"DELETE"}}
+			NewStripper(Rules{Methods: methods}).Request(h, nil, true)
+			if (len(h) == 0) != methods {
+				t.Errorf("%s, methods %v: %v", name, methods, h)
+			}
+		}
+	}
+}
+
+func TestFindKnown(t *testing.T) {
+	for name, want := range map[string]string{
+		"X-Access-Token": "X-Access-Token", "x_access_token": "X-Access-Token", "X-Hasura-*": "X-Hasura-*", "X-Hasura-Role": "X-Hasura-*",
+		"X-Hasura-User-*": "X-Hasura-*", "Impersonate-User": "Impersonate-*", "X-Http-Method": "X-Http-Method",
+		"X-*": "", "X-Access-Token*": "", "*": "", "": "", "-": "", "Accept": "", "Authorization": "", "X-Hasura*": "X-Hasura-*",
+	} {
+		k, ok := FindKnown(name)
+		if k.Name != want || ok != (want != "") {
+			t.Errorf("FindKnown(%q) = %q, %v; want %q", name, k.Name, ok, want)
+		}
+	}
+	seen := map[string]bool{}
+	for _, k := range KnownHeaders() {
+		if k.By == "" || seen[Fold(k.Name)+k.Name[len(k.Name)-1:]] || strings.Contains(strings.TrimSuffix(k.Name, "*"), "*") {
+			t.Errorf("%+v is given twice or badly", k)
+		}
+		seen[Fold(k.Name)+k.Name[len(k.Name)-1:]] = true
+	}
+}
+
 // TestHDR1_NamesOfOurOwnKind: a configured name may be a beginning of a known one, a known one, or longer than any.
 func TestHDR1_NamesOfOurOwnKind(t *testing.T) {
 	long := "X-" + strings.Repeat("My-", 40) + "User"
 	for _, ours := range []string{"X", "X-Auth", "X-Auth-Request-Email", "Remote-User", "Set-Cookie", "Email-Link", long} {
-		s := NewStripper([]string{ours, ours})
+		s := NewStripper(Rules{Own: []string{ours, ours}})
 		h := header(ours, "a", strings.ToUpper(ours), "b", ours+"-Other", "c")
 		s.Response(h)
 		want := header(ours+"-Other", "c")
@@ -312,7 +389,7 @@ func FuzzHDR1_Strip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, connection string) {
 		s := newStripper()
 		h := http.Header{name: {"x"}, "Connection": {connection}}
-		s.Request(h, nil)
+		s.Request(h, nil, false)
 		for left, values := range h {
 			if isCovered(left, true) {
 				t.Fatalf("%q is left", left)
