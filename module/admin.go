@@ -12,12 +12,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/command"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func init() {
 	caddy.RegisterModule(adminEndpoint{})
-	adminapi.Register(adminapi.Host{Open: openOffline, Restore: restoreBackup, Bench: openBench})
+	command.Register(command.Host{Open: openOffline, Restore: restoreBackup, Diagnose: openBench})
 }
 
 // adminEndpoint serves operators' commands below Caddy's admin address.
@@ -44,15 +46,15 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	logged := err
-	if refusal := (*adminapi.Error)(nil); errors.As(err, &refusal) {
-		logged = errors.New(http.StatusText(refusal.Status)) // the words for the operator may name an address
+	if refusal := (*operator.Error)(nil); errors.As(err, &refusal) {
+		logged = errors.New(http.StatusText(adminapi.Status(refusal))) // the words for the operator may name an address
 	}
 	return caddy.APIError{HTTPStatus: adminapi.Status(err), Err: logged, Message: err.Error()}
 }
 
 // operate returns what does the operators' work on an open gate.
-func (a *App) operate(p *Parts, c *core) *adminapi.Gate {
-	return &adminapi.Gate{
+func (a *App) operate(p *Parts, c *core) *operator.Service {
+	return &operator.Service{
 		State: p.State, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile,
 		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
 		Test:   a.sendTest,
@@ -101,25 +103,25 @@ func offline(configuration []byte) (*App, error) {
 
 // openOffline opens the gate of a configuration without starting it: no site is served and no mail leaves. The process ends
 // soon after, so what Provision holds is not given back.
-func openOffline(ctx context.Context, configuration []byte, create bool) (adminapi.Opened, error) {
+func openOffline(ctx context.Context, configuration []byte, create bool) (command.Opened, error) {
 	app, err := offline(configuration)
 	if err != nil {
-		return adminapi.Opened{}, err
+		return command.Opened{}, err
 	}
 	if own, ok := app.storage.(*StorageBbolt); ok && !create {
 		if _, err := os.Stat(own.path); errors.Is(err, os.ErrNotExist) {
-			return adminapi.Opened{}, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
+			return command.Opened{}, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
 		}
 	}
 	c, err := openCore(ctx, app.storage, app.secrets, newLogSwitch(onlyErrors{app.log.Handler()}))
 	if err != nil {
-		return adminapi.Opened{}, err
+		return command.Opened{}, err
 	}
 	source, err := app.accounts.OpenAccounts(c.Accounts)
 	if err != nil {
-		return adminapi.Opened{}, errors.Join(err, c.Destruct())
+		return command.Opened{}, errors.Join(err, c.Destruct())
 	}
-	return adminapi.Opened{Backend: app.operate(app.newParts(c, source), c), Close: c.Destruct, Restored: c.Restored}, nil
+	return command.Opened{Operations: app.operate(app.newParts(c, source), c), Close: c.Destruct, Restored: c.Restored}, nil
 }
 
 // onlyErrors is for commands: they tell in their own words what a running gate logs.
@@ -139,12 +141,12 @@ func (h onlyErrors) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h onlyErrors) WithGroup(name string) slog.Handler { return onlyErrors{h.Handler.WithGroup(name)} }
 
 // openBench reads and checks a configuration, and opens nothing.
-func openBench(_ context.Context, configuration []byte) (adminapi.Bench, error) {
+func openBench(_ context.Context, configuration []byte) (operator.Diagnostics, error) {
 	app, err := offline(configuration)
 	if err != nil {
 		return nil, err
 	}
-	return &adminapi.Gate{
+	return &operator.Service{
 		Test:   app.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return app.diagnose(ctx, nil, to) },
 	}, nil

@@ -6,16 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"html"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
@@ -150,7 +149,7 @@ func (a *App) tokenFacts(ctx context.Context, c *core, f *doctor.Facts) error {
 func recipient(text string) (address.Address, error) {
 	to, err := address.Parse(text)
 	if err != nil {
-		return to, &adminapi.Error{Status: http.StatusBadRequest, Message: "the address cannot be used: " + err.Error()}
+		return to, &operator.Error{Kind: operator.Invalid, Message: "the address cannot be used: " + err.Error()}
 	}
 	return to, nil
 }
@@ -160,13 +159,13 @@ const testTimeout = time.Minute
 
 // sendTest sends a mail without a link through a mailer of its own, so that what is tried is the configuration and not a
 // connection that was open already.
-func (a *App) sendTest(ctx context.Context, text string) (sent adminapi.TestSent, err error) {
+func (a *App) sendTest(ctx context.Context, text string) (sent operator.TestSent, err error) {
 	to, err := recipient(text)
 	if err != nil {
 		return sent, err
 	}
 	if a.policy.noMail {
-		return sent, &adminapi.Error{Status: http.StatusConflict, Message: "no mail leaves this gate (mailer none): 'caddy email-link link <email>' prints links"}
+		return sent, &operator.Error{Kind: operator.Conflict, Message: "no mail leaves this gate (mailer none): 'caddy email-link link <email>' prints links"}
 	}
 	m, err := a.mailer.OpenMailer()
 	if err != nil {
@@ -176,9 +175,9 @@ func (a *App) sendTest(ctx context.Context, text string) (sent adminapi.TestSent
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	if err := m.Send(ctx, a.testMail(to.Typed(), clock.New(nil).Wall())); err != nil {
-		return sent, &adminapi.Error{Status: http.StatusBadGateway, Message: "the test mail was not sent: " + err.Error()}
+		return sent, &operator.Error{Kind: operator.MailRefused, Message: "the test mail was not sent: " + err.Error()}
 	}
-	return adminapi.TestSent{To: to.Display(), Via: a.mailerName(), From: a.policy.from}, nil
+	return operator.TestSent{To: to.Display(), Via: a.mailerName(), From: a.policy.from}, nil
 }
 
 // testMail is for the operator, so it is in the language of the commands.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/command"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -16,16 +16,16 @@ import (
 
 // restoreBackup puts a backup where the configuration keeps its database. It works on a copy beside that place, which gets the
 // place's name as its last step: a restore that fails leaves nothing behind.
-func restoreBackup(ctx context.Context, configuration []byte, backup, keyText string) (adminapi.Restored, error) {
+func restoreBackup(ctx context.Context, configuration []byte, backup, keyText string) (command.Restored, error) {
 	app, err := offline(configuration)
 	if err != nil {
-		return adminapi.Restored{}, err
+		return command.Restored{}, err
 	}
 	own, ok := app.storage.(*StorageBbolt)
 	if !ok {
-		return adminapi.Restored{}, errors.New("this storage is restored by its own tools")
+		return command.Restored{}, errors.New("this storage is restored by its own tools")
 	}
-	done := adminapi.Restored{Database: own.path}
+	done := command.Restored{Database: own.path}
 	if _, err := os.Lstat(own.path); err == nil {
 		return done, fmt.Errorf("there is a database at %s: stop Caddy and move it away first", own.path)
 	}

@@ -14,16 +14,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
-// errNobody says that no Caddy answers at the admin address.
-var errNobody = errors.New("no Caddy answers")
+// ErrUnreachable says that no Caddy answers at the admin address.
+var ErrUnreachable = errors.New("no Caddy answers")
 
-// client asks a running Caddy over its admin API.
-type client struct {
+// Client asks a running Caddy over its admin API.
+type Client struct {
 	http *http.Client
 	base string
 	// origin is sent as Origin: the admin API checks it where the operator has switched that on. A Unix socket has none, and the
@@ -31,31 +30,25 @@ type client struct {
 	origin string
 }
 
-// newClient connects to the admin address, in Caddy's network address form. The error is [errNobody] when nothing listens
-// there, so that the caller may open the database itself.
-func newClient(ctx context.Context, address string) (*client, error) {
-	parsed, err := caddy.ParseNetworkAddress(address)
-	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, fmt.Errorf("%q is not an admin address", address)
-	}
-	network, target, host := "tcp", parsed.JoinHostPort(0), parsed.JoinHostPort(0)
-	origin := "http://" + host
-	if parsed.IsUnixNetwork() {
-		path, _, _ := strings.Cut(parsed.Host, "|") // permissions may follow the path
-		network, target, host, origin = "unix", path, "127.0.0.1", ""
+// Connect connects to Caddy's admin address: a host and port of the network tcp, or the path of a socket of the network unix.
+// The error is [ErrUnreachable] when nothing listens there, so that the caller may open the database itself.
+func Connect(ctx context.Context, network, address string) (*Client, error) {
+	host, origin := address, "http://"+address
+	if network == "unix" {
+		host, origin = "127.0.0.1", ""
 	}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
-	conn, err := dialer.DialContext(ctx, network, target)
+	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w", errNobody, address, err)
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, address, err)
 	}
 	_ = conn.Close() // it was only asked whether somebody is there
-	return &client{
+	return &Client{
 		base:   "http://" + host,
 		origin: origin,
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, target)
+				return dialer.DialContext(ctx, network, address)
 			},
 		}},
 	}, nil
@@ -63,7 +56,7 @@ func newClient(ctx context.Context, address string) (*client, error) {
 
 // do sends a request, with in as JSON or, when it is a reader, as it is, and decodes the answer into out unless that is nil or a
 // writer, which gets the body as it is.
-func (c *client) do(ctx context.Context, method string, path []string, query url.Values, in, out any) error {
+func (c *Client) do(ctx context.Context, method string, path []string, query url.Values, in, out any) error {
 	for i := range path {
 		path[i] = url.PathEscape(path[i])
 	}
@@ -111,7 +104,7 @@ func (c *client) do(ctx context.Context, method string, path []string, query url
 }
 
 // ask is do with the answer as a value.
-func ask[T any](ctx context.Context, c *client, method string, path []string, query url.Values, in any) (T, error) {
+func ask[T any](ctx context.Context, c *Client, method string, path []string, query url.Values, in any) (T, error) {
 	var out T
 	err := c.do(ctx, method, path, query, in, &out)
 	return out, err
@@ -127,19 +120,28 @@ func refusal(resp *http.Response) error {
 		if resp.StatusCode == http.StatusNotFound {
 			return ErrNotRunning // a Caddy without this module
 		}
-		return &Error{resp.StatusCode, fmt.Sprintf("the running Caddy answered %s", resp.Status)}
+		return refused(resp.StatusCode, fmt.Sprintf("the running Caddy answered %s", resp.Status))
 	}
 	if caddyError.Error == ErrNotRunning.Error() {
 		return ErrNotRunning
 	}
-	return &Error{resp.StatusCode, caddyError.Error}
+	return refused(resp.StatusCode, caddyError.Error)
 }
 
-func (c *client) AddAccount(ctx context.Context, in AccountInput) (Account, error) {
-	return ask[Account](ctx, c, http.MethodPost, []string{"accounts"}, nil, in)
+func refused(status int, message string) error {
+	for kind, of := range statuses {
+		if of == status {
+			return &operator.Error{Kind: kind, Message: message}
+		}
+	}
+	return errors.New(message)
 }
 
-func (c *client) Accounts(ctx context.Context, each func(Account) error) error {
+func (c *Client) AddAccount(ctx context.Context, in operator.AccountInput) (operator.Account, error) {
+	return ask[operator.Account](ctx, c, http.MethodPost, []string{"accounts"}, nil, in)
+}
+
+func (c *Client) Accounts(ctx context.Context, each func(operator.Account) error) error {
 	read, write := io.Pipe()
 	go func() {
 		write.CloseWithError(c.do(ctx, http.MethodGet, []string{"accounts"}, nil, nil, io.Writer(write)))
@@ -147,7 +149,7 @@ func (c *client) Accounts(ctx context.Context, each func(Account) error) error {
 	defer func() { _ = read.Close() }()
 	dec := json.NewDecoder(read)
 	for {
-		var a Account
+		var a operator.Account
 		if err := dec.Decode(&a); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
@@ -159,94 +161,94 @@ func (c *client) Accounts(ctx context.Context, each func(Account) error) error {
 	}
 }
 
-func (c *client) Account(ctx context.Context, who string) (Account, error) {
-	return ask[Account](ctx, c, http.MethodPost, []string{"account"}, nil, whoInput{who})
+func (c *Client) Account(ctx context.Context, who string) (operator.Account, error) {
+	return ask[operator.Account](ctx, c, http.MethodPost, []string{"account"}, nil, whoInput{who})
 }
 
-func (c *client) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
-	return ask[Account](ctx, c, http.MethodPatch, []string{"account"}, nil, changeInput{who, change})
+func (c *Client) ChangeAccount(ctx context.Context, who string, change operator.AccountChange) (operator.Account, error) {
+	return ask[operator.Account](ctx, c, http.MethodPatch, []string{"account"}, nil, changeInput{who, change})
 }
 
-func (c *client) DeleteAccount(ctx context.Context, who string) error {
+func (c *Client) DeleteAccount(ctx context.Context, who string) error {
 	return c.do(ctx, http.MethodDelete, []string{"account"}, nil, whoInput{who}, nil)
 }
 
-func (c *client) EndSessions(ctx context.Context, who string) error {
+func (c *Client) EndSessions(ctx context.Context, who string) error {
 	return c.do(ctx, http.MethodDelete, []string{"sessions"}, nil, whoInput{who}, nil)
 }
 
-func (c *client) CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error) {
-	return ask[MachineToken](ctx, c, http.MethodPost, []string{"tokens"}, nil, in)
+func (c *Client) CreateToken(ctx context.Context, in operator.MachineTokenInput) (operator.MachineToken, error) {
+	return ask[operator.MachineToken](ctx, c, http.MethodPost, []string{"tokens"}, nil, in)
 }
 
-func (c *client) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
-	return ask[[]MachineToken](ctx, c, http.MethodPost, []string{"tokens_list"}, nil, tokenInput{Who: who})
+func (c *Client) Tokens(ctx context.Context, who string) ([]operator.MachineToken, error) {
+	return ask[[]operator.MachineToken](ctx, c, http.MethodPost, []string{"tokens_list"}, nil, tokenInput{Who: who})
 }
 
-func (c *client) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
-	return ask[MachineToken](ctx, c, http.MethodDelete, []string{"tokens"}, nil, tokenInput{ID: id})
+func (c *Client) RevokeToken(ctx context.Context, id string) (operator.MachineToken, error) {
+	return ask[operator.MachineToken](ctx, c, http.MethodDelete, []string{"tokens"}, nil, tokenInput{ID: id})
 }
 
-func (c *client) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
-	return ask[Link](ctx, c, http.MethodPost, []string{"link"}, nil, in)
+func (c *Client) MakeLink(ctx context.Context, in operator.LinkInput) (operator.Link, error) {
+	return ask[operator.Link](ctx, c, http.MethodPost, []string{"link"}, nil, in)
 }
 
-func (c *client) AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error) {
+func (c *Client) AudienceKey(ctx context.Context, audience string, sign bool) (operator.AudienceKey, error) {
 	query := url.Values{}
 	if sign {
 		query.Set("use", "sign_key")
 	}
-	return ask[AudienceKey](ctx, c, http.MethodGet, []string{"keys", audience}, query, nil)
+	return ask[operator.AudienceKey](ctx, c, http.MethodGet, []string{"keys", audience}, query, nil)
 }
 
-func (c *client) BackupInfo(ctx context.Context) (BackupInfo, error) {
-	return ask[BackupInfo](ctx, c, http.MethodGet, []string{"backup_info"}, nil, nil)
+func (c *Client) BackupInfo(ctx context.Context) (operator.BackupInfo, error) {
+	return ask[operator.BackupInfo](ctx, c, http.MethodGet, []string{"backup_info"}, nil, nil)
 }
 
-func (c *client) MasterKeys(ctx context.Context) (string, error) {
+func (c *Client) MasterKeys(ctx context.Context) (string, error) {
 	return ask[string](ctx, c, http.MethodGet, []string{"master_keys"}, nil, nil)
 }
 
-func (c *client) Backup(ctx context.Context, w io.Writer) error {
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	return c.do(ctx, http.MethodGet, []string{"backup"}, nil, nil, w)
 }
 
-func (c *client) Sessions(ctx context.Context, who string) ([]Session, error) {
-	return ask[[]Session](ctx, c, http.MethodPost, []string{"sessions"}, nil, whoInput{who})
+func (c *Client) Sessions(ctx context.Context, who string) ([]operator.Session, error) {
+	return ask[[]operator.Session](ctx, c, http.MethodPost, []string{"sessions"}, nil, whoInput{who})
 }
 
-func (c *client) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	return ask[[]SigningKey](ctx, c, http.MethodGet, []string{"signing_keys"}, nil, nil)
+func (c *Client) SigningKeys(ctx context.Context) ([]operator.SigningKey, error) {
+	return ask[[]operator.SigningKey](ctx, c, http.MethodGet, []string{"signing_keys"}, nil, nil)
 }
 
-func (c *client) RotateKey(ctx context.Context) (Rotated, error) {
-	return ask[Rotated](ctx, c, http.MethodPost, []string{"signing_keys"}, nil, nil)
+func (c *Client) RotateKey(ctx context.Context) (operator.Rotated, error) {
+	return ask[operator.Rotated](ctx, c, http.MethodPost, []string{"signing_keys"}, nil, nil)
 }
 
-func (c *client) Mails(ctx context.Context) ([]Mail, error) {
-	return ask[[]Mail](ctx, c, http.MethodGet, []string{"mails"}, nil, nil)
+func (c *Client) Mails(ctx context.Context) ([]operator.Mail, error) {
+	return ask[[]operator.Mail](ctx, c, http.MethodGet, []string{"mails"}, nil, nil)
 }
 
-func (c *client) RetryMail(ctx context.Context, id string) (Retried, error) {
-	return ask[Retried](ctx, c, http.MethodPost, []string{"mail_retry"}, nil, retryInput{ID: id})
+func (c *Client) RetryMail(ctx context.Context, id string) (operator.Retried, error) {
+	return ask[operator.Retried](ctx, c, http.MethodPost, []string{"mail_retry"}, nil, retryInput{ID: id})
 }
 
-func (c *client) Events(ctx context.Context, n int) ([]Event, error) {
-	return ask[[]Event](ctx, c, http.MethodGet, []string{"events"}, url.Values{"n": {strconv.Itoa(n)}}, nil)
+func (c *Client) Events(ctx context.Context, n int) ([]operator.Event, error) {
+	return ask[[]operator.Event](ctx, c, http.MethodGet, []string{"events"}, url.Values{"n": {strconv.Itoa(n)}}, nil)
 }
 
-func (c *client) Limits(ctx context.Context, who []string) ([]Limit, error) {
-	return ask[[]Limit](ctx, c, http.MethodPost, []string{"limits"}, nil, limitsInput{Who: who})
+func (c *Client) Limits(ctx context.Context, who []string) ([]operator.Limit, error) {
+	return ask[[]operator.Limit](ctx, c, http.MethodPost, []string{"limits"}, nil, limitsInput{Who: who})
 }
 
-func (c *client) ResetLimits(ctx context.Context, who []string) (LimitsReset, error) {
-	return ask[LimitsReset](ctx, c, http.MethodDelete, []string{"limits"}, nil, limitsInput{Who: who})
+func (c *Client) ResetLimits(ctx context.Context, who []string) (operator.LimitsReset, error) {
+	return ask[operator.LimitsReset](ctx, c, http.MethodDelete, []string{"limits"}, nil, limitsInput{Who: who})
 }
 
-func (c *client) SendTest(ctx context.Context, in TestMail) (TestSent, error) {
-	return ask[TestSent](ctx, c, http.MethodPost, []string{"mail_test"}, nil, in)
+func (c *Client) SendTest(ctx context.Context, in operator.TestMail) (operator.TestSent, error) {
+	return ask[operator.TestSent](ctx, c, http.MethodPost, []string{"mail_test"}, nil, in)
 }
 
-func (c *client) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
+func (c *Client) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
 	return ask[[]doctor.Finding](ctx, c, http.MethodPost, []string{"doctor"}, nil, doctorInput{To: to})
 }

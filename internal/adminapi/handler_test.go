@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 // TestKEY1_CommandsOnly: a program that is made to fetch an address of the admin endpoint gets neither keys nor the database.
@@ -15,8 +17,8 @@ func TestKEY1_CommandsOnly(t *testing.T) {
 		r := httptest.NewRequest(method, Prefix+path, http.NoBody)
 		w := httptest.NewRecorder()
 		err := Serve(nil, w, r) // nothing of the backend is asked: there is none
-		var refusal *Error
-		if !errors.As(err, &refusal) || refusal.Status != http.StatusForbidden || w.Body.Len() > 0 {
+		var refusal *operator.Error
+		if !errors.As(err, &refusal) || refusal.Kind != operator.Forbidden || Status(err) != http.StatusForbidden || w.Body.Len() > 0 {
 			t.Errorf("%s: %v, %q", route, err, w.Body)
 		}
 	}

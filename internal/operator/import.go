@@ -1,19 +1,18 @@
-package adminapi
+package operator
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -22,6 +21,8 @@ const (
 	// importLines is the largest number of accounts of one file. What is kept of each while the file is read, to find a
 	// mailbox that stands twice, is a few dozen bytes.
 	importLines = 1_000_000
+	// MaxImportSize is the size of the largest file, in bytes.
+	MaxImportSize = 512 << 20
 	// importWhole is how many accounts are written in one step, all or none, while other writers wait: half a second.
 	importWhole = 2000
 	// importPart is how many are looked up, and from a larger file written, in one step.
@@ -68,11 +69,11 @@ type BadLine struct {
 	Reason string `json:"reason"`
 }
 
-// Import implements Backend. The file is read once and checked wholly before anything is written.
-func (g *Gate) Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error) {
+// Import implements Operations. The file is read once and checked wholly before anything is written.
+func (svc *Service) Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error) {
 	m := &importing{
-		g: g, o: o, report: ImportReport{DryRun: o.DryRun, Bad: []BadLine{}},
-		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: g.State.Clock.Now(),
+		svc: svc, o: o, report: ImportReport{DryRun: o.DryRun, Bad: []BadLine{}},
+		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: svc.State.Clock.Now(),
 	}
 	defer m.good.close()
 	err := m.read(ctx, in)
@@ -105,7 +106,7 @@ func (m *importing) sort() {
 
 // importing is one import.
 type importing struct {
-	g      *Gate
+	svc    *Service
 	o      ImportOptions
 	report ImportReport
 	now    time.Time
@@ -135,7 +136,7 @@ func (m *importing) bad(line int, addr address.Address, reason string) error {
 
 // read checks the whole file.
 func (m *importing) read(ctx context.Context, in io.Reader) error {
-	r, err := transfer.NewReader(in, m.o.Format)
+	r, err := transfer.NewReader(&bounded{in: in, left: MaxImportSize}, m.o.Format)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -170,6 +171,25 @@ func (m *importing) read(ctx context.Context, in io.Reader) error {
 	return err
 }
 
+// errTooLarge ends reading a file of more than MaxImportSize.
+var errTooLarge = errors.New("too large")
+
+// bounded fails with errTooLarge behind the bound of a file.
+type bounded struct {
+	in   io.Reader
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.in.Read(p[:min(int64(len(p)), b.left+1)])
+	b.left -= int64(n)
+	return n, err
+}
+
 // unreadable words the errors after which a file cannot be read further.
 func unreadable(err error) error {
 	switch {
@@ -177,8 +197,8 @@ func unreadable(err error) error {
 		return err
 	case errors.As(err, new(*transfer.FileError)):
 		return badRequest("%v; nothing has been written", err)
-	case errors.As(err, new(*http.MaxBytesError)):
-		return &Error{http.StatusRequestEntityTooLarge, "the file is larger than 512 MiB: import it in parts; nothing has been written"}
+	case errors.Is(err, errTooLarge):
+		return &Error{TooLarge, "the file is larger than 512 MiB: import it in parts; nothing has been written"}
 	}
 	return badRequest("reading the file: %v; nothing has been written", err)
 }
@@ -189,7 +209,7 @@ func (m *importing) take(row transfer.Row) error {
 	if err != nil {
 		return err
 	}
-	mailbox := addr.Mailbox(m.g.State.Ring)
+	mailbox := addr.Mailbox(m.svc.State.Ring)
 	key := [16]byte(mailbox[:])
 	if before := m.lines[key]; before > 0 {
 		return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the mailbox stands in line %d already", before)}
@@ -211,9 +231,9 @@ func (m *importing) take(row transfer.Row) error {
 // lookUp checks a part of the file against the store.
 func (m *importing) lookUp(ctx context.Context) error {
 	found := make([]presence, len(m.part))
-	err := m.g.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+	err := m.svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
 		for i, c := range m.part {
-			if found[i], err = m.g.present(tx, c); err != nil {
+			if found[i], err = m.svc.present(tx, c); err != nil {
 				return err
 			}
 		}
@@ -255,12 +275,12 @@ const (
 	other
 )
 
-func (g *Gate) present(tx storage.Tx, c candidate) (presence, error) {
-	stored, found, err := tx.Accounts().ByMailbox(c.addr.Mailbox(g.State.Ring))
+func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
+	stored, found, err := tx.Accounts().ByMailbox(c.addr.Mailbox(svc.State.Ring))
 	if err != nil || !found {
 		return absent, err
 	}
-	has, _, err := g.State.Accounts.Credentials(tx, stored.ID)
+	has, _, err := svc.State.Accounts.Credentials(tx, stored.ID)
 	if err != nil {
 		return other, err
 	}
@@ -288,19 +308,19 @@ func (g *Gate) present(tx storage.Tx, c candidate) (presence, error) {
 
 // measure lets answers to sign-ins wait for the dearest records of the file, before there is an account with one.
 func (m *importing) measure(ctx context.Context) error {
-	if m.g.Flows.Passwords == nil || len(m.costs) == 0 {
+	if m.svc.Flows.Passwords == nil || len(m.costs) == 0 {
 		return nil
 	}
-	costs, err := m.g.State.Accounts.Costs(ctx)
+	costs, err := m.svc.State.Accounts.Costs(ctx)
 	if err != nil {
 		return err
 	}
 	for c := range m.costs {
 		costs = append(costs, c)
 	}
-	err = m.g.Flows.Passwords.Measure(ctx, dearest(costs))
+	err = m.svc.Flows.Passwords.Measure(ctx, dearest(costs))
 	if errors.Is(err, password.ErrBusy) {
-		return &Error{http.StatusServiceUnavailable, "too many people sign in right now; nothing has been written, try again"}
+		return &Error{Unavailable, "too many people sign in right now; nothing has been written, try again"}
 	}
 	return err
 }
@@ -333,7 +353,7 @@ func (m *importing) write(ctx context.Context, rows []transfer.Row) error {
 		}
 		list = append(list, in)
 	}
-	results, written, err := m.g.State.Accounts.ImportAll(ctx, list, embedded.ImportOptions{GoOn: m.o.SkipBad})
+	results, written, err := m.svc.State.Accounts.ImportAll(ctx, list, embedded.ImportOptions{GoOn: m.o.SkipBad})
 	for i, one := range results {
 		if one.Err == nil {
 			if written || err != nil {

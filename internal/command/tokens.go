@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func (r *root) tokens() *cobra.Command {
@@ -16,7 +18,7 @@ func (r *root) tokens() *cobra.Command {
 }
 
 func (r *root) tokensCreate() *cobra.Command {
-	var in MachineTokenInput
+	var in operator.MachineTokenInput
 	var ttl string
 	cmd := r.command("create <email or id> --scope <name>… [--ttl <duration>] [--site <origin>] [--name <text>]", "Makes a machine token",
 		`Makes a token with which a program acts for an account where 'require scope' names one of its scopes, and prints it: this once.
@@ -32,7 +34,7 @@ Example: caddy email-link tokens create you@example.com --scope calendar --ttl 9
 			if in.TTL <= 0 {
 				return errors.New("--ttl must be above zero")
 			}
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				t, err := b.CreateToken(ctx, in)
 				if err != nil {
 					return err
@@ -58,7 +60,7 @@ Example: caddy email-link tokens list you@example.com`, 0, 1,
 			if len(args) == 1 {
 				who = args[0]
 			}
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.Tokens(ctx, who)
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -87,7 +89,7 @@ func (r *root) tokensRevoke() *cobra.Command {
 		"Ends a machine token at once, connections that it holds open included. 'tokens list' names the ids.\n\n"+
 			"Example: caddy email-link tokens revoke dGhpcyBpcyBhbiBp", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				t, err := b.RevokeToken(ctx, args[0])
 				if err != nil {
 					return err

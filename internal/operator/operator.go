@@ -1,17 +1,20 @@
-package adminapi
+// Package operator is what an operator can do to a gate, as one service: accounts, sessions, links, mail, tokens, keys, limits,
+// events, import, export and backup. It knows no HTTP, no command line and no Caddy: package adminapi offers it to a client on
+// this machine, package command to a terminal.
+package operator
 
 import (
 	"context"
 	"io"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 )
 
-// Backend is everything an operator can ask for. [Gate] does it; the client asks a running Caddy to do it. Where a method
+// Operations is everything an operator can ask for. [Service] does it; the client asks a running Caddy to do it. Where a method
 // takes who, it is an account's id or its address. Refusals are [*Error].
-type Backend interface {
-	Bench
+type Operations interface {
+	Diagnostics
 	AddAccount(ctx context.Context, in AccountInput) (Account, error)
 	// Accounts calls each for every account, in the order of ids, and stops at its first error.
 	Accounts(ctx context.Context, each func(Account) error) error
@@ -51,8 +54,8 @@ type Backend interface {
 	Backup(ctx context.Context, w io.Writer) error
 }
 
-// Bench is what can be tried on a configuration alone, without its database.
-type Bench interface {
+// Diagnostics is what can be tried on a configuration alone, without its database.
+type Diagnostics interface {
 	// SendTest sends a test mail and returns once the mailer has answered.
 	SendTest(ctx context.Context, in TestMail) (TestSent, error)
 	// Diagnose makes all checks of the doctor. to is the address that the mail server is asked for, empty for the sender's own.

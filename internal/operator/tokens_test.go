@@ -1,4 +1,4 @@
-package adminapi
+package operator_test
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func TestCreateToken_Refuses(t *testing.T) {
@@ -14,25 +15,25 @@ func TestCreateToken_Refuses(t *testing.T) {
 	site := flow.Site{Origin: "https://app.example.com"}
 	g.Sites = []flow.Site{site}
 	g.Site = func(origin string) (flow.Site, bool) { return site, origin == site.Origin }
-	if _, err := g.AddAccount(t.Context(), AccountInput{Email: "ada@example.com"}); err != nil {
+	if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
 		t.Fatal(err)
 	}
-	good := MachineTokenInput{Who: "ada@example.com", Scopes: []string{"calendar"}, TTL: time.Hour}
+	good := operator.MachineTokenInput{Who: "ada@example.com", Scopes: []string{"calendar"}, TTL: time.Hour}
 	if _, err := g.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "scopes <name>") {
 		t.Errorf("without a list: %v", err)
 	}
 	g.Scopes = []string{"calendar", "contacts"}
 	for name, one := range map[string]struct {
-		change func(*MachineTokenInput)
+		change func(*operator.MachineTokenInput)
 		want   string
 	}{
-		"a scope of nobody's": {func(in *MachineTokenInput) { in.Scopes = []string{"calendar", "files"} }, "calendar, contacts"},
-		"no scope":            {func(in *MachineTokenInput) { in.Scopes = nil }, "calendar, contacts"},
-		"too long":            {func(in *MachineTokenInput) { in.TTL = 91 * 24 * time.Hour }, "90 days"},
-		"below zero":          {func(in *MachineTokenInput) { in.TTL = -1 }, "above zero"},
-		"an unknown account":  {func(in *MachineTokenInput) { in.Who = "grace@example.com" }, "no account"},
-		"an unknown site":     {func(in *MachineTokenInput) { in.Site = "https://evil.example" }, "sites"},
-		"a name that steers":  {func(in *MachineTokenInput) { in.Name = "a\x1b[2J" }, "control character"},
+		"a scope of nobody's": {func(in *operator.MachineTokenInput) { in.Scopes = []string{"calendar", "files"} }, "calendar, contacts"},
+		"no scope":            {func(in *operator.MachineTokenInput) { in.Scopes = nil }, "calendar, contacts"},
+		"too long":            {func(in *operator.MachineTokenInput) { in.TTL = 91 * 24 * time.Hour }, "90 days"},
+		"below zero":          {func(in *operator.MachineTokenInput) { in.TTL = -1 }, "above zero"},
+		"an unknown account":  {func(in *operator.MachineTokenInput) { in.Who = "grace@example.com" }, "no account"},
+		"an unknown site":     {func(in *operator.MachineTokenInput) { in.Site = "https://evil.example" }, "sites"},
+		"a name that steers":  {func(in *operator.MachineTokenInput) { in.Name = "a\x1b[2J" }, "control character"},
 	} {
 		in := good
 		one.change(&in)
@@ -56,7 +57,7 @@ func TestCreateToken_Refuses(t *testing.T) {
 		t.Error(err)
 	}
 	status := "disabled"
-	if _, err := g.ChangeAccount(t.Context(), "ada@example.com", AccountChange{Status: &status}); err != nil {
+	if _, err := g.ChangeAccount(t.Context(), "ada@example.com", operator.AccountChange{Status: &status}); err != nil {
 		t.Fatal(err)
 	}
 	good.Scopes = g.Scopes

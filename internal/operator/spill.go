@@ -1,4 +1,4 @@
-package adminapi
+package operator
 
 import (
 	"bufio"
@@ -9,8 +9,8 @@ import (
 	"io"
 	"os"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 )
 
 // kept are the accounts of a file that are to be written once all of it has been read: in memory up to [importWhole], beyond

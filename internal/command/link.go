@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 	"rsc.io/qr"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func (r *root) link() *cobra.Command {
-	var in LinkInput
+	var in operator.LinkInput
 	var ttl string
 	var code bool
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
@@ -32,7 +33,7 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 					return fmt.Errorf("--ttl: %q is no duration above zero; write one like 12h or 3d", ttl)
 				}
 			}
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				l, err := b.MakeLink(ctx, in)
 				if err != nil {
 					return err

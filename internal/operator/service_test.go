@@ -1,4 +1,4 @@
-package adminapi
+package operator_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -71,15 +72,15 @@ func TestMakeLink_Reset(t *testing.T) {
 		}
 		return flow.Site{}, false
 	}
-	if _, err := g.AddAccount(t.Context(), AccountInput{Email: "ada@example.com"}); err != nil {
+	if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := g.MakeLink(t.Context(), LinkInput{Email: "ada@example.com", For: flow.Reset, Site: with.Origin})
+	l, err := g.MakeLink(t.Context(), operator.LinkInput{Email: "ada@example.com", For: flow.Reset, Site: with.Origin})
 	if err != nil || l.Purpose != flow.Reset || !strings.HasPrefix(l.URL, with.Origin+"/email-link/link?t=") {
 		t.Errorf("%+v %v", l, err)
 	}
 	for site, want := range map[string]string{without.Origin: "offers no passwords", with.Origin: "no active account"} {
-		_, err := g.MakeLink(t.Context(), LinkInput{Email: "bob@example.com", For: flow.Reset, Site: site})
+		_, err := g.MakeLink(t.Context(), operator.LinkInput{Email: "bob@example.com", For: flow.Reset, Site: site})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", site, err)
 		}

@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 // moment is how commands show a time.
@@ -52,7 +54,7 @@ func (r *root) sessions() *cobra.Command {
 		"Lists the sessions of an account, one a line; with --json one object a line.\n\n"+
 			"Example: caddy email-link sessions list you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.Sessions(ctx, args[0])
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -68,7 +70,7 @@ func (r *root) sessions() *cobra.Command {
 		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
 			"Example: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				if err := b.EndSessions(ctx, args[0]); err != nil {
 					return err
 				}
@@ -86,7 +88,7 @@ their ids, as the log of Caddy does: no address, link or code is in them.
 
 Example: caddy email-link events -n 100`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.Events(ctx, n)
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -98,7 +100,7 @@ Example: caddy email-link events -n 100`, 0, 0,
 				return table(out, "TIME\tEVENT\tPURPOSE\tOUTCOME\tACCOUNT\tFLOW\tSITE\tCLIENT", rows)
 			})
 		})
-	cmd.Flags().IntVarP(&n, "number", "n", 50, fmt.Sprintf("How many, %d at most", listMax))
+	cmd.Flags().IntVarP(&n, "number", "n", 50, fmt.Sprintf("How many, %d at most", operator.MaxListed))
 	return cmd
 }
 
@@ -110,7 +112,7 @@ func (r *root) limits() *cobra.Command {
 	show := r.command("show <ip or email>… | shared", "Shows what is counted for a client or a mailbox",
 		"Shows what is counted against the limits.\n\n"+whoIsCounted+"\n\nExample: caddy email-link limits show you@example.com 203.0.113.7", 1, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.Limits(ctx, args)
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -126,7 +128,7 @@ func (r *root) limits() *cobra.Command {
 		"Forgets what is counted against the limits, for somebody who has locked themselves out.\n\n"+whoIsCounted+
 			"\n\nExample: caddy email-link limits reset you@example.com", 1, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				done, err := b.ResetLimits(ctx, args)
 				if err != nil {
 					return err
@@ -141,7 +143,7 @@ func (r *root) limits() *cobra.Command {
 	return group("limits", "Shows and forgets what is counted against the limits", show, reset)
 }
 
-func limitRow(l Limit) string {
+func limitRow(l operator.Limit) string {
 	var notes []string
 	if l.Count >= l.Limit {
 		notes = append(notes, "spent")
@@ -169,7 +171,7 @@ stands for, not the text.
 
 Example: caddy email-link keys audience app.example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				k, err := b.AudienceKey(ctx, args[0], sign)
 				if err != nil {
 					return err
@@ -188,7 +190,7 @@ func (r *root) keysShow() *cobra.Command {
 	return r.command("show", "Lists the keys that sign assertions",
 		"Lists the keys that sign assertions, as the site's /jwks.json does. Private halves are never shown.\n\nExample: caddy email-link keys show", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.SigningKeys(ctx)
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -212,7 +214,7 @@ listed for as long after its last use. Nobody is signed out.
 
 Example: caddy email-link keys rotate`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				done, err := b.RotateKey(ctx)
 				if err != nil {
 					return err

@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 )
 
 func (r *root) accountsImport() *cobra.Command {
-	var o ImportOptions
+	var o operator.ImportOptions
 	cmd := r.command("import <file> [--format <jsonl or csv>] [--dry-run] [--skip-bad]", "Adds the accounts of a file",
 		`Adds the accounts of a file of another program: JSON Lines (.jsonl) or CSV with a header (.csv); - is standard input. Each has
 email and, where known, name, roles, password, verified, created, status, language. The password is a record, such as
@@ -36,7 +37,7 @@ Example: caddy email-link accounts import users.csv --dry-run`, 1, 1,
 			if args[0] == "-" && r.config == "-" {
 				return errors.New("standard input cannot be both the configuration and the accounts")
 			}
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				report, err := importFile(ctx, b, args[0], o)
 				if err != nil {
 					return err
@@ -53,24 +54,24 @@ Example: caddy email-link accounts import users.csv --dry-run`, 1, 1,
 	return cmd
 }
 
-func importFile(ctx context.Context, b Backend, name string, o ImportOptions) (ImportReport, error) {
+func importFile(ctx context.Context, b operator.Operations, name string, o operator.ImportOptions) (operator.ImportReport, error) {
 	// Whether a gate is there is asked before anything is read of what can be read only once.
 	if _, err := b.BackupInfo(ctx); err != nil {
-		return ImportReport{}, err
+		return operator.ImportReport{}, err
 	}
 	if name == "-" {
 		return b.Import(ctx, io.NopCloser(os.Stdin), o)
 	}
 	f, err := os.Open(name) //nolint:gosec // the operator names it
 	if err != nil {
-		return ImportReport{}, err
+		return operator.ImportReport{}, err
 	}
 	defer func() { _ = f.Close() }()
 	return b.Import(ctx, f, o)
 }
 
 // verdict is the refusal of a file with bad lines, unless they were to be skipped.
-func verdict(report ImportReport, o ImportOptions) error {
+func verdict(report operator.ImportReport, o operator.ImportOptions) error {
 	switch n := len(report.Bad); {
 	case n == 0 || o.SkipBad:
 		return nil
@@ -83,7 +84,7 @@ func verdict(report ImportReport, o ImportOptions) error {
 	}
 }
 
-func reportText(report ImportReport) string {
+func reportText(report operator.ImportReport) string {
 	var b strings.Builder
 	for _, bad := range report.Bad {
 		fmt.Fprintf(&b, "line %d: ", bad.Line)
@@ -120,7 +121,7 @@ Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 			}
 			count := 0
 			write := func(w io.Writer) error {
-				return r.with(ctx, func(b Backend) (err error) {
+				return r.with(ctx, func(b operator.Operations) (err error) {
 					count, err = writeAccounts(ctx, b, w, format, passwords)
 					return err
 				})
@@ -138,7 +139,7 @@ Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 	return cmd
 }
 
-func writeAccounts(ctx context.Context, b Backend, out io.Writer, format string, passwords bool) (count int, err error) {
+func writeAccounts(ctx context.Context, b operator.Operations, out io.Writer, format string, passwords bool) (count int, err error) {
 	w, err := transfer.NewWriter(out, format, passwords)
 	if err != nil {
 		return 0, err

@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 // KeySuffix is what the name of a key file that belongs to a backup ends in.
@@ -24,13 +26,13 @@ A restored backup serves the accounts. Sessions and links from before are dead t
 
 Example: caddy email-link backup /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error { return r.writeBackup(ctx, b, args[0], withKey, out) })
+			return r.with(ctx, func(b operator.Operations) error { return r.writeBackup(ctx, b, args[0], withKey, out) })
 		})
 	cmd.Flags().BoolVar(&withKey, "with-key", false, "Write the master key beside it, as <file>"+KeySuffix)
 	return cmd
 }
 
-func (r *root) writeBackup(ctx context.Context, b Backend, file string, withKey bool, out io.Writer) error {
+func (r *root) writeBackup(ctx context.Context, b operator.Operations, file string, withKey bool, out io.Writer) error {
 	info, err := b.BackupInfo(ctx)
 	if err != nil {
 		return err

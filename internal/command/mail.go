@@ -1,4 +1,4 @@
-package adminapi
+package command
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func (r *root) mail() *cobra.Command {
@@ -24,8 +26,8 @@ Caddy runs, the mailer of the configuration file is tried.
 
 Example: caddy email-link mail test you@example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.onBench(ctx, func(b Bench) error {
-				sent, err := b.SendTest(ctx, TestMail{To: args[0]})
+			return r.onBench(ctx, func(b operator.Diagnostics) error {
+				sent, err := b.SendTest(ctx, operator.TestMail{To: args[0]})
 				if err != nil {
 					return err
 				}
@@ -42,7 +44,7 @@ Addresses are masked: strangers ask for mails too. A dead letter keeps no addres
 
 Example: caddy email-link mail list`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				list, err := b.Mails(ctx)
 				if err != nil || r.json {
 					return errors.Join(err, lines(out, list))
@@ -75,7 +77,7 @@ Example: caddy email-link mail retry --all`, 0, 1,
 			if all == (len(args) == 1) {
 				return errors.New("name one mail by its id, or say --all")
 			}
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				done, err := b.RetryMail(ctx, strings.Join(args, ""))
 				if err != nil {
 					return err
@@ -94,8 +96,8 @@ Example: caddy email-link mail retry --all`, 0, 1,
 }
 
 // onBench runs do against the running Caddy, else on the configuration alone.
-func (r *root) onBench(ctx context.Context, do func(Bench) error) error {
-	err := r.ask(ctx, func(c *client) error { return do(c) })
+func (r *root) onBench(ctx context.Context, do func(operator.Diagnostics) error) error {
+	err := r.ask(ctx, func(c *adminapi.Client) error { return do(c) })
 	if !r.alone(err) {
 		return err
 	}
@@ -106,7 +108,7 @@ func (r *root) onBench(ctx context.Context, do func(Bench) error) error {
 	return do(b)
 }
 
-func (r *root) bench(ctx context.Context) (Bench, error) {
+func (r *root) bench(ctx context.Context) (operator.Diagnostics, error) {
 	configuration, err := r.load()
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (r *root) bench(ctx context.Context) (Bench, error) {
 	if len(configuration) == 0 {
 		return nil, errors.New("no Caddy answers and there is no Caddyfile here: name the configuration with --config")
 	}
-	return r.host.Bench(ctx, configuration)
+	return r.host.Diagnose(ctx, configuration)
 }
 
 func (r *root) doctor() *cobra.Command {
@@ -149,7 +151,7 @@ Example: caddy email-link doctor --to you@example.com`, 0, 0,
 // diagnose says as its first finding what was looked at. A configuration that cannot be used is a finding as well.
 func (r *root) diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
 	var list []doctor.Finding
-	err := r.ask(ctx, func(c *client) (err error) {
+	err := r.ask(ctx, func(c *adminapi.Client) (err error) {
 		list, err = c.Diagnose(ctx, to)
 		return err
 	})
@@ -163,7 +165,7 @@ func (r *root) diagnose(ctx context.Context, to string) ([]doctor.Finding, error
 	if err == nil {
 		list, err = b.Diagnose(ctx, to)
 	}
-	var refusal *Error
+	var refusal *operator.Error
 	switch {
 	case errors.As(err, &refusal):
 		return nil, err // what was asked for, not the configuration

@@ -1,9 +1,8 @@
-package adminapi
+package operator
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -11,9 +10,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
-
-// listMax is how many records one answer lists at most.
-const listMax = 1000
 
 // The states of a queued mail.
 const (
@@ -58,14 +54,14 @@ type Retried struct {
 	IDs []string `json:"ids"`
 }
 
-// Mails implements Backend.
-func (g *Gate) Mails(ctx context.Context) ([]Mail, error) {
+// Mails implements Operations.
+func (svc *Service) Mails(ctx context.Context) ([]Mail, error) {
 	var waiting, dead []storage.Mail
-	err := g.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-		if waiting, err = tx.Outbox().List(false, listMax); err != nil {
+	err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+		if waiting, err = tx.Outbox().List(false, MaxListed); err != nil {
 			return err
 		}
-		dead, err = tx.Outbox().List(true, listMax)
+		dead, err = tx.Outbox().List(true, MaxListed)
 		return err
 	})
 	if err != nil {
@@ -78,15 +74,15 @@ func (g *Gate) Mails(ctx context.Context) ([]Mail, error) {
 	slices.SortFunc(dead, byAge)
 	list := make([]Mail, 0, len(waiting)+len(dead))
 	for _, m := range append(waiting, dead...) {
-		list = append(list, g.shownMail(m))
+		list = append(list, svc.shownMail(m))
 	}
 	return list, nil
 }
 
-func (g *Gate) shownMail(m storage.Mail) Mail {
+func (svc *Service) shownMail(m storage.Mail) Mail {
 	out := Mail{
-		ID: m.ID.String(), State: MailWaiting, Purpose: m.Purpose, Site: m.Site, Queued: g.shownTime(m.Queued),
-		Ends: g.shownTime(m.End), Attempts: m.Attempts,
+		ID: m.ID.String(), State: MailWaiting, Purpose: m.Purpose, Site: m.Site, Queued: svc.shownTime(m.Queued),
+		Ends: svc.shownTime(m.End), Attempts: m.Attempts,
 	}
 	var underWay bool
 	out.Reason, underWay = outbox.Progress(m)
@@ -97,9 +93,9 @@ func (g *Gate) shownMail(m storage.Mail) Mail {
 	case underWay:
 		out.State = MailSending
 	}
-	due := g.shownTime(m.Due)
+	due := svc.shownTime(m.Due)
 	out.Due = &due
-	if p, err := outbox.OpenPayload(g.State.Ring, m.ID, m.Sealed); err == nil {
+	if p, err := outbox.OpenPayload(svc.State.Ring, m.ID, m.Sealed); err == nil {
 		if to, err := address.Parse(p.To); err == nil {
 			out.To = to.Masked()
 		}
@@ -107,17 +103,12 @@ func (g *Gate) shownMail(m storage.Mail) Mail {
 	return out
 }
 
-// shownTime is one of the gate's own times as the system's clock has it.
-func (g *Gate) shownTime(t time.Time) time.Time {
-	return g.State.Clock.ShownAs(t).UTC().Truncate(time.Second)
-}
-
-// RetryMail implements Backend.
-func (g *Gate) RetryMail(ctx context.Context, id string) (Retried, error) {
+// RetryMail implements Operations.
+func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 	var done Retried
-	err := g.State.Store.Update(ctx, func(tx storage.Tx) error {
+	err := svc.State.Store.Update(ctx, func(tx storage.Tx) error {
 		done = Retried{IDs: []string{}}
-		waiting, err := tx.Outbox().List(false, listMax)
+		waiting, err := tx.Outbox().List(false, MaxListed)
 		if err != nil {
 			return err
 		}
@@ -130,7 +121,7 @@ func (g *Gate) RetryMail(ctx context.Context, id string) (Retried, error) {
 			if _, underWay := outbox.Progress(m); underWay {
 				continue // a second copy would leave
 			}
-			requeued, err := tx.Outbox().Requeue(m.ID, g.State.Clock.Now())
+			requeued, err := tx.Outbox().Requeue(m.ID, svc.State.Clock.Now())
 			if err != nil {
 				return err
 			}
@@ -146,8 +137,8 @@ func (g *Gate) RetryMail(ctx context.Context, id string) (Retried, error) {
 	if err != nil {
 		return Retried{}, err
 	}
-	if g.Wake != nil {
-		g.Wake()
+	if svc.Wake != nil {
+		svc.Wake()
 	}
 	return done, nil
 }
@@ -157,7 +148,7 @@ func noRetry(tx storage.Tx, id string, sending bool) error {
 	if sending {
 		return conflict("mail %s is being sent right now; if its process died, it is tried again within two minutes", id)
 	}
-	dead, err := tx.Outbox().List(true, listMax)
+	dead, err := tx.Outbox().List(true, MaxListed)
 	if err != nil {
 		return err
 	}
@@ -170,13 +161,10 @@ func noRetry(tx storage.Tx, id string, sending bool) error {
 	return notFound("there is no mail %s; 'caddy email-link mail list' shows those there are", id)
 }
 
-// errNotHere is what a gate says that was made without the part that is asked for.
-var errNotHere = errors.New("this gate cannot do that")
-
-// SendTest implements Backend.
-func (g *Gate) SendTest(ctx context.Context, in TestMail) (TestSent, error) {
-	if g.Test == nil {
+// SendTest implements Operations.
+func (svc *Service) SendTest(ctx context.Context, in TestMail) (TestSent, error) {
+	if svc.Test == nil {
 		return TestSent{}, errNotHere
 	}
-	return g.Test(ctx, in.To)
+	return svc.Test(ctx, in.To)
 }

@@ -1,4 +1,4 @@
-package adminapi
+package operator
 
 import (
 	"context"
@@ -43,29 +43,23 @@ type MachineToken struct {
 	Token string `json:"token,omitempty"`
 }
 
-// tokenInput names a token, or whose tokens are meant; an account may be named by its address.
-type tokenInput struct {
-	ID  string `json:"id,omitempty"`
-	Who string `json:"who,omitempty"`
-}
-
-// CreateToken implements Backend.
-func (g *Gate) CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error) {
-	site, err := g.site(in.Site)
+// CreateToken implements Operations.
+func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error) {
+	site, err := svc.site(in.Site)
 	if err != nil {
 		return MachineToken{}, err
 	}
 	if in.TTL == 0 {
 		in.TTL = machine.MaxTTL
 	}
-	if err := g.checkToken(in); err != nil {
+	if err := svc.checkToken(in); err != nil {
 		return MachineToken{}, err
 	}
-	id, err := g.find(ctx, in.Who)
+	id, err := svc.find(ctx, in.Who)
 	if err != nil {
 		return MachineToken{}, err
 	}
-	text, made, err := g.State.Machines.Create(ctx, machine.Input{
+	text, made, err := svc.State.Machines.Create(ctx, machine.Input{
 		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name,
 	})
 	if errors.Is(err, machine.ErrNoAccount) {
@@ -74,21 +68,21 @@ func (g *Gate) CreateToken(ctx context.Context, in MachineTokenInput) (MachineTo
 	if err != nil {
 		return MachineToken{}, err
 	}
-	shown := g.shownToken(made)
+	shown := svc.shownToken(made)
 	shown.Token = text
 	return shown, nil
 }
 
-func (g *Gate) checkToken(in MachineTokenInput) error {
-	if len(g.Scopes) == 0 {
+func (svc *Service) checkToken(in MachineTokenInput) error {
+	if len(svc.Scopes) == 0 {
 		return conflict("the configuration has no scopes that a token could be made for; write 'scopes <name>…' in the global option email_link")
 	}
 	if len(in.Scopes) == 0 || len(in.Scopes) > machine.MaxScopes {
-		return badRequest("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(g.Scopes, ", "))
+		return badRequest("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(svc.Scopes, ", "))
 	}
 	for _, s := range in.Scopes {
-		if !slices.Contains(g.Scopes, s) {
-			return badRequest("%q is none of the scopes that the configuration has: %s", s, strings.Join(g.Scopes, ", "))
+		if !slices.Contains(svc.Scopes, s) {
+			return badRequest("%q is none of the scopes that the configuration has: %s", s, strings.Join(svc.Scopes, ", "))
 		}
 	}
 	if in.TTL < time.Second || in.TTL > machine.MaxTTL {
@@ -100,25 +94,25 @@ func (g *Gate) checkToken(in MachineTokenInput) error {
 	return nil
 }
 
-// Tokens implements Backend.
-func (g *Gate) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
+// Tokens implements Operations.
+func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
 	id := ""
 	if who != "" {
 		var err error
-		if id, err = g.find(ctx, who); err != nil {
+		if id, err = svc.find(ctx, who); err != nil {
 			return nil, err
 		}
 	}
-	found, err := g.State.Machines.List(ctx, id)
+	found, err := svc.State.Machines.List(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	var list []MachineToken
-	err = g.State.Store.View(ctx, func(tx storage.Tx) error {
+	err = svc.State.Store.View(ctx, func(tx storage.Tx) error {
 		list = make([]MachineToken, 0, len(found))
 		for _, t := range found {
-			one := g.shownToken(t)
-			a, _, err := g.State.Accounts.Get(tx, t.Account)
+			one := svc.shownToken(t)
+			a, _, err := svc.State.Accounts.Get(tx, t.Account)
 			if err != nil {
 				return err
 			}
@@ -130,25 +124,25 @@ func (g *Gate) Tokens(ctx context.Context, who string) ([]MachineToken, error) {
 	return list, err
 }
 
-// RevokeToken implements Backend.
-func (g *Gate) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
-	t, _, err := g.State.Machines.Revoke(ctx, id)
+// RevokeToken implements Operations.
+func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
+	t, _, err := svc.State.Machines.Revoke(ctx, id)
 	if errors.Is(err, machine.ErrNotFound) {
 		return MachineToken{}, notFound("there is no token %s, or its time is over; 'caddy email-link tokens list' names them", id)
 	}
 	if err != nil {
 		return MachineToken{}, err
 	}
-	return g.shownToken(t), nil
+	return svc.shownToken(t), nil
 }
 
-func (g *Gate) shownToken(t machine.Token) MachineToken {
+func (svc *Service) shownToken(t machine.Token) MachineToken {
 	shown := MachineToken{
 		ID: t.ID, Account: t.Account, Name: t.Name, Site: t.Site, Scopes: t.Scopes, State: "good",
-		Created: g.shownTime(t.Created), Ends: g.shownTime(t.Key.Ends()),
+		Created: svc.shownTime(t.Created), Ends: svc.shownTime(t.Key.Ends()),
 	}
 	for _, s := range t.Scopes {
-		if !slices.Contains(g.Scopes, s) {
+		if !slices.Contains(svc.Scopes, s) {
 			shown.Lost = append(shown.Lost, s)
 		}
 	}

@@ -1,4 +1,7 @@
-package adminapi
+// Package command is the command `caddy email-link`: what it reads, prints and exits with.
+//
+// A command asks the running Caddy; only when nothing answers and the database is free does it open the file itself.
+package command
 
 import (
 	"bufio"
@@ -13,9 +16,12 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -24,7 +30,7 @@ type Opener func(ctx context.Context, configuration []byte, create bool) (Opened
 
 // Opened is a gate that a command has opened itself.
 type Opened struct {
-	Backend
+	operator.Operations
 	// Close closes it again.
 	Close func() error
 	// Restored says that this was the first opening of a restored backup, which ends everything from before.
@@ -47,8 +53,8 @@ type Restored struct {
 type Host struct {
 	Open    Opener
 	Restore Restorer
-	// Bench reads a configuration and opens nothing.
-	Bench func(ctx context.Context, configuration []byte) (Bench, error)
+	// Diagnose reads a configuration and opens nothing.
+	Diagnose func(ctx context.Context, configuration []byte) (operator.Diagnostics, error)
 }
 
 // Register adds the command `caddy email-link`.
@@ -111,8 +117,8 @@ type root struct {
 }
 
 // with runs do against the running Caddy, else against the database itself.
-func (r *root) with(ctx context.Context, do func(Backend) error) error {
-	err := r.ask(ctx, func(c *client) error { return do(c) })
+func (r *root) with(ctx context.Context, do func(operator.Operations) error) error {
+	err := r.ask(ctx, func(c *adminapi.Client) error { return do(c) })
 	if !r.alone(err) {
 		return err
 	}
@@ -135,12 +141,21 @@ func (r *root) with(ctx context.Context, do func(Backend) error) error {
 }
 
 // ask runs do against the running Caddy.
-func (r *root) ask(ctx context.Context, do func(*client) error) error {
+func (r *root) ask(ctx context.Context, do func(*adminapi.Client) error) error {
 	address, err := r.adminAddress()
 	if err != nil {
 		return err
 	}
-	c, err := newClient(ctx, address)
+	parsed, err := caddy.ParseNetworkAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return fmt.Errorf("%q is not an admin address", address)
+	}
+	network, target := "tcp", parsed.JoinHostPort(0)
+	if parsed.IsUnixNetwork() {
+		network = "unix"
+		target, _, _ = strings.Cut(parsed.Host, "|") // permissions may follow the path
+	}
+	c, err := adminapi.Connect(ctx, network, target)
 	if err != nil {
 		return err
 	}
@@ -150,7 +165,7 @@ func (r *root) ask(ctx context.Context, do func(*client) error) error {
 // alone says whether an error of ask means that the command is to help itself. Where the address was named nothing else is
 // meant.
 func (r *root) alone(err error) bool {
-	return r.address == "" && (errors.Is(err, errNobody) || errors.Is(err, ErrNotRunning))
+	return r.address == "" && (errors.Is(err, adminapi.ErrUnreachable) || errors.Is(err, adminapi.ErrNotRunning))
 }
 
 // command makes a leaf that takes between least and most arguments.
@@ -221,14 +236,14 @@ func (r *root) accounts() *cobra.Command {
 }
 
 func (r *root) accountsAdd() *cobra.Command {
-	var in AccountInput
+	var in operator.AccountInput
 	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
 		`Adds an account. Nobody gets a mail: the person signs in at the site, or you print a link with 'caddy email-link link'.
 
 Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			in.Email = args[0]
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				a, err := b.AddAccount(ctx, in)
 				if err != nil {
 					return err
@@ -246,15 +261,15 @@ func (r *root) accountsList() *cobra.Command {
 	return r.command("list", "Lists the accounts",
 		"Lists the accounts, one a line; with --json one object a line.\n\nExample: caddy email-link accounts list", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				if r.json {
 					enc := json.NewEncoder(out)
-					return b.Accounts(ctx, func(a Account) error { return enc.Encode(a) })
+					return b.Accounts(ctx, func(a operator.Account) error { return enc.Encode(a) })
 				}
 				table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 				fmt.Fprintln(table, "ID\tEMAIL\tSTATUS\tROLES\tNAME\tCREATED")
 				some := false
-				err := b.Accounts(ctx, func(a Account) error {
+				err := b.Accounts(ctx, func(a operator.Account) error {
 					some = true
 					_, err := fmt.Fprintln(table, accountLine(a))
 					return err
@@ -267,7 +282,7 @@ func (r *root) accountsList() *cobra.Command {
 		})
 }
 
-func accountLine(a Account) string {
+func accountLine(a operator.Account) string {
 	return strings.Join([]string{a.ID, a.Email, a.Status, strings.Join(a.Roles, ","), a.Name, a.Created.Format(time.DateOnly)}, "\t")
 }
 
@@ -275,7 +290,7 @@ func (r *root) accountsShow() *cobra.Command {
 	return r.command("show <email or id>", "Shows one account",
 		"Shows one account.\n\nExample: caddy email-link accounts show you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				a, err := b.Account(ctx, args[0])
 				if err != nil {
 					return err
@@ -295,7 +310,7 @@ mails are in that of the browser that asks.
 
 Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			var change AccountChange
+			var change operator.AccountChange
 			if cmd.Flags().Changed("name") {
 				change.Name = &name
 			}
@@ -308,7 +323,7 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 			if cmd.Flags().Changed("language") {
 				change.Language = &language
 			}
-			if change == (AccountChange{}) {
+			if change == (operator.AccountChange{}) {
 				return errors.New("nothing to change: give --name, --role or --language")
 			}
 			return r.change(ctx, args[0], change, out)
@@ -319,8 +334,8 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 	return cmd
 }
 
-func (r *root) change(ctx context.Context, who string, change AccountChange, out io.Writer) error {
-	return r.with(ctx, func(b Backend) error {
+func (r *root) change(ctx context.Context, who string, change operator.AccountChange, out io.Writer) error {
+	return r.with(ctx, func(b operator.Operations) error {
 		a, err := b.ChangeAccount(ctx, who, change)
 		if err != nil {
 			return err
@@ -333,7 +348,7 @@ func (r *root) accountsStatus(word, status, what string) *cobra.Command {
 	return r.command(word+" <email or id>", strings.ToUpper(word[:1])+word[1:]+"s an account",
 		what+"\n\nExample: caddy email-link accounts "+word+" you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.change(ctx, args[0], AccountChange{Status: &status}, out)
+			return r.change(ctx, args[0], operator.AccountChange{Status: &status}, out)
 		})
 }
 
@@ -342,7 +357,7 @@ func (r *root) accountsDelete() *cobra.Command {
 		"Deletes an account with its sessions, links and flows. Its id is never used again.\n\n"+
 			"Example: caddy email-link accounts delete old@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b Backend) error {
+			return r.with(ctx, func(b operator.Operations) error {
 				if err := b.DeleteAccount(ctx, args[0]); err != nil {
 					return err
 				}

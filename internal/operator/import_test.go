@@ -1,4 +1,4 @@
-package adminapi
+package operator_test
 
 import (
 	"bytes"
@@ -17,11 +17,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
+	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
@@ -48,7 +50,7 @@ func (f *failingStore) Update(ctx context.Context, fn func(storage.Tx) error) er
 	return f.Store.Update(ctx, fn)
 }
 
-func newGate(t *testing.T) (*Gate, *failingStore) {
+func newGate(t *testing.T) (*operator.Service, *failingStore) {
 	t.Helper()
 	opened, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "email_link.db")})
 	if err != nil {
@@ -68,13 +70,13 @@ func newGate(t *testing.T) (*Gate, *failingStore) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Gate{State: s, Flows: &flow.Service{
+	return &operator.Service{State: s, Flows: &flow.Service{
 		Store: s.Store, Ring: s.Ring, Clock: s.Clock, Accounts: s.Accounts, Sessions: s.Sessions, Passwords: hasher,
 	}}, store
 }
 
 // both runs a test on the gate itself and over the admin API.
-func both(t *testing.T, run func(t *testing.T, g *Gate, store *failingStore, b Backend)) {
+func both(t *testing.T, run func(t *testing.T, g *operator.Service, store *failingStore, b operator.Operations)) {
 	t.Helper()
 	t.Run("offline", func(t *testing.T) {
 		t.Parallel()
@@ -85,14 +87,14 @@ func both(t *testing.T, run func(t *testing.T, g *Gate, store *failingStore, b B
 		t.Parallel()
 		g, store := newGate(t)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := Serve(g, w, r); err != nil { // as Caddy's admin endpoint words it
+			if err := adminapi.Serve(g, w, r); err != nil { // as Caddy's admin endpoint words it
 				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(Status(err))
+				w.WriteHeader(adminapi.Status(err))
 				_, _ = fmt.Fprintf(w, `{"error":%q}`, err.Error())
 			}
 		}))
 		t.Cleanup(server.Close)
-		c, err := newClient(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+		c, err := adminapi.Connect(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,24 +102,28 @@ func both(t *testing.T, run func(t *testing.T, g *Gate, store *failingStore, b B
 	})
 }
 
-func emails(t *testing.T, b Backend) (list []string) {
+func emails(t *testing.T, b operator.Operations) (list []string) {
 	t.Helper()
-	if err := b.Accounts(t.Context(), func(a Account) error { list = append(list, a.Email); return nil }); err != nil {
+	if err := b.Accounts(t.Context(), func(a operator.Account) error { list = append(list, a.Email); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return list
 }
 
-func export1(t *testing.T, b Backend, format string, passwords bool) string {
+func export1(t *testing.T, b operator.Operations, format string, passwords bool) string {
 	t.Helper()
 	var out bytes.Buffer
-	if _, err := writeAccounts(t.Context(), b, &out, format, passwords); err != nil {
+	w, err := transfer.NewWriter(&out, format, passwords)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.Export(t.Context(), passwords, w.Write), w.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
 }
 
-func importText(t *testing.T, b Backend, text string, o ImportOptions) ImportReport {
+func importText(t *testing.T, b operator.Operations, text string, o operator.ImportOptions) operator.ImportReport {
 	t.Helper()
 	if o.Format == "" {
 		o.Format = transfer.JSONL
@@ -140,19 +146,19 @@ nonsense
 
 func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, g *Gate, _ *failingStore, b Backend) {
-		bad := []BadLine{
+	both(t, func(t *testing.T, g *operator.Service, _ *failingStore, b operator.Operations) {
+		bad := []operator.BadLine{
 			{2, "ada@example.com", "the mailbox stands in line 1 already"},
 			{4, "", "the line is no JSON object"},
 			{5, "huge@example.com", "the password record cannot be used: argon2: more than m=131072, p=16 or m·t=1048576"},
 		}
-		for _, o := range []ImportOptions{{}, {DryRun: true}, {DryRun: true, SkipBad: true}} {
+		for _, o := range []operator.ImportOptions{{}, {DryRun: true}, {DryRun: true, SkipBad: true}} {
 			report := importText(t, b, mixed, o)
 			last := report.Bad[len(report.Bad)-1]
 			if d := cmp.Diff(bad, report.Bad[:len(report.Bad)-1]); d != "" || last.Line != 7 || last.Email != "" {
 				t.Errorf("%+v: %s %+v", o, d, last)
 			}
-			want := ImportReport{Lines: 7, LeftOut: 1, Bad: report.Bad, DryRun: o.DryRun}
+			want := operator.ImportReport{Lines: 7, LeftOut: 1, Bad: report.Bad, DryRun: o.DryRun}
 			if o.SkipBad {
 				want.Added = 3
 			}
@@ -163,16 +169,16 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 				t.Fatalf("%+v has written %v", o, list)
 			}
 		}
-		report := importText(t, b, mixed, ImportOptions{SkipBad: true})
+		report := importText(t, b, mixed, operator.ImportOptions{SkipBad: true})
 		if !report.Done || report.Added != 3 || len(report.Bad) != 4 || len(emails(t, b)) != 3 {
 			t.Errorf("going on: %+v", report)
 		}
 		// What is there just so is no fault the second time.
-		report = importText(t, b, mixed, ImportOptions{SkipBad: true})
+		report = importText(t, b, mixed, operator.ImportOptions{SkipBad: true})
 		if !report.Done || report.Added != 0 || report.There != 3 {
 			t.Errorf("again: %+v", report)
 		}
-		report = importText(t, b, `{"email":"ada@example.com","name":"Eve","verified":true}`, ImportOptions{})
+		report = importText(t, b, `{"email":"ada@example.com","name":"Eve","verified":true}`, operator.ImportOptions{})
 		if report.Done || len(report.Bad) != 1 || report.Bad[0].Reason != "the mailbox has an account already, which differs" {
 			t.Errorf("another account of a mailbox: %+v", report)
 		}
@@ -192,15 +198,15 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 
 func TestImport_RoundTrip(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, _ *Gate, _ *failingStore, b Backend) {
-		importText(t, b, mixed, ImportOptions{SkipBad: true})
+	both(t, func(t *testing.T, _ *operator.Service, _ *failingStore, b operator.Operations) {
+		importText(t, b, mixed, operator.ImportOptions{SkipBad: true})
 		for _, format := range []string{transfer.JSONL, transfer.CSV} {
 			text := export1(t, b, format, true)
-			if report := importText(t, b, text, ImportOptions{Format: format}); !report.Done || report.There != 3 {
+			if report := importText(t, b, text, operator.ImportOptions{Format: format}); !report.Done || report.There != 3 {
 				t.Errorf("%s into itself: %+v\n%s", format, report, text)
 			}
 			other, _ := newGate(t)
-			if report := importText(t, other, text, ImportOptions{Format: format}); !report.Done || report.Added != 3 {
+			if report := importText(t, other, text, operator.ImportOptions{Format: format}); !report.Done || report.Added != 3 {
 				t.Errorf("%s into another: %+v", format, report)
 			}
 			if d := cmp.Diff(sortedLines(text), sortedLines(export1(t, other, format, true))); d != "" {
@@ -231,9 +237,9 @@ func many(n int) string {
 
 func TestImport_AFileOfOneStepIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, _ *Gate, store *failingStore, b Backend) {
+	both(t, func(t *testing.T, _ *operator.Service, store *failingStore, b operator.Operations) {
 		store.in = 1
-		_, err := b.Import(t.Context(), strings.NewReader(many(importPart+1)), ImportOptions{Format: transfer.JSONL})
+		_, err := b.Import(t.Context(), strings.NewReader(many(operator.ImportPart+1)), operator.ImportOptions{Format: transfer.JSONL})
 		if err == nil || !strings.Contains(err.Error(), "0 accounts have been written") || len(emails(t, b)) != 0 {
 			t.Errorf("%v, %d accounts", err, len(emails(t, b)))
 		}
@@ -242,19 +248,19 @@ func TestImport_AFileOfOneStepIsAllOrNothing(t *testing.T) {
 
 func TestImport_ALargeFileGoesOnWhereItBrokeOff(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, _ *Gate, store *failingStore, b Backend) {
-		const n = importWhole + importPart + 7
+	both(t, func(t *testing.T, _ *operator.Service, store *failingStore, b operator.Operations) {
+		const n = operator.ImportWhole + operator.ImportPart + 7
 		text := many(n)
-		if report := importText(t, b, text+"{}\n", ImportOptions{}); report.Done || report.Added != 0 || len(report.Bad) != 1 || len(emails(t, b)) != 0 {
+		if report := importText(t, b, text+"{}\n", operator.ImportOptions{}); report.Done || report.Added != 0 || len(report.Bad) != 1 || len(emails(t, b)) != 0 {
 			t.Fatalf("a bad last line: %+v", report)
 		}
 		store.in = 3
-		_, err := b.Import(t.Context(), strings.NewReader(text), ImportOptions{Format: transfer.JSONL})
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(2*importPart, " accounts have been written")) || len(emails(t, b)) != 2*importPart {
+		_, err := b.Import(t.Context(), strings.NewReader(text), operator.ImportOptions{Format: transfer.JSONL})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(2*operator.ImportPart, " accounts have been written")) || len(emails(t, b)) != 2*operator.ImportPart {
 			t.Fatalf("%v, %d accounts", err, len(emails(t, b)))
 		}
-		report := importText(t, b, text, ImportOptions{})
-		if !report.Done || report.There != 2*importPart || report.Added != n-2*importPart || len(emails(t, b)) != n {
+		report := importText(t, b, text, operator.ImportOptions{})
+		if !report.Done || report.There != 2*operator.ImportPart || report.Added != n-2*operator.ImportPart || len(emails(t, b)) != n {
 			t.Errorf("again: %+v", report)
 		}
 	})
@@ -281,12 +287,12 @@ func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
 		r := &racing{Store: g.State.Store}
 		g.State.Store, g.State.Accounts.Store = r, r
 		r.before = func() {
-			if _, err := g.AddAccount(t.Context(), AccountInput{Email: "P1@example.com"}); err != nil {
+			if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "P1@example.com"}); err != nil {
 				t.Error(err)
 			}
 		}
-		report := importText(t, g, many(3), ImportOptions{SkipBad: skip})
-		want := ImportReport{Lines: 3, Bad: []BadLine{{2, "p1@example.com", "the mailbox has got an account meanwhile"}}}
+		report := importText(t, g, many(3), operator.ImportOptions{SkipBad: skip})
+		want := operator.ImportReport{Lines: 3, Bad: []operator.BadLine{{2, "p1@example.com", "the mailbox has got an account meanwhile"}}}
 		if skip {
 			want.Done, want.Added = true, 2
 		}
@@ -298,28 +304,28 @@ func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
 
 func TestImport_Bounds(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, _ *Gate, _ *failingStore, b Backend) {
+	both(t, func(t *testing.T, _ *operator.Service, _ *failingStore, b operator.Operations) {
 		for name, c := range map[string]struct {
 			text, format, want string
 		}{
-			"another kind of file": {strings.Repeat("<user/>\n", importBad+1), transfer.JSONL, "more than 10000 bad lines"},
+			"another kind of file": {strings.Repeat("<user/>\n", operator.ImportBad+1), transfer.JSONL, "more than 10000 bad lines"},
 			"no header":            {"a@example.com," + bcrypt04 + "\n", transfer.CSV, "the header"},
 			"no format":            {many(1), "", "jsonl, csv"},
 		} {
-			_, err := b.Import(t.Context(), strings.NewReader(c.text+strings.Repeat("{}\n", 1<<20)), ImportOptions{Format: c.format, SkipBad: true})
-			var e *Error
-			if !errors.As(err, &e) || e.Status != 400 || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing has been written") || strings.Contains(e.Message, "$2b$") {
+			_, err := b.Import(t.Context(), strings.NewReader(c.text+strings.Repeat("{}\n", 1<<20)), operator.ImportOptions{Format: c.format, SkipBad: true})
+			var e *operator.Error
+			if !errors.As(err, &e) || e.Kind != operator.Invalid || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing has been written") || strings.Contains(e.Message, "$2b$") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		var costs strings.Builder
-		for i := range importCosts + 2 {
+		for i := range operator.ImportCosts + 2 {
 			fmt.Fprintf(&costs, "{\"email\":\"c%d@example.com\",\"verified\":true,\"password\":\"$pbkdf2-sha256$%d$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}\n", i, 1000+i)
 		}
-		if report := importText(t, b, costs.String(), ImportOptions{}); len(report.Bad) != 2 || !strings.Contains(report.Bad[0].Reason, "more than 64 different costs") {
+		if report := importText(t, b, costs.String(), operator.ImportOptions{}); len(report.Bad) != 2 || !strings.Contains(report.Bad[0].Reason, "more than 64 different costs") {
 			t.Errorf("many costs: %+v", report)
 		}
-		if _, err := b.Import(t.Context(), &brokenOff{strings.NewReader(many(3))}, ImportOptions{Format: transfer.JSONL}); err == nil {
+		if _, err := b.Import(t.Context(), &brokenOff{strings.NewReader(many(3))}, operator.ImportOptions{Format: transfer.JSONL}); err == nil {
 			t.Error("a file that broke off was imported")
 		}
 		if len(emails(t, b)) != 0 {
@@ -346,7 +352,7 @@ func TestExport_AnAnswerThatEndsEarlyIsNotTakenForAll(t *testing.T) {
 			_, _ = io.WriteString(w, `{"account":{"email":"a@example.com","verified":true}}`+"\n"+rest)
 		}))
 		t.Cleanup(server.Close)
-		c, err := newClient(t.Context(), strings.TrimPrefix(server.URL, "http://"))
+		c, err := adminapi.Connect(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,52 +362,17 @@ func TestExport_AnAnswerThatEndsEarlyIsNotTakenForAll(t *testing.T) {
 	}
 }
 
-func TestKept_NothingCanBeReadInTheFile(t *testing.T) {
-	t.Parallel()
-	var k kept
-	defer k.close()
-	var want, got []transfer.Row
-	for i := range importWhole + 3 {
-		want = append(want, transfer.Row{Line: i + 1, Email: fmt.Sprintf("p%d@example.com", i), Password: bcrypt04, Created: noon})
-	}
-	for i := range want {
-		if err := k.add(want[i : i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 2 {
-		got = nil
-		if err := k.each(func(rows []transfer.Row) error { got = append(got, rows...); return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(want, got); d != "" || k.count != len(want) {
-			t.Fatal(d)
-		}
-	}
-	if _, err := k.file.Seek(0, io.SeekStart); err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(k.file)
-	if err != nil || len(text) < 1000 || bytes.Contains(text, []byte("example")) || bytes.Contains(text, []byte("$2b$")) {
-		t.Errorf("%v, %d bytes", err, len(text))
-	}
-	info, err := k.file.Stat()
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", err, info.Mode())
-	}
-}
-
 func TestDearest(t *testing.T) {
 	t.Parallel()
 	a := password.Cost{Kind: password.Argon2id, N: 64, R: 1, P: 1}
 	wide := password.Cost{Kind: password.Argon2id, N: 64, R: 2, P: 1}
 	deep := password.Cost{Kind: password.Argon2id, N: 128, R: 1, P: 1}
 	b10, b12 := password.Cost{Kind: password.Bcrypt, N: 10}, password.Cost{Kind: password.Bcrypt, N: 12}
-	list := dearest(password.Costs{a, wide, a, b10, b12, deep, wide})
+	list := operator.Dearest(password.Costs{a, wide, a, b10, b12, deep, wide})
 	if len(list) != 3 || !slices.Contains(list, wide) || !slices.Contains(list, b12) || !slices.Contains(list, deep) {
 		t.Error(list)
 	}
-	if list := dearest(password.Costs{a, a}); len(list) != 1 {
+	if list := operator.Dearest(password.Costs{a, a}); len(list) != 1 {
 		t.Error(list)
 	}
 }

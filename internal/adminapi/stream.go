@@ -11,44 +11,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
-	"github.com/caddy-email-link/caddy-email-link/internal/adminapi/transfer"
-	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 )
-
-// maxImport bounds the file that an import sends.
-const maxImport = 512 << 20
-
-// Export implements Backend.
-func (g *Gate) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
-	for after := ""; ; {
-		var list []embedded.Exported
-		err := g.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-			list, err = g.State.Accounts.Export(tx, after, page)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, a := range list {
-			row := transfer.Row{
-				Email: a.Email, Name: a.Name, Roles: a.Roles, Created: a.Created.UTC(), Status: string(a.Status), Language: a.Language,
-				// Only who has proven the mailbox has a password here.
-				Verified: true,
-			}
-			if passwords {
-				row.Password = a.Record.Text()
-			}
-			if err := each(row); err != nil {
-				return err
-			}
-			after = a.ID
-		}
-		if len(list) < page {
-			return nil
-		}
-	}
-}
 
 // exported is one line of an export over the admin API. The last one says how many there were, so that an answer that ended
 // early is not taken for a whole one.
@@ -72,7 +37,7 @@ func export(c call) error {
 	return enc.Encode(exported{Count: &n})
 }
 
-func (c *client) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
+func (c *Client) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
 	read, write := io.Pipe()
 	go func() {
 		query := url.Values{"passwords": {strconv.FormatBool(passwords)}}
@@ -104,22 +69,21 @@ func (c *client) Export(ctx context.Context, passwords bool, each func(transfer.
 // receive takes a file in the body.
 func receive(c call) error {
 	query := c.r.URL.Query()
-	o := ImportOptions{Format: query.Get("format"), DryRun: query.Get("dry_run") == "true", SkipBad: query.Get("skip_bad") == "true"}
+	o := operator.ImportOptions{Format: query.Get("format"), DryRun: query.Get("dry_run") == "true", SkipBad: query.Get("skip_bad") == "true"}
 	// Caddy gives a request to the admin endpoint ten seconds; a large file is read for longer.
 	if err := http.NewResponseController(c.w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	body := http.MaxBytesReader(c.w, c.r.Body, maxImport)
-	report, err := c.b.Import(c.r.Context(), body, o)
+	report, err := c.b.Import(c.r.Context(), c.r.Body, o)
 	if err != nil {
-		_, _ = io.Copy(io.Discard, body) // or the client would still be writing and not read why
+		_, _ = io.CopyN(io.Discard, c.r.Body, operator.MaxImportSize) // or the client would still be writing and not read why
 	}
 	return answer(c.w)(report, err)
 }
 
-func (c *client) Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error) {
+func (c *Client) Import(ctx context.Context, in io.Reader, o operator.ImportOptions) (operator.ImportReport, error) {
 	query := url.Values{
 		"format": {o.Format}, "dry_run": {strconv.FormatBool(o.DryRun)}, "skip_bad": {strconv.FormatBool(o.SkipBad)},
 	}
-	return ask[ImportReport](ctx, c, http.MethodPost, []string{"import"}, query, in)
+	return ask[operator.ImportReport](ctx, c, http.MethodPost, []string{"import"}, query, in)
 }

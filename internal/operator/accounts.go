@@ -1,0 +1,195 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Account is one account as operators see it.
+type Account struct {
+	ID    string   `json:"id"`
+	Email string   `json:"email"`
+	Name  string   `json:"name,omitempty"`
+	Roles []string `json:"roles,omitempty"`
+	// Language is a BCP 47 tag, empty where mails follow the browser that asks.
+	Language string    `json:"language,omitempty"`
+	Status   string    `json:"status"`
+	Created  time.Time `json:"created"`
+}
+
+// AccountInput describes an account to add.
+type AccountInput struct {
+	Email    string   `json:"email"`
+	Name     string   `json:"name,omitempty"`
+	Roles    []string `json:"roles,omitempty"`
+	Language string   `json:"language,omitempty"`
+}
+
+// AccountChange describes what to change about an account; nil leaves a field as it is.
+type AccountChange struct {
+	Name     *string   `json:"name,omitempty"`
+	Roles    *[]string `json:"roles,omitempty"`
+	Language *string   `json:"language,omitempty"`
+	Status   *string   `json:"status,omitempty"`
+}
+
+// page is how many accounts are read in one transaction.
+const page = 500
+
+// AddAccount implements Operations.
+func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, error) {
+	addr, err := address.Parse(in.Email)
+	if err != nil {
+		return Account{}, badRequest("the address cannot be used: %v", err)
+	}
+	var made account.Account
+	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		made, err = svc.State.Accounts.Create(tx, embedded.NewAccount{
+			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language,
+		})
+		return err
+	})
+	if errors.Is(err, embedded.ErrTaken) {
+		return Account{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
+	}
+	if err != nil {
+		return Account{}, refused(err)
+	}
+	return svc.Account(ctx, made.ID)
+}
+
+// Accounts implements Operations.
+func (svc *Service) Accounts(ctx context.Context, each func(Account) error) error {
+	for after := ""; ; {
+		var list []embedded.Entry
+		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+			list, err = svc.State.Accounts.List(tx, after, page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if err := each(shown(e)); err != nil {
+				return err
+			}
+			after = e.ID
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}
+
+func shown(e embedded.Entry) Account {
+	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
+}
+
+// Account implements Operations.
+func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
+	var list []embedded.Entry
+	id, err := svc.find(ctx, who)
+	if err == nil {
+		err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+			// The list starts after the id before this one: ids are texts, and shortening one gives a text before it.
+			list, err = svc.State.Accounts.List(tx, id[:len(id)-1], page)
+			return err
+		})
+	}
+	for _, e := range list {
+		if e.ID == id {
+			return shown(e), nil
+		}
+	}
+	if err == nil {
+		err = notFound("there is no account %s", who)
+	}
+	return Account{}, err
+}
+
+// find returns the id of an account that is named by its id or its address.
+func (svc *Service) find(ctx context.Context, who string) (id string, err error) {
+	var a account.Account
+	var found bool
+	if addr, bad := address.Parse(who); bad == nil {
+		a, found, err = svc.State.Accounts.Lookup(ctx, addr.Typed())
+	} else {
+		err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+			a, found, err = svc.State.Accounts.Get(tx, who)
+			return err
+		})
+	}
+	if err == nil && !found {
+		err = notFound("there is no account %s", who)
+	}
+	return a.ID, err
+}
+
+// ChangeAccount implements Operations.
+func (svc *Service) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
+	status := map[string]storage.Status{"active": storage.StatusActive, "disabled": storage.StatusDisabled}
+	if change.Status != nil && status[*change.Status] == 0 {
+		return Account{}, badRequest("the status is one of active, disabled")
+	}
+	err := svc.change(ctx, who, func(tx storage.Tx, id string) error {
+		if change.Name != nil {
+			if err := svc.State.Accounts.SetName(tx, id, *change.Name); err != nil {
+				return err
+			}
+		}
+		if change.Roles != nil {
+			if err := svc.State.Accounts.SetRoles(tx, id, *change.Roles); err != nil {
+				return err
+			}
+		}
+		if change.Language != nil {
+			if err := svc.State.Accounts.SetLanguage(tx, id, *change.Language); err != nil {
+				return err
+			}
+		}
+		if change.Status != nil {
+			return svc.State.Accounts.SetStatus(tx, id, status[*change.Status])
+		}
+		return nil
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	return svc.Account(ctx, who)
+}
+
+// DeleteAccount implements Operations.
+func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
+	return svc.change(ctx, who, svc.State.Accounts.Delete)
+}
+
+// change applies f in one step and tells the sessions of the account, which end or are read anew.
+func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx, id string) error) error {
+	id, err := svc.find(ctx, who)
+	if err != nil {
+		return err
+	}
+	err = svc.State.Store.Update(ctx, func(tx storage.Tx) error { return f(tx, id) })
+	if err == nil || errors.Is(err, storage.ErrUnknown) {
+		svc.State.Sessions.Changed(id)
+	}
+	return refused(err)
+}
+
+// refused turns refusals of the accounts into ones with a status.
+func refused(err error) error {
+	var invalid *embedded.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return badRequest("%v", invalid)
+	case errors.Is(err, embedded.ErrNotFound):
+		return notFound("there is no such account any more")
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// BackupInfo says what belongs to a backup.
+type BackupInfo struct {
+	// Fingerprint names the master key without which the backup cannot be opened.
+	Fingerprint string `json:"fingerprint"`
+}
+
+// BackupInfo implements Operations.
+func (svc *Service) BackupInfo(ctx context.Context) (info BackupInfo, err error) {
+	err = svc.State.Store.View(ctx, func(tx storage.Tx) error {
+		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
+		if err == nil {
+			// The ring still names the key that opened it: a reload may have sealed the data key with another one since.
+			info.Fingerprint, err = keyring.SealedBy(sealed)
+		}
+		return err
+	})
+	return info, err
+}
+
+// MasterKeys implements Operations.
+func (svc *Service) MasterKeys(context.Context) (string, error) {
+	if svc.KeyFile == "" {
+		return "", conflict("the master keys come from the option `secret`, not from a key file: keep what that option names")
+	}
+	text, err := os.ReadFile(svc.KeyFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the key file: %w", err)
+	}
+	return string(text), nil
+}
+
+// Backup implements Operations.
+func (svc *Service) Backup(ctx context.Context, w io.Writer) error {
+	b, ok := svc.State.Store.(storage.Backuper)
+	if !ok {
+		return conflict("this storage makes no copies of itself: use its own tools")
+	}
+	return b.Backup(ctx, w)
+}

@@ -1,0 +1,40 @@
+package operator
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Event is one line of the audit log.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Event   string    `json:"event"`
+	Purpose string    `json:"purpose,omitempty"`
+	Outcome string    `json:"outcome,omitempty"`
+	Account string    `json:"account,omitempty"`
+	Flow    string    `json:"flow,omitempty"`
+	Site    string    `json:"site,omitempty"`
+	Client  string    `json:"client,omitempty"`
+}
+
+// Events implements Operations.
+func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
+	if n < 1 || n > MaxListed {
+		return nil, badRequest("-n %d is not a number from 1 to %d", n, MaxListed)
+	}
+	var found []storage.Event
+	err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+		found, err = tx.Events().List(n)
+		return err
+	})
+	list := make([]Event, 0, len(found))
+	for _, e := range found {
+		list = append(list, Event{
+			Time: e.Time.UTC(), Event: e.Name, Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
+			Site: e.Site, Client: e.Client,
+		})
+	}
+	return list, err
+}

@@ -1,0 +1,40 @@
+package operator
+
+import (
+	"context"
+
+	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Export implements Operations.
+func (svc *Service) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
+	for after := ""; ; {
+		var list []embedded.Exported
+		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+			list, err = svc.State.Accounts.Export(tx, after, page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			row := transfer.Row{
+				Email: a.Email, Name: a.Name, Roles: a.Roles, Created: a.Created.UTC(), Status: string(a.Status), Language: a.Language,
+				// Only who has proven the mailbox has a password here.
+				Verified: true,
+			}
+			if passwords {
+				row.Password = a.Record.Text()
+			}
+			if err := each(row); err != nil {
+				return err
+			}
+			after = a.ID
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+)
+
+// LinkInput asks for a link that is printed instead of mailed.
+type LinkInput struct {
+	Email string `json:"email"`
+	// For is the purpose: sign_in, activation or reset. Empty: sign_in for an address with an account, activation for another.
+	For string `json:"for,omitempty"`
+	// TTL is how long the link works. Zero: the purpose's configured lifetime.
+	TTL time.Duration `json:"ttl,omitempty"`
+	// Site is the origin the link belongs to. Empty: the only one there is.
+	Site string `json:"site,omitempty"`
+}
+
+// Link is a printed link.
+type Link struct {
+	URL     string    `json:"url"`
+	Purpose string    `json:"purpose"`
+	Site    string    `json:"site"`
+	Expires time.Time `json:"expires"`
+}
+
+// MakeLink implements Operations.
+func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
+	site, err := svc.site(in.Site)
+	if err != nil {
+		return Link{}, err
+	}
+	if in.TTL < 0 || in.TTL > flow.MaxLinkTTL {
+		return Link{}, badRequest("--ttl %s is not above zero and at most %dh", in.TTL, flow.MaxLinkTTL/time.Hour)
+	}
+	switch in.For {
+	case "", flow.SignIn, flow.Activation:
+	case flow.Reset:
+		if !svc.Flows.OffersPasswords(site) {
+			return Link{}, conflict("%s offers no passwords, so there is none to reset: sign_in does not name password", site.Origin)
+		}
+	default:
+		return Link{}, badRequest("--for %q is none of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
+	}
+	made, err := svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL})
+	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
+		made, err = svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: flow.Activation, TTL: in.TTL})
+	}
+	var invalid *flow.Invalid
+	switch {
+	case errors.Is(err, flow.ErrTaken) && in.For == "":
+		return Link{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Email)
+	case errors.Is(err, flow.ErrTaken):
+		return Link{}, conflict("%s has an account already: print a link for sign_in", in.Email)
+	case errors.Is(err, flow.ErrNoAccount):
+		return Link{}, notFound("there is no active account %s", in.Email)
+	case errors.As(err, &invalid):
+		return Link{}, badRequest("the %s cannot be used: %v", invalid.Field, err)
+	case err != nil:
+		return Link{}, err
+	}
+	return Link{URL: made.URL, Purpose: made.Purpose, Site: site.Origin, Expires: made.Ends}, nil
+}

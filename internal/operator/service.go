@@ -1,0 +1,82 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/state"
+)
+
+// Service does what an operator asks for, on an open state. KeyFile, Wake, Test and Doctor may be missing.
+type Service struct {
+	State *state.State
+	Flows *flow.Service
+	// Sites are the origins that the configuration names; Site also finds those below an entry with a star.
+	Sites []flow.Site
+	Site  func(origin string) (flow.Site, bool)
+	// KeyFile is the path of the key file, empty when the keys come from the configuration.
+	KeyFile string
+	// Scopes are those that machine tokens can be made for.
+	Scopes []string
+	// Limiter and Rates are those that hold; Wake tells the mail worker that something is due.
+	Limiter *limit.Limiter
+	Rates   limit.Table
+	Wake    func()
+	// Audiences are those of the sites; *.example.com stands for any label.
+	Audiences []string
+	// Test sends a test mail, Doctor makes all checks.
+	Test   func(ctx context.Context, to string) (TestSent, error)
+	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)
+}
+
+var _ Operations = (*Service)(nil)
+
+// errNotHere is what a gate says that was made without the part that is asked for.
+var errNotHere = errors.New("this gate cannot do that")
+
+// MaxListed is how many records one answer lists at most.
+const MaxListed = 1000
+
+// shownTime is one of the gate's own times as the system's clock has it.
+func (svc *Service) shownTime(t time.Time) time.Time {
+	return svc.State.Clock.ShownAs(t).UTC().Truncate(time.Second)
+}
+
+// site finds the site a link is for.
+func (svc *Service) site(origin string) (flow.Site, error) {
+	var names []string
+	for _, s := range svc.Sites {
+		names = append(names, s.Origin)
+	}
+	if origin == "" && len(svc.Sites) == 1 {
+		return svc.Sites[0], nil
+	}
+	if origin == "" && len(svc.Sites) == 0 {
+		return flow.Site{}, badRequest("name the site with --site")
+	}
+	if origin == "" {
+		return flow.Site{}, badRequest("there is more than one site; name it with --site: %s", strings.Join(names, ", "))
+	}
+	if u, err := url.Parse(origin); err == nil && u.Path == "/" {
+		u.Path = ""
+		origin = u.String()
+	}
+	if s, ok := svc.Site(origin); ok {
+		return s, nil
+	}
+	return flow.Site{}, badRequest("%s is none of this gate's sites: %s", origin, strings.Join(names, ", "))
+}
+
+// Diagnose implements Operations.
+func (svc *Service) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
+	if svc.Doctor == nil {
+		return nil, errNotHere
+	}
+	return svc.Doctor(ctx, to)
+}
