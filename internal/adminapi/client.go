@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
@@ -54,13 +52,9 @@ func Connect(ctx context.Context, network, address string) (*Client, error) {
 	}, nil
 }
 
-// do sends a request, with in as JSON or, when it is a reader, as it is, and decodes the answer into out unless that is nil or a
-// writer, which gets the body as it is.
-func (c *Client) do(ctx context.Context, method string, path []string, query url.Values, in, out any) error {
-	for i := range path {
-		path[i] = url.PathEscape(path[i])
-	}
-	target := c.base + Prefix + strings.Join(path, "/")
+// send asks for an operation. in is sent as JSON, a reader as it is; the answer is decoded into out, and a writer gets it as it is.
+func (c *Client) send(ctx context.Context, op stream, query url.Values, in, out any) error {
+	target := c.base + Prefix + op.path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
@@ -75,7 +69,7 @@ func (c *Client) do(ctx context.Context, method string, path []string, query url
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	req, err := http.NewRequestWithContext(ctx, op.method, target, body)
 	if err != nil {
 		return err
 	}
@@ -92,22 +86,11 @@ func (c *Client) do(ctx context.Context, method string, path []string, query url
 	if resp.StatusCode >= 400 {
 		return refusal(resp)
 	}
-	switch out := out.(type) {
-	case nil:
-		return nil
-	case io.Writer:
-		_, err = io.Copy(out, resp.Body)
-	default:
-		err = json.NewDecoder(resp.Body).Decode(out)
+	if w, ok := out.(io.Writer); ok {
+		_, err = io.Copy(w, resp.Body)
+		return err
 	}
-	return err
-}
-
-// ask is do with the answer as a value.
-func ask[T any](ctx context.Context, c *Client, method string, path []string, query url.Values, in any) (T, error) {
-	var out T
-	err := c.do(ctx, method, path, query, in, &out)
-	return out, err
+	return json.NewDecoder(resp.Body).Decode(out)
 }
 
 // refusal turns an answer of Caddy's admin API into the error it stands for.
@@ -137,118 +120,116 @@ func refused(status int, message string) error {
 	return errors.New(message)
 }
 
+var _ operator.Operations = (*Client)(nil)
+
+// AddAccount implements operator.Operations.
 func (c *Client) AddAccount(ctx context.Context, in operator.AccountInput) (operator.Account, error) {
-	return ask[operator.Account](ctx, c, http.MethodPost, []string{"accounts"}, nil, in)
+	return call(ctx, c, addAccount, in)
 }
 
-func (c *Client) Accounts(ctx context.Context, each func(operator.Account) error) error {
-	read, write := io.Pipe()
-	go func() {
-		write.CloseWithError(c.do(ctx, http.MethodGet, []string{"accounts"}, nil, nil, io.Writer(write)))
-	}()
-	defer func() { _ = read.Close() }()
-	dec := json.NewDecoder(read)
-	for {
-		var a operator.Account
-		if err := dec.Decode(&a); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := each(a); err != nil {
-			return err
-		}
-	}
-}
-
+// Account implements operator.Operations.
 func (c *Client) Account(ctx context.Context, who string) (operator.Account, error) {
-	return ask[operator.Account](ctx, c, http.MethodPost, []string{"account"}, nil, whoInput{who})
+	return call(ctx, c, showAccount, accountInput{who})
 }
 
+// ChangeAccount implements operator.Operations.
 func (c *Client) ChangeAccount(ctx context.Context, who string, change operator.AccountChange) (operator.Account, error) {
-	return ask[operator.Account](ctx, c, http.MethodPatch, []string{"account"}, nil, changeInput{who, change})
+	return call(ctx, c, changeAccount, changeInput{who, change})
 }
 
+// DeleteAccount implements operator.Operations.
 func (c *Client) DeleteAccount(ctx context.Context, who string) error {
-	return c.do(ctx, http.MethodDelete, []string{"account"}, nil, whoInput{who}, nil)
+	_, err := call(ctx, c, deleteAccount, accountInput{who})
+	return err
 }
 
-func (c *Client) EndSessions(ctx context.Context, who string) error {
-	return c.do(ctx, http.MethodDelete, []string{"sessions"}, nil, whoInput{who}, nil)
-}
-
-func (c *Client) CreateToken(ctx context.Context, in operator.MachineTokenInput) (operator.MachineToken, error) {
-	return ask[operator.MachineToken](ctx, c, http.MethodPost, []string{"tokens"}, nil, in)
-}
-
-func (c *Client) Tokens(ctx context.Context, who string) ([]operator.MachineToken, error) {
-	return ask[[]operator.MachineToken](ctx, c, http.MethodPost, []string{"tokens_list"}, nil, tokenInput{Who: who})
-}
-
-func (c *Client) RevokeToken(ctx context.Context, id string) (operator.MachineToken, error) {
-	return ask[operator.MachineToken](ctx, c, http.MethodDelete, []string{"tokens"}, nil, tokenInput{ID: id})
-}
-
-func (c *Client) MakeLink(ctx context.Context, in operator.LinkInput) (operator.Link, error) {
-	return ask[operator.Link](ctx, c, http.MethodPost, []string{"link"}, nil, in)
-}
-
-func (c *Client) AudienceKey(ctx context.Context, audience string, sign bool) (operator.AudienceKey, error) {
-	query := url.Values{}
-	if sign {
-		query.Set("use", "sign_key")
-	}
-	return ask[operator.AudienceKey](ctx, c, http.MethodGet, []string{"keys", audience}, query, nil)
-}
-
-func (c *Client) BackupInfo(ctx context.Context) (operator.BackupInfo, error) {
-	return ask[operator.BackupInfo](ctx, c, http.MethodGet, []string{"backup_info"}, nil, nil)
-}
-
-func (c *Client) MasterKeys(ctx context.Context) (string, error) {
-	return ask[string](ctx, c, http.MethodGet, []string{"master_keys"}, nil, nil)
-}
-
-func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	return c.do(ctx, http.MethodGet, []string{"backup"}, nil, nil, w)
-}
-
+// Sessions implements operator.Operations.
 func (c *Client) Sessions(ctx context.Context, who string) ([]operator.Session, error) {
-	return ask[[]operator.Session](ctx, c, http.MethodPost, []string{"sessions"}, nil, whoInput{who})
+	return call(ctx, c, listSessions, accountInput{who})
 }
 
+// EndSessions implements operator.Operations.
+func (c *Client) EndSessions(ctx context.Context, who string) error {
+	_, err := call(ctx, c, endSessions, accountInput{who})
+	return err
+}
+
+// CreateToken implements operator.Operations.
+func (c *Client) CreateToken(ctx context.Context, in operator.MachineTokenInput) (operator.MachineToken, error) {
+	return call(ctx, c, createToken, in)
+}
+
+// Tokens implements operator.Operations.
+func (c *Client) Tokens(ctx context.Context, who string) ([]operator.MachineToken, error) {
+	return call(ctx, c, listTokens, accountInput{who})
+}
+
+// RevokeToken implements operator.Operations.
+func (c *Client) RevokeToken(ctx context.Context, id string) (operator.MachineToken, error) {
+	return call(ctx, c, revokeToken, idInput{id})
+}
+
+// MakeLink implements operator.Operations.
+func (c *Client) MakeLink(ctx context.Context, in operator.LinkInput) (operator.Link, error) {
+	return call(ctx, c, makeLink, in)
+}
+
+// AudienceKey implements operator.Operations.
+func (c *Client) AudienceKey(ctx context.Context, audience string, sign bool) (operator.AudienceKey, error) {
+	return call(ctx, c, audienceKey, keyInput{audience, sign})
+}
+
+// SigningKeys implements operator.Operations.
 func (c *Client) SigningKeys(ctx context.Context) ([]operator.SigningKey, error) {
-	return ask[[]operator.SigningKey](ctx, c, http.MethodGet, []string{"signing_keys"}, nil, nil)
+	return call(ctx, c, signingKeys, none{})
 }
 
+// RotateKey implements operator.Operations.
 func (c *Client) RotateKey(ctx context.Context) (operator.Rotated, error) {
-	return ask[operator.Rotated](ctx, c, http.MethodPost, []string{"signing_keys"}, nil, nil)
+	return call(ctx, c, rotateKey, none{})
 }
 
+// Mails implements operator.Operations.
 func (c *Client) Mails(ctx context.Context) ([]operator.Mail, error) {
-	return ask[[]operator.Mail](ctx, c, http.MethodGet, []string{"mails"}, nil, nil)
+	return call(ctx, c, listMails, none{})
 }
 
+// RetryMail implements operator.Operations.
 func (c *Client) RetryMail(ctx context.Context, id string) (operator.Retried, error) {
-	return ask[operator.Retried](ctx, c, http.MethodPost, []string{"mail_retry"}, nil, retryInput{ID: id})
+	return call(ctx, c, retryMail, idInput{id})
 }
 
-func (c *Client) Events(ctx context.Context, n int) ([]operator.Event, error) {
-	return ask[[]operator.Event](ctx, c, http.MethodGet, []string{"events"}, url.Values{"n": {strconv.Itoa(n)}}, nil)
-}
-
-func (c *Client) Limits(ctx context.Context, who []string) ([]operator.Limit, error) {
-	return ask[[]operator.Limit](ctx, c, http.MethodPost, []string{"limits"}, nil, limitsInput{Who: who})
-}
-
-func (c *Client) ResetLimits(ctx context.Context, who []string) (operator.LimitsReset, error) {
-	return ask[operator.LimitsReset](ctx, c, http.MethodDelete, []string{"limits"}, nil, limitsInput{Who: who})
-}
-
+// SendTest implements operator.Operations.
 func (c *Client) SendTest(ctx context.Context, in operator.TestMail) (operator.TestSent, error) {
-	return ask[operator.TestSent](ctx, c, http.MethodPost, []string{"mail_test"}, nil, in)
+	return call(ctx, c, sendTest, in)
 }
 
+// Events implements operator.Operations.
+func (c *Client) Events(ctx context.Context, n int) ([]operator.Event, error) {
+	return call(ctx, c, listEvents, eventsInput{n})
+}
+
+// Limits implements operator.Operations.
+func (c *Client) Limits(ctx context.Context, who []string) ([]operator.Limit, error) {
+	return call(ctx, c, showLimits, limitsInput{who})
+}
+
+// ResetLimits implements operator.Operations.
+func (c *Client) ResetLimits(ctx context.Context, who []string) (operator.LimitsReset, error) {
+	return call(ctx, c, resetLimits, limitsInput{who})
+}
+
+// Diagnose implements operator.Operations.
 func (c *Client) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
-	return ask[[]doctor.Finding](ctx, c, http.MethodPost, []string{"doctor"}, nil, doctorInput{To: to})
+	return call(ctx, c, diagnose, diagnoseInput{to})
+}
+
+// BackupInfo implements operator.Operations.
+func (c *Client) BackupInfo(ctx context.Context) (operator.BackupInfo, error) {
+	return call(ctx, c, backupInfo, none{})
+}
+
+// MasterKeys implements operator.Operations.
+func (c *Client) MasterKeys(ctx context.Context) (string, error) {
+	return call(ctx, c, masterKeys, none{})
 }
