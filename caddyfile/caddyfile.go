@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
 func init() {
@@ -32,6 +34,9 @@ type block struct {
 	unavailable map[string]string
 	// other is asked about words that are not options, such as matcher definitions.
 	other func(d *caddyfile.Dispenser) (bool, error)
+	// source takes the line of each option, under its name with prefix before it.
+	source *module.Source
+	prefix string
 }
 
 func (b block) parse(d *caddyfile.Dispenser, nesting int) error {
@@ -56,6 +61,7 @@ func (b block) parse(d *caddyfile.Dispenser, nesting int) error {
 			return d.Errf("%s: %s is given twice", b.what, name)
 		}
 		seen[name] = true
+		record(b.source, d, b.prefix+name)
 		if err := parse(d); err != nil {
 			return err
 		}

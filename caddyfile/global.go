@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -58,13 +59,13 @@ func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
 	if d.NextArg() {
 		return nil, d.Errf("the global option email_link takes a block only, found %q", d.Val())
 	}
-	app := new(module.App)
+	app := &module.App{Source: &module.Source{At: line(d)}}
 	at := *d
 	if err := globalBlock(app).parse(d, d.Nesting()); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(app.CheckRequired(), app.CheckPassword()); err != nil {
-		return nil, at.WrapErr(err)
+		return nil, at.WrapErr(fmt.Errorf("email_link: %w", err))
 	}
 	return httpcaddyfile.App{Name: "email_link", Value: caddyconfig.JSON(app, nil)}, nil
 }
@@ -74,6 +75,7 @@ func globalBlock(app *module.App) block {
 	sessions := map[string]*caddy.Duration{"idle": &app.Session.Idle, "absolute": &app.Session.Absolute}
 	return block{
 		what:   "email_link",
+		source: app.Source,
 		repeat: []string{"base_url", "lifetime", "limit", "password", "session"},
 		unavailable: map[string]string{
 			"portal": "; each site has its own pages",

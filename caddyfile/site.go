@@ -1,6 +1,7 @@
 package caddyfile
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -39,7 +40,10 @@ import (
 // The matcher says which requests need a session; it never limits the handler.
 func siteDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
-	handler := new(module.Handler)
+	handler := &module.Handler{Source: &module.Source{At: line(h.Dispenser)}}
+	if h.Option("email_link") == nil {
+		return nil, h.WrapErr(fmt.Errorf("email_link: %w", module.ErrNoGlobalOption))
+	}
 	protect, given, err := h.MatcherToken()
 	if err != nil {
 		return nil, h.WrapErr(err)
@@ -76,6 +80,7 @@ func siteDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) 
 func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyfile.Token, local map[string]caddy.ModuleMap) block {
 	return block{
 		what:   "email_link",
+		source: handler.Source,
 		repeat: []string{"base_url", "public", "require"},
 		other:  func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
 		options: map[string]func(*caddyfile.Dispenser) error{
@@ -198,7 +203,9 @@ func identity(d *caddyfile.Dispenser, handler *module.Handler) error {
 	}
 	id := new(module.Identity)
 	err := block{
-		what: "identity",
+		what:   "identity",
+		source: handler.Source,
+		prefix: "identity ",
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"header": func(d *caddyfile.Dispenser) error {
 				if err := word(d, &id.Header); err != nil {
@@ -229,6 +236,7 @@ func headers(d *caddyfile.Dispenser, handler *module.Handler) error {
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		header := module.Header{Name: d.Val()}
+		record(handler.Source, d, "headers "+header.Name)
 		if !d.NextArg() {
 			return d.Errf("headers: %s needs a value, such as {http.auth.user.email}", header.Name)
 		}

@@ -2,6 +2,7 @@
 // what they share. It translates between Caddy and the packages that know nothing of it, and decides nothing else.
 //
 // What happens when: Provision reads and checks and touches nothing, so that `caddy validate` may run beside a live server.
+// Handlers register with the registry; the app binds them and judges the configuration as a whole, once the http app is whole.
 // App.Start opens the store, or shares the one that is open. Requests that come before that wait for a moment. App.Stop does
 // nothing, because requests outlive it; Cleanup gives the store back.
 package module
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -88,8 +90,9 @@ type App struct {
 	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
 	// Default: none.
 	Templates string `json:"templates,omitempty"`
+	// Source is where the option and its lines are written, for errors and warnings. Default: unknown.
+	Source *Source `json:"source,omitempty"`
 
-	ctx      caddy.Context
 	log      *slog.Logger
 	origins  []Origin
 	policy   policy
@@ -104,8 +107,9 @@ type App struct {
 	quiet     quiet
 	untrusted sync.Once
 
-	registering sync.Mutex
-	handlers    []*Handler // guarded by registering until Start
+	// handlers are those of the configuration, in the order of its routes, and configuration is what they come to together.
+	handlers      []*Handler
+	configuration *configuration
 
 	gate     gate
 	coreKey  string
@@ -121,7 +125,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // CheckRequired says which option nobody can do without is missing, and what to write.
 func (a *App) CheckRequired() error {
 	if len(a.MailerRaw) == 0 {
-		return errors.New("email_link: the mailer is missing; write one of\n" +
+		return errors.New("the mailer is missing; write one of\n" +
 			"\tmailer smtp <your provider's host>:587 <user> {env.SMTP_PASSWORD}\n" +
 			"\tmailer file <dir>   (for development: mails become files)\n" +
 			"\tmailer none         (no mail leaves; 'caddy email-link link <email>' prints links)")
@@ -130,30 +134,30 @@ func (a *App) CheckRequired() error {
 		Transport string `json:"transport"`
 	}
 	if err := json.Unmarshal(a.MailerRaw, &m); err == nil && m.Transport != "none" && a.From == "" {
-		return errors.New("email_link: the sender of the mails is missing; write\n\tfrom \"Example <no-reply@example.com>\"")
+		return errors.New("the sender of the mails is missing; write\n\tfrom \"Example <no-reply@example.com>\"")
 	}
 	return nil
 }
 
-// Provision reads and checks the configuration. It opens nothing, writes nothing and starts nothing.
+// Provision reads and checks the configuration, its sites and the routes around them included. It opens nothing, writes
+// nothing and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx = ctx
 	a.gate.init()
 	if err := a.CheckRequired(); err != nil {
-		return err
+		return a.Source.wrap("", err)
 	}
 	if err := a.loadGuests(ctx); err != nil {
 		return err
 	}
 	var err error
 	if a.origins, err = parseOrigins(a.BaseURL); err != nil {
-		return err
+		return a.Source.wrap("base_url", err)
 	}
 	if err := a.readPolicy(); err != nil {
-		return fmt.Errorf("email_link: %w", err)
+		return err
 	}
 	if err := a.readSecrets(); err != nil {
-		return fmt.Errorf("email_link: %w", err)
+		return a.Source.wrap("secret", err)
 	}
 	registerMetrics(ctx.GetMetricsRegistry())
 	a.emitter, err = newEmitter(ctx)
@@ -166,9 +170,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
 	})
 	if err != nil {
-		return fmt.Errorf("email_link: %w", err)
+		return a.Source.wrap("templates", err)
 	}
-	return nil
+	return a.configure(ctx)
 }
 
 func (a *App) loadGuests(ctx caddy.Context) error {
@@ -188,10 +192,10 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 	} {
 		v, err := ctx.LoadModule(a, g.field)
 		if err != nil {
-			return fmt.Errorf("email_link: %s: %w", g.option, err)
+			return a.Source.wrap(g.option, fmt.Errorf("%s: %w", g.option, err))
 		}
 		if !g.use(v) {
-			return fmt.Errorf("email_link: %s: module %T cannot be used for it", g.option, v)
+			return a.Source.wrap(g.option, fmt.Errorf("%s: module %T cannot be used for it", g.option, v))
 		}
 	}
 	return nil
@@ -236,10 +240,6 @@ func (a *App) Start() error {
 }
 
 func (a *App) start() error {
-	sites, err := a.survey()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), openWait)
 	defer cancel()
 	key := a.storage.StorageKey()
@@ -274,7 +274,7 @@ func (a *App) start() error {
 	a.emitter.start()
 	a.open(c, source, a.pages)
 	running.add(a)
-	a.hint(ctx, c, sites)
+	a.hint(ctx, c)
 	if !shared {
 		// What the program's start leaves behind goes back to the system at once: an idle gate has no reason to collect garbage.
 		c.wg.Go(debug.FreeOSMemory)
@@ -318,61 +318,83 @@ type policy struct {
 	noMail   bool
 }
 
+// readPolicy resolves and checks the options that are the app's alone.
 func (a *App) readPolicy() error {
 	p := &a.policy
 	p.limits = limit.Defaults()
-	if err := CheckScopes(a.Scopes); err != nil {
-		return err
-	}
+	_, p.noMail = a.mailer.(*MailerNone)
 	for _, one := range []struct {
-		name, from string
-		into       *string
-	}{{"from", a.From, &p.from}, {"reply_to", a.ReplyTo, &p.replyTo}, {"contact", a.Contact, &p.contact}, {"site_name", a.SiteName, &p.siteName}, {"templates", a.Templates, &p.templates}} {
-		text, err := expand(one.from)
-		if err != nil {
-			return fmt.Errorf("%s: %w", one.name, err)
+		option string
+		check  func() error
+	}{
+		{"scopes", func() error { return CheckScopes(a.Scopes) }},
+		{"from", func() error { return readMailbox("from", a.From, &p.from) }},
+		{"reply_to", func() error { return readMailbox("reply_to", a.ReplyTo, &p.replyTo) }},
+		{"contact", func() error { return readText("contact", a.Contact, &p.contact) }},
+		{"site_name", func() error { return readText("site_name", a.SiteName, &p.siteName) }},
+		{"templates", func() error { return readText("templates", a.Templates, &p.templates) }},
+		{"logo", a.readLogo},
+		{"sign_up", a.SignUp.Check},
+		{"password", a.CheckPassword},
+		{"limit", a.readLimits},
+		{"links", func() error { return checkLinks(a.Links) }},
+		{"lifetime", a.checkTimes},
+	} {
+		if err := one.check(); err != nil {
+			return a.Source.wrap(one.option, err)
 		}
-		if hasControl(text) {
-			return fmt.Errorf("%s holds a control character", one.name)
-		}
-		*one.into = text
 	}
-	path, err := expand(a.Logo)
-	if err == nil {
-		p.logo, p.logoType, err = readLogo(path)
-	}
+	return nil
+}
+
+// readText resolves the placeholders of an option that is one line of text.
+func readText(option, text string, into *string) error {
+	text, err := expand(text)
 	if err != nil {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	if hasControl(text) {
+		return fmt.Errorf("%s holds a control character", option)
+	}
+	*into = text
+	return nil
+}
+
+// readMailbox resolves an option that is a mailbox, where it is given.
+func readMailbox(option, text string, into *string) error {
+	if err := readText(option, text, into); err != nil || *into == "" {
 		return err
 	}
-	for name, mailbox := range map[string]*string{"from": &p.from, "reply_to": &p.replyTo} {
-		if *mailbox == "" {
-			continue
-		}
-		if err := CheckMailbox(*mailbox); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		ascii, err := mime.Mailbox(*mailbox) // a domain of other letters goes into Message-ID and HELO as well
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		*mailbox = ascii.String()
+	if err := CheckMailbox(*into); err != nil {
+		return fmt.Errorf("%s: %w", option, err)
 	}
-	if err := a.SignUp.Check(); err != nil {
-		return err
+	ascii, err := mime.Mailbox(*into) // a domain of other letters goes into Message-ID and HELO as well
+	if err != nil {
+		return fmt.Errorf("%s: %w", option, err)
 	}
-	if err := a.CheckPassword(); err != nil {
-		return err
+	*into = ascii.String()
+	return nil
+}
+
+func (a *App) readLogo() error {
+	path, err := expand(a.Logo)
+	if err != nil {
+		return fmt.Errorf("logo: %w", err)
 	}
-	for name, rates := range a.Limit {
+	a.policy.logo, a.policy.logoType, err = readLogo(path)
+	return err
+}
+
+func (a *App) readLimits() error {
+	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
 		if !slices.Contains(LimitNames(), name) {
 			return fmt.Errorf("unrecognized limit %q; expected one of %s", name, strings.Join(LimitNames(), ", "))
 		}
-		if err := p.limits.Set(name, rates...); err != nil {
+		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {
 			return err
 		}
 	}
-	_, p.noMail = a.mailer.(*MailerNone)
-	return errors.Join(checkLinks(a.Links), a.checkTimes())
+	return nil
 }
 
 func (a *App) checkTimes() error {

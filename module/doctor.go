@@ -22,7 +22,8 @@ import (
 )
 
 // facts tells the doctor what there is to look at. c is nil while nothing is open: then the accounts are not looked at.
-func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
+func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
+	s := a.configuration
 	f := doctor.Facts{Secrets: a.Secret, Servers: s.servers, KeyFile: a.secrets.file(), NoMail: a.policy.noMail}
 	if from, err := mime.Mailbox(a.policy.from); err == nil {
 		f.From = from.Address
@@ -33,10 +34,10 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 	if m, ok := a.mailer.(*MailerFile); ok {
 		f.MailFolder = m.dir
 	}
-	for _, p := range s.places {
+	for _, p := range s.positions {
 		site := doctor.Site{
-			Hosts: p.hosts, Nested: p.nested, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p),
-			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inherited, Inside: strings.Join(p.inside, " "),
+			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p),
+			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, Inside: strings.Join(p.paths, " "),
 		}
 		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
@@ -56,8 +57,8 @@ func (a *App) facts(ctx context.Context, c *core, s *survey) doctor.Facts {
 }
 
 // optional says that no site stops anybody: apps with users of their own need no accounts here.
-func (s *survey) optional() bool {
-	return len(s.places) > 0 && !slices.ContainsFunc(s.places, func(p *place) bool { return !p.handler.Optional })
+func (c *configuration) optional() bool {
+	return len(c.positions) > 0 && !slices.ContainsFunc(c.positions, func(p *position) bool { return !p.handler.Optional })
 }
 
 // openToAll says whether anybody with a mailbox can come in.
@@ -67,9 +68,9 @@ func (h *Handler) openToAll() bool {
 }
 
 // errorSites names the sites with one of our handlers where a backend in an error route has none before it.
-func (s *survey) errorSites() (titles []string) {
-	for _, hosts := range s.bare {
-		for _, p := range s.places {
+func (c *configuration) errorSites() (titles []string) {
+	for _, hosts := range c.unprotectedErrorHosts {
+		for _, p := range c.positions {
 			if len(hosts) == 0 || len(p.hosts) == 0 || slices.Equal(hosts, p.hosts) {
 				titles = append(titles, p.title())
 				break
@@ -81,14 +82,14 @@ func (s *survey) errorSites() (titles []string) {
 
 // openBy names a place where people can sign up who cannot at p, and who then get in at p all the same: an account is good at
 // every site that requires nothing.
-func (s *survey) openBy(p *place) string {
+func (c *configuration) openBy(p *position) string {
 	own := p.handler.template.SignUp
-	if p.nested || !p.handler.Require.Empty() || p.handler.Optional {
+	if p.outer != nil || !p.handler.Require.Empty() || p.handler.Optional {
 		return ""
 	}
-	for _, other := range s.places {
+	for _, other := range c.positions {
 		policy := other.handler.template.SignUp
-		if other.nested || policy.Mode != flow.SignUpOpen {
+		if other.outer != nil || policy.Mode != flow.SignUpOpen {
 			continue
 		}
 		more := own.Mode != flow.SignUpOpen || len(own.Domains) > 0 && len(policy.Domains) == 0
@@ -113,16 +114,13 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 		}
 		n.To = addr.Typed()
 	}
-	s, err := a.survey()
-	if err != nil {
-		return nil, err
-	}
 	if m, ok := a.mailer.(*MailerSMTP); ok {
+		var err error
 		if n.SMTP, err = smtp.New(m.config); err != nil {
 			return nil, err
 		}
 	}
-	f := a.facts(ctx, c, s)
+	f := a.facts(ctx, c)
 	if c != nil {
 		if err := a.tokenFacts(ctx, c, &f); err != nil {
 			return nil, err

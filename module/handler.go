@@ -10,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -54,6 +53,8 @@ type Handler struct {
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
 	// Verify switches the forward-auth endpoint on, `/verify` below Path. Default: off, and the endpoint is 404.
 	Verify *Verify `json:"verify,omitempty"`
+	// Source is where the directive and its options are written, for errors and warnings. Default: unknown.
+	Source *Source `json:"source,omitempty"`
 
 	app     *App
 	log     *slog.Logger
@@ -67,7 +68,8 @@ type Handler struct {
 	emails     [][]address.Pattern
 	plain      []plainHeader
 	identity   identityConfig
-	stripper   *boundary.Stripper
+	// stripper knows the names of all handlers of the configuration.
+	stripper *boundary.Stripper
 
 	template web.Site
 	sites    map[string]*web.Site
@@ -124,42 +126,61 @@ func (h *Handler) Check() error {
 	return checkIdentity(h.Identity, h.Headers)
 }
 
-// Provision reads and checks the configuration.
+// Provision reads what concerns the handler alone. The app reads the rest in bind, once it has all handlers of the
+// configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if err := h.provision(ctx); err != nil {
-		return fmt.Errorf("email_link: %w", err)
-	}
-	return nil
+	return h.Source.wrap("", h.provision(ctx))
 }
 
 func (h *Handler) provision(ctx caddy.Context) error {
-	app, err := ctx.App("email_link")
-	if err != nil {
-		return err
-	}
-	h.app = app.(*App)
-	h.log = h.app.log
 	if err := h.Check(); err != nil {
-		return err
-	}
-	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
-		return err
-	}
-	if len(h.origins) == 0 {
-		h.origins = h.app.origins
-	}
-	if len(h.origins) == 0 {
-		return errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link")
-	}
-	if h.prefix = h.Path; h.prefix == "" {
-		h.prefix = DefaultPath
-	}
-	if err := h.readVerify(); err != nil {
 		return err
 	}
 	if err := h.loadMatchers(ctx); err != nil {
 		return err
 	}
+	app, err := ctx.App(registryID)
+	if err != nil {
+		return err
+	}
+	return app.(*registry).add(ctx, h)
+}
+
+// bind makes a handler one of the app's and reads what depends on the app's options.
+func (h *Handler) bind(a *App) (err error) {
+	h.app, h.log = a, a.log
+	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
+		return h.Source.wrap("base_url", err)
+	}
+	if len(h.origins) == 0 {
+		h.origins = a.origins
+	}
+	if len(h.origins) == 0 {
+		return h.Source.wrap("", errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link"))
+	}
+	if h.prefix = h.Path; h.prefix == "" {
+		h.prefix = DefaultPath
+	}
+	for _, step := range []struct {
+		option string
+		read   func() error
+	}{
+		{"verify", h.readVerify},
+		{"require email", h.readRequire},
+		{"require scope", func() error { return h.Require.checkGranted(a.Scopes) }},
+		{"identity", h.readIdentity},
+		{"headers", h.readHeaders},
+		{"", h.buildSites},
+	} {
+		if err := step.read(); err != nil {
+			return h.Source.wrap(step.option, err)
+		}
+	}
+	return nil
+}
+
+// readRequire compiles the address patterns of `require email`.
+func (h *Handler) readRequire() error {
 	for _, group := range h.Require.Email {
 		var patterns []address.Pattern
 		for _, text := range group {
@@ -171,26 +192,18 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		}
 		h.emails = append(h.emails, patterns)
 	}
-	if err := h.Require.checkGranted(h.app.Scopes); err != nil {
-		return err
-	}
-	if err := h.readIdentity(); err != nil {
-		return err
-	}
-	ours := []string{identity.Header, "Email-Link-Start", "Email-Link-Done", h.identity.header}
+	return nil
+}
+
+// readHeaders resolves the plain headers.
+func (h *Handler) readHeaders() error {
 	for _, one := range h.Headers {
 		v, err := parseValue(one.Value)
 		if err != nil {
 			return fmt.Errorf("headers: %s: %w", one.Name, err)
 		}
 		h.plain = append(h.plain, plainHeader{canonical(one.Name), v})
-		ours = append(ours, one.Name)
 	}
-	h.stripper = boundary.NewStripper(boundary.Rules{Own: ours})
-	if err := h.buildSites(); err != nil {
-		return err
-	}
-	h.app.register(h)
 	return nil
 }
 
@@ -217,13 +230,6 @@ func (h *Handler) loadMatchers(ctx caddy.Context) error {
 		}
 	}
 	return nil
-}
-
-// register makes the app know its sites.
-func (a *App) register(h *Handler) {
-	a.registering.Lock()
-	defer a.registering.Unlock()
-	a.handlers = append(a.handlers, h)
 }
 
 func parseOrigins(list []string) ([]Origin, error) {

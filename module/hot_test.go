@@ -75,7 +75,7 @@ func started(t testing.TB) (h *Handler, cookie string) {
 		t.Fatal(err)
 	}
 	h.stripper = boundary.NewStripper(boundary.Rules{Own: []string{identity.Header}})
-	app.register(h)
+	app.handlers = []*Handler{h}
 	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, st.Accounts, set)
 	return h, cookie
 }

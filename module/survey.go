@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,64 +16,66 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
-// place is where one of our handlers stands in the routes of the HTTP app.
-type place struct {
-	handler *Handler
-	// hosts are those of the site; none means any.
-	hosts []string
-	// nested says that another of our handlers comes before it on the same way.
-	nested bool
-	// inside are the paths of the route that a nested one stands in, where it has some. inherited are the scopes of the outer
-	// one with which machine tokens pass it without its saying so.
-	inside, inherited []string
-	// upstreams are the backends behind it.
-	upstreams []string
-}
-
-// survey is what the HTTP app says about our sites. A directive cannot see the addresses of its site; the app can, once
-// everything has been provisioned.
-type survey struct {
-	places  []*place
-	servers []doctor.Server
-	// bare are the hosts of backends in error routes with no handler of ours before them. An error leaves behind the writer
-	// that our handler has put between the backend and the client.
-	bare [][]string
-}
-
-// survey walks the routes of the HTTP app and refuses what cannot work.
-func (a *App) survey() (*survey, error) {
-	s := &survey{}
-	app, err := a.ctx.AppIfConfigured("http")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return s, nil
+// configure binds the handlers of the configuration to the app, walks the routes of the http app and refuses what cannot work.
+func (a *App) configure(ctx caddy.Context) error {
+	servers := map[string]*caddyhttp.Server{}
+	app, err := ctx.AppIfConfigured("http")
+	switch {
+	case err == nil:
+		servers = app.(*caddyhttp.App).Servers
+	case !errors.Is(err, caddy.ErrNotConfigured):
+		return err
 	}
+	collected, err := ctx.App(registryID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	servers := app.(*caddyhttp.App).Servers
-	names := make([]string, 0, len(servers))
-	for name := range servers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		server := servers[name]
-		s.servers = append(s.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
-		w := walker{survey: s, named: server.NamedRoutes}
-		if err := w.routes(server.Routes, way{}); err != nil {
-			return nil, err
-		}
-		if server.Errors != nil {
-			if err := w.routes(server.Errors.Routes, way{failed: true}); err != nil {
-				return nil, err
-			}
+	registered := collected.(*registry)
+	registered.closed = true
+	a.configuration = survey(servers)
+	a.handlers = inOrder(a.configuration.positions, registered.handlers)
+	for _, h := range a.handlers {
+		if err := h.bind(a); err != nil {
+			return err
 		}
 	}
-	return s, s.audiences()
+	a.configuration.prepare(a.handlers)
+	return a.configuration.check()
 }
 
-// trustsProxies says whether trusted_proxies is set. Caddy forgets the text of the option once it has been read and keeps what
-// came of it to itself.
+// inOrder returns the handlers in the order of the routes, so that an origin that two of them have is always the same one's.
+// Caddy provisions servers in random order.
+func inOrder(positions []*position, registered []*Handler) (list []*Handler) {
+	for _, p := range positions {
+		if !slices.Contains(list, p.handler) {
+			list = append(list, p.handler)
+		}
+	}
+	for _, h := range registered {
+		if !slices.Contains(list, h) {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+// survey walks the routes of all servers.
+func survey(servers map[string]*caddyhttp.Server) *configuration {
+	c := &configuration{}
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		server := servers[name]
+		c.servers = append(c.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
+		w := walker{configuration: c, named: server.NamedRoutes}
+		w.routes(server.Routes, way{})
+		if server.Errors != nil {
+			w.routes(server.Errors.Routes, way{failed: true})
+		}
+	}
+	return c
+}
+
+// trustsProxies reports whether trusted_proxies is set. Caddy forgets the text of the option once it has been read and keeps
+// what came of it to itself.
 func trustsProxies(server *caddyhttp.Server) bool {
 	ranges := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
 	return ranges.IsValid() && ranges.Kind() == reflect.Interface && !ranges.IsNil()
@@ -81,107 +84,124 @@ func trustsProxies(server *caddyhttp.Server) bool {
 // way is what lies on the way to a route.
 type way struct {
 	hosts, paths []string
-	outer        *place
-	// said says that one of our handlers inside outer has said which tokens pass.
-	said bool
+	steps        []step
+	// outer is the first of our handlers on the way, and shared how many of the steps lie before the routes that it is in.
+	outer  *position
+	shared int
+	// scopeDeclared reports whether one of our handlers inside outer has said which tokens pass.
+	scopeDeclared bool
 	// moved describes a rewrite that every request on this way has gone through.
 	moved string
-	// failed says that only requests with an error come here.
+	// failed reports whether only requests with an error come here.
 	failed bool
 	depth  int
 }
 
 type walker struct {
-	*survey
+	*configuration
 	named map[string]*caddyhttp.Route
 }
 
 // maxDepth ends the walk of named routes that invoke each other.
 const maxDepth = 64
 
-func (w *walker) routes(list caddyhttp.RouteList, at way) error {
+// routes walks a list of routes and returns what lies on the way of whatever follows it.
+func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 	if at.depth++; at.depth > maxDepth {
-		return nil
+		return at
 	}
+	var terminal []caddyhttp.MatcherSets
+	groups := map[string][]caddyhttp.MatcherSets{}
 	for i := range list {
+		route := &list[i]
 		inner := at
-		if hosts := hostsOf(list[i].MatcherSets); len(hosts) > 0 {
+		if hosts := hostsOf(route.MatcherSets); len(hosts) > 0 {
 			inner.hosts = hosts
 		}
-		if paths := pathsOf(list[i].MatcherSets); len(paths) > 0 {
+		if paths := pathsOf(route.MatcherSets); len(paths) > 0 {
 			inner.paths = paths
 		}
-		for _, handler := range list[i].Handlers {
-			if err := w.handler(handler, &inner); err != nil {
-				return err
-			}
+		inner.steps = append(slices.Clip(at.steps), step{route.MatcherSets, slices.Concat(terminal, groups[route.Group])})
+		for _, handler := range route.Handlers {
+			w.handler(handler, &inner, len(at.steps))
 		}
-		if len(list[i].MatcherSets) == 0 {
+		if route.Group != "" {
+			groups[route.Group] = append(groups[route.Group], route.MatcherSets)
+		}
+		if route.Terminal {
+			terminal = append(terminal, route.MatcherSets)
+		}
+		if len(route.MatcherSets) == 0 {
+			inner.steps, inner.shared = at.steps, min(inner.shared, len(at.steps))
 			at = inner // what stands on an unconditional route lies on the way of the ones that follow
-		} else if inner.outer != at.outer && at.outer == nil && len(hostsOf(list[i].MatcherSets)) == 0 {
-			at.outer = inner.outer
+		} else if inner.outer != at.outer && at.outer == nil && len(hostsOf(route.MatcherSets)) == 0 {
+			at.outer, at.shared = inner.outer, min(inner.shared, len(at.steps))
 		}
 	}
-	return nil
+	return at
 }
 
-func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) error {
+// after puts what a list of routes has left on the way that goes on behind it.
+func (at *way) after(end way) {
+	at.outer, at.shared = end.outer, min(end.shared, len(at.steps))
+	at.scopeDeclared, at.moved = end.scopeDeclared, end.moved
+}
+
+// handler looks at one handler of a route; shared is how many steps lead to the list that the route is in.
+func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way, shared int) {
 	switch t := handler.(type) {
 	case *Handler:
-		if at.moved != "" {
-			return fmt.Errorf("email_link stands behind %s, which moves its pages away from %s; write 'handle' instead of 'handle_path', or put email_link before it", at.moved, t.prefix)
-		}
-		p := &place{handler: t, hosts: at.hosts, nested: at.outer != nil}
-		w.places = append(w.places, p)
-		if at.outer == nil {
-			at.outer = p
-			return nil
-		}
-		p.inside = at.paths
-		if at.said = at.said || len(t.Require.Scope) > 0; !at.said {
-			p.inherited = at.outer.handler.Require.besidePeople()
-		}
-		if len(t.BaseURL) > 0 || t.Path != "" || t.SignUp != nil {
-			return errors.New("email_link: base_url, path and sign_up belong to the outer email_link of a site; the one inside 'handle' or 'route' only tightens it")
-		} else if t.Require.namesScopes() && !at.outer.handler.Require.namesScopes() {
-			return errors.New("email_link: no machine token gets to a 'require scope' inside 'handle' or 'route' where the outer email_link of the site names no scope; name it there as well, with 'session' beside it to let people in")
-		} else if t.Verify != nil || at.outer.handler.Verify != nil {
-			return errors.New("email_link: verify judges by the first email_link of a site and never gets to one inside 'handle' or 'route', which would not be obeyed; give that part a host of its own, or say it by 'require' and 'public' of the first")
-		}
+		w.ours(t, at, shared)
 	case *caddyhttp.Subroute:
-		inner := *at
-		if err := w.routes(t.Routes, inner); err != nil {
-			return err
-		}
 		if t.Errors != nil {
+			inner := *at
 			inner.failed = true
-			return w.routes(t.Errors.Routes, inner)
+			w.routes(t.Errors.Routes, inner)
 		}
+		at.after(w.routes(t.Routes, *at))
 	case *caddyhttp.Invoke:
 		if route := w.named[t.Name]; route != nil {
-			return w.routes(caddyhttp.RouteList{*route}, *at)
+			at.after(w.routes(caddyhttp.RouteList{*route}, *at))
 		}
 	case *rewrite.Rewrite:
 		if how := moves(t); how != "" {
 			at.moved = how
 		}
 	case *reverseproxy.Handler:
-		if at.failed && at.outer == nil {
-			w.bare = append(w.bare, at.hosts)
-		}
-		if at.outer != nil {
-			for _, u := range t.Upstreams {
-				at.outer.upstreams = append(at.outer.upstreams, u.Dial)
-			}
-			if t.DynamicUpstreams != nil {
-				at.outer.upstreams = append(at.outer.upstreams, "dynamic")
-			}
-		}
+		w.backend(t, at)
 	}
-	return nil
 }
 
-// moves says how a rewrite changes the path of every request, "" when it does not.
+func (w *walker) ours(h *Handler, at *way, shared int) {
+	p := &position{handler: h, hosts: at.hosts, steps: at.steps, moved: at.moved}
+	w.positions = append(w.positions, p)
+	if at.outer == nil {
+		at.outer, at.shared = p, shared
+		return
+	}
+	p.outer, p.paths, p.fromOuter = at.outer, at.paths, at.steps[at.shared:]
+	at.outer.inner = append(at.outer.inner, p)
+	if at.scopeDeclared = at.scopeDeclared || len(h.Require.Scope) > 0; !at.scopeDeclared {
+		p.inheritedScopes = at.outer.handler.Require.besidePeople()
+	}
+}
+
+func (w *walker) backend(t *reverseproxy.Handler, at *way) {
+	if at.failed && at.outer == nil {
+		w.unprotectedErrorHosts = append(w.unprotectedErrorHosts, at.hosts)
+	}
+	if at.outer == nil {
+		return
+	}
+	for _, u := range t.Upstreams {
+		at.outer.upstreams = append(at.outer.upstreams, u.Dial)
+	}
+	if t.DynamicUpstreams != nil {
+		at.outer.upstreams = append(at.outer.upstreams, "dynamic")
+	}
+}
+
+// moves describes how a rewrite changes the path of every request, empty where it does not.
 func moves(r *rewrite.Rewrite) string {
 	switch {
 	case r.StripPathPrefix != "":
@@ -215,54 +235,4 @@ func hostsOf(sets caddyhttp.MatcherSets) (hosts []string) {
 		}
 	}
 	return hosts
-}
-
-// audiences refuses two sites that share an audience and lead to different backends, unless both name it: an assertion made
-// for one would be good at the other.
-func (s *survey) audiences() error {
-	for i, a := range s.places {
-		for _, b := range s.places[i+1:] {
-			if a.nested || b.nested || (a.handler.Audience != "" && b.handler.Audience != "") || slices.Equal(a.hosts, b.hosts) {
-				continue
-			}
-			if slices.Equal(sorted(a.upstreams), sorted(b.upstreams)) {
-				continue
-			}
-			for _, name := range a.names() {
-				if slices.Contains(b.names(), name) {
-					return fmt.Errorf("the sites %s and %s share the audience %q and lead to different backends; write 'audience <name>' in both",
-						a.title(), b.title(), name)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func sorted(list []string) []string {
-	list = slices.Clone(list)
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// names are the audiences of a place.
-func (p *place) names() []string {
-	if p.handler.Audience != "" {
-		return []string{p.handler.Audience}
-	}
-	if len(p.hosts) > 0 {
-		return p.hosts
-	}
-	var names []string
-	for _, o := range p.handler.origins {
-		names = append(names, audienceOf(o.text))
-	}
-	return names
-}
-
-func (p *place) title() string {
-	if len(p.hosts) == 0 {
-		return "of any host"
-	}
-	return strings.Join(p.hosts, ", ")
 }

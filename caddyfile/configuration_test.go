@@ -1,0 +1,132 @@
+package caddyfile_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// global is the global option that the configurations of these tests have.
+const global = `{
+	email_link {
+		base_url https://app.example.com https://*.example.com
+		from no-reply@example.com
+		mailer none
+		scopes files
+	}
+}
+
+`
+
+// load adapts and validates a Caddyfile, as `caddy validate` does, and returns the error.
+func load(t *testing.T, input string) error {
+	t.Helper()
+	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err
+	}
+	return loadJSON(t, out)
+}
+
+func loadJSON(t *testing.T, config []byte) error {
+	t.Helper()
+	var cfg *caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+		t.Fatalf("reading the adapted JSON: %v", err)
+	}
+	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
+	return caddy.Validate(cfg)
+}
+
+// TestCONF4_AnyOrder validates the same configurations many times: Caddy provisions apps and servers in random order.
+func TestCONF4_AnyOrder(t *testing.T) {
+	for _, test := range []struct{ name, sites, want string }{
+		{"refused in one of four servers", `
+:8081 {
+	email_link
+	reverse_proxy localhost:3001
+}
+
+:8082 {
+	handle_path /photos/* {
+		email_link
+		reverse_proxy localhost:3002
+	}
+}
+
+:8083 {
+	email_link
+	reverse_proxy localhost:3003
+}
+
+app.example.com {
+	email_link
+	reverse_proxy localhost:3004
+}
+`, "Caddyfile:18: email_link: it stands behind 'handle_path /photos*'"},
+		{"whole", `
+app.example.com {
+	email_link
+	handle /admin/* {
+		email_link {
+			require role admin
+		}
+		reverse_proxy localhost:3000
+	}
+	handle {
+		reverse_proxy localhost:3000
+	}
+}
+
+http://localhost:8080 {
+	respond "hello"
+}
+`, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for i := range 100 {
+				err := load(t, global+test.sites)
+				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+					t.Fatalf("provision %d: got %v, want %q", i, err, test.want)
+				}
+			}
+		})
+	}
+}
+
+// TestCONF4_NoGlobalOption validates JSON with a handler and without the app, which no start could ever open.
+func TestCONF4_NoGlobalOption(t *testing.T) {
+	const config = `{"apps":{"http":{"servers":{"a":{"listen":[":8080"],"routes":[{"handle":[{"handler":"email_link"%s}]}]}}}}}`
+	for source, want := range map[string]string{
+		``:                               "email_link: the global option email_link is missing; write at the top of the Caddyfile",
+		`,"source":{"at":"gate.conf:7"}`: "gate.conf:7: email_link: the global option email_link is missing",
+	} {
+		if err := loadJSON(t, []byte(strings.Replace(config, "%s", source, 1))); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with %q: got %v, want %q", source, err, want)
+		}
+	}
+}
+
+// TestCONF4_Validate refuses at validation what a start would refuse, with the line that is to change.
+func TestCONF4_Validate(t *testing.T) {
+	for _, test := range []struct{ name, site, want string }{
+		{"handle_path", "app.example.com {\n\thandle_path /photos/* {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}", "Caddyfile:12: email_link: it stands behind 'handle_path"},
+		{"strip_prefix before it", "app.example.com {\n\troute {\n\t\turi strip_prefix /photos\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}", "Caddyfile:13: email_link: it stands behind"},
+		{"inner base_url", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tbase_url https://other.example.com\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path and sign_up"},
+		{"inner path", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\trequire role admin\n\t\t\tpath /auth\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path and sign_up"},
+		{"inner sign_up", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tsign_up open\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path and sign_up"},
+		{"inner after route", "app.example.com {\n\troute {\n\t\temail_link\n\t\troute {\n\t\t\temail_link {\n\t\t\t\tpath /auth\n\t\t\t}\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path and sign_up"},
+		{"inner scope", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\trequire scope files\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: no machine token gets to"},
+		{"inner verify", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tverify from 10.0.0.2\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: verify judges by the first"},
+		{"one audience, two backends", "http://localhost:8080 {\n\temail_link {\n\t\tbase_url http://localhost:8080\n\t\taudience app\n\t}\n\treverse_proxy localhost:3000\n}\n\napp:8081 {\n\temail_link {\n\t\tbase_url https://app\n\t}\n\treverse_proxy localhost:3001\n}", "Caddyfile:11: email_link: the sites localhost and app share the audience"},
+		{"from a snippet", "(gate) {\n\temail_link {\n\t\tpath /auth\n\t}\n}\n\napp.example.com {\n\temail_link\n\thandle /a/* {\n\t\timport gate\n\t}\n}", "Caddyfile:12 (from Caddyfile:19 (import gate)): email_link: base_url, path and sign_up"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if err := load(t, global+test.site+"\n"); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// check refuses what cannot work, and names the line that is to change.
+func (c *configuration) check() error {
+	for _, p := range c.positions {
+		if err := p.checkMoved(); err != nil {
+			return err
+		}
+		if err := p.checkInner(); err != nil {
+			return err
+		}
+	}
+	return c.checkAudiences()
+}
+
+// checkMoved refuses a handler whose pages a rewrite takes away.
+func (p *position) checkMoved() error {
+	if p.moved == "" {
+		return nil
+	}
+	return p.handler.Source.wrap("", fmt.Errorf("it stands behind %s, which moves its pages away from %s; write 'handle' instead of 'handle_path', or put email_link before it", p.moved, p.handler.prefix))
+}
+
+// checkInner refuses what an inner handler cannot say.
+func (p *position) checkInner() error {
+	if p.outer == nil {
+		return nil
+	}
+	h := p.handler
+	for _, one := range []struct {
+		option string
+		given  bool
+	}{{"base_url", len(h.BaseURL) > 0}, {"path", h.Path != ""}, {"sign_up", h.SignUp != nil}} {
+		if one.given {
+			return h.Source.wrap(one.option, errors.New("base_url, path and sign_up belong to the outer email_link of a site; the one inside 'handle' or 'route' only tightens it"))
+		}
+	}
+	if h.Require.namesScopes() && !p.outer.handler.Require.namesScopes() {
+		return h.Source.wrap("require scope", errors.New("no machine token gets to a 'require scope' inside 'handle' or 'route' where the outer email_link of the site names no scope; name it there as well, with 'session' beside it to let people in"))
+	}
+	for _, one := range []*Handler{h, p.outer.handler} {
+		if one.Verify != nil {
+			return one.Source.wrap("verify", errors.New("verify judges by the first email_link of a site and never gets to one inside 'handle' or 'route', which would not be obeyed; give that part a host of its own, or say it by 'require' and 'public' of the first"))
+		}
+	}
+	return nil
+}
+
+// checkAudiences refuses two sites that share an audience and lead to different backends, unless both name it: an assertion
+// made for one would be good at the other.
+func (c *configuration) checkAudiences() error {
+	for i, a := range c.positions {
+		for _, b := range c.positions[i+1:] {
+			if a.outer != nil || b.outer != nil || (a.handler.Audience != "" && b.handler.Audience != "") || slices.Equal(a.hosts, b.hosts) {
+				continue
+			}
+			if slices.Equal(sorted(a.upstreams), sorted(b.upstreams)) {
+				continue
+			}
+			for _, name := range a.audiences() {
+				if slices.Contains(b.audiences(), name) {
+					return a.handler.Source.wrap("", fmt.Errorf("the sites %s and %s share the audience %q and lead to different backends; write 'audience <name>' in both",
+						a.title(), b.title(), name))
+				}
+			}
+		}
+	}
+	return nil
+}

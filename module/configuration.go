@@ -1,0 +1,105 @@
+package module
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+)
+
+// configuration is what all handlers of a configuration come to together. A handler sees neither the addresses of its site nor
+// the routes beside it; the app does, once the http app is provisioned. It is made before the first request, by `caddy
+// validate` too, and immutable from then on.
+type configuration struct {
+	// positions are the places of our handlers in the routes, in the order of the routes. A named route that is invoked twice
+	// makes two of one handler.
+	positions []*position
+	servers   []doctor.Server
+	// unprotectedErrorHosts are the hosts of backends in error routes with no handler of ours before them. An error leaves
+	// behind the writer that our handler has put between the backend and the client.
+	unprotectedErrorHosts [][]string
+}
+
+// position is one place of a handler in the routes.
+type position struct {
+	handler *Handler
+	// hosts are those of the site; none means any.
+	hosts []string
+	// steps lead from the server to the handler. A request comes by if it passes each of them.
+	steps []step
+	// outer is the first of our handlers on the way, nil for the first one itself. inner are, of a first one, all that can
+	// follow on the way of a request, and fromOuter is, of each of those, the part of steps that lies behind the outer one: a
+	// request that the outer one lets on comes by an inner one if it passes them.
+	outer     *position
+	inner     []*position
+	fromOuter []step
+	// paths are those of the nearest route with a path matcher around an inner one. inheritedScopes are the scopes of the
+	// outer one with which machine tokens pass an inner one that names no scope.
+	paths, inheritedScopes []string
+	// moved describes a rewrite that every request on the way has gone through, empty where there is none.
+	moved string
+	// upstreams are, of an outer one, the backends behind it.
+	upstreams []string
+}
+
+// step is one route on the way of a request: it passes if matchers match it, where there are any, and none of unless does.
+type step struct {
+	matchers caddyhttp.MatcherSets
+	// unless are the matchers of earlier routes that keep a request away from this one: of `handle` blocks before it, of which
+	// the first that matches wins, and of terminal routes.
+	unless []caddyhttp.MatcherSets
+}
+
+// names returns the header names that any handler of the configuration sets. What one sets, each has to strip, because
+// backends are shared: a name that passes one site unstripped is believed behind the other.
+func (c *configuration) names(handlers []*Handler) []string {
+	names := []string{identity.Header, "Email-Link-Start", "Email-Link-Done"}
+	for _, h := range handlers {
+		names = append(names, h.identity.header)
+		for _, one := range h.plain {
+			names = append(names, one.name)
+		}
+	}
+	return sorted(names)
+}
+
+// prepare gives each handler what depends on all others. It runs once, when all are bound.
+func (c *configuration) prepare(handlers []*Handler) {
+	stripper := boundary.NewStripper(boundary.Rules{Own: c.names(handlers)})
+	for _, h := range handlers {
+		h.stripper = stripper
+	}
+}
+
+// audiences are the audience names of a position.
+func (p *position) audiences() []string {
+	if p.handler.Audience != "" {
+		return []string{p.handler.Audience}
+	}
+	if len(p.hosts) > 0 {
+		return p.hosts
+	}
+	var names []string
+	for _, o := range p.handler.origins {
+		names = append(names, audienceOf(o.text))
+	}
+	return names
+}
+
+// title names the site.
+func (p *position) title() string {
+	if len(p.hosts) == 0 {
+		return "of any host"
+	}
+	return strings.Join(p.hosts, ", ")
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}

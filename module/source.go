@@ -1,0 +1,43 @@
+package module
+
+import "fmt"
+
+// Source is where a part of the configuration is written, for errors and warnings. The Caddyfile adapter fills it in; JSON
+// that is written by hand needs none.
+//
+// A line is written `Caddyfile:12`, and `snippets:3 (from Caddyfile:9 (import gate))` where it came in by an import.
+type Source struct {
+	// At is the line of the directive. Default: unknown.
+	At string `json:"at,omitempty"`
+	// Options holds the lines of each option, by the option's name, such as `public`, `require role` or `identity key`.
+	// Default: unknown.
+	Options map[string][]string `json:"options,omitempty"`
+}
+
+// line returns the first line of an option, the directive's own where the option has none, and an empty one where nothing is
+// known.
+func (s *Source) line(option string) string {
+	if s == nil {
+		return ""
+	}
+	if lines := s.Options[option]; len(lines) > 0 {
+		return lines[0]
+	}
+	return s.At
+}
+
+// prefix is what an error or a warning about an option begins with.
+func (s *Source) prefix(option string) string {
+	if line := s.line(option); line != "" {
+		return line + ": email_link"
+	}
+	return "email_link"
+}
+
+// wrap puts the line of an option before an error. An empty option stands for the directive itself.
+func (s *Source) wrap(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", s.prefix(option), err)
+}
