@@ -59,10 +59,7 @@ func parsePeer(s string) (netip.Prefix, error) {
 	if p != p.Masked() {
 		return netip.Prefix{}, fmt.Errorf("%q has bits set behind its length; write %s for the network, or %s for the one address", s, p.Masked(), p.Addr())
 	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, fmt.Errorf("%q is wider than all of IPv4; write a network like 10.0.0.0/28", s)
-		}
+	if p.Addr().Is4In6() { // so it has 96 bits or more: a shorter one would have bits set behind its length
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	return p, nil

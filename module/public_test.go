@@ -1,0 +1,58 @@
+package module
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// beginsWith is a matcher that compares paths with regard to case, as path_regexp and expressions do and path does not.
+type beginsWith string
+
+func (m beginsWith) MatchWithError(r *http.Request) (bool, error) {
+	return strings.HasPrefix(r.URL.Path, string(m)), nil
+}
+
+// TestPATH1_EveryViewIsMatched asks for one path in several spellings: it is protected where any view of it is, and public where all are.
+func TestPATH1_EveryViewIsMatched(t *testing.T) {
+	set := func(path string) caddyhttp.MatcherSets {
+		return caddyhttp.MatcherSets{caddyhttp.MatcherSet{beginsWith(path)}}
+	}
+	for name, c := range map[string]struct {
+		protect, public caddyhttp.MatcherSets
+		open, shut      []string
+	}{
+		"protect": {
+			protect: set("/admin"), open: []string{"/", "/open", "/x/admin"},
+			shut: []string{"/admin", "/admin/x", "/ADMIN/x", "/Admin", "/%61dmin/x", "/%41DMIN/x", "//admin", "/./admin", "/x/../admin", "/admin;x", "/x/%2e%2e/admin", `/x\..\..\admin`},
+		},
+		"public": {
+			public: set("/open"), open: []string{"/open", "/open/x"},
+			shut: []string{"/", "/Open/x", "/OPEN", "/open/../x", "/open/%2e%2e/x", "/open/..%2fx", "/open%2f..%2fx", "//open"},
+		},
+		"public in capitals": {public: set("/Open"), shut: []string{"/Open/x", "/open/x", "/OPEN/x"}},
+		"both": {
+			protect: set("/a"), public: set("/a/open"), open: []string{"/b", "/a/open/x"},
+			shut: []string{"/a/x", "/A/open/x", "/a/OPEN/x", "/A/x"},
+		},
+	} {
+		h, _ := started(t)
+		h.protect, h.public = c.protect, c.public
+		for want, paths := range map[int][]string{http.StatusOK: c.open, http.StatusUnauthorized: c.shut} {
+			for _, path := range paths {
+				r := request(http.MethodGet, hotOrigin+"/", "")
+				r.RequestURI = path
+				u, err := r.URL.Parse(hotOrigin + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.URL = u
+				if got := try(t, h, r); got.code != want {
+					t.Errorf("%s: %s: %d, want %d", name, path, got.code, want)
+				}
+			}
+		}
+	}
+}
