@@ -144,9 +144,9 @@ func TestHotPath_Allocations(t *testing.T) {
 		status             int
 		want               float64
 	}{
-		// The pass with what the gate has found out, the writer in front of the client and the value of the assertion's header; the
-		// function of the placeholders.
-		{"signed in", cookie, "cors", 0, 2},
+		// The pass with what the gate has found out, the writer in front of the client, the request that goes on and the value of the
+		// assertion's header; the function of the placeholders; the context that ends with the session, and its function.
+		{"signed in", cookie, "cors", 0, 4},
 		// The pass; the exchange with the values of all headers; where to go afterwards, escaped, and the address of the form that ends
 		// with it; the answer.
 		{"nobody, a script", "", "cors", http.StatusUnauthorized, 5},

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -44,6 +43,7 @@ type pass struct {
 type room struct {
 	writer respWriter
 	held   held
+	flight inFlight
 	// assertion is the value of the header. It belongs to this request alone: request_header edits values in place.
 	assertion [1]string
 }
@@ -269,11 +269,9 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 		}
 		made.held = held{sess, h, p, r}
 		rw.held = &made.held
-		if longLived(r) {
-			ctx, cancel := context.WithCancelCause(r.Context())
-			defer cancel(nil)
-			defer sess.track(p.live.core, cancel)()
-			r = r.WithContext(ctx)
+		if p.outer == h { // else the outer one has begun it
+			r = made.flight.begin(p, &made.held, w, r)
+			defer made.flight.end(p, &made.held)
 		}
 	}
 	return rw.run(next, r)
@@ -314,20 +312,6 @@ func (w *respWriter) run(next caddyhttp.Handler, r *http.Request) (err error) {
 		w.replace(w.held.refuse)
 	}
 	return err
-}
-
-// longLived says whether a response may outlive its session, as far as the request tells. Every other one is looked at again
-// when it starts and at each write.
-func longLived(r *http.Request) bool {
-	return boundary.IsUpgrade(r) || strings.Contains(first(r.Header["Accept"]), "text/event-stream")
-}
-
-// first returns the first value of a header, empty where there is none.
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	return values[0]
 }
 
 // identify puts the identity on a request: the assertion, of which value is the place, and the plain headers.

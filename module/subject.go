@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 )
@@ -17,10 +18,14 @@ type subject interface {
 	who() *account.Account
 	scopes() []string
 	since() time.Time
-	// Ended says whether session or token have ended since they were found.
+	credential.Credential
+	// Ended reports whether session or token have ended since they were found.
 	Ended() bool
-	// track registers a request that may outlive them.
-	track(c *core, cancel context.CancelCauseFunc) (unregister func())
+	// Use records that a request moves bytes, and reports whether session or token are alive.
+	Use() bool
+	// track registers a request that ends with them, until untrack.
+	track(c *core, q *credential.Request)
+	untrack(c *core, q *credential.Request)
 	// identity is what an assertion says.
 	identity(c *core) identity.Identity
 }
@@ -32,9 +37,8 @@ func (p person) who() *account.Account { return &p.Account }
 func (p person) scopes() []string      { return people }
 func (p person) since() time.Time      { return p.Session.AuthTime }
 
-func (p person) track(c *core, cancel context.CancelCauseFunc) func() {
-	return c.Sessions.Track(p.Live, cancel)
-}
+func (p person) track(c *core, q *credential.Request)   { c.Sessions.Track(q) }
+func (p person) untrack(c *core, q *credential.Request) { c.Sessions.Untrack(q) }
 
 func (p person) identity(c *core) identity.Identity {
 	return identity.Identity{
@@ -51,9 +55,8 @@ func (p program) who() *account.Account { return &p.Account }
 func (p program) scopes() []string      { return p.Scopes }
 func (p program) since() time.Time      { return p.Issued }
 
-func (p program) track(c *core, cancel context.CancelCauseFunc) func() {
-	return c.Machines.Track(p.Live, cancel)
-}
+func (p program) track(c *core, q *credential.Request)   { c.Machines.Track(q) }
+func (p program) untrack(c *core, q *credential.Request) { c.Machines.Untrack(q) }
 
 func (p program) identity(c *core) identity.Identity {
 	return identity.Identity{

@@ -29,6 +29,7 @@ type respWriter struct {
 	// nil for an anonymous one.
 	held interface {
 		Ended() bool
+		Use() (alive bool)
 		refuse(w http.ResponseWriter)
 	}
 	// pass is the request. hears says that a backend may speak to the gate in its answer: start a flow, or be done with one.
@@ -114,7 +115,7 @@ func (w *respWriter) begin() error {
 	if w.state == fresh {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.state == replaced || w.over() {
+	if w.state == replaced || w.held != nil && !w.held.Use() {
 		return errEnded
 	}
 	return nil
@@ -181,7 +182,11 @@ func (w *respWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.state == replaced {
 		return nil, nil, errEnded
 	}
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil && w.held != nil {
+		conn = &heldConn{conn, w.held}
+	}
+	return conn, buffered, err
 }
 
 // finish runs after the backend's handler: trailers are sent when the handler returns, under plain names where they were

@@ -28,6 +28,7 @@ func wrapped(w http.ResponseWriter) (*respWriter, *atomic.Bool) {
 type heldUntil struct{ ended *atomic.Bool }
 
 func (h heldUntil) Ended() bool { return h.ended.Load() }
+func (h heldUntil) Use() bool   { return !h.ended.Load() }
 
 func (h heldUntil) refuse(w http.ResponseWriter) {
 	http.Error(w, "signed out", http.StatusUnauthorized)

@@ -25,12 +25,7 @@ func TestSES1_ChangingThePasswordGivesANewSessionAndEndsAllOthers(t *testing.T) 
 		must[Done](t)(other.press(other.mustAsk(SignIn, ada).link))
 		g.post()
 		copied := b.session
-		own, cutOwn := context.WithCancelCause(context.Background())
-		defer cutOwn(nil)
-		defer g.Sessions.Track(b.asker().Session, cutOwn)()
-		socket, cut := context.WithCancelCause(context.Background())
-		defer cut(nil)
-		defer g.Sessions.Track(other.asker().Session, cut)()
+		own, socket := g.track(b.asker().Session), g.track(other.asker().Session)
 		done := must[Done](t)(b.change(oldWords, newWords))
 		if !done.PasswordSet || done.Reset || done.Account != id || b.session == copied || !b.signedIn() || done.Session.Methods[0] != "pwd" {
 			t.Errorf("changed as %+v", done)

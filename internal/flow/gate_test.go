@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
@@ -125,6 +126,23 @@ func newGate(t *testing.T) *gate {
 		}
 	})
 	return g
+}
+
+// target ends a request by its context alone.
+type target context.CancelCauseFunc
+
+func (end target) End(cause error, _ bool) { end(cause) }
+
+// track registers a request of a session and returns its context.
+func (g *gate) track(l *session.Live) context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	q := &credential.Request{Credential: l, Target: target(cancel), Since: start}
+	g.Sessions.Track(q)
+	g.t.Cleanup(func() {
+		g.Sessions.Untrack(q)
+		cancel(nil)
+	})
+	return ctx
 }
 
 // open does what a start of the process does.

@@ -244,10 +244,7 @@ func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {
 		must[Done](t)(elsewhere.signIn(ada, oldWords))
 		byLink := g.stranger(2)
 		must[Done](t)(byLink.press(byLink.mustAsk(SignIn, ada).link))
-		socket, cut := context.WithCancelCause(context.Background())
-		defer cut(nil)
-		unregister := g.Sessions.Track(elsewhere.asker().Session, cut)
-		defer unregister()
+		socket := g.track(elsewhere.asker().Session)
 		b := g.browser()
 		b.device = "Safari on iPhone"
 		done := must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))

@@ -134,12 +134,12 @@ func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool,
 	if err != nil {
 		if errors.Is(err, storage.ErrUnknown) {
 			m.bury([]*grant{g})
-			m.cancelTracked(g.holder.account)
+			m.requests.Check(g.holder.account, m.clock.Now())
 		}
 		return Token{}, false, err
 	}
 	g.dead.Store(true)
-	m.cancelTracked(g.holder.account)
+	m.requests.Check(g.holder.account, m.clock.Now())
 	if t.ID == "" {
 		return Token{}, false, ErrNotFound
 	}

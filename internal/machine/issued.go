@@ -177,7 +177,7 @@ func (m *Manager) Changed(accountID string) {
 		h.changes.Add(1)
 	}
 	m.bury(m.issued.of(accountID))
-	m.cancelTracked(accountID)
+	m.requests.Check(accountID, m.clock.Now())
 }
 
 // bury marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token

@@ -53,8 +53,11 @@ func (m *Manager) newLive(key [32]byte, c claims, g *grant, v verdict, st stamp)
 	return l
 }
 
-// good says whether the token may be used at now without asking the store.
-func (l *Live) good(now time.Time) bool {
+// Owner returns the id of the token's account.
+func (l *Live) Owner() string { return l.Account.ID }
+
+// Valid reports whether the token may be used at now, without asking the store.
+func (l *Live) Valid(now time.Time) bool {
 	st := l.stamp.Load()
 	return !l.ended.Load() && l.grant.key.Alive(now) && !l.grant.dead.Load() &&
 		l.grant.holder.changes.Load() == st.holder && l.m.all.Load() == st.all
@@ -63,15 +66,18 @@ func (l *Live) good(now time.Time) bool {
 // Ended says whether the token has ended since it was found: by its time, because it was revoked, by a raised epoch or with its
 // account. It reads the store only when something may have changed, and a store that cannot be read then counts as an end.
 func (l *Live) Ended() bool {
-	if l.good(l.m.clock.Now()) {
+	if l.Valid(l.m.clock.Now()) {
 		return false
 	}
-	alive, _ := l.recheck()
+	alive, _ := l.Recheck()
 	return !alive
 }
 
-// recheck asks the store whether the token is good, and whether account and scopes are still those that were read.
-func (l *Live) recheck() (alive, same bool) {
+// Use reports whether the token is alive. A token has no idle end, so no use is recorded.
+func (l *Live) Use() (alive bool) { return !l.Ended() }
+
+// Recheck asks the store whether the token is good, and whether account and scopes are still those that were read.
+func (l *Live) Recheck() (alive, same bool) {
 	if l.ended.Load() {
 		return false, false
 	}
@@ -170,7 +176,7 @@ func (c *cache) clean(now time.Time) {
 		s := &c.shards[i]
 		s.mu.Lock()
 		for id, l := range s.lives {
-			if !l.good(now) {
+			if !l.Valid(now) {
 				delete(s.lives, id)
 			}
 		}

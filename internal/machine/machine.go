@@ -25,6 +25,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -82,11 +83,13 @@ type Manager struct {
 	jwe      *token.JWE
 
 	// all is raised when everything may have changed: the scopes in force, the global epoch, the set.
-	all     atomic.Uint64
-	scopes  atomic.Pointer[[]string]
-	issued  issued
-	cache   cache
-	tracked registry
+	all      atomic.Uint64
+	scopes   atomic.Pointer[[]string]
+	issued   issued
+	cache    cache
+	requests *credential.Requests
+	// ticks counts the calls of Tick.
+	ticks atomic.Uint64
 }
 
 // NewManager returns a manager of the tokens in a store. Nothing is let in before [Manager.Load], and nothing is worth
@@ -99,7 +102,7 @@ func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accou
 	m.issued.byID = map[string]*grant{}
 	m.issued.holders = map[string]*holder{}
 	m.cache.init()
-	m.tracked.watches = map[*watch]struct{}{}
+	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
 	return m
 }
 
@@ -158,7 +161,7 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, text, site string) 
 	}
 	id := cacheKey(text)
 	l := m.cache.get(id)
-	if l == nil || !l.good(now) {
+	if l == nil || !l.Valid(now) {
 		c, ok := m.open(text, now)
 		if !ok || c.Site != site {
 			return nil, nil
@@ -188,7 +191,7 @@ func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time
 			return nil, err
 		}
 		l = m.newLive(id, c, g, v, st)
-		if l.good(now) {
+		if l.Valid(now) {
 			m.cache.put(id, l)
 			break
 		}

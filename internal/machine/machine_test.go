@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -161,10 +162,16 @@ func (r *rig) mustBeDead(text string) {
 	}
 }
 
+// target ends a request by its context alone.
+type target context.CancelCauseFunc
+
+func (end target) End(cause error, _ bool) { end(cause) }
+
 func (r *rig) track(l *Live) (cause func() error, unregister func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	unregister = r.Track(l, cancel)
-	return func() error { return context.Cause(ctx) }, unregister
+	q := &credential.Request{Credential: l, Target: target(cancel), Since: r.time.Clock().Now().Add(-time.Minute)}
+	r.Track(q)
+	return func() error { return context.Cause(ctx) }, func() { r.Untrack(q) }
 }
 
 func TestMACH1_ATokenIsWhatItSays(t *testing.T) {
@@ -657,8 +664,8 @@ func TestMACH3_AScopeThatIsGivenBackIsThereAgainWhileAStreamIsOpen(t *testing.T)
 		return l
 	}
 	r.SetScopes([]string{"calendar"})
-	_, cancel := context.WithCancelCause(t.Context())
-	defer r.Track(find("calendar"), cancel)()
+	_, unregister := r.track(find("calendar"))
+	defer unregister()
 	r.SetScopes([]string{"calendar", "contacts"})
 	if err := r.Tick(t.Context(), r.time.Clock().Now()); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func (c *cache) put(id [32]byte, l *Live, now time.Time) *Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.lives[id]; old != nil {
-		if old.good(now) {
+		if old.Valid(now) {
 			return old
 		}
 		s.remove(old)
@@ -112,7 +112,7 @@ func (c *cache) clean(i int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.lives {
-		if !l.good(now) {
+		if !l.Valid(now) {
 			s.remove(l)
 		}
 	}

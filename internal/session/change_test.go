@@ -67,6 +67,7 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	}
 	late, unregisterLate := r.track(l)
 	defer unregisterLate()
+	r.Tick(r.time.Clock().Now())
 	if !errors.Is(late(), ErrChanged) {
 		t.Errorf("a socket opened with the old roles after the change: %v", late())
 	}

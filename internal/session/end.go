@@ -80,7 +80,7 @@ func (m *Manager) EndAll(ctx context.Context) error {
 	})
 	if settled(err) {
 		m.gens.raise(&m.gens.all)
-		m.cancelTracked("", func(*Live) bool { return true })
+		m.requests.Check("", m.clock.Now())
 		if m.Also != nil {
 			m.Also("")
 		}
@@ -114,7 +114,7 @@ func (m *Manager) Changed(accountID string) {
 		return
 	}
 	m.gens.raise(m.gens.account(accountID))
-	m.cancelTracked(accountID, func(*Live) bool { return true })
+	m.requests.Check(accountID, m.clock.Now())
 	if m.Also != nil {
 		m.Also(accountID)
 	}
@@ -124,7 +124,7 @@ func (m *Manager) Changed(accountID string) {
 // answering, also when the commit's outcome is unknown.
 func (m *Manager) Gone(key storage.Key, accountID string) {
 	m.gens.raise(m.gens.session(key))
-	m.cancelTracked(accountID, func(l *Live) bool { return l.Session.Key == key || l.Session.Parent == key })
+	m.requests.Check(accountID, m.clock.Now())
 }
 
 // List returns the live sessions of an account, at most 1000.

@@ -62,8 +62,11 @@ func (l *Live) IdleEnd() time.Time { return time.Unix(0, l.idleEnd.Load()).UTC()
 // AbsoluteEnd returns when the session ends whatever its use.
 func (l *Live) AbsoluteEnd() time.Time { return time.Unix(0, l.absEnd.Load()).UTC() }
 
-// good says whether the session may be used at now without asking the store.
-func (l *Live) good(now time.Time) bool {
+// Owner returns the id of the session's account.
+func (l *Live) Owner() string { return l.Session.Account }
+
+// Valid reports whether the session may be used at now, without asking the store.
+func (l *Live) Valid(now time.Time) bool {
 	return !l.ended.Load() && now.UnixNano() < l.ends.Load() && l.m.gens.current(l.stamp.Load())
 }
 
@@ -74,15 +77,35 @@ func (l *Live) Ended() bool {
 	if l.ended.Load() {
 		return true
 	}
-	if l.good(l.m.clock.Now()) {
+	if l.Valid(l.m.clock.Now()) {
 		return false
 	}
-	alive, _ := l.recheck()
+	alive, _ := l.Recheck()
 	return !alive
 }
 
-// recheck asks the store whether the session is alive, and whether the account is still the one that was read.
-func (l *Live) recheck() (alive, same bool) {
+// Use records, at most once in [TouchEvery], that a request of the session still moves bytes, and reports whether the session is
+// alive. It reads and writes the store only when Ended would, or when a use is due.
+func (l *Live) Use() (alive bool) {
+	now := l.m.clock.Now()
+	if !l.Valid(now) {
+		if alive, _ := l.Recheck(); !alive {
+			return false
+		}
+	}
+	if now.UnixNano() < l.nextTouch.Load() {
+		return true
+	}
+	// The request's own context may be over although its last bytes are not.
+	live, err := l.m.touch(context.Background(), l, now)
+	return err == nil && live != nil
+}
+
+// Recheck asks the store whether the session is alive, and whether the account is still the one that was read.
+func (l *Live) Recheck() (alive, same bool) {
+	if l.ended.Load() {
+		return false, false
+	}
 	st := l.m.gens.note(l.Session.Key, subject{l.Session.Account, l.Session.Parent})
 	v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -72,7 +73,9 @@ type Manager struct {
 	lifetimes atomic.Pointer[Lifetimes]
 	cache     cache
 	gens      generations
-	tracked   registry
+	requests  *credential.Requests
+	// ticks counts the calls of Tick: it says which shard of the cache is cleaned.
+	ticks atomic.Uint32
 }
 
 // NewManager returns a manager of the sessions in a store.
@@ -80,7 +83,7 @@ func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accou
 	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts}
 	m.cache.init(DefaultCacheBytes)
 	m.gens.init()
-	m.tracked.byAccount = make(map[string]map[*watch]struct{})
+	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
 	return m
 }
 
@@ -112,7 +115,7 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string
 	}
 	id := cacheKey(cookie)
 	l := m.cache.get(id)
-	if l == nil || !l.good(now) {
+	if l == nil || !l.Valid(now) {
 		var err error
 		if l, err = m.load(ctx, cookie, site, id, now); l == nil || err != nil {
 			return nil, err

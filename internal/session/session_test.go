@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -157,9 +158,15 @@ func (r *rig) mustBeGone(cookie string) {
 	}
 }
 
+// target ends a request by its context alone.
+type target context.CancelCauseFunc
+
+func (end target) End(cause error, _ bool) { end(cause) }
+
 // track tracks l and returns a function that says with which cause it was cancelled, nil when it was not.
 func (r *rig) track(l *Live) (cause func() error, unregister func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	unregister = r.Track(l, cancel)
-	return func() error { return context.Cause(ctx) }, unregister
+	q := &credential.Request{Credential: l, Target: target(cancel), Since: r.time.Clock().Now().Add(-time.Minute)}
+	r.Track(q)
+	return func() error { return context.Cause(ctx) }, func() { r.Untrack(q) }
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -387,6 +388,11 @@ func TestCLK1_NoSweepWhileTheClockIsInDoubt(t *testing.T) {
 	sweep(0)
 }
 
+// target ends a request by its context alone.
+type target context.CancelCauseFunc
+
+func (end target) End(cause error, _ bool) { end(cause) }
+
 func TestStartLooksAfterEverythingUntilClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -397,7 +403,9 @@ func TestStartLooksAfterEverythingUntilClose(t *testing.T) {
 			t.Fatalf("Find: %v, %v", l, err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
-		defer s.Sessions.Track(l, cancel)()
+		q := &credential.Request{Credential: l, Target: target(cancel), Since: s.Clock.Now()}
+		s.Sessions.Track(q)
+		defer s.Sessions.Untrack(q)
 		s.Start()
 		s.Start()
 		time.Sleep(time.Hour + 5*time.Second) // in the bubble's time
