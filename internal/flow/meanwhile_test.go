@@ -153,3 +153,64 @@ func TestENUM2_ARightPasswordIsNotHashedAnewWhereTheLimitsAreSpent(t *testing.T)
 		}
 	}
 }
+
+// unknown is a store whose commits happen and say that they do not know whether they did.
+type unknown struct{ storage.Store }
+
+func (u unknown) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if err := u.Store.Update(ctx, fn); err != nil {
+		return err
+	}
+	return storage.ErrUnknown
+}
+
+// TestSES1_ACommitOfUnknownOutcomeEndsWhatItMayHaveEnded takes each step that ends a session, with a commit of which nobody knows whether
+// it happened: what the cache holds must go.
+func TestSES1_ACommitOfUnknownOutcomeEndsWhatItMayHaveEnded(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		for name, prepare := range map[string]func(g *gate, b *browser) (step func() error){
+			"a link": func(g *gate, b *browser) func() error {
+				mail := b.mustAsk(SignIn, ada)
+				h := must[Opened](t)(b.open(mail.link)).H
+				return func() error {
+					_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: h})
+					return err
+				}
+			},
+			"a code": func(_ *gate, b *browser) func() error {
+				mail := b.mustAsk(SignIn, ada)
+				return func() error { _, err := b.type_(mail.code); return err }
+			},
+			"a password": func(_ *gate, b *browser) func() error {
+				return func() error { _, err := b.signIn(ada, oldWords); return err }
+			},
+			"a change of the password": func(_ *gate, b *browser) func() error {
+				return func() error { _, err := b.change(oldWords, newWords); return err }
+			},
+			"a reset": func(g *gate, b *browser) func() error {
+				mail := b.mustAsk(Reset, ada)
+				h := must[Opened](t)(b.open(mail.link)).H
+				return func() error {
+					_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: h, Password: newWords})
+					return err
+				}
+			},
+		} {
+			g := newPasswordGate(t)
+			g.accountWith(ada, g.record(oldWords))
+			b := g.browser()
+			must[Done](t)(b.signIn(ada, oldWords))
+			step := prepare(g, b)
+			if !b.signedIn() { // and the session is cached
+				t.Fatalf("%s: not signed in", name)
+			}
+			g.Store = unknown{g.Store}
+			err := step()
+			wantErr(t, err, ErrUnavailable)
+			wantErr(t, err, storage.ErrUnknown)
+			if b.signedIn() {
+				t.Errorf("%s: a copy of the cookie lives on", name)
+			}
+		}
+	})
+}
