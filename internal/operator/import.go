@@ -18,11 +18,11 @@ import (
 
 // Bounds of one import.
 const (
-	// importLines is the largest number of accounts of one file. What is kept of each while the file is read, to find a
-	// mailbox that stands twice, is a few dozen bytes.
-	importLines = 1_000_000
+	// MaxImport is the largest number of accounts of one file. All of them are in memory until the whole file has been
+	// checked, about 1 KiB each.
+	MaxImport = 100_000
 	// MaxImportSize is the size of the largest file, in bytes.
-	MaxImportSize = 512 << 20
+	MaxImportSize = 128 << 20
 	// importWhole is how many accounts are written in one step, all or none, while other writers wait: half a second.
 	importWhole = 2000
 	// importPart is how many are looked up, and from a larger file written, in one step.
@@ -75,7 +75,6 @@ func (svc *Service) Import(ctx context.Context, in io.Reader, o ImportOptions) (
 		svc: svc, o: o, report: ImportReport{DryRun: o.DryRun, Bad: []BadLine{}},
 		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: svc.State.Clock.Now(),
 	}
-	defer m.good.close()
 	err := m.read(ctx, in)
 	switch {
 	case err != nil:
@@ -83,7 +82,7 @@ func (svc *Service) Import(ctx context.Context, in io.Reader, o ImportOptions) (
 	case len(m.report.Bad) > 0 && !o.SkipBad:
 		return m.report, nil
 	case o.DryRun:
-		m.report.Added = m.good.count
+		m.report.Added = len(m.valid)
 		return m.report, nil
 	}
 	// The decision has been made: a client that goes away now does not leave half of a file behind.
@@ -91,7 +90,7 @@ func (svc *Service) Import(ctx context.Context, in io.Reader, o ImportOptions) (
 	if err := m.measure(ctx); err != nil {
 		return m.report, err
 	}
-	err = m.good.each(func(list []transfer.Row) error { return m.write(ctx, list) })
+	err = m.writeAll(ctx)
 	m.sort()
 	if err != nil && !errors.Is(err, errStopped) {
 		return m.report, fmt.Errorf("%d accounts have been written, and then: %w; the same import again goes on from there", m.report.Added, err)
@@ -113,14 +112,13 @@ type importing struct {
 	// lines has the line of each mailbox, under a part of its keyed digest.
 	lines map[[16]byte]int
 	costs map[password.Cost]bool
-	// part are rows that have not been looked up yet, good those that are to be written.
-	part []candidate
-	good kept
+	// part are accounts that have not been looked up yet, valid those that are to be written.
+	part, valid []candidate
 }
 
-// candidate is a row that is well-formed.
+// candidate is a well-formed account of a file.
 type candidate struct {
-	row  transfer.Row
+	line int
 	in   embedded.ImportAccount
 	addr address.Address
 }
@@ -148,8 +146,8 @@ func (m *importing) read(ctx context.Context, in io.Reader) error {
 		if err = unreadable(err); errors.As(err, new(*Error)) {
 			return err
 		}
-		if m.report.Lines++; m.report.Lines > importLines {
-			return badRequest("the file holds more than %d accounts: import it in parts; nothing has been written", importLines)
+		if m.report.Lines++; m.report.Lines > MaxImport {
+			return tooLarge("the file has more than %d accounts", MaxImport)
 		}
 		if err == nil {
 			err = m.take(row)
@@ -190,6 +188,12 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// tooLarge refuses a file beyond a bound.
+func tooLarge(format string, args ...any) error {
+	return &Error{TooLarge, fmt.Sprintf(format, args...) +
+		"; nothing has been written: split it into files of fewer accounts, each with the header line if it is CSV, and import them one after the other"}
+}
+
 // unreadable words the errors after which a file cannot be read further.
 func unreadable(err error) error {
 	switch {
@@ -198,7 +202,7 @@ func unreadable(err error) error {
 	case errors.As(err, new(*transfer.FileError)):
 		return badRequest("%v; nothing has been written", err)
 	case errors.Is(err, errTooLarge):
-		return &Error{TooLarge, "the file is larger than 512 MiB: import it in parts; nothing has been written"}
+		return tooLarge("the file is larger than %d MiB", MaxImportSize>>20)
 	}
 	return badRequest("reading the file: %v; nothing has been written", err)
 }
@@ -224,7 +228,7 @@ func (m *importing) take(row transfer.Row) error {
 	if in.Created.After(m.now) {
 		in.Created = time.Time{} // as if it were not told, which the store takes for now
 	}
-	m.part = append(m.part, candidate{row, in, addr})
+	m.part = append(m.part, candidate{row.Line, in, addr})
 	return nil
 }
 
@@ -242,28 +246,23 @@ func (m *importing) lookUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var list []transfer.Row
 	for i, c := range m.part {
 		switch found[i] {
 		case there:
 			m.report.There++
 		case other:
-			if err := m.bad(c.row.Line, c.addr, "the mailbox has an account already, which differs"); err != nil {
+			if err := m.bad(c.line, c.addr, "the mailbox has an account already, which differs"); err != nil {
 				return err
 			}
 		default:
 			if !c.in.Verified && (c.in.Name != "" || !c.in.Record.IsZero()) {
 				m.report.LeftOut++
 			}
-			list = append(list, c.row)
+			m.valid = append(m.valid, c)
 		}
 	}
 	m.part = m.part[:0]
-	if m.o.DryRun {
-		m.good.count += len(list)
-		return nil
-	}
-	return m.good.add(list)
+	return nil
 }
 
 // presence says whether a mailbox has an account, and whether it is the one of the file.
@@ -343,15 +342,25 @@ func exceeds(d, c password.Cost) bool {
 // errStopped ends writing where a line has become bad meanwhile.
 var errStopped = errors.New("stopped")
 
-// write writes accounts: all of the list or none, unless bad ones are to be skipped.
-func (m *importing) write(ctx context.Context, rows []transfer.Row) error {
-	list := make([]embedded.ImportAccount, 0, len(rows))
-	for _, row := range rows {
-		in, _, err := row.Account()
-		if err != nil {
-			return err // it was good before
+// writeAll writes what is valid: up to importWhole accounts in one step, more in steps of importPart.
+func (m *importing) writeAll(ctx context.Context) error {
+	size := importPart
+	if len(m.valid) <= importWhole {
+		size = importWhole
+	}
+	for part := range slices.Chunk(m.valid, size) {
+		if err := m.write(ctx, part); err != nil {
+			return err
 		}
-		list = append(list, in)
+	}
+	return nil
+}
+
+// write writes accounts: all of the list or none, unless bad ones are to be skipped.
+func (m *importing) write(ctx context.Context, part []candidate) error {
+	list := make([]embedded.ImportAccount, 0, len(part))
+	for _, c := range part {
+		list = append(list, c.in)
 	}
 	results, written, err := m.svc.State.Accounts.ImportAll(ctx, list, embedded.ImportOptions{GoOn: m.o.SkipBad})
 	for i, one := range results {
@@ -365,8 +374,7 @@ func (m *importing) write(ctx context.Context, rows []transfer.Row) error {
 		if errors.Is(one.Err, embedded.ErrTaken) {
 			reason = "the mailbox has got an account meanwhile"
 		}
-		addr, _ := address.Parse(rows[i].Email)
-		m.report.Bad = append(m.report.Bad, BadLine{rows[i].Line, addr.Display(), reason})
+		m.report.Bad = append(m.report.Bad, BadLine{part[i].line, part[i].addr.Display(), reason})
 	}
 	if err == nil && !written {
 		err = errStopped

@@ -50,7 +50,7 @@ func (f *failingStore) Update(ctx context.Context, fn func(storage.Tx) error) er
 	return f.Store.Update(ctx, fn)
 }
 
-func newGate(t *testing.T) (*operator.Service, *failingStore) {
+func newService(t *testing.T) (*operator.Service, *failingStore) {
 	t.Helper()
 	opened, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "email_link.db")})
 	if err != nil {
@@ -76,18 +76,18 @@ func newGate(t *testing.T) (*operator.Service, *failingStore) {
 }
 
 // both runs a test on the gate itself and over the admin API.
-func both(t *testing.T, run func(t *testing.T, g *operator.Service, store *failingStore, b operator.Operations)) {
+func both(t *testing.T, run func(t *testing.T, svc *operator.Service, store *failingStore, b operator.Operations)) {
 	t.Helper()
 	t.Run("offline", func(t *testing.T) {
 		t.Parallel()
-		g, store := newGate(t)
-		run(t, g, store, g)
+		svc, store := newService(t)
+		run(t, svc, store, svc)
 	})
 	t.Run("over the API", func(t *testing.T) {
 		t.Parallel()
-		g, store := newGate(t)
+		svc, store := newService(t)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := adminapi.Serve(g, w, r); err != nil { // as Caddy's admin endpoint words it
+			if err := adminapi.Serve(svc, w, r); err != nil { // as Caddy's admin endpoint words it
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(adminapi.Status(err))
 				_, _ = fmt.Fprintf(w, `{"error":%q}`, err.Error())
@@ -98,7 +98,7 @@ func both(t *testing.T, run func(t *testing.T, g *operator.Service, store *faili
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t, g, store, c)
+		run(t, svc, store, c)
 	})
 }
 
@@ -146,7 +146,7 @@ nonsense
 
 func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, g *operator.Service, _ *failingStore, b operator.Operations) {
+	both(t, func(t *testing.T, svc *operator.Service, _ *failingStore, b operator.Operations) {
 		bad := []operator.BadLine{
 			{2, "ada@example.com", "the mailbox stands in line 1 already"},
 			{4, "", "the line is no JSON object"},
@@ -187,10 +187,10 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 		if strings.Count(text, bcrypt04) != 1 || strings.Contains(text, "Bob") || !strings.Contains(text, `"created":"2020-01-02T03:04:05.6Z"`) {
 			t.Errorf("FLOW-1: %s", text)
 		}
-		if costs := g.Flows.Passwords.Costs(); len(costs) != 2 {
+		if costs := svc.Flows.Passwords.Costs(); len(costs) != 2 {
 			t.Errorf("ENUM-2: answers wait for %v", costs)
 		}
-		if costs, err := g.State.Accounts.Costs(t.Context()); err != nil || len(costs) != 1 || costs[0].Kind != password.Bcrypt {
+		if costs, err := svc.State.Accounts.Costs(t.Context()); err != nil || len(costs) != 1 || costs[0].Kind != password.Bcrypt {
 			t.Errorf("ENUM-2: the store has %v, %v", costs, err)
 		}
 	})
@@ -205,7 +205,7 @@ func TestImport_RoundTrip(t *testing.T) {
 			if report := importText(t, b, text, operator.ImportOptions{Format: format}); !report.Done || report.There != 3 {
 				t.Errorf("%s into itself: %+v\n%s", format, report, text)
 			}
-			other, _ := newGate(t)
+			other, _ := newService(t)
 			if report := importText(t, other, text, operator.ImportOptions{Format: format}); !report.Done || report.Added != 3 {
 				t.Errorf("%s into another: %+v", format, report)
 			}
@@ -283,21 +283,21 @@ func (r *racing) Update(ctx context.Context, fn func(storage.Tx) error) error {
 func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, skip := range []bool{false, true} {
-		g, _ := newGate(t)
-		r := &racing{Store: g.State.Store}
-		g.State.Store, g.State.Accounts.Store = r, r
+		svc, _ := newService(t)
+		r := &racing{Store: svc.State.Store}
+		svc.State.Store, svc.State.Accounts.Store = r, r
 		r.before = func() {
-			if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "P1@example.com"}); err != nil {
+			if _, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "P1@example.com"}); err != nil {
 				t.Error(err)
 			}
 		}
-		report := importText(t, g, many(3), operator.ImportOptions{SkipBad: skip})
+		report := importText(t, svc, many(3), operator.ImportOptions{SkipBad: skip})
 		want := operator.ImportReport{Lines: 3, Bad: []operator.BadLine{{2, "p1@example.com", "the mailbox has got an account meanwhile"}}}
 		if skip {
 			want.Done, want.Added = true, 2
 		}
-		if d := cmp.Diff(want, report); d != "" || len(emails(t, g)) != 1+want.Added {
-			t.Errorf("%s %v", d, emails(t, g))
+		if d := cmp.Diff(want, report); d != "" || len(emails(t, svc)) != 1+want.Added {
+			t.Errorf("%s %v", d, emails(t, svc))
 		}
 	}
 }
@@ -332,6 +332,46 @@ func TestImport_Bounds(t *testing.T) {
 			t.Error("something was written")
 		}
 	})
+}
+
+// TestImport_Limit: a file of as many accounts as the limit says is checked and, with one more, refused in words that can be obeyed.
+func TestImport_Limit(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	line := func(i int) string { return fmt.Sprintf("{\"email\":\"p%d@example.com\"}\n", i) }
+	var b strings.Builder
+	for i := range operator.MaxImport {
+		b.WriteString(line(i))
+	}
+	if report := importText(t, svc, b.String(), operator.ImportOptions{DryRun: true}); report.Added != operator.MaxImport {
+		t.Errorf("%+v", report)
+	}
+	last := line(operator.MaxImport)
+	_, err := svc.Import(t.Context(), strings.NewReader(b.String()+last), operator.ImportOptions{Format: transfer.JSONL})
+	var e *operator.Error
+	if !errors.As(err, &e) || e.Kind != operator.TooLarge || !strings.Contains(e.Message, "split it") || len(emails(t, svc)) != 0 {
+		t.Fatalf("one more: %v", err)
+	}
+	if report := importText(t, svc, last, operator.ImportOptions{}); !report.Done || report.Added != 1 {
+		t.Errorf("the part that was split off: %+v", report)
+	}
+	_, err = svc.Import(t.Context(), new(blanks), operator.ImportOptions{Format: transfer.JSONL})
+	if !errors.As(err, &e) || e.Kind != operator.TooLarge || !strings.Contains(e.Message, "larger than 128 MiB") {
+		t.Errorf("a file without an end: %v", err)
+	}
+}
+
+// blanks is a file of blank lines without an end.
+type blanks struct{ n int }
+
+func (b *blanks) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+		if b.n++; b.n%1024 == 0 {
+			p[i] = '\n'
+		}
+	}
+	return len(p), nil
 }
 
 // brokenOff ends with an error, as a pipe whose writer has failed.

@@ -13,14 +13,14 @@ import (
 
 func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
 	t.Parallel()
-	g, _ := newGate(t)
-	before, err := g.BackupInfo(t.Context())
-	if err != nil || before.Fingerprint != g.State.Ring.Fingerprint() {
+	svc, _ := newService(t)
+	before, err := svc.BackupInfo(t.Context())
+	if err != nil || before.Fingerprint != svc.State.Ring.Fingerprint() {
 		t.Fatalf("%+v %v", before, err)
 	}
 	// As a reload with another key first does it.
 	next := bytes.Repeat([]byte{9, 8, 7, 6}, 8)
-	if err := g.State.Store.Update(t.Context(), func(tx storage.Tx) error {
+	if err := svc.State.Store.Update(t.Context(), func(tx storage.Tx) error {
 		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	after, err := g.BackupInfo(t.Context())
+	after, err := svc.BackupInfo(t.Context())
 	if err != nil || after.Fingerprint != keyring.Fingerprint(next) || after == before {
 		t.Errorf("%+v after %+v, %v", after, before, err)
 	}
@@ -41,8 +41,8 @@ func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
 
 func TestAudienceKey_WarnsOfOtherNames(t *testing.T) {
 	t.Parallel()
-	g, _ := newGate(t)
-	g.Audiences = []string{"app.example.com", "localhost:8080", "localhost:8081", "[::1]:8080", "*.example.org"}
+	svc, _ := newService(t)
+	svc.Audiences = []string{"app.example.com", "localhost:8080", "localhost:8081", "[::1]:8080", "*.example.org"}
 	for name, want := range map[string]string{
 		"app.example.com": "", "localhost:8080": "", "any.example.org": "",
 		"elsewhere.example.com": "no site has the audience elsewhere.example.com; there are app.example.com, localhost:8080, localhost:8081, [::1]:8080, *.example.org",
@@ -51,7 +51,7 @@ func TestAudienceKey_WarnsOfOtherNames(t *testing.T) {
 		"app.example.com:8443":  "no site has the audience app.example.com:8443; did you mean app.example.com?",
 		"[::1]":                 "no site has the audience [::1]; did you mean [::1]:8080?",
 	} {
-		k, err := g.AudienceKey(t.Context(), name, false)
+		k, err := svc.AudienceKey(t.Context(), name, false)
 		if err != nil || k.Warning != want {
 			t.Errorf("%s: %q, %v", name, k.Warning, err)
 		}
@@ -60,27 +60,27 @@ func TestAudienceKey_WarnsOfOtherNames(t *testing.T) {
 
 func TestMakeLink_Reset(t *testing.T) {
 	t.Parallel()
-	g, _ := newGate(t)
+	svc, _ := newService(t)
 	without := flow.Site{Origin: "https://a.example.com", Prefix: "/email-link"}
 	with := flow.Site{Origin: "https://b.example.com", Prefix: "/email-link", Methods: flow.Methods{Link: true, Password: true}}
-	g.Sites = []flow.Site{without, with}
-	g.Site = func(origin string) (flow.Site, bool) {
-		for _, s := range g.Sites {
+	svc.Sites = []flow.Site{without, with}
+	svc.Site = func(origin string) (flow.Site, bool) {
+		for _, s := range svc.Sites {
 			if s.Origin == origin {
 				return s, true
 			}
 		}
 		return flow.Site{}, false
 	}
-	if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
+	if _, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := g.MakeLink(t.Context(), operator.LinkInput{Email: "ada@example.com", For: flow.Reset, Site: with.Origin})
+	l, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: "ada@example.com", For: flow.Reset, Site: with.Origin})
 	if err != nil || l.Purpose != flow.Reset || !strings.HasPrefix(l.URL, with.Origin+"/email-link/link?t=") {
 		t.Errorf("%+v %v", l, err)
 	}
 	for site, want := range map[string]string{without.Origin: "offers no passwords", with.Origin: "no active account"} {
-		_, err := g.MakeLink(t.Context(), operator.LinkInput{Email: "bob@example.com", For: flow.Reset, Site: site})
+		_, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: "bob@example.com", For: flow.Reset, Site: site})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", site, err)
 		}

@@ -11,18 +11,18 @@ import (
 
 func TestCreateToken_Refuses(t *testing.T) {
 	t.Parallel()
-	g, _ := newGate(t)
+	svc, _ := newService(t)
 	site := flow.Site{Origin: "https://app.example.com"}
-	g.Sites = []flow.Site{site}
-	g.Site = func(origin string) (flow.Site, bool) { return site, origin == site.Origin }
-	if _, err := g.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
+	svc.Sites = []flow.Site{site}
+	svc.Site = func(origin string) (flow.Site, bool) { return site, origin == site.Origin }
+	if _, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
 		t.Fatal(err)
 	}
 	good := operator.MachineTokenInput{Who: "ada@example.com", Scopes: []string{"calendar"}, TTL: time.Hour}
-	if _, err := g.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "scopes <name>") {
+	if _, err := svc.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "scopes <name>") {
 		t.Errorf("without a list: %v", err)
 	}
-	g.Scopes = []string{"calendar", "contacts"}
+	svc.Scopes = []string{"calendar", "contacts"}
 	for name, one := range map[string]struct {
 		change func(*operator.MachineTokenInput)
 		want   string
@@ -37,31 +37,31 @@ func TestCreateToken_Refuses(t *testing.T) {
 	} {
 		in := good
 		one.change(&in)
-		if made, err := g.CreateToken(t.Context(), in); err == nil || made.Token != "" || !strings.Contains(err.Error(), one.want) {
+		if made, err := svc.CreateToken(t.Context(), in); err == nil || made.Token != "" || !strings.Contains(err.Error(), one.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	made, err := g.CreateToken(t.Context(), good)
+	made, err := svc.CreateToken(t.Context(), good)
 	if err != nil || !strings.HasPrefix(made.Token, "elt_") || made.State != "good" || made.Site != site.Origin {
 		t.Fatalf("%+v, %v", made, err)
 	}
-	g.Scopes = []string{"contacts"}
-	list, err := g.Tokens(t.Context(), "ada@example.com")
+	svc.Scopes = []string{"contacts"}
+	list, err := svc.Tokens(t.Context(), "ada@example.com")
 	if err != nil || len(list) != 1 || list[0].Token != "" || list[0].Email != "ada@example.com" || len(list[0].Lost) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if gone, err := g.RevokeToken(t.Context(), made.ID); err != nil || gone.State != "revoked" {
+	if gone, err := svc.RevokeToken(t.Context(), made.ID); err != nil || gone.State != "revoked" {
 		t.Errorf("%+v, %v", gone, err)
 	}
-	if _, err := g.RevokeToken(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "tokens list") {
+	if _, err := svc.RevokeToken(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "tokens list") {
 		t.Error(err)
 	}
 	status := "disabled"
-	if _, err := g.ChangeAccount(t.Context(), "ada@example.com", operator.AccountChange{Status: &status}); err != nil {
+	if _, err := svc.ChangeAccount(t.Context(), "ada@example.com", operator.AccountChange{Status: &status}); err != nil {
 		t.Fatal(err)
 	}
-	good.Scopes = g.Scopes
-	if _, err := g.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "disabled") {
+	good.Scopes = svc.Scopes
+	if _, err := svc.CreateToken(t.Context(), good); err == nil || !strings.Contains(err.Error(), "disabled") {
 		t.Error(err)
 	}
 }
