@@ -64,7 +64,7 @@ func TestDoctorOfARunningCaddy(t *testing.T) {
 		t.Errorf("without a mail server: exit %d", code)
 	}
 	p.wants(list, "smtp", "fail", "refused", "firewall")
-	if out, errs, code := p.run("doctor"); code != 1 || !strings.Contains(out, "fail  smtp ") || !strings.Contains(errs, "something is wrong") {
+	if out, errs, code := p.run("doctor"); code != 1 || !strings.Contains(out, "fail  smtp ") || !strings.Contains(errs, "a check failed") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 
@@ -144,14 +144,14 @@ func TestDoctorBadUse(t *testing.T) {
 		want string
 	}{
 		{[]string{"doctor", "--to", "nobody"}, "the address cannot be used"},
-		{[]string{"doctor", "now"}, "one word too many"},
+		{[]string{"doctor", "now"}, "unexpected argument"},
 		{[]string{"doctor", "--address", "127.0.0.1:1"}, "no Caddy answers"},
-		{[]string{"mail", "test"}, "something is missing"},
+		{[]string{"mail", "test"}, "missing argument"},
 		{[]string{"mail", "retry"}, "--all"},
 		{[]string{"mail", "retry", "x", "--all"}, "--all"},
 		{[]string{"mail", "lst"}, "lst"},
-		{[]string{"limits", "show"}, "something is missing"},
-		{[]string{"keys", "show", "x"}, "one word too many"},
+		{[]string{"limits", "show"}, "missing argument"},
+		{[]string{"keys", "show", "x"}, "unexpected argument"},
 		{[]string{"mail", "test", "a@example.com", "--config", "missing"}, "missing"},
 		{[]string{"mail", "test", "a@example.com", "--adapter", "nothing"}, "nothing"},
 	} {

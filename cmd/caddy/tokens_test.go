@@ -33,10 +33,10 @@ func TestMACH2_Tokens(t *testing.T) {
 	for name, args := range map[string][]string{
 		"calendar, contacts": {"tokens", "create", "ada@example.com", "--scope", "files"},
 		"at most 90 days":    {"tokens", "create", "ada@example.com", "--scope", "calendar", "--ttl", "91d"},
-		"not a duration":     {"tokens", "create", "ada@example.com", "--scope", "calendar", "--ttl", "soon"},
+		"positive duration":  {"tokens", "create", "ada@example.com", "--scope", "calendar", "--ttl", "soon"},
 		"no account":         {"tokens", "create", "grace@example.com", "--scope", "calendar"},
 		"no token x":         {"tokens", "revoke", "x"},
-		"is missing":         {"tokens", "revoke"},
+		"missing argument":   {"tokens", "revoke"},
 	} {
 		if out, errs, code := p.run(args...); code != 1 || out != "" || !strings.Contains(errs, name) {
 			t.Errorf("%v: exit %d\n%s%s", args, code, out, errs)

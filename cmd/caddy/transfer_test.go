@@ -69,7 +69,7 @@ func TestImportWhileCaddyRuns(t *testing.T) {
 		t.Errorf("exit %d, %+v, %s", code, report, errs)
 	}
 	if out, errs, code := p.run("accounts", "import", "bad.csv", "--dry-run", "--skip-bad"); code != 0 ||
-		!strings.HasPrefix(out, "line 4: ada@example.com: the mailbox stands in line 2 already\nline 5: ") ||
+		!strings.HasPrefix(out, "line 4: ada@example.com: the mailbox is in line 2 already\nline 5: ") ||
 		!strings.Contains(out, "5 accounts in the file: would add 2, 0 there already, 3 bad\n1 of them without name and password") || strings.Contains(out+errs, "$argon2") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
@@ -251,7 +251,7 @@ func TestBadUseOfImport(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"accounts", "import"}, "something is missing"},
+		{[]string{"accounts", "import"}, "missing argument"},
 		{[]string{"accounts", "import", "users.txt"}, "--format"},
 		{[]string{"accounts", "import", "users.txt", "--format", "xml"}, "--format"},
 		{[]string{"accounts", "import", "-"}, "--format"},

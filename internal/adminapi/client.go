@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
-// ErrUnreachable says that no Caddy answers at the admin address.
+// ErrUnreachable is returned if no Caddy answers at the admin address.
 var ErrUnreachable = errors.New("no Caddy answers")
 
 // Client asks a running Caddy over its admin API.
@@ -40,7 +40,7 @@ func Connect(ctx context.Context, network, address string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, address, err)
 	}
-	_ = conn.Close() // it was only asked whether somebody is there
+	_ = conn.Close() // it only shows that something listens
 	return &Client{
 		base:   "http://" + host,
 		origin: origin,
@@ -93,7 +93,7 @@ func (c *Client) send(ctx context.Context, op stream, query url.Values, in, out 
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
-// refusal turns an answer of Caddy's admin API into the error it stands for.
+// refusal returns the error that an answer of Caddy's admin API carries.
 func refusal(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	var caddyError struct {

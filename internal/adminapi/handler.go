@@ -15,7 +15,7 @@ const maxBody = 64 << 10
 
 // commandHeader is set in each request of a command. The endpoint hands out keys and a copy of the database, and its address is
 // known: a program on this machine that can be made to fetch an address (a preview, a webhook) must not fetch those. Such a
-// program sends what it likes, but rarely a header of somebody else's choice.
+// program sends what it likes, but rarely a header that another party chooses.
 const commandHeader = "Email-Link-Command"
 
 // request is a request to the endpoint.

@@ -26,7 +26,7 @@ A restored backup serves the accounts. Sessions and links from before are dead t
 
 Example: caddy email-link backup /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error { return r.writeBackup(ctx, b, args[0], withKey, out) })
+			return r.withOperations(ctx, func(b operator.Operations) error { return r.writeBackup(ctx, b, args[0], withKey, out) })
 		})
 	cmd.Flags().BoolVar(&withKey, "with-key", false, "Write the master key beside it, as <file>"+KeySuffix)
 	return cmd
@@ -58,7 +58,7 @@ func (r *root) writeBackup(ctx context.Context, b operator.Operations, file stri
 	return r.print(out, map[string]string{"file": file, "fingerprint": info.Fingerprint, "key_file": keyFile}, text)
 }
 
-// writeNew makes a file that nobody else can read and that did not exist, whole or not at all.
+// writeNew creates a file of mode 0600 that did not exist, whole or not at all.
 func writeNew(path string, write func(io.Writer) error) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s exists; name another file", path)
@@ -88,7 +88,7 @@ Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 			if _, err := os.Stat(args[0]); err != nil {
 				return err
 			}
-			keys, err := keyBeside(args[0], keyFile)
+			keys, err := readBackupKey(args[0], keyFile)
 			if err != nil {
 				return err
 			}
@@ -110,8 +110,8 @@ Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 	return cmd
 }
 
-// keyBeside reads the named key file, or the one beside the backup where there is one.
-func keyBeside(backup, named string) (string, error) {
+// readBackupKey reads the named key file, or the one beside the backup where there is one.
+func readBackupKey(backup, named string) (string, error) {
 	path := named
 	if path == "" {
 		path = backup + KeySuffix

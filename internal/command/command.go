@@ -25,7 +25,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Opener opens the gate of a configuration without a running Caddy. create permits it to make a database where there is none.
+// Opener opens the gate of a configuration without a running Caddy. create permits it to create a missing database.
 type Opener func(ctx context.Context, configuration []byte, create bool) (Opened, error)
 
 // Opened is a gate that a command has opened itself.
@@ -38,7 +38,7 @@ type Opened struct {
 }
 
 // Restorer puts a backup where a configuration keeps its database, which must not exist yet. keyFile is the text of the key
-// that came with the backup, empty when there is none.
+// that came with the backup, empty if no key came with it.
 type Restorer func(ctx context.Context, configuration []byte, backup, keyText string) (Restored, error)
 
 // Restored says what a restore did.
@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 			flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile where there is one)")
 			flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
 			flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
-			flags.BoolVar(&r.create, "create", false, "Make the database where there is none and no Caddy runs")
+			flags.BoolVar(&r.create, "create", false, "Create the database if it is missing and no Caddy runs")
 			// Caddy's own ends with the address of Caddy's documentation, which knows none of these.
 			cmd.SetHelpTemplate(cmd.HelpTemplate() + "\nAll commands and options: " + reference + "\n")
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -104,7 +104,7 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 			names = append(names, one.Name())
 		}
 	}
-	return fmt.Errorf("%q is no command of '%s'; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+	return fmt.Errorf("unknown command %q of '%s'; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 }
 
 // root holds the flags that all commands share.
@@ -116,10 +116,10 @@ type root struct {
 	configuration configuration
 }
 
-// with runs do against the running Caddy, else against the database itself.
-func (r *root) with(ctx context.Context, do func(operator.Operations) error) error {
-	err := r.ask(ctx, func(c *adminapi.Client) error { return do(c) })
-	if !r.alone(err) {
+// withOperations runs do against the running Caddy, else against the database itself.
+func (r *root) withOperations(ctx context.Context, do func(operator.Operations) error) error {
+	err := r.askRunning(ctx, func(c *adminapi.Client) error { return do(c) })
+	if !r.mayRunOffline(err) {
 		return err
 	}
 	configuration, err := r.load()
@@ -128,7 +128,7 @@ func (r *root) with(ctx context.Context, do func(operator.Operations) error) err
 	}
 	b, err := r.host.Open(ctx, configuration, r.create)
 	if errors.Is(err, storage.ErrLocked) {
-		address, _ := r.adminAddress() // the one that ask has found
+		address, _ := r.adminAddress() // the one that askRunning has found
 		return fmt.Errorf("%w\nif that is Caddy, it does not answer at %s: name its admin address with --address, or its configuration with --config", err, address)
 	}
 	if err != nil {
@@ -140,8 +140,8 @@ func (r *root) with(ctx context.Context, do func(operator.Operations) error) err
 	return errors.Join(do(b), b.Close())
 }
 
-// ask runs do against the running Caddy.
-func (r *root) ask(ctx context.Context, do func(*adminapi.Client) error) error {
+// askRunning runs do against the running Caddy.
+func (r *root) askRunning(ctx context.Context, do func(*adminapi.Client) error) error {
 	address, err := r.adminAddress()
 	if err != nil {
 		return err
@@ -162,9 +162,9 @@ func (r *root) ask(ctx context.Context, do func(*adminapi.Client) error) error {
 	return do(c)
 }
 
-// alone says whether an error of ask means that the command is to help itself. Where the address was named nothing else is
-// meant.
-func (r *root) alone(err error) bool {
+// mayRunOffline reports whether an error of askRunning allows the command to open the database itself. It does not if the operator
+// has named an admin address.
+func (r *root) mayRunOffline(err error) bool {
 	return r.address == "" && (errors.Is(err, adminapi.ErrUnreachable) || errors.Is(err, adminapi.ErrNotRunning))
 }
 
@@ -175,9 +175,9 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) < least:
-				return fmt.Errorf("something is missing; usage: %s", cmd.UseLine())
+				return fmt.Errorf("missing argument; usage: %s", cmd.UseLine())
 			case len(args) > most:
-				return fmt.Errorf("%q is one word too many; usage: %s", args[most], cmd.UseLine())
+				return fmt.Errorf("unexpected argument %q; usage: %s", args[most], cmd.UseLine())
 			}
 			return nil
 		},
@@ -238,12 +238,12 @@ func (r *root) accounts() *cobra.Command {
 func (r *root) accountsAdd() *cobra.Command {
 	var in operator.AccountInput
 	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
-		`Adds an account. Nobody gets a mail: the person signs in at the site, or you print a link with 'caddy email-link link'.
+		`Adds an account. No mail is sent: the person signs in at the site, or you print a link with 'caddy email-link link'.
 
 Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			in.Email = args[0]
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				a, err := b.AddAccount(ctx, in)
 				if err != nil {
 					return err
@@ -261,7 +261,7 @@ func (r *root) accountsList() *cobra.Command {
 	return r.command("list", "Lists the accounts",
 		"Lists the accounts, one a line; with --json one object a line.\n\nExample: caddy email-link accounts list", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				if r.json {
 					enc := json.NewEncoder(out)
 					return b.Accounts(ctx, func(a operator.Account) error { return enc.Encode(a) })
@@ -290,7 +290,7 @@ func (r *root) accountsShow() *cobra.Command {
 	return r.command("show <email or id>", "Shows one account",
 		"Shows one account.\n\nExample: caddy email-link accounts show you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				a, err := b.Account(ctx, args[0])
 				if err != nil {
 					return err
@@ -335,7 +335,7 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 }
 
 func (r *root) change(ctx context.Context, who string, change operator.AccountChange, out io.Writer) error {
-	return r.with(ctx, func(b operator.Operations) error {
+	return r.withOperations(ctx, func(b operator.Operations) error {
 		a, err := b.ChangeAccount(ctx, who, change)
 		if err != nil {
 			return err
@@ -357,7 +357,7 @@ func (r *root) accountsDelete() *cobra.Command {
 		"Deletes an account with its sessions, links and flows. Its id is never used again.\n\n"+
 			"Example: caddy email-link accounts delete old@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				if err := b.DeleteAccount(ctx, args[0]); err != nil {
 					return err
 				}

@@ -18,7 +18,7 @@ import (
 // configuration is what the commands know of Caddy's configuration; it is read once.
 type configuration struct {
 	read bool
-	// text is in Caddy's native form, nil where there is none.
+	// text is in Caddy's native form, nil if there is no configuration.
 	text []byte
 	err  error
 }
@@ -90,7 +90,7 @@ func (r *root) adapt(file string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	for _, w := range warnings {
-		if !strings.Contains(w.Message, "not formatted") { // a matter of taste that `caddy reload` tells
+		if !strings.Contains(w.Message, "not formatted") { // a matter of taste that `caddy reload` reports
 			fmt.Fprintln(os.Stderr, "caddy email-link: warning: "+w.String())
 		}
 	}

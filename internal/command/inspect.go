@@ -16,11 +16,11 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
-// moment is how commands show a time.
-func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+// formatTime returns a time as commands print it.
+func formatTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// lines writes one JSON object a line.
-func lines[T any](out io.Writer, list []T) error {
+// printJSONLines writes one JSON object a line.
+func printJSONLines[T any](out io.Writer, list []T) error {
 	enc := json.NewEncoder(out)
 	for _, one := range list {
 		if err := enc.Encode(one); err != nil {
@@ -54,14 +54,14 @@ func (r *root) sessions() *cobra.Command {
 		"Lists the sessions of an account, one a line; with --json one object a line.\n\n"+
 			"Example: caddy email-link sessions list you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Sessions(ctx, args[0])
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				var rows []string
 				for _, s := range list {
-					rows = append(rows, row(s.ID, s.Site, s.Device, strings.Join(s.Methods, ","), moment(s.SignedIn), moment(s.Seen), moment(s.Ends)))
+					rows = append(rows, row(s.ID, s.Site, s.Device, strings.Join(s.Methods, ","), formatTime(s.SignedIn), formatTime(s.Seen), formatTime(s.Ends)))
 				}
 				return table(out, "ID\tSITE\tDEVICE\tBY\tSIGNED IN\tSEEN\tENDS", rows)
 			})
@@ -70,7 +70,7 @@ func (r *root) sessions() *cobra.Command {
 		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
 			"Example: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				if err := b.EndSessions(ctx, args[0]); err != nil {
 					return err
 				}
@@ -88,14 +88,14 @@ their ids, as the log of Caddy does: no address, link or code is in them.
 
 Example: caddy email-link events -n 100`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Events(ctx, n)
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				var rows []string
 				for _, e := range list {
-					rows = append(rows, row(moment(e.Time), e.Event, e.Purpose, e.Outcome, e.Account, e.Flow, e.Site, e.Client))
+					rows = append(rows, row(formatTime(e.Time), e.Event, e.Purpose, e.Outcome, e.Account, e.Flow, e.Site, e.Client))
 				}
 				return table(out, "TIME\tEVENT\tPURPOSE\tOUTCOME\tACCOUNT\tFLOW\tSITE\tCLIENT", rows)
 			})
@@ -104,18 +104,18 @@ Example: caddy email-link events -n 100`, 0, 0,
 	return cmd
 }
 
-const whoIsCounted = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network
-(mail_address) shows only then. The word shared stands for the counters of everybody (mail_strangers, and clients whose address
+const subjectHelp = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network
+(mail_address) shows only then. The word shared names the counters that all share (mail_strangers, and clients whose address
 is not known).`
 
 func (r *root) limits() *cobra.Command {
 	show := r.command("show <ip or email>… | shared", "Shows what is counted for a client or a mailbox",
-		"Shows what is counted against the limits.\n\n"+whoIsCounted+"\n\nExample: caddy email-link limits show you@example.com 203.0.113.7", 1, 2,
+		"Shows what is counted against the limits.\n\n"+subjectHelp+"\n\nExample: caddy email-link limits show you@example.com 203.0.113.7", 1, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Limits(ctx, args)
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				var rows []string
 				for _, l := range list {
@@ -125,10 +125,10 @@ func (r *root) limits() *cobra.Command {
 			})
 		})
 	reset := r.command("reset <ip or email>… | shared", "Forgets what is counted for a client or a mailbox",
-		"Forgets what is counted against the limits, for somebody who has locked themselves out.\n\n"+whoIsCounted+
+		"Forgets what is counted against the limits, for a person who is locked out.\n\n"+subjectHelp+
 			"\n\nExample: caddy email-link limits reset you@example.com", 1, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				done, err := b.ResetLimits(ctx, args)
 				if err != nil {
 					return err
@@ -156,7 +156,7 @@ func limitRow(l operator.Limit) string {
 	}
 	ends := ""
 	if l.Count > 0 {
-		ends = moment(l.Ends)
+		ends = formatTime(l.Ends)
 	}
 	return row(l.Name, l.Rate, fmt.Sprintf("%d of %d", l.Count, l.Limit), ends) + "\t" + strings.Join(notes, ", ")
 }
@@ -167,11 +167,11 @@ func (r *root) keys() *cobra.Command {
 		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host, with
 its port where that is not the scheme's own, unless the configuration names another. The key only opens assertions; it makes none.
 With --sign it is the key with which an app with users of its own signs what it says to the gate. The key is the 32 bytes that the text
-stands for, not the text.
+encodes, not the text.
 
 Example: caddy email-link keys audience app.example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				k, err := b.AudienceKey(ctx, args[0], sign)
 				if err != nil {
 					return err
@@ -190,10 +190,10 @@ func (r *root) keysShow() *cobra.Command {
 	return r.command("show", "Lists the keys that sign assertions",
 		"Lists the keys that sign assertions, as the site's /jwks.json does. Private halves are never shown.\n\nExample: caddy email-link keys show", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.SigningKeys(ctx)
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				for _, k := range list {
 					state := "listed"
@@ -210,16 +210,16 @@ func (r *root) keysShow() *cobra.Command {
 func (r *root) keysRotate() *cobra.Command {
 	return r.command("rotate", "Makes a new key to sign assertions",
 		`Makes a new key to sign assertions. It is listed at once and used after a while, when verifiers know it; the old one stays
-listed for as long after its last use. Nobody is signed out.
+listed for as long after its last use. All stay signed in.
 
 Example: caddy email-link keys rotate`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				done, err := b.RotateKey(ctx)
 				if err != nil {
 					return err
 				}
-				return r.print(out, done, fmt.Sprintf("made the key %s, which signs from %s on\n", done.ID, moment(done.UsedFrom)))
+				return r.print(out, done, fmt.Sprintf("made the key %s, which signs from %s on\n", done.ID, formatTime(done.UsedFrom)))
 			})
 		})
 }

@@ -20,7 +20,7 @@ func (r *root) link() *cobra.Command {
 	var ttl string
 	var code bool
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
-		`Prints a link that works like the one in a mail, for whoever cannot get mail. Hand it over as you would hand over a key.
+		`Prints a link that works like the one in a mail, for a person who cannot get mail. Hand it over as you would hand over a key.
 
 An address without an account gets a link for an activation, which creates the account when the link is used. With --for reset
 the link leads to the form for a new password.
@@ -30,10 +30,10 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 			in.Email = args[0]
 			if ttl != "" {
 				if in.TTL, err = caddy.ParseDuration(ttl); err != nil || in.TTL <= 0 {
-					return fmt.Errorf("--ttl: %q is no duration above zero; write one like 12h or 3d", ttl)
+					return fmt.Errorf("--ttl: %q must be a positive duration, such as 12h or 3d", ttl)
 				}
 			}
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				l, err := b.MakeLink(ctx, in)
 				if err != nil {
 					return err

@@ -26,7 +26,7 @@ Caddy runs, the mailer of the configuration file is tried.
 
 Example: caddy email-link mail test you@example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.onBench(ctx, func(b operator.Diagnostics) error {
+			return r.withDiagnostics(ctx, func(b operator.Diagnostics) error {
 				sent, err := b.SendTest(ctx, operator.TestMail{To: args[0]})
 				if err != nil {
 					return err
@@ -44,10 +44,10 @@ Addresses are masked: strangers ask for mails too. A dead letter keeps no addres
 
 Example: caddy email-link mail list`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Mails(ctx)
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				if len(list) == 0 {
 					_, err := io.WriteString(out, "no mail waits, and there are no dead letters\n")
@@ -57,9 +57,9 @@ Example: caddy email-link mail list`, 0, 0,
 				for _, m := range list {
 					due := ""
 					if m.Due != nil {
-						due = moment(*m.Due)
+						due = formatTime(*m.Due)
 					}
-					rows = append(rows, row(m.ID, m.State, m.To, m.Purpose, moment(m.Queued), due, strconv.Itoa(m.Attempts), printable(m.Reason)))
+					rows = append(rows, row(m.ID, m.State, m.To, m.Purpose, formatTime(m.Queued), due, strconv.Itoa(m.Attempts), printable(m.Reason)))
 				}
 				return table(out, "ID\tSTATE\tTO\tPURPOSE\tQUEUED\tDUE\tATTEMPTS\tREASON", rows)
 			})
@@ -77,7 +77,7 @@ Example: caddy email-link mail retry --all`, 0, 1,
 			if all == (len(args) == 1) {
 				return errors.New("name one mail by its id, or say --all")
 			}
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				done, err := b.RetryMail(ctx, strings.Join(args, ""))
 				if err != nil {
 					return err
@@ -95,20 +95,20 @@ Example: caddy email-link mail retry --all`, 0, 1,
 	return cmd
 }
 
-// onBench runs do against the running Caddy, else on the configuration alone.
-func (r *root) onBench(ctx context.Context, do func(operator.Diagnostics) error) error {
-	err := r.ask(ctx, func(c *adminapi.Client) error { return do(c) })
-	if !r.alone(err) {
+// withDiagnostics runs do against the running Caddy, else on the configuration alone.
+func (r *root) withDiagnostics(ctx context.Context, do func(operator.Diagnostics) error) error {
+	err := r.askRunning(ctx, func(c *adminapi.Client) error { return do(c) })
+	if !r.mayRunOffline(err) {
 		return err
 	}
-	b, err := r.bench(ctx)
+	b, err := r.offlineDiagnostics(ctx)
 	if err != nil {
 		return err
 	}
 	return do(b)
 }
 
-func (r *root) bench(ctx context.Context) (operator.Diagnostics, error) {
+func (r *root) offlineDiagnostics(ctx context.Context) (operator.Diagnostics, error) {
 	configuration, err := r.load()
 	if err != nil {
 		return nil, err
@@ -135,12 +135,12 @@ Example: caddy email-link doctor --to you@example.com`, 0, 0,
 				return err
 			}
 			if r.json {
-				err = lines(out, list)
+				err = printJSONLines(out, list)
 			} else {
 				err = printFindings(out, list)
 			}
 			if err == nil && doctor.Failed(list) {
-				err = errors.New("something is wrong; what to do stands above")
+				err = errors.New("a check failed; what to do is written above")
 			}
 			return err
 		})
@@ -151,17 +151,17 @@ Example: caddy email-link doctor --to you@example.com`, 0, 0,
 // diagnose says as its first finding what was looked at. A configuration that cannot be used is a finding as well.
 func (r *root) diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
 	var list []doctor.Finding
-	err := r.ask(ctx, func(c *adminapi.Client) (err error) {
+	err := r.askRunning(ctx, func(c *adminapi.Client) (err error) {
 		list, err = c.Diagnose(ctx, to)
 		return err
 	})
 	if err == nil {
 		return append([]doctor.Finding{{Check: "caddy", Result: doctor.OK, Text: "Caddy runs; this is what it runs with"}}, list...), nil
 	}
-	if r.configuration.err == nil && !r.alone(err) {
+	if r.configuration.err == nil && !r.mayRunOffline(err) {
 		return nil, err
 	}
-	b, err := r.bench(ctx)
+	b, err := r.offlineDiagnostics(ctx)
 	if err == nil {
 		list, err = b.Diagnose(ctx, to)
 	}

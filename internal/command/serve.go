@@ -31,7 +31,7 @@ func (r *root) serve() *cobra.Command {
 	var show bool
 	var cmd *cobra.Command
 	cmd = r.command("serve --to <host:port> [--from <host> --mail-from <address> --smtp <host:port>]", "Runs a gate without a Caddyfile",
-		`Runs Caddy with a gate before one backend, without a Caddyfile. --print shows the Caddyfile it stands for, to start your own.
+		`Runs Caddy with a gate before one backend, without a Caddyfile. --print shows the Caddyfile that it runs, to start your own.
 
 Without --from it is a trial: `+trialOrigin+`, on this machine only, mails as files in ./mails, anyone can sign up. Another port
 is --from http://localhost:9080.
@@ -82,28 +82,28 @@ func (in serveInput) caddyfile() (string, error) {
 	var b strings.Builder
 	b.WriteString("{\n")
 	if in.admin != "" {
-		fmt.Fprintf(&b, "\tadmin %s\n", word(in.admin))
+		fmt.Fprintf(&b, "\tadmin %s\n", quoteWord(in.admin))
 	}
-	fmt.Fprintf(&b, "\temail_link {\n\t\tbase_url %s\n\t\tfrom %s\n", word(origin), word(in.mailFrom))
+	fmt.Fprintf(&b, "\temail_link {\n\t\tbase_url %s\n\t\tfrom %s\n", quoteWord(origin), quoteWord(in.mailFrom))
 	switch {
 	case in.smtp == "":
 		b.WriteString("\t\tmailer file ./mails\n")
 	case in.smtpUser != "":
-		fmt.Fprintf(&b, "\t\tmailer smtp %s %s {env.SMTP_PASSWORD}\n", word(in.smtp), word(in.smtpUser))
+		fmt.Fprintf(&b, "\t\tmailer smtp %s %s {env.SMTP_PASSWORD}\n", quoteWord(in.smtp), quoteWord(in.smtpUser))
 	default:
-		fmt.Fprintf(&b, "\t\tmailer smtp %s\n", word(in.smtp))
+		fmt.Fprintf(&b, "\t\tmailer smtp %s\n", quoteWord(in.smtp))
 	}
 	if in.contact != "" {
-		fmt.Fprintf(&b, "\t\tcontact %s\n", word(in.contact))
+		fmt.Fprintf(&b, "\t\tcontact %s\n", quoteWord(in.contact))
 	}
 	if in.data != "" {
-		fmt.Fprintf(&b, "\t\tstorage bbolt %s\n", word(in.data))
+		fmt.Fprintf(&b, "\t\tstorage bbolt %s\n", quoteWord(in.data))
 	}
-	fmt.Fprintf(&b, "\t\tsign_up %s\n\t}\n}\n\n%s {\n", word(in.signUp), word(origin))
+	fmt.Fprintf(&b, "\t\tsign_up %s\n\t}\n}\n\n%s {\n", quoteWord(in.signUp), quoteWord(origin))
 	if trial {
 		b.WriteString("\tbind 127.0.0.1\n")
 	}
-	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n}\n", word(in.to))
+	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n}\n", quoteWord(in.to))
 	return b.String(), nil
 }
 
@@ -161,15 +161,15 @@ func originOf(from string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// word quotes s for a Caddyfile where that is needed.
-func word(s string) string {
+// quoteWord quotes s for a Caddyfile where that is needed.
+func quoteWord(s string) string {
 	if s != "" && !strings.ContainsAny(s, " \t\r\n\"`{}#\\") {
 		return s
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// run serves a Caddyfile until the process is told to end, and says to out what there is to open.
+// run serves a Caddyfile until the process ends, and writes to out what to open.
 func (in serveInput) run(ctx context.Context, text string, out io.Writer) error {
 	if in.smtpUser != "" && os.Getenv("SMTP_PASSWORD") == "" {
 		return errors.New("SMTP_PASSWORD is empty: put the password of --smtp-user into that environment variable")
@@ -179,7 +179,7 @@ func (in serveInput) run(ctx context.Context, text string, out io.Writer) error 
 		return err
 	}
 	if trial {
-		if err := free(ctx, origin); err != nil {
+		if err := checkPort(ctx, origin); err != nil {
 			return err
 		}
 	}
@@ -205,8 +205,8 @@ func (in serveInput) run(ctx context.Context, text string, out io.Writer) error 
 	return nil
 }
 
-// free says whether a trial's port is taken.
-func free(ctx context.Context, origin string) error {
+// checkPort returns an error if the port of a trial is taken.
+func checkPort(ctx context.Context, origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil {
 		return err
@@ -233,5 +233,5 @@ func (in serveInput) notice(origin string, trial bool) string {
 	}
 	return text + "  Your app  gets one header, Email-Link-Assertion; the key to it:\n" +
 		"            caddy email-link keys audience " + audience + "\n" +
-		"  Stop      Ctrl-C; --print shows the Caddyfile that this stands for\n\n"
+		"  Stop      Ctrl-C; --print shows the Caddyfile that this runs\n\n"
 }

@@ -28,18 +28,15 @@ is what calendar and file clients ask for. It ends with its time, when it is rev
 Example: caddy email-link tokens create you@example.com --scope calendar --ttl 90d --name "phone"`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) (err error) {
 			in.Who = args[0]
-			if in.TTL, err = caddy.ParseDuration(ttl); err != nil {
-				return fmt.Errorf("--ttl: %q is not a duration; write one like 12h or 90d", ttl)
+			if in.TTL, err = caddy.ParseDuration(ttl); err != nil || in.TTL <= 0 {
+				return fmt.Errorf("--ttl: %q must be a positive duration, such as 12h or 90d", ttl)
 			}
-			if in.TTL <= 0 {
-				return errors.New("--ttl must be above zero")
-			}
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				t, err := b.CreateToken(ctx, in)
 				if err != nil {
 					return err
 				}
-				return r.print(out, t, fmt.Sprintf("%s\ntoken %s works at %s until %s; it is not shown again\n", t.Token, t.ID, t.Site, moment(t.Ends)))
+				return r.print(out, t, fmt.Sprintf("%s\ntoken %s works at %s until %s; it is not shown again\n", t.Token, t.ID, t.Site, formatTime(t.Ends)))
 			})
 		})
 	cmd.Flags().StringArrayVar(&in.Scopes, "scope", nil, "What it is for, one of the option 'scopes'; may be given more than once")
@@ -52,7 +49,7 @@ Example: caddy email-link tokens create you@example.com --scope calendar --ttl 9
 func (r *root) tokensList() *cobra.Command {
 	return r.command("list [<email or id>]", "Lists machine tokens",
 		`Lists the machine tokens whose time is not over, of one account or of all, one a line; with --json one object a line. Their text
-is not among it: nobody has it but whom it was given to. A scope in parentheses is no longer in the configuration.
+is not shown: only the program that it was given to has it. A scope in parentheses is no longer in the configuration.
 
 Example: caddy email-link tokens list you@example.com`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -60,10 +57,10 @@ Example: caddy email-link tokens list you@example.com`, 0, 1,
 			if len(args) == 1 {
 				who = args[0]
 			}
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Tokens(ctx, who)
 				if err != nil || r.json {
-					return errors.Join(err, lines(out, list))
+					return errors.Join(err, printJSONLines(out, list))
 				}
 				var rows []string
 				for _, t := range list {
@@ -77,7 +74,7 @@ Example: caddy email-link tokens list you@example.com`, 0, 1,
 						}
 						scopes += s
 					}
-					rows = append(rows, row(t.ID, t.Email, t.Name, t.Site, scopes, moment(t.Created), moment(t.Ends), t.State))
+					rows = append(rows, row(t.ID, t.Email, t.Name, t.Site, scopes, formatTime(t.Created), formatTime(t.Ends), t.State))
 				}
 				return table(out, "ID\tACCOUNT\tNAME\tSITE\tSCOPES\tCREATED\tENDS\tSTATE", rows)
 			})
@@ -89,7 +86,7 @@ func (r *root) tokensRevoke() *cobra.Command {
 		"Ends a machine token at once, connections that it holds open included. 'tokens list' names the ids.\n\n"+
 			"Example: caddy email-link tokens revoke dGhpcyBpcyBhbiBp", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				t, err := b.RevokeToken(ctx, args[0])
 				if err != nil {
 					return err

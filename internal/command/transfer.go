@@ -21,7 +21,7 @@ func (r *root) accountsImport() *cobra.Command {
 email and, where known, name, roles, password, verified, created, status, language. The password is a record, such as
 $2b$12$… or $argon2id$…, never the password itself; name and password are taken only where verified is true.
 
-The whole file is checked first. When a line is bad nothing is written and each bad line is told; --skip-bad writes the others.
+The whole file is checked first. When a line is bad nothing is written and each bad line is listed; --skip-bad writes the others.
 An account that is there just as the file has it is left alone, so the same import can be run again, also after a crash.
 
 Exit code 1: a line is bad and --skip-bad was not given.
@@ -37,7 +37,7 @@ Example: caddy email-link accounts import users.csv --dry-run`, 1, 1,
 			if args[0] == "-" && r.config == "-" {
 				return errors.New("standard input cannot be both the configuration and the accounts")
 			}
-			return r.with(ctx, func(b operator.Operations) error {
+			return r.withOperations(ctx, func(b operator.Operations) error {
 				report, err := importFile(ctx, b, args[0], o)
 				if err != nil {
 					return err
@@ -45,12 +45,12 @@ Example: caddy email-link accounts import users.csv --dry-run`, 1, 1,
 				if err := r.print(out, report, reportText(report)); err != nil {
 					return err
 				}
-				return verdict(report, o)
+				return importError(report, o)
 			})
 		})
 	cmd.Flags().StringVar(&o.Format, "format", "", "jsonl or csv (default: by the ending of the file's name)")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "Check everything and write nothing")
-	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "Write the good lines although others are bad")
+	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "Write the valid lines although others are bad")
 	return cmd
 }
 
@@ -70,8 +70,8 @@ func importFile(ctx context.Context, b operator.Operations, name string, o opera
 	return b.Import(ctx, f, o)
 }
 
-// verdict is the refusal of a file with bad lines, unless they were to be skipped.
-func verdict(report operator.ImportReport, o operator.ImportOptions) error {
+// importError refuses a file with bad lines, unless they were to be skipped.
+func importError(report operator.ImportReport, o operator.ImportOptions) error {
 	switch n := len(report.Bad); {
 	case n == 0 || o.SkipBad:
 		return nil
@@ -97,7 +97,7 @@ func reportText(report operator.ImportReport) string {
 	if report.DryRun {
 		verb = "would add"
 	}
-	fmt.Fprintf(&b, "%d accounts in the file: %s %d, %d there already, %d bad\n", report.Lines, verb, report.Added, report.There, len(report.Bad))
+	fmt.Fprintf(&b, "%d accounts in the file: %s %d, %d there already, %d bad\n", report.Lines, verb, report.Added, report.Existing, len(report.Bad))
 	if report.LeftOut > 0 {
 		fmt.Fprintf(&b, "%d of them without name and password, because the file does not say that their mailbox is verified\n", report.LeftOut)
 	}
@@ -108,8 +108,8 @@ func (r *root) accountsExport() *cobra.Command {
 	var format string
 	var passwords bool
 	cmd := r.command("export [<file>] [--format <jsonl or csv>] [--with-passwords]", "Writes all accounts to a file",
-		`Writes all accounts as 'accounts import' reads them, to standard output or to a new file that nobody else can read. Password
-records are written only with --with-passwords: whoever has them can try passwords on them at leisure.
+		`Writes all accounts as 'accounts import' reads them, to standard output or to a new file of mode 0600. Password
+records are written only with --with-passwords: with them passwords can be guessed at leisure.
 
 Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -121,7 +121,7 @@ Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 			}
 			count := 0
 			write := func(w io.Writer) error {
-				return r.with(ctx, func(b operator.Operations) (err error) {
+				return r.withOperations(ctx, func(b operator.Operations) (err error) {
 					count, err = writeAccounts(ctx, b, w, format, passwords)
 					return err
 				})

@@ -46,7 +46,7 @@ const page = 500
 func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, error) {
 	addr, err := address.Parse(in.Email)
 	if err != nil {
-		return Account{}, badRequest("the address cannot be used: %v", err)
+		return Account{}, invalid("the address cannot be used: %v", err)
 	}
 	var made account.Account
 	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
@@ -59,7 +59,7 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 		return Account{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
 	}
 	if err != nil {
-		return Account{}, refused(err)
+		return Account{}, accountError(err)
 	}
 	return svc.Account(ctx, made.ID)
 }
@@ -76,7 +76,7 @@ func (svc *Service) Accounts(ctx context.Context, each func(Account) error) erro
 			return err
 		}
 		for _, e := range list {
-			if err := each(shown(e)); err != nil {
+			if err := each(toAccount(e)); err != nil {
 				return err
 			}
 			after = e.ID
@@ -87,7 +87,7 @@ func (svc *Service) Accounts(ctx context.Context, each func(Account) error) erro
 	}
 }
 
-func shown(e embedded.Entry) Account {
+func toAccount(e embedded.Entry) Account {
 	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
 }
 
@@ -104,7 +104,7 @@ func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
 	}
 	for _, e := range list {
 		if e.ID == id {
-			return shown(e), nil
+			return toAccount(e), nil
 		}
 	}
 	if err == nil {
@@ -135,7 +135,7 @@ func (svc *Service) find(ctx context.Context, who string) (id string, err error)
 func (svc *Service) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
 	status := map[string]storage.Status{"active": storage.StatusActive, "disabled": storage.StatusDisabled}
 	if change.Status != nil && status[*change.Status] == 0 {
-		return Account{}, badRequest("the status is one of active, disabled")
+		return Account{}, invalid("the status is one of active, disabled")
 	}
 	err := svc.change(ctx, who, func(tx storage.Tx, id string) error {
 		if change.Name != nil {
@@ -169,7 +169,7 @@ func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
 	return svc.change(ctx, who, svc.State.Accounts.Delete)
 }
 
-// change applies f in one step and tells the sessions of the account, which end or are read anew.
+// change applies f in one step and makes the sessions of the account end or be read anew.
 func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx, id string) error) error {
 	id, err := svc.find(ctx, who)
 	if err != nil {
@@ -179,15 +179,15 @@ func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx
 	if err == nil || errors.Is(err, storage.ErrUnknown) {
 		svc.State.Sessions.Changed(id)
 	}
-	return refused(err)
+	return accountError(err)
 }
 
-// refused turns refusals of the accounts into ones with a status.
-func refused(err error) error {
-	var invalid *embedded.InvalidError
+// accountError turns refusals of the accounts into ones for the operator.
+func accountError(err error) error {
+	var fault *embedded.InvalidError
 	switch {
-	case errors.As(err, &invalid):
-		return badRequest("%v", invalid)
+	case errors.As(err, &fault):
+		return invalid("%v", fault)
 	case errors.Is(err, embedded.ErrNotFound):
 		return notFound("there is no such account any more")
 	}

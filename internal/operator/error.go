@@ -33,7 +33,7 @@ type Error struct {
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-func badRequest(format string, args ...any) error {
+func invalid(format string, args ...any) error {
 	return &Error{Invalid, fmt.Sprintf(format, args...)}
 }
 

@@ -22,7 +22,7 @@ type Event struct {
 // Events implements Operations.
 func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
 	if n < 1 || n > MaxListed {
-		return nil, badRequest("-n %d is not a number from 1 to %d", n, MaxListed)
+		return nil, invalid("-n %d is not a number from 1 to %d", n, MaxListed)
 	}
 	var found []storage.Event
 	err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {

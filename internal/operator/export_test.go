@@ -2,11 +2,11 @@ package operator
 
 // What the tests of this package's exported half need to know of its bounds.
 const (
-	ImportWhole = importWhole
-	ImportPart  = importPart
-	ImportBad   = importBad
-	ImportCosts = importCosts
+	MaxAtomic   = maxAtomic
+	BatchSize   = batchSize
+	MaxBadLines = maxBadLines
+	MaxCosts    = maxCosts
 )
 
-// Dearest is dearest.
-var Dearest = dearest
+// MaximalCosts is maximalCosts.
+var MaximalCosts = maximalCosts

@@ -23,14 +23,14 @@ const (
 	MaxImport = 100_000
 	// MaxImportSize is the size of the largest file, in bytes.
 	MaxImportSize = 128 << 20
-	// importWhole is how many accounts are written in one step, all or none, while other writers wait: half a second.
-	importWhole = 2000
-	// importPart is how many are looked up, and from a larger file written, in one step.
-	importPart = 500
-	// importBad is how many bad lines are told; a file with more is of another kind and is not read further.
-	importBad = 10_000
-	// importCosts is how many costs the password records of one file may have: each is measured, and counted in the store.
-	importCosts = 64
+	// maxAtomic is how many accounts are written in one step, all or none, while other writers wait: half a second.
+	maxAtomic = 2000
+	// batchSize is how many are looked up, and from a larger file written, in one step.
+	batchSize = 500
+	// maxBadLines is how many bad lines are reported; a file with more is of another kind and is not read further.
+	maxBadLines = 10_000
+	// maxCosts is how many costs the password records of one file may have: each is measured, and counted in the store.
+	maxCosts = 64
 )
 
 // ImportOptions say how a file is read and what is written.
@@ -39,7 +39,7 @@ type ImportOptions struct {
 	Format string `json:"format"`
 	// DryRun writes nothing.
 	DryRun bool `json:"dry_run"`
-	// SkipBad writes the good lines although others are bad.
+	// SkipBad writes the valid lines although others are bad.
 	SkipBad bool `json:"skip_bad"`
 }
 
@@ -49,22 +49,22 @@ type ImportReport struct {
 	Lines int `json:"lines"`
 	// Added is how many accounts were made, or in a dry run would be.
 	Added int `json:"added"`
-	// There is how many accounts were there before, just as the file has them: nothing is done about those.
-	There int `json:"already_there"`
+	// Existing is how many accounts existed before, exactly as the file has them. They are left as they are.
+	Existing int `json:"already_there"`
 	// LeftOut is how many accounts come without a name or a password because the file does not say that the mailbox is
 	// verified.
 	LeftOut int `json:"left_out"`
 	// Bad are the lines that cannot be imported, in their order.
 	Bad    []BadLine `json:"bad"`
 	DryRun bool      `json:"dry_run"`
-	// Done says that every good line is in the store now. Without it Added accounts are.
+	// Done reports whether every valid line is in the store now. If not, Added accounts are.
 	Done bool `json:"done"`
 }
 
 // BadLine says why a line is not imported. It never holds a password record.
 type BadLine struct {
 	Line int `json:"line"`
-	// Email is the address, empty when it is none.
+	// Email is the address, empty if the line has no valid one.
 	Email  string `json:"email,omitempty"`
 	Reason string `json:"reason"`
 }
@@ -123,10 +123,10 @@ type candidate struct {
 	addr address.Address
 }
 
-func (m *importing) bad(line int, addr address.Address, reason string) error {
-	if len(m.report.Bad) == importBad {
-		return badRequest("there are more than %d bad lines, the first is line %d: %s; nothing has been written",
-			importBad, m.report.Bad[0].Line, m.report.Bad[0].Reason)
+func (m *importing) addBad(line int, addr address.Address, reason string) error {
+	if len(m.report.Bad) == maxBadLines {
+		return invalid("there are more than %d bad lines, the first is line %d: %s; nothing has been written",
+			maxBadLines, m.report.Bad[0].Line, m.report.Bad[0].Reason)
 	}
 	m.report.Bad = append(m.report.Bad, BadLine{line, addr.Display(), reason})
 	return nil
@@ -150,14 +150,14 @@ func (m *importing) read(ctx context.Context, in io.Reader) error {
 			return tooLarge("the file has more than %d accounts", MaxImport)
 		}
 		if err == nil {
-			err = m.take(row)
+			err = m.validate(row)
 		}
 		var wrong *transfer.LineError
 		if errors.As(err, &wrong) {
-			addr, _ := address.Parse(row.Email) // of which the report tells only what is one
-			err = m.bad(wrong.Line, addr, wrong.Reason)
+			addr, _ := address.Parse(row.Email) // the report repeats valid addresses only
+			err = m.addBad(wrong.Line, addr, wrong.Reason)
 		}
-		if err == nil && len(m.part) == importPart {
+		if err == nil && len(m.part) == batchSize {
 			err = m.lookUp(ctx)
 		}
 		if err != nil {
@@ -200,15 +200,15 @@ func unreadable(err error) error {
 	case err == nil || errors.As(err, new(*transfer.LineError)):
 		return err
 	case errors.As(err, new(*transfer.FileError)):
-		return badRequest("%v; nothing has been written", err)
+		return invalid("%v; nothing has been written", err)
 	case errors.Is(err, errTooLarge):
 		return tooLarge("the file is larger than %d MiB", MaxImportSize>>20)
 	}
-	return badRequest("reading the file: %v; nothing has been written", err)
+	return invalid("reading the file: %v; nothing has been written", err)
 }
 
-// take checks what can be told from the file alone.
-func (m *importing) take(row transfer.Row) error {
+// validate checks what the file alone can show.
+func (m *importing) validate(row transfer.Row) error {
 	in, addr, err := row.Account()
 	if err != nil {
 		return err
@@ -216,17 +216,17 @@ func (m *importing) take(row transfer.Row) error {
 	mailbox := addr.Mailbox(m.svc.State.Ring)
 	key := [16]byte(mailbox[:])
 	if before := m.lines[key]; before > 0 {
-		return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the mailbox stands in line %d already", before)}
+		return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the mailbox is in line %d already", before)}
 	}
 	m.lines[key] = row.Line
 	if in.Verified && !in.Record.IsZero() && !m.costs[in.Record.Cost()] {
-		if len(m.costs) == importCosts {
-			return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the file has password records of more than %d different costs", importCosts)}
+		if len(m.costs) == maxCosts {
+			return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the file has password records of more than %d different costs", maxCosts)}
 		}
 		m.costs[in.Record.Cost()] = true
 	}
 	if in.Created.After(m.now) {
-		in.Created = time.Time{} // as if it were not told, which the store takes for now
+		in.Created = time.Time{} // the store takes the present time
 	}
 	m.part = append(m.part, candidate{row.Line, in, addr})
 	return nil
@@ -248,10 +248,10 @@ func (m *importing) lookUp(ctx context.Context) error {
 	}
 	for i, c := range m.part {
 		switch found[i] {
-		case there:
-			m.report.There++
-		case other:
-			if err := m.bad(c.line, c.addr, "the mailbox has an account already, which differs"); err != nil {
+		case unchanged:
+			m.report.Existing++
+		case differs:
+			if err := m.addBad(c.line, c.addr, "the mailbox has an account already, which differs"); err != nil {
 				return err
 			}
 		default:
@@ -265,13 +265,13 @@ func (m *importing) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// presence says whether a mailbox has an account, and whether it is the one of the file.
+// presence is whether a mailbox has an account, and whether it is as the file has it.
 type presence int
 
 const (
 	absent presence = iota
-	there
-	other
+	unchanged
+	differs
 )
 
 func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
@@ -281,7 +281,7 @@ func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
 	}
 	has, _, err := svc.State.Accounts.Credentials(tx, stored.ID)
 	if err != nil {
-		return other, err
+		return differs, err
 	}
 	want := account.Account{
 		ID: stored.ID, Email: c.addr.Typed(), Status: account.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language,
@@ -300,12 +300,12 @@ func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
 		slices.Equal(a.Roles, want.Roles) && has.Passwords.Current.Text() == record &&
 		(c.in.Created.IsZero() || stored.Created.Equal(c.in.Created))
 	if same {
-		return there, nil
+		return unchanged, nil
 	}
-	return other, nil
+	return differs, nil
 }
 
-// measure lets answers to sign-ins wait for the dearest records of the file, before there is an account with one.
+// measure lets answers to sign-ins wait for the maximalCosts records of the file, before there is an account with one.
 func (m *importing) measure(ctx context.Context) error {
 	if m.svc.Flows.Passwords == nil || len(m.costs) == 0 {
 		return nil
@@ -317,15 +317,15 @@ func (m *importing) measure(ctx context.Context) error {
 	for c := range m.costs {
 		costs = append(costs, c)
 	}
-	err = m.svc.Flows.Passwords.Measure(ctx, dearest(costs))
+	err = m.svc.Flows.Passwords.Measure(ctx, maximalCosts(costs))
 	if errors.Is(err, password.ErrBusy) {
 		return &Error{Unavailable, "too many people sign in right now; nothing has been written, try again"}
 	}
 	return err
 }
 
-// dearest leaves out the costs that another one of the same kind exceeds in everything.
-func dearest(all password.Costs) (list password.Costs) {
+// maximalCosts leaves out the costs that another one of the same kind exceeds in everything.
+func maximalCosts(all password.Costs) (list password.Costs) {
 	for i, c := range all {
 		if !slices.ContainsFunc(all[i+1:], func(d password.Cost) bool { return exceeds(d, c) }) &&
 			!slices.ContainsFunc(list, func(d password.Cost) bool { return exceeds(d, c) }) {
@@ -342,11 +342,11 @@ func exceeds(d, c password.Cost) bool {
 // errStopped ends writing where a line has become bad meanwhile.
 var errStopped = errors.New("stopped")
 
-// writeAll writes what is valid: up to importWhole accounts in one step, more in steps of importPart.
+// writeAll writes what is valid: up to maxAtomic accounts in one step, more in steps of batchSize.
 func (m *importing) writeAll(ctx context.Context) error {
-	size := importPart
-	if len(m.valid) <= importWhole {
-		size = importWhole
+	size := batchSize
+	if len(m.valid) <= maxAtomic {
+		size = maxAtomic
 	}
 	for part := range slices.Chunk(m.valid, size) {
 		if err := m.write(ctx, part); err != nil {

@@ -148,7 +148,7 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, svc *operator.Service, _ *failingStore, b operator.Operations) {
 		bad := []operator.BadLine{
-			{2, "ada@example.com", "the mailbox stands in line 1 already"},
+			{2, "ada@example.com", "the mailbox is in line 1 already"},
 			{4, "", "the line is no JSON object"},
 			{5, "huge@example.com", "the password record cannot be used: argon2: more than m=131072, p=16 or m·t=1048576"},
 		}
@@ -175,7 +175,7 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 		}
 		// What is there just so is no fault the second time.
 		report = importText(t, b, mixed, operator.ImportOptions{SkipBad: true})
-		if !report.Done || report.Added != 0 || report.There != 3 {
+		if !report.Done || report.Added != 0 || report.Existing != 3 {
 			t.Errorf("again: %+v", report)
 		}
 		report = importText(t, b, `{"email":"ada@example.com","name":"Eve","verified":true}`, operator.ImportOptions{})
@@ -202,7 +202,7 @@ func TestImport_RoundTrip(t *testing.T) {
 		importText(t, b, mixed, operator.ImportOptions{SkipBad: true})
 		for _, format := range []string{transfer.JSONL, transfer.CSV} {
 			text := export1(t, b, format, true)
-			if report := importText(t, b, text, operator.ImportOptions{Format: format}); !report.Done || report.There != 3 {
+			if report := importText(t, b, text, operator.ImportOptions{Format: format}); !report.Done || report.Existing != 3 {
 				t.Errorf("%s into itself: %+v\n%s", format, report, text)
 			}
 			other, _ := newService(t)
@@ -239,7 +239,7 @@ func TestImport_AFileOfOneStepIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, _ *operator.Service, store *failingStore, b operator.Operations) {
 		store.in = 1
-		_, err := b.Import(t.Context(), strings.NewReader(many(operator.ImportPart+1)), operator.ImportOptions{Format: transfer.JSONL})
+		_, err := b.Import(t.Context(), strings.NewReader(many(operator.BatchSize+1)), operator.ImportOptions{Format: transfer.JSONL})
 		if err == nil || !strings.Contains(err.Error(), "0 accounts have been written") || len(emails(t, b)) != 0 {
 			t.Errorf("%v, %d accounts", err, len(emails(t, b)))
 		}
@@ -249,18 +249,18 @@ func TestImport_AFileOfOneStepIsAllOrNothing(t *testing.T) {
 func TestImport_ALargeFileGoesOnWhereItBrokeOff(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, _ *operator.Service, store *failingStore, b operator.Operations) {
-		const n = operator.ImportWhole + operator.ImportPart + 7
+		const n = operator.MaxAtomic + operator.BatchSize + 7
 		text := many(n)
 		if report := importText(t, b, text+"{}\n", operator.ImportOptions{}); report.Done || report.Added != 0 || len(report.Bad) != 1 || len(emails(t, b)) != 0 {
 			t.Fatalf("a bad last line: %+v", report)
 		}
 		store.in = 3
 		_, err := b.Import(t.Context(), strings.NewReader(text), operator.ImportOptions{Format: transfer.JSONL})
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(2*operator.ImportPart, " accounts have been written")) || len(emails(t, b)) != 2*operator.ImportPart {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(2*operator.BatchSize, " accounts have been written")) || len(emails(t, b)) != 2*operator.BatchSize {
 			t.Fatalf("%v, %d accounts", err, len(emails(t, b)))
 		}
 		report := importText(t, b, text, operator.ImportOptions{})
-		if !report.Done || report.There != 2*operator.ImportPart || report.Added != n-2*operator.ImportPart || len(emails(t, b)) != n {
+		if !report.Done || report.Existing != 2*operator.BatchSize || report.Added != n-2*operator.BatchSize || len(emails(t, b)) != n {
 			t.Errorf("again: %+v", report)
 		}
 	})
@@ -308,7 +308,7 @@ func TestImport_Bounds(t *testing.T) {
 		for name, c := range map[string]struct {
 			text, format, want string
 		}{
-			"another kind of file": {strings.Repeat("<user/>\n", operator.ImportBad+1), transfer.JSONL, "more than 10000 bad lines"},
+			"another kind of file": {strings.Repeat("<user/>\n", operator.MaxBadLines+1), transfer.JSONL, "more than 10000 bad lines"},
 			"no header":            {"a@example.com," + bcrypt04 + "\n", transfer.CSV, "the header"},
 			"no format":            {many(1), "", "jsonl, csv"},
 		} {
@@ -319,7 +319,7 @@ func TestImport_Bounds(t *testing.T) {
 			}
 		}
 		var costs strings.Builder
-		for i := range operator.ImportCosts + 2 {
+		for i := range operator.MaxCosts + 2 {
 			fmt.Fprintf(&costs, "{\"email\":\"c%d@example.com\",\"verified\":true,\"password\":\"$pbkdf2-sha256$%d$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}\n", i, 1000+i)
 		}
 		if report := importText(t, b, costs.String(), operator.ImportOptions{}); len(report.Bad) != 2 || !strings.Contains(report.Bad[0].Reason, "more than 64 different costs") {
@@ -402,17 +402,17 @@ func TestExport_AnAnswerThatEndsEarlyIsNotTakenForAll(t *testing.T) {
 	}
 }
 
-func TestDearest(t *testing.T) {
+func TestMaximalCosts(t *testing.T) {
 	t.Parallel()
 	a := password.Cost{Kind: password.Argon2id, N: 64, R: 1, P: 1}
 	wide := password.Cost{Kind: password.Argon2id, N: 64, R: 2, P: 1}
 	deep := password.Cost{Kind: password.Argon2id, N: 128, R: 1, P: 1}
 	b10, b12 := password.Cost{Kind: password.Bcrypt, N: 10}, password.Cost{Kind: password.Bcrypt, N: 12}
-	list := operator.Dearest(password.Costs{a, wide, a, b10, b12, deep, wide})
+	list := operator.MaximalCosts(password.Costs{a, wide, a, b10, b12, deep, wide})
 	if len(list) != 3 || !slices.Contains(list, wide) || !slices.Contains(list, b12) || !slices.Contains(list, deep) {
 		t.Error(list)
 	}
-	if list := operator.Dearest(password.Costs{a, a}); len(list) != 1 {
+	if list := operator.MaximalCosts(password.Costs{a, a}); len(list) != 1 {
 		t.Error(list)
 	}
 }

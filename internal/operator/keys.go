@@ -40,12 +40,12 @@ type Rotated struct {
 // AudienceKey implements Operations.
 func (svc *Service) AudienceKey(_ context.Context, audience string, sign bool) (AudienceKey, error) {
 	if audience == "" || strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return AudienceKey{}, badRequest("name the audience: the site's host, unless the configuration names another")
+		return AudienceKey{}, invalid("name the audience: the site's host, unless the configuration names another")
 	}
 	if strings.Contains(audience, "://") {
-		return AudienceKey{}, badRequest("an audience is a host, such as app.example.com, not an origin")
+		return AudienceKey{}, invalid("an audience is a host, such as app.example.com, not an origin")
 	}
-	k := AudienceKey{Audience: audience, Use: "key", Warning: svc.stranger(audience)}
+	k := AudienceKey{Audience: audience, Use: "key", Warning: svc.audienceWarning(audience)}
 	key := svc.State.Ring.AudienceKey(audience)
 	if sign {
 		k.Use, key = "sign_key", svc.State.Ring.SignKey(audience)
@@ -54,11 +54,12 @@ func (svc *Service) AudienceKey(_ context.Context, audience string, sign bool) (
 	return k, nil
 }
 
-// stranger says that a name is no site's audience: a key for it opens nothing yet. Where no site is known there is nothing to say.
-func (svc *Service) stranger(audience string) string {
+// audienceWarning names the audiences that there are if none of them has this name: a key for another one opens nothing. It returns
+// the empty text if no site is known.
+func (svc *Service) audienceWarning(audience string) string {
 	var near []string
 	for _, known := range svc.Audiences {
-		if known == audience || oneLabel(known, audience) {
+		if known == audience || matchesPattern(known, audience) {
 			return ""
 		}
 		if hostOf(known) == hostOf(audience) {
@@ -74,8 +75,8 @@ func (svc *Service) stranger(audience string) string {
 	return fmt.Sprintf("no site has the audience %s; did you mean %s?", audience, strings.Join(near, " or "))
 }
 
-// oneLabel says whether a pattern such as *.example.com stands for a name.
-func oneLabel(pattern, name string) bool {
+// matchesPattern reports whether a pattern such as *.example.com covers a name.
+func matchesPattern(pattern, name string) bool {
 	rest, ok := strings.CutPrefix(pattern, "*")
 	label, fits := strings.CutSuffix(name, rest)
 	return ok && fits && label != "" && !strings.Contains(label, ".")
@@ -109,5 +110,5 @@ func (svc *Service) RotateKey(ctx context.Context) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	return Rotated{ID: id, UsedFrom: svc.shownTime(svc.State.Clock.Now().Add(keyring.SigningLead))}, nil
+	return Rotated{ID: id, UsedFrom: svc.displayTime(svc.State.Clock.Now().Add(keyring.SigningLead))}, nil
 }

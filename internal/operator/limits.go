@@ -42,22 +42,22 @@ func (svc *Service) subject(words []string) (limit.Subject, error) {
 	for _, word := range words {
 		if addr, err := netip.ParseAddr(word); err == nil {
 			if s.Client.IsValid() {
-				return s, badRequest("%s is a second client: name one", word)
+				return s, invalid("%s is a second client: name one", word)
 			}
 			s.Client = addr.Unmap().WithZone("")
 			continue
 		}
 		mailbox, err := address.Parse(word)
 		if err != nil {
-			return s, badRequest("%q is neither an IP address nor an email address", word)
+			return s, invalid("%q is neither an IP address nor an email address", word)
 		}
 		if !s.Mailbox.IsZero() {
-			return s, badRequest("%s is a second mailbox: name one", word)
+			return s, invalid("%s is a second mailbox: name one", word)
 		}
 		s.Mailbox = mailbox.LimitKey(svc.State.Ring)
 	}
 	if s == (limit.Subject{}) {
-		return s, badRequest("name whom to look at: an IP address, an email address, both, or %q", LimitShared)
+		return s, invalid("name whom to look at: an IP address, an email address, both, or %q", LimitShared)
 	}
 	return s, nil
 }
@@ -79,7 +79,7 @@ func (svc *Service) Limits(ctx context.Context, words []string) ([]Limit, error)
 			continue // nothing asks for passwords
 		}
 		list = append(list, Limit{
-			Name: u.Name, Rate: u.Rate, Wide: u.Wide, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: svc.shownTime(u.Ends),
+			Name: u.Name, Rate: u.Rate, Wide: u.Wide, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: svc.displayTime(u.Ends),
 		})
 	}
 	slices.SortStableFunc(list, func(a, b Limit) int {

@@ -34,22 +34,22 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 		return Link{}, err
 	}
 	if in.TTL < 0 || in.TTL > flow.MaxLinkTTL {
-		return Link{}, badRequest("--ttl %s is not above zero and at most %dh", in.TTL, flow.MaxLinkTTL/time.Hour)
+		return Link{}, invalid("--ttl %s: must be a positive duration of at most %dh", in.TTL, flow.MaxLinkTTL/time.Hour)
 	}
 	switch in.For {
 	case "", flow.SignIn, flow.Activation:
 	case flow.Reset:
 		if !svc.Flows.OffersPasswords(site) {
-			return Link{}, conflict("%s offers no passwords, so there is none to reset: sign_in does not name password", site.Origin)
+			return Link{}, conflict("%s offers no passwords, so none can be reset: sign_in does not name password", site.Origin)
 		}
 	default:
-		return Link{}, badRequest("--for %q is none of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
+		return Link{}, invalid("--for %q: write one of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
 	}
 	made, err := svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL})
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
 		made, err = svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: flow.Activation, TTL: in.TTL})
 	}
-	var invalid *flow.Invalid
+	var fault *flow.Invalid
 	switch {
 	case errors.Is(err, flow.ErrTaken) && in.For == "":
 		return Link{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Email)
@@ -57,8 +57,8 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 		return Link{}, conflict("%s has an account already: print a link for sign_in", in.Email)
 	case errors.Is(err, flow.ErrNoAccount):
 		return Link{}, notFound("there is no active account %s", in.Email)
-	case errors.As(err, &invalid):
-		return Link{}, badRequest("the %s cannot be used: %v", invalid.Field, err)
+	case errors.As(err, &fault):
+		return Link{}, invalid("the %s cannot be used: %v", fault.Field, err)
 	case err != nil:
 		return Link{}, err
 	}

@@ -74,15 +74,15 @@ func (svc *Service) Mails(ctx context.Context) ([]Mail, error) {
 	slices.SortFunc(dead, byAge)
 	list := make([]Mail, 0, len(waiting)+len(dead))
 	for _, m := range append(waiting, dead...) {
-		list = append(list, svc.shownMail(m))
+		list = append(list, svc.toMail(m))
 	}
 	return list, nil
 }
 
-func (svc *Service) shownMail(m storage.Mail) Mail {
+func (svc *Service) toMail(m storage.Mail) Mail {
 	out := Mail{
-		ID: m.ID.String(), State: MailWaiting, Purpose: m.Purpose, Site: m.Site, Queued: svc.shownTime(m.Queued),
-		Ends: svc.shownTime(m.End), Attempts: m.Attempts,
+		ID: m.ID.String(), State: MailWaiting, Purpose: m.Purpose, Site: m.Site, Queued: svc.displayTime(m.Queued),
+		Ends: svc.displayTime(m.End), Attempts: m.Attempts,
 	}
 	var underWay bool
 	out.Reason, underWay = outbox.Progress(m)
@@ -93,7 +93,7 @@ func (svc *Service) shownMail(m storage.Mail) Mail {
 	case underWay:
 		out.State = MailSending
 	}
-	due := svc.shownTime(m.Due)
+	due := svc.displayTime(m.Due)
 	out.Due = &due
 	if p, err := outbox.OpenPayload(svc.State.Ring, m.ID, m.Sealed); err == nil {
 		if to, err := address.Parse(p.To); err == nil {
@@ -164,7 +164,7 @@ func noRetry(tx storage.Tx, id string, sending bool) error {
 // SendTest implements Operations.
 func (svc *Service) SendTest(ctx context.Context, in TestMail) (TestSent, error) {
 	if svc.Test == nil {
-		return TestSent{}, errNotHere
+		return TestSent{}, errNotAvailable
 	}
 	return svc.Test(ctx, in.To)
 }

@@ -43,7 +43,7 @@ type Operations interface {
 	RetryMail(ctx context.Context, id string) (Retried, error)
 	// Events lists the n newest lines of the audit log, the newest first.
 	Events(ctx context.Context, n int) ([]Event, error)
-	// Limits tells what is counted for an IP address, an email address, both together, or [LimitShared]; ResetLimits forgets it.
+	// Limits returns what is counted for an IP address, an email address, both together, or [LimitShared]; ResetLimits forgets it.
 	Limits(ctx context.Context, who []string) ([]Limit, error)
 	ResetLimits(ctx context.Context, who []string) (LimitsReset, error)
 	BackupInfo(ctx context.Context) (BackupInfo, error)

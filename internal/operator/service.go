@@ -24,7 +24,7 @@ type Service struct {
 	KeyFile string
 	// Scopes are those that machine tokens can be made for.
 	Scopes []string
-	// Limiter and Rates are those that hold; Wake tells the mail worker that something is due.
+	// Limiter and Rates are those in force; Wake makes the mail worker look for mails that are due.
 	Limiter *limit.Limiter
 	Rates   limit.Table
 	Wake    func()
@@ -37,14 +37,14 @@ type Service struct {
 
 var _ Operations = (*Service)(nil)
 
-// errNotHere is what a gate says that was made without the part that is asked for.
-var errNotHere = errors.New("this gate cannot do that")
+// errNotAvailable is what a gate says that was made without the part that is asked for.
+var errNotAvailable = errors.New("this gate cannot do that")
 
 // MaxListed is how many records one answer lists at most.
 const MaxListed = 1000
 
-// shownTime is one of the gate's own times as the system's clock has it.
-func (svc *Service) shownTime(t time.Time) time.Time {
+// displayTime is one of the gate's own times as the system's clock has it.
+func (svc *Service) displayTime(t time.Time) time.Time {
 	return svc.State.Clock.ShownAs(t).UTC().Truncate(time.Second)
 }
 
@@ -58,10 +58,10 @@ func (svc *Service) site(origin string) (flow.Site, error) {
 		return svc.Sites[0], nil
 	}
 	if origin == "" && len(svc.Sites) == 0 {
-		return flow.Site{}, badRequest("name the site with --site")
+		return flow.Site{}, invalid("name the site with --site")
 	}
 	if origin == "" {
-		return flow.Site{}, badRequest("there is more than one site; name it with --site: %s", strings.Join(names, ", "))
+		return flow.Site{}, invalid("there is more than one site; name it with --site: %s", strings.Join(names, ", "))
 	}
 	if u, err := url.Parse(origin); err == nil && u.Path == "/" {
 		u.Path = ""
@@ -70,13 +70,13 @@ func (svc *Service) site(origin string) (flow.Site, error) {
 	if s, ok := svc.Site(origin); ok {
 		return s, nil
 	}
-	return flow.Site{}, badRequest("%s is none of this gate's sites: %s", origin, strings.Join(names, ", "))
+	return flow.Site{}, invalid("%s is not a site of this gate: %s", origin, strings.Join(names, ", "))
 }
 
 // Diagnose implements Operations.
 func (svc *Service) Diagnose(ctx context.Context, to string) ([]doctor.Finding, error) {
 	if svc.Doctor == nil {
-		return nil, errNotHere
+		return nil, errNotAvailable
 	}
 	return svc.Doctor(ctx, to)
 }

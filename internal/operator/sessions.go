@@ -27,8 +27,8 @@ func (svc *Service) Sessions(ctx context.Context, who string) ([]Session, error)
 	list := make([]Session, 0, len(found))
 	for _, s := range found {
 		list = append(list, Session{
-			ID: s.ID, Site: s.Site, Device: s.Device, Methods: s.Methods, SignedIn: svc.shownTime(s.AuthTime),
-			Seen: svc.shownTime(s.Seen), Ends: svc.shownTime(s.Key.Ends()),
+			ID: s.ID, Site: s.Site, Device: s.Device, Methods: s.Methods, SignedIn: svc.displayTime(s.AuthTime),
+			Seen: svc.displayTime(s.Seen), Ends: svc.displayTime(s.Key.Ends()),
 		})
 	}
 	return list, err

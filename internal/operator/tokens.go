@@ -19,7 +19,7 @@ type MachineTokenInput struct {
 	Scopes []string `json:"scopes"`
 	// TTL is how long it works, machine.MaxTTL at most. Zero: as long as that.
 	TTL time.Duration `json:"ttl,omitempty"`
-	// Site is the origin it is good at. Empty: the only one there is.
+	// Site is the origin it is valid at. Empty: the only one there is.
 	Site string `json:"site,omitempty"`
 	// Name is what the operator calls it.
 	Name string `json:"name,omitempty"`
@@ -39,7 +39,7 @@ type MachineToken struct {
 	Ends    time.Time `json:"ends"`
 	// State is "good", "revoked", or "ended" where it ended with what its account had.
 	State string `json:"state"`
-	// Token is its text, which is told once: when it is made.
+	// Token is its text, set only in the answer that creates it.
 	Token string `json:"token,omitempty"`
 }
 
@@ -68,7 +68,7 @@ func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (Mach
 	if err != nil {
 		return MachineToken{}, err
 	}
-	shown := svc.shownToken(made)
+	shown := svc.toMachineToken(made)
 	shown.Token = text
 	return shown, nil
 }
@@ -78,18 +78,18 @@ func (svc *Service) checkToken(in MachineTokenInput) error {
 		return conflict("the configuration has no scopes that a token could be made for; write 'scopes <name>…' in the global option email_link")
 	}
 	if len(in.Scopes) == 0 || len(in.Scopes) > machine.MaxScopes {
-		return badRequest("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(svc.Scopes, ", "))
+		return invalid("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(svc.Scopes, ", "))
 	}
 	for _, s := range in.Scopes {
 		if !slices.Contains(svc.Scopes, s) {
-			return badRequest("%q is none of the scopes that the configuration has: %s", s, strings.Join(svc.Scopes, ", "))
+			return invalid("unknown scope %q: the configuration has %s", s, strings.Join(svc.Scopes, ", "))
 		}
 	}
 	if in.TTL < time.Second || in.TTL > machine.MaxTTL {
-		return badRequest("--ttl %s is not above zero and at most %d days", in.TTL, machine.MaxTTL/(24*time.Hour))
+		return invalid("--ttl %s: must be a positive duration of at most %d days", in.TTL, machine.MaxTTL/(24*time.Hour))
 	}
 	if err := embedded.CheckName(in.Name); err != nil {
-		return badRequest("%v", err)
+		return invalid("%v", err)
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 	err = svc.State.Store.View(ctx, func(tx storage.Tx) error {
 		list = make([]MachineToken, 0, len(found))
 		for _, t := range found {
-			one := svc.shownToken(t)
+			one := svc.toMachineToken(t)
 			a, _, err := svc.State.Accounts.Get(tx, t.Account)
 			if err != nil {
 				return err
@@ -128,18 +128,18 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
 	t, _, err := svc.State.Machines.Revoke(ctx, id)
 	if errors.Is(err, machine.ErrNotFound) {
-		return MachineToken{}, notFound("there is no token %s, or its time is over; 'caddy email-link tokens list' names them", id)
+		return MachineToken{}, notFound("there is no token %s, or it has expired; 'caddy email-link tokens list' names them", id)
 	}
 	if err != nil {
 		return MachineToken{}, err
 	}
-	return svc.shownToken(t), nil
+	return svc.toMachineToken(t), nil
 }
 
-func (svc *Service) shownToken(t machine.Token) MachineToken {
+func (svc *Service) toMachineToken(t machine.Token) MachineToken {
 	shown := MachineToken{
 		ID: t.ID, Account: t.Account, Name: t.Name, Site: t.Site, Scopes: t.Scopes, State: "good",
-		Created: svc.shownTime(t.Created), Ends: svc.shownTime(t.Key.Ends()),
+		Created: svc.displayTime(t.Created), Ends: svc.displayTime(t.Key.Ends()),
 	}
 	for _, s := range t.Scopes {
 		if !slices.Contains(svc.Scopes, s) {

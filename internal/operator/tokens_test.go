@@ -30,9 +30,9 @@ func TestCreateToken_Refuses(t *testing.T) {
 		"a scope of nobody's": {func(in *operator.MachineTokenInput) { in.Scopes = []string{"calendar", "files"} }, "calendar, contacts"},
 		"no scope":            {func(in *operator.MachineTokenInput) { in.Scopes = nil }, "calendar, contacts"},
 		"too long":            {func(in *operator.MachineTokenInput) { in.TTL = 91 * 24 * time.Hour }, "90 days"},
-		"below zero":          {func(in *operator.MachineTokenInput) { in.TTL = -1 }, "above zero"},
+		"below zero":          {func(in *operator.MachineTokenInput) { in.TTL = -1 }, "positive"},
 		"an unknown account":  {func(in *operator.MachineTokenInput) { in.Who = "grace@example.com" }, "no account"},
-		"an unknown site":     {func(in *operator.MachineTokenInput) { in.Site = "https://evil.example" }, "sites"},
+		"an unknown site":     {func(in *operator.MachineTokenInput) { in.Site = "https://evil.example" }, "not a site"},
 		"a name that steers":  {func(in *operator.MachineTokenInput) { in.Name = "a\x1b[2J" }, "control character"},
 	} {
 		in := good

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// table reads CSV. Where the quotes do not match nobody knows where the next account begins, so reading ends there.
+// table reads CSV. If the quotes do not match, the next account begins at an unknown place, so reading ends there.
 type table struct {
 	csv    *csv.Reader
 	in     *bounded
@@ -54,7 +54,7 @@ func newTable(in io.Reader) (*table, error) {
 		name = strings.ToLower(strings.TrimSpace(name))
 		switch {
 		case !slices.Contains(Fields, name):
-			return nil, &FileError{1, fmt.Sprintf("the header, which separates names by commas, has at %d a name that is not known: %s", i+1, unknown(name))}
+			return nil, &FileError{1, fmt.Sprintf("the header, which separates names by commas, has at %d a name that is not known: %s", i+1, unknownField(name))}
 		case slices.Contains(t.fields, name):
 			return nil, &FileError{1, "the header names " + name + " twice"}
 		}
@@ -85,7 +85,7 @@ func (t *table) next() (Row, error) {
 	}
 	for i, text := range cells {
 		if t.fields[i] == "name" {
-			text = asWritten(text)
+			text = unescapeFormula(text)
 		}
 		if err := row.setText(t.fields[i], text); err != nil {
 			return row, err

@@ -78,7 +78,7 @@ func (r *Row) decode(text []byte) error {
 		case err != nil:
 			return r.bad("the line is no JSON object")
 		case !slices.Contains(Fields, field):
-			return r.bad("it has a member that is not known: " + unknown(field))
+			return r.bad("it has a member that is not known: " + unknownField(field))
 		case seen[field]:
 			return r.bad("it has two members " + field)
 		}

@@ -34,7 +34,7 @@ const MaxLine = 16 << 10
 // Fields are the names of what an account has, in the order of writing. Only email is required.
 var Fields = []string{"email", "name", "roles", "password", "verified", "created", "status", "language"}
 
-// FormatOf tells the format of a file by the ending of its name, "" where that says nothing.
+// FormatOf returns the format of a file by the extension of its name, the empty text for an unknown one.
 func FormatOf(name string) string {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jsonl", ".ndjson":
@@ -56,7 +56,7 @@ type Row struct {
 	Password string `json:"password,omitempty"`
 	// Verified says that the other program has seen a proof of the mailbox.
 	Verified bool `json:"verified"`
-	// Created is zero when the file does not tell.
+	// Created is zero if the file does not have it.
 	Created time.Time `json:"created,omitzero"`
 	// Status is active, which is also what "" means, or disabled.
 	Status   string `json:"status,omitempty"`
@@ -193,14 +193,14 @@ func (r *Row) setVerified(text string) error {
 	return nil
 }
 
-// moments are RFC 3339 and what databases write, which is UTC where no zone is told.
-var moments = []string{time.RFC3339, time.DateOnly, time.DateTime, time.DateTime + "Z07:00", time.DateTime + "Z07"}
+// timeLayouts are RFC 3339 and what databases write, which is UTC where it names no zone.
+var timeLayouts = []string{time.RFC3339, time.DateOnly, time.DateTime, time.DateTime + "Z07:00", time.DateTime + "Z07"}
 
 func (r *Row) setCreated(text string) error {
 	if text == "" {
 		return nil
 	}
-	for _, layout := range moments {
+	for _, layout := range timeLayouts {
 		t, err := time.Parse(layout, text)
 		if err != nil {
 			continue
@@ -214,9 +214,9 @@ func (r *Row) setCreated(text string) error {
 	return r.bad("created is no time such as 2031-05-04T12:00:00Z")
 }
 
-// unknown words the refusal of a name. What is not a plain word, and may be anything in a file without a header, is not
+// unknownField words the refusal of a name. What is not a plain word, and may be anything in a file without a header, is not
 // repeated.
-func unknown(name string) string {
+func unknownField(name string) string {
 	plain := name != "" && len(name) <= 30 && strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz_") == ""
 	if !plain {
 		name = "one that is no plain word"

@@ -19,7 +19,7 @@ type Writer struct {
 	passwords bool
 }
 
-// NewWriter returns a writer of a format. Password records are written only when told.
+// NewWriter returns a writer of a format. Password records are written only if passwords is set.
 func NewWriter(out io.Writer, format string, passwords bool) (*Writer, error) {
 	w := &Writer{passwords: passwords}
 	switch format {
@@ -58,30 +58,30 @@ func (w *Writer) Write(r Row) error {
 		created = r.Created.Format(time.RFC3339Nano)
 	}
 	return w.csv.Write(w.cells([]string{
-		r.Email, inert(r.Name), strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
+		r.Email, escapeFormula(r.Name), strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
 	}))
 }
 
 // formula begins what a spreadsheet computes, in both widths of letters.
 const formula = "=+-@＝＋－＠"
 
-// isFormula says whether a spreadsheet computes a cell, or would if the quotation marks before it were taken away.
+// isFormula reports whether a spreadsheet computes a cell, or would if the quotation marks before it were taken away.
 func isFormula(cell string) bool {
 	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(cell, "'"))
 	return strings.ContainsRune(formula, first)
 }
 
-// inert puts a quotation mark before a cell that a spreadsheet would compute. People choose their names, and whoever opens the
+// escapeFormula puts a quotation mark before a cell that a spreadsheet would compute. People choose their names, and who opens the
 // file is an operator.
-func inert(cell string) string {
+func escapeFormula(cell string) string {
 	if isFormula(cell) {
 		return "'" + cell
 	}
 	return cell
 }
 
-// asWritten takes away the mark that inert puts before a cell.
-func asWritten(cell string) string {
+// unescapeFormula removes the mark that escapeFormula puts before a cell.
+func unescapeFormula(cell string) string {
 	if isFormula(cell) {
 		return strings.TrimPrefix(cell, "'")
 	}
