@@ -22,6 +22,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
@@ -93,15 +94,23 @@ type App struct {
 	// Source is where the option and its lines are written, for errors and warnings. Default: unknown.
 	Source *Source `json:"source,omitempty"`
 
-	log      *slog.Logger
-	origins  []Origin
-	policy   policy
-	secrets  secrets
-	storage  StorageGuest
-	mailer   MailerGuest
-	accounts AccountsGuest
-	emitter  *emitter
-	pages    *templates.Set
+	log *slog.Logger
+	// output is where log writes what the limiter permits, verbose that it writes at DEBUG. access returns the
+	// logger of an access log.
+	output  slog.Handler
+	limiter gate.LogLimiter
+	verbose bool
+	access  func(name string) accessWriter
+	// stopReports ends what tells how many lines were left out; nil until Start.
+	stopReports func()
+	origins     []Origin
+	policy      policy
+	secrets     secrets
+	storage     StorageGuest
+	mailer      MailerGuest
+	accounts    AccountsGuest
+	emitter     *emitter
+	pages       *templates.Set
 	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
 	// quiet keeps the log short about apps that say something to the gate in vain.
 	quiet     quiet
@@ -111,7 +120,7 @@ type App struct {
 	handlers      []*Handler
 	configuration *configuration
 
-	gate     gate
+	gate     startLatch
 	coreKey  string
 	core     *core
 	delivery *delivery
@@ -164,7 +173,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.log = slog.New(a.emitter.handler(ctx.Slogger().Handler()))
+	a.output = ctx.Slogger().Handler()
+	a.log = slog.New(a.emitter.handler(a.limiter.Handler(a.output)))
+	a.verbose = a.log.Enabled(ctx, slog.LevelDebug)
+	a.access = newAccessLog(ctx)
 	a.pages, err = templates.Load(templates.Options{
 		Dir:    a.policy.templates,
 		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
@@ -272,6 +284,7 @@ func (a *App) start() error {
 		return err
 	}
 	a.emitter.start()
+	a.stopReports = a.reportOmitted(c.Clock.Wall)
 	a.open(c, source, a.pages)
 	running.add(a)
 	a.hint(ctx, c)
@@ -286,6 +299,9 @@ func (a *App) start() error {
 func (a *App) Stop() error {
 	running.remove(a)
 	a.emitter.stop()
+	if a.stopReports != nil {
+		a.stopReports()
+	}
 	return nil
 }
 
@@ -296,6 +312,9 @@ func (a *App) Cleanup() error {
 	a.gate.fail()
 	if a.emitter != nil {
 		a.emitter.stop()
+	}
+	if a.stopReports != nil {
+		a.stopReports()
 	}
 	if a.core == nil {
 		return nil

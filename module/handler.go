@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -56,8 +57,10 @@ type Handler struct {
 	// Source is where the directive and its options are written, for errors and warnings. Default: unknown.
 	Source *Source `json:"source,omitempty"`
 
-	app     *App
-	log     *slog.Logger
+	app *App
+	log *slog.Logger
+	// now reads the gate's clock, the zero time while there is none.
+	now     func() time.Time
 	origins []Origin
 	prefix  string
 	// verifyPath is where a proxy asks, peers those that are answered.
@@ -148,7 +151,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 
 // bind makes a handler one of the app's and reads what depends on the app's options.
 func (h *Handler) bind(a *App) (err error) {
-	h.app, h.log = a, a.log
+	h.app, h.log, h.now = a, a.log, a.gate.now
 	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
 		return h.Source.wrap("base_url", err)
 	}

@@ -203,7 +203,7 @@ func TestSES4_WhatEndsMeanwhileIsNotVouchedFor(t *testing.T) {
 func TestLOG1_NoPlaceLogsALink(t *testing.T) {
 	link := hotOrigin + DefaultPath + "/link?t=" + token.Random(time.Now().Add(time.Hour))
 	notUp := func(h *Handler) {
-		h.app.gate = gate{}
+		h.app.gate = startLatch{}
 		h.app.gate.init()
 	}
 	gone := func(h *Handler) {

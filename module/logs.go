@@ -3,7 +3,9 @@ package module
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // logSwitch is a slog.Handler that outlives configurations: it writes to the handler of the one in force, because Caddy
@@ -54,6 +56,29 @@ func (s *logSwitch) plus(add func(slog.Handler) slog.Handler) slog.Handler {
 	with := make([]func(slog.Handler) slog.Handler, len(s.with), len(s.with)+1)
 	copy(with, s.with)
 	return &logSwitch{current: s.current, with: append(with, add)}
+}
+
+// reportOmitted tells now and then how many lines the limiter has left out of the log, until stop is called.
+func (a *App) reportOmitted(wall func() time.Time) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(time.Minute)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				a.limiter.Report(context.Background(), a.output, wall(), false)
+			case <-done:
+				a.limiter.Report(context.Background(), a.output, wall(), true)
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(done)
+		wg.Wait()
+	})
 }
 
 var _ slog.Handler = (*logSwitch)(nil)

@@ -67,10 +67,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !inner {
 		token = boundary.TakeToken(r.Header)
 	}
-	if token.Header {
-		q := h.discreetly(w, r, next)
-		defer q.tell()
-		w, next = q, q
+	if !inner {
+		if event := h.redaction(r, token); event != "" {
+			q := h.redact(w, r, next, event)
+			defer q.log()
+			w, next = q, q
+		}
 	}
 	// First of all, on every request and whatever follows: error routes see the same header.
 	h.stripper.Request(r.Header, r.Trailer, h.fromProxy(r, vars))
@@ -93,16 +95,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	rest, own := h.below(r.URL.Path)
 	l := h.wait(r.Context())
 	if l == nil {
-		if own {
-			caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true) // the link in it works as soon as the gate does
-		}
 		unavailable(w)
 		return nil
 	}
 	p = &pass{live: l, outer: h, site: site, token: token, visit: web.Visit{Site: site, Cookies: cookies}}
 	switch {
 	case web.HealthRoute(r.URL.Path, h.prefix):
-		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 		if p.visit.Site == nil {
 			p.visit.Site = &h.template
 		}
@@ -122,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case own && token.Presented && rest != "/session":
 		return h.refuse(w, r, p, web.TokenNotAllowed)
 	case own:
-		return h.pages(w, r, p, rest)
+		return h.pages(w, r, p)
 	}
 	if h.movedAway(r) {
 		h.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
@@ -134,7 +132,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if vars != nil {
 		vars[passVar] = p
 	}
-	return h.judge(w, r, next, p)
+	return h.quietError(w, r, h.judge(w, r, next, p))
 }
 
 // fromProxy reports whether a request comes from a proxy that may say what the client's own request was: one of trusted_proxies,
@@ -170,33 +168,10 @@ func sentURI(r *http.Request) string {
 }
 
 // pages serves one of our pages.
-func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass, rest string) error {
+func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass) error {
 	p.visit.Client = h.app.client(r)
-	if web.TokenRoute(r.URL.Path, h.prefix) || strings.HasPrefix(r.URL.RawQuery, "t=") {
-		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
-		rec := &statusWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-		defer func() {
-			h.log.Info("opened", "event", "opened", "path", h.prefix+rest, "method", r.Method, "status", rec.status,
-				"site", p.site.Origin, "client", network(p.visit.Client))
-		}()
-		w = rec
-	}
 	p.live.pages.Serve(w, r, p.visit)
 	return nil
-}
-
-// statusWriter remembers the status for our own line in the log.
-type statusWriter struct {
-	caddyhttp.ResponseWriterWrapper
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(code int) {
-	if w.status < 200 {
-		w.status = code
-	}
-	w.ResponseWriter.WriteHeader(code)
 }
 
 // judge lets a request go on, or refuses it. It is the whole of an inner handler.
@@ -357,9 +332,6 @@ func (h *Handler) identify(r *http.Request, p *pass, sess subject, value *[1]str
 
 // refuse writes a page or a problem instead of going on.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p *pass, why web.Refusal) error {
-	if _, own := p.outer.below(r.URL.Path); own {
-		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true) // an address of ours may hold a token
-	}
 	if p.visit.URI == "" {
 		p.visit.URI = sentURI(r) // whoever passes needs none
 	}

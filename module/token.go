@@ -1,67 +1,12 @@
 package module
 
 import (
-	"errors"
-	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
-
-// discreet is a request whose headers hold what belongs in no log. Caddy copies them for its logs before any handler runs and hides
-// those alone that it knows, so such a request is kept out of them: the line in the log is ours, and an error ends here.
-type discreet struct {
-	statusWriter
-	h    *Handler
-	r    *http.Request
-	next caddyhttp.Handler
-	err  error
-}
-
-func (h *Handler) discreetly(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) *discreet {
-	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
-	q := &discreet{h: h, r: r, next: next}
-	q.ResponseWriterWrapper = caddyhttp.ResponseWriterWrapper{ResponseWriter: w}
-	return q
-}
-
-// ServeHTTP implements caddyhttp.Handler for the next handler.
-func (q *discreet) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
-	if q.err = q.next.ServeHTTP(w, r); q.err == nil {
-		return nil
-	}
-	status := http.StatusInternalServerError
-	var known caddyhttp.HandlerError
-	if errors.As(q.err, &known) && known.StatusCode >= 400 {
-		status = known.StatusCode
-	}
-	if q.status < 200 {
-		w.WriteHeader(status)
-	}
-	return nil
-}
-
-// tell writes the line in the log.
-func (q *discreet) tell() {
-	args := []any{
-		"event", "token_request", "method", q.r.Method, "path", q.r.URL.Path, "status", q.status,
-		"client", network(q.h.app.client(q.r)),
-	}
-	if q.err != nil {
-		q.h.log.Error("a request with a machine token failed", append(args, "error", q.err)...)
-		return
-	}
-	// Where Caddy logs each request, this is that line; elsewhere a flood of requests writes nothing.
-	level := slog.LevelDebug
-	if server, ok := q.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server.Logs != nil {
-		level = slog.LevelInfo
-	}
-	q.h.log.Log(q.r.Context(), level, "a request with a machine token", args...)
-}
 
 // decideToken is decide for a request with a good token. Unlike a session, a token is an order to be judged by it: what it does
 // not open stays shut, on public paths as well, and nobody goes on as anybody instead.

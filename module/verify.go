@@ -121,8 +121,6 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, to
 		l.pages.Serve(w, r, p.visit)
 		return nil
 	}
-	// The access log holds headers of responses, and this one has the assertion. The proxy logs the request itself.
-	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	redirect := r.URL.RawQuery == "anonymous=redirect"
 	f, origin, err := h.described(r.Header)
 	if err != nil {

@@ -42,8 +42,8 @@ func Clean(text string, now time.Time) (cleaned string, ok bool) {
 
 // Holds reports whether text, an address or a part of one, contains a mailed token in any spelling: below any path, as or in any
 // parameter, escaped up to four times over, folded by a mail program, or cut short by up to 20 characters. It allocates nothing for
-// texts of up to 2 KiB. now is called at most once for each spelling, where something looks like a token; nil stands for an unknown
-// time, and then every plausible end counts.
+// texts of up to 2 KiB. now is called at most once for each spelling, where something looks like a token; nil and the
+// zero time stand for an unknown one, and then every plausible end counts.
 func Holds(text string, now func() time.Time) bool {
 	if len(text) < shapeSize {
 		return false
@@ -114,7 +114,7 @@ func holdsStored[T string | []byte](text T, now func() time.Time) bool {
 			if at.IsZero() {
 				at = now()
 			}
-			if near(end, at) {
+			if at.IsZero() || near(end, at) {
 				return true
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 )
 
 func TestEML1_OneAddressForEachRequest(t *testing.T) { bothModes(t, testOneAddressForEachRequest) }
@@ -187,7 +189,7 @@ func FuzzReturnTo(f *testing.F) {
 	f.Add("/a?b#c")
 	f.Add("//x")
 	f.Fuzz(func(t *testing.T, raw string) {
-		x := &exchange{Visit: Visit{Site: &Site{}}}
+		x := &exchange{Pages: &Pages{Clock: clock.New(nil)}, Visit: Visit{Site: &Site{}}}
 		x.Site.Prefix = "/email-link"
 		if to := x.returnTo(raw); to != "" && (to[0] != '/' || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\r\n\\ \"<>")) {
 			t.Errorf("%q: %q", raw, to)

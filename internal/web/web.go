@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -206,8 +207,8 @@ func (x *exchange) asker() flow.Asker {
 
 // returnTo judges a path to go to after signing in; "" stands for the front page.
 func (x *exchange) returnTo(raw string) string {
-	if raw == "" {
-		return ""
+	if raw == "" || token.Holds(raw, x.Clock.Now) {
+		return "" // a mailed link is no place to go to, and would be kept in addresses, on pages and with the flow
 	}
 	if to := boundary.ReturnTo(raw, x.Site.Prefix); to != "/" {
 		return to

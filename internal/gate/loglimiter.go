@@ -1,0 +1,188 @@
+package gate
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// linesPerClient bounds the lines of one event about one client within clientWindow.
+	linesPerClient = 5
+	clientWindow   = 10 * time.Minute
+	// linesInAll bounds the lines of all such events within allWindow.
+	linesInAll = 600
+	allWindow  = time.Hour
+	// countEvery is how long lines are counted before one line tells how many were left out.
+	countEvery = 10 * time.Minute
+)
+
+// anonymousEvents are the events that a request can cause without a session, a mailed token or a code. Everything else is bounded by
+// the mails that have left.
+var anonymousEvents = map[string]bool{
+	"opened": true, "asked": true, "requested": true, "resent": true, "denied": true, "token_request": true, "cross_origin": true, "verify": true,
+	"unavailable": true, "misconfigured": true, "template": true, "panic": true, "app": true,
+}
+
+// LogLimiter bounds how many lines anonymous requests write into a log: at most 5 for each client and event in 10 minutes, and 600 in an
+// hour. The client is what the line names, a network as a rule. Lines above that are counted by their event, and one line for each
+// event tells the number. Lines of other events pass.
+//
+// It keeps one entry for each client and event that a line was written for, so its memory is bounded by the lines of an hour. Time is
+// that of the records.
+type LogLimiter struct {
+	mu      sync.Mutex
+	all     window[[linesInAll]time.Time]
+	clients map[logKey]*window[[linesPerClient]time.Time]
+	// omitted counts the lines that were left out, by event. It begins with the first of them, at since.
+	omitted map[string]int
+	since   time.Time
+}
+
+type logKey struct{ client, event string }
+
+// window holds the times of the last lines, in a ring.
+type window[T interface {
+	[linesPerClient]time.Time | [linesInAll]time.Time
+}] struct {
+	times T
+	next  int
+}
+
+// Handler returns a handler that writes to inner what the limiter permits. The handlers of one limiter share its counts.
+func (l *LogLimiter) Handler(inner slog.Handler) slog.Handler {
+	return &limitedHandler{Handler: inner, limiter: l}
+}
+
+// permit reports whether a line is to be written, and counts it if not.
+func (l *LogLimiter) permit(key logKey, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.clients[key]
+	if full(l.all.times[:], l.all.next, now, allWindow) || one != nil && full(one.times[:], one.next, now, clientWindow) {
+		if l.omitted == nil {
+			l.omitted, l.since = map[string]int{}, now
+		}
+		l.omitted[key.event]++
+		return false
+	}
+	if one == nil {
+		l.forget(now)
+		one = new(window[[linesPerClient]time.Time])
+		l.clients[key] = one
+	}
+	one.times[one.next], one.next = now, (one.next+1)%linesPerClient
+	l.all.times[l.all.next], l.all.next = now, (l.all.next+1)%linesInAll
+	return true
+}
+
+// full reports whether a ring has no place for a line at now: its oldest entry, which is the next to be overwritten, is not over.
+func full(times []time.Time, next int, now time.Time, span time.Duration) bool {
+	oldest := times[next]
+	return !oldest.IsZero() && now.Sub(oldest) < span
+}
+
+// forget drops the entries whose last line was written more than clientWindow ago, once there are as many as lines in an hour.
+func (l *LogLimiter) forget(now time.Time) {
+	if l.clients == nil {
+		l.clients = map[logKey]*window[[linesPerClient]time.Time]{}
+	}
+	if len(l.clients) < linesInAll {
+		return
+	}
+	maps.DeleteFunc(l.clients, func(_ logKey, one *window[[linesPerClient]time.Time]) bool {
+		last := one.times[(one.next+linesPerClient-1)%linesPerClient]
+		return now.Sub(last) >= clientWindow
+	})
+}
+
+// due returns the counts of the lines that were left out, once they have been collected for countEvery; at once with force.
+func (l *LogLimiter) due(now time.Time, force bool) (omitted map[string]int, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.omitted == nil || !force && now.Sub(l.since) < countEvery {
+		return nil, time.Time{}
+	}
+	omitted, since = l.omitted, l.since
+	l.omitted = nil
+	return omitted, since
+}
+
+// Report writes to inner one line for each event of which lines were left out, with their number: at most once in 10 minutes, or at
+// once with force. Call it now and then, and with force at the end.
+func (l *LogLimiter) Report(ctx context.Context, inner slog.Handler, now time.Time, force bool) {
+	omitted, since := l.due(now, force)
+	for _, event := range slices.Sorted(maps.Keys(omitted)) {
+		r := slog.NewRecord(now, slog.LevelWarn, "more lines of this event were left out of the log", 0)
+		r.AddAttrs(slog.String("event", "omitted"), slog.String("of", event), slog.Int("lines", omitted[event]), slog.Time("since", since))
+		if inner.Enabled(ctx, r.Level) {
+			_ = inner.Handle(ctx, r)
+		}
+	}
+}
+
+// limitedHandler is a slog.Handler behind a limiter.
+type limitedHandler struct {
+	slog.Handler
+	limiter *LogLimiter
+	attrs   []slog.Attr
+}
+
+// Handle implements slog.Handler.
+func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
+	key, limited := h.key(r)
+	if limited {
+		h.limiter.Report(ctx, h.Handler, r.Time, false)
+		if !h.limiter.permit(key, r.Time) {
+			return nil
+		}
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// key returns what a line is counted by. A step that fails has its own name as the event, and is counted as unavailable.
+func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
+	unavailable, reason := false, ""
+	read := func(a slog.Attr) bool {
+		switch a.Key {
+		case "event":
+			key.event = a.Value.String()
+		case "client":
+			key.client = a.Value.String()
+		case "outcome":
+			// A mail that is dropped was asked for by anybody, and goes to nobody.
+			outcome := a.Value.String()
+			unavailable = outcome == "unavailable"
+			limited = unavailable || outcome == "dropped"
+		case "reason":
+			reason = a.Value.String()
+		}
+		return true
+	}
+	for _, a := range h.attrs {
+		read(a)
+	}
+	r.Attrs(read)
+	if key.client == "" {
+		key.client = reason // what an app says in vain has no client
+	}
+	if unavailable {
+		key.event = "unavailable"
+	}
+	return key, limited || anonymousEvents[key.event]
+}
+
+// WithAttrs implements slog.Handler.
+func (h *limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &limitedHandler{h.Handler.WithAttrs(attrs), h.limiter, slices.Concat(h.attrs, attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h *limitedHandler) WithGroup(name string) slog.Handler {
+	return &limitedHandler{h.Handler.WithGroup(name), h.limiter, h.attrs}
+}
+
+var _ slog.Handler = (*limitedHandler)(nil)
