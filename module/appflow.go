@@ -28,7 +28,7 @@ type appTalk struct {
 	post, same bool
 	// handover is what this browser holds for exactly this path, nil where it holds none; carries says that the assertion of
 	// this request is that.
-	handover *flow.Handover
+	handover *flow.Handoff
 	carries  bool
 	// speaker is the handler whose identity block holds for the backend, audience the app's name.
 	speaker  *Handler
@@ -47,11 +47,11 @@ func (p *pass) carries() bool { return p.app != nil && p.app.carries }
 // cannot be read.
 func (h *Handler) readHandover(r *http.Request, p *pass) bool {
 	flows := p.live.parts.Flows
-	hand, ok := flows.ReadHandover(p.site.Site, p.visit.Cookies.Handover)
+	hand, ok := flows.ReadHandoff(p.site.Site, p.visit.Cookies.Handover)
 	if !ok || sentPath(r) != pathOf(hand.Continue) {
 		return true
 	}
-	alive, err := flows.HandoverAlive(r.Context(), p.site.Site, hand)
+	alive, err := flows.HandoffActive(r.Context(), p.site.Site, hand)
 	if err != nil {
 		h.log.Warn("a hand-over could not be read", "event", "unavailable", "flow", hand.Flow, "site", p.site.Origin, "error", err)
 		return false

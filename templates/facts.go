@@ -309,8 +309,8 @@ type MailKind string
 const (
 	// MailLink carries a link and a code, to sign in or to finish signing up.
 	MailLink MailKind = "link"
-	// MailExists answers a sign-up for an address that has an account.
-	MailExists MailKind = "exists"
+	// MailAccountExists answers a sign-up for an address that has an account.
+	MailAccountExists MailKind = "exists"
 	// MailNoAccount answers a sign-in or a reset for an address that has none, where sign-up is open.
 	MailNoAccount MailKind = "no-account"
 	// MailReset carries a link to the page that sets a new password.
@@ -322,7 +322,7 @@ const (
 )
 
 // MailKinds lists the kinds of mails, each with mails/<kind>.html and mails/<kind>.txt.
-var MailKinds = []MailKind{MailLink, MailReset, MailExists, MailNoAccount, MailPasswordChanged, MailNewDevice}
+var MailKinds = []MailKind{MailLink, MailReset, MailAccountExists, MailNoAccount, MailPasswordChanged, MailNewDevice}
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
 type Mail struct {

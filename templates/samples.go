@@ -197,7 +197,7 @@ func MailSamples() []MailSample {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},
 		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = MailReset, sampleLink, sampleTime.Add(30*time.Minute) })},
-		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailExists, true })},
+		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailAccountExists, true })},
 		{"no-account", with(func(m *Mail) { m.Kind = MailNoAccount })},
 		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = MailNoAccount, true })},
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = MailNoAccount, true })},

@@ -119,8 +119,8 @@ func (g *gate) close() error { return g.state.Close() }
 func (g *gate) usualLimits() { g.site.Limits = limit.Defaults() }
 
 // asker is the n-th browser.
-func (g *gate) asker(n int64) flow.Asker {
-	return flow.Asker{Client: client(n), Device: "Firefox on Linux", Locale: "en", Origin: true}
+func (g *gate) asker(n int64) flow.Requester {
+	return flow.Requester{Client: client(n), Device: "Firefox on Linux", Locale: "en", Origin: true}
 }
 
 // client is the n-th address, each in a network of its own for a while.
@@ -129,7 +129,7 @@ func client(n int64) netip.Addr {
 }
 
 // ask asks for a link, as the n-th of all who ever asked.
-func (g *gate) ask(n int64) (flow.Asked, error) {
+func (g *gate) ask(n int64) (flow.RequestResult, error) {
 	return g.pages.Flows.Request(context.Background(), g.site.Site, g.asker(n), flow.RequestInput{
 		Purpose: flow.Activation, Email: fmt.Sprintf("person%d@example.com", n), ReturnTo: "/",
 	})

@@ -12,10 +12,10 @@ import (
 
 // Cancel does what the link "this wasn't me" promises: it ends its one flow, and for MuteDuration strangers' mails to this mailbox
 // that are asked for from the same network do not leave. Browsers that are known for the mailbox, and every other flow, go on.
-// h is Opened.H as the form sent it back.
+// h is LinkPreview.H as the form sent it back.
 //
 // Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
-func (s *Service) Cancel(ctx context.Context, site Site, asker Asker, text, h string) (Cancelled, error) {
+func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, text, h string) (Cancelled, error) {
 	site = site.withDefaults()
 	now := s.Clock.Now()
 	var (
@@ -23,59 +23,59 @@ func (s *Service) Cancel(ctx context.Context, site Site, asker Asker, text, h st
 		rec  record
 	)
 	err := func() error {
-		sent, err := s.read(site, text, now)
+		parsed, err := s.read(site, text, now)
 		if err != nil {
 			return err
 		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
 			done, rec = Cancelled{}, record{}
-			l, found, err := s.find(tx, site, sent, now)
+			l, found, err := s.find(tx, site, parsed, now)
 			if err != nil {
 				return nil, err
 			}
 			if !found {
-				return s.guessed(tx, &site, asker, now)
+				return s.refuseGuess(tx, &site, requester, now)
 			}
 			rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
-			o, err := s.show(tx, site, asker, &l, text, now)
+			o, err := s.preview(tx, site, requester, &l, text, now)
 			switch {
 			case err != nil:
 				return nil, err
 			case !o.Cancel:
 				return ErrChanged, nil
-			case !l.good:
-				return ErrDead, s.replayed(tx, site, asker, l, now, &rec)
+			case !l.valid:
+				return ErrDead, s.recordReplay(tx, site, requester, l, now, &rec)
 			case subtle.ConstantTimeCompare([]byte(o.H), []byte(h)) != 1:
 				return ErrChanged, nil
 			}
 			done = Cancelled{Purpose: l.flow.Purpose, Masked: l.addr.Masked()}
-			return nil, s.cancel(tx, site, asker, l, now, &rec)
+			return nil, s.cancel(tx, site, requester, l, now, &rec)
 		})
 	}()
-	s.tell(ctx, stepCancel, site, boundary.NetworkText(asker.Client), rec, err)
+	s.report(ctx, stepCancel, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Cancelled{}, err
 	}
 	return done, nil
 }
 
-func (s *Service) cancel(tx storage.Tx, site Site, asker Asker, l linked, now time.Time, rec *record) error {
+func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
 	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), l.private.Network, now); err != nil {
 		return err
 	}
-	if l.absent {
-		if err := s.store(tx, l.flow); err != nil {
+	if l.unstoredFlow {
+		if err := s.storeFlow(tx, l.flow); err != nil {
 			return err
 		}
 	}
 	if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
-		return orMoved(err)
+		return orConflict(err)
 	}
-	if err := s.use(tx, l, now); err != nil {
+	if err := s.consumeToken(tx, l, now); err != nil {
 		return err
 	}
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,
-		Site: site.Origin, Client: boundary.NetworkText(asker.Client),
-	}, now.Add(EventLife))
+		Site: site.Origin, Client: boundary.NetworkText(requester.Client),
+	}, now.Add(EventLifetime))
 }

@@ -25,7 +25,7 @@ func TestSES1_ChangingThePasswordGivesANewSessionAndEndsAllOthers(t *testing.T) 
 		must[Done](t)(other.press(other.mustAsk(SignIn, ada).link))
 		g.post()
 		copied := b.session
-		own, socket := g.track(b.asker().Session), g.track(other.asker().Session)
+		own, socket := g.track(b.requester().Session), g.track(other.requester().Session)
 		done := must[Done](t)(b.change(oldWords, newWords))
 		if !done.PasswordSet || done.Reset || done.Account != id || b.session == copied || !b.signedIn() || done.Session.Methods[0] != "pwd" {
 			t.Errorf("changed as %+v", done)
@@ -86,17 +86,17 @@ func TestChange_AnAccountWithoutAPasswordIsToldToReset(t *testing.T) {
 		g := newPasswordGate(t)
 		g.account(ada)
 		b := g.browser()
-		_, err := g.HasPassword(context.Background(), b.asker())
+		_, err := g.HasPassword(context.Background(), b.requester())
 		wantErr(t, err, ErrSignedOut)
 		must[Done](t)(b.press(b.mustAsk(SignIn, ada).link))
-		if must[bool](t)(g.HasPassword(context.Background(), b.asker())) {
+		if must[bool](t)(g.HasPassword(context.Background(), b.requester())) {
 			t.Error("it has one")
 		}
 		_, err = b.change("anything at all", newWords)
 		wantInvalid(t, err, "current", "none")
 		must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
 		must[Done](t)(b.signIn(ada, newWords))
-		if !must[bool](t)(g.HasPassword(context.Background(), b.asker())) {
+		if !must[bool](t)(g.HasPassword(context.Background(), b.requester())) {
 			t.Error("it has none")
 		}
 	})
@@ -108,11 +108,11 @@ func TestRL4_WrongCurrentPasswordsAreCountedExactly(t *testing.T) {
 		g.accountWith(ada, g.record(oldWords))
 		b := g.browser()
 		must[Done](t)(b.signIn(ada, oldWords))
-		asker := b.asker()
-		asker.KnownCookie = "" // whoever stole the session only
+		requester := b.requester()
+		requester.KnownCookie = "" // whoever stole the session only
 		errs := make([]error, 60)
 		together(len(errs), func(i int) {
-			_, errs[i] = g.ChangePassword(context.Background(), g.site, asker, ChangeInput{Current: nth(i), New: newWords})
+			_, errs[i] = g.ChangePassword(context.Background(), g.site, requester, ChangeInput{Current: nth(i), New: newWords})
 		})
 		refused := 0
 		for _, err := range errs {
@@ -139,7 +139,7 @@ func TestFLOW1_AFirstPasswordIsSetByWhoReadsTheMail(t *testing.T) {
 		eve, owner := g.stranger(1), g.browser()
 		// Eve asks for the account, and may ask as often as she likes: she is asked for nothing but the address.
 		mail := eve.mustAsk(Activation, ada)
-		o := must[Opened](t)(owner.open(mail.link))
+		o := must[LinkPreview](t)(owner.open(mail.link))
 		if !o.AskPassword || o.OneClick || o.Username != ada || o.MinLength != password.DefaultMinLength {
 			t.Fatalf("opened as %+v", o)
 		}
@@ -194,7 +194,7 @@ func TestFLOW1_WhatWasImportedWithoutAProofHasNoPassword(t *testing.T) {
 		wantInvalid(t, err, "password", "refused")
 		b := g.browser()
 		must[Done](t)(b.press(b.mustAsk(SignIn, ada).link))
-		if name := b.asker().Session.Account.Name; name != "" {
+		if name := b.requester().Session.Account.Name; name != "" {
 			t.Errorf("the name %q is from before the proof", name)
 		}
 	})

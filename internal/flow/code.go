@@ -11,14 +11,14 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// TypeCode redeems the code of a mail in the browser that asked for it. An attempt is counted before the code is compared;
+// SubmitCode redeems the code of a mail in the browser that asked for it. An attempt is counted before the code is compared;
 // after MaxWrongCodes wrong ones the flow's codes are off, and its links stay.
 //
 // Until the flow's time is over it answers alike, whatever happened to the flow or the account elsewhere. Errors: *Invalid
 // (code: "syntax" is not counted, "wrong" has Left, "off"), ErrNoFlow, *Limited (redeem_ip), ErrUnavailable.
-func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code string) (Done, error) {
+func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester, code string) (Done, error) {
 	site = site.withDefaults()
-	t := typing{s: s, site: site, asker: asker, now: s.Clock.Now()}
+	t := codeAttempt{s: s, site: site, requester: requester, now: s.Clock.Now()}
 	var (
 		done Done
 		rec  record
@@ -28,17 +28,17 @@ func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code str
 		if !ok {
 			return &Invalid{Field: "code", Code: "syntax"}
 		}
-		if asker.FlowCookie == "" {
+		if requester.FlowCookie == "" {
 			return ErrNoFlow
 		}
-		t.digest = token.CodeDigest(s.Ring, asker.FlowCookie, digits)
+		t.digest = token.CodeDigest(s.Ring, requester.FlowCookie, digits)
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
 			done, rec, refused, err = t.run(tx)
 			return refused, err
 		})
 	}()
-	s.settle(asker, done, rec, err)
-	s.tell(ctx, stepCode, site, boundary.NetworkText(asker.Client), rec, err)
+	s.invalidateSessions(requester, done, rec, err)
+	s.report(ctx, stepCode, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}
@@ -46,18 +46,18 @@ func (s *Service) TypeCode(ctx context.Context, site Site, asker Asker, code str
 	return done, nil
 }
 
-type typing struct {
-	s      *Service
-	site   Site
-	asker  Asker
-	now    time.Time
-	digest storage.Digest
+type codeAttempt struct {
+	s         *Service
+	site      Site
+	requester Requester
+	now       time.Time
+	digest    storage.Digest
 }
 
 // run is the step.
-func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) {
+func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, refused, err error) {
 	s := t.s
-	h, found, err := s.current(tx, t.site, t.asker.FlowCookie, t.now)
+	h, found, err := s.current(tx, t.site, t.requester.FlowCookie, t.now)
 	if err != nil {
 		return done, rec, nil, err
 	}
@@ -72,49 +72,49 @@ func (t *typing) run(tx storage.Tx) (done Done, rec record, refused, err error) 
 	if !t.site.mailsCode(h.Purpose) || h.WrongCodes >= MaxWrongCodes {
 		return done, rec, codeOff(), nil
 	}
-	asks := t.site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: t.asker.Client})
-	v, err := s.Limiter.PeekAll(tx, t.now, asks...)
+	charges := t.site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: t.requester.Client})
+	v, err := s.Limiter.CheckAll(tx, t.now, charges...)
 	if err != nil {
 		return done, rec, nil, err
 	}
-	if !v.OK {
+	if !v.Allowed {
 		return done, rec, limited(v), nil
 	}
-	_, good, err := s.judge(tx, t.site, f, h.Private.App, t.now, false)
+	_, good, err := s.validate(tx, t.site, f, h.Private.App, t.now, false)
 	if err != nil {
 		return done, rec, nil, err
 	}
 	if good && slices.Contains(h.Codes, t.digest) {
-		done, rec, err = t.right(tx, h, f)
+		done, rec, err = t.accept(tx, h, f)
 		return done, rec, nil, err
 	}
-	if _, err := s.Limiter.TakeAll(tx, t.now, asks...); err != nil {
+	if _, err := s.Limiter.SpendAll(tx, t.now, charges...); err != nil {
 		return done, rec, nil, err
 	}
-	refused, err = t.wrong(tx, h)
+	refused, err = t.reject(tx, h)
 	return done, rec, refused, err
 }
 
-// right redeems the flow f, which is h with its account. AttemptCode is the judge: it counts before it compares.
-func (t *typing) right(tx storage.Tx, h held, f storage.Flow) (Done, record, error) {
+// accept redeems the flow f, which is h with its account. AttemptCode is the judge: it counts before it compares.
+func (t *codeAttempt) accept(tx storage.Tx, h currentFlow, f storage.Flow) (Done, record, error) {
 	return t.s.redeem(tx, redemption{
-		site: t.site, asker: t.asker, now: t.now, flow: f, absent: h.Absent, private: h.Private, addr: h.Addr,
+		site: t.site, requester: t.requester, now: t.now, flow: f, unstoredFlow: h.Unstored, private: h.Private, addr: h.Addr,
 		method: methodCode, by: t.digest,
 		consume: func(tx storage.Tx) error {
 			_, result, err := tx.Flows().AttemptCode(h.Key, t.now, t.digest, MaxWrongCodes)
 			if err != nil || result != storage.CodeRight {
-				return orMoved(err)
+				return orConflict(err)
 			}
 			return nil
 		},
 	})
 }
 
-// wrong counts an attempt. A code that would have been right is wrong once the flow has ended elsewhere: the digest that is
+// reject counts an attempt. A code that would have been right is wrong once the flow has ended elsewhere: the digest that is
 // counted is then one that no code has.
-func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
-	if h.Absent {
-		if err := t.s.store(tx, h.Flow); err != nil {
+func (t *codeAttempt) reject(tx storage.Tx, h currentFlow) (refused, err error) {
+	if h.Unstored {
+		if err := t.s.storeFlow(tx, h.Flow); err != nil {
 			return nil, err
 		}
 	}
@@ -128,7 +128,7 @@ func (t *typing) wrong(tx storage.Tx, h held) (refused, err error) {
 	case storage.CodeOff:
 		return codeOff(), nil
 	case storage.CodeRight:
-		return nil, errMoved
+		return nil, errConflict
 	}
 	if f, _, err = t.s.successor(tx, h, nil); err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func TestTOK8_CodesWorkInTheAskingBrowserOnlyAndGoOffAfterFive(t *testing.T) {
 		if _, err := b.type_(mail.code); !errors.As(err, &invalid) || invalid.Code != "off" {
 			t.Fatalf("the right code after five wrong ones: %v", err)
 		}
-		if p, _, err := g.Status(context.Background(), g.site, b.asker()); err != nil || !p.CodeOff {
+		if p, _, err := g.Status(context.Background(), g.site, b.requester()); err != nil || !p.CodeOff {
 			t.Errorf("the page offers codes that are off (%v)", err)
 		}
 		must[Done](t)(b.press(mail.link))
@@ -75,10 +75,10 @@ func TestTOK8_ParallelGuessesAreCountedExactly(t *testing.T) {
 			mu    sync.Mutex
 			tried int
 		)
-		asker := b.asker()
+		requester := b.requester()
 		for range 50 {
 			all.Go(func() {
-				_, err := g.TypeCode(context.Background(), g.site, asker, wrong)
+				_, err := g.SubmitCode(context.Background(), g.site, requester, wrong)
 				var invalid *Invalid
 				if errors.As(err, &invalid) && invalid.Code == "wrong" {
 					mu.Lock()

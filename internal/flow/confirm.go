@@ -21,9 +21,9 @@ import (
 // password_right),
 // ErrDead, ErrChanged (H does not belong to this token, account and session, or the conditions of one click do not hold),
 // *password.BusyError, ErrUnavailable, that of ctx.
-func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in ConfirmInput) (Done, error) {
+func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, in ConfirmInput) (Done, error) {
 	site = site.withDefaults()
-	c := confirmation{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
+	c := confirmation{s: s, site: site, requester: requester, in: in, now: s.Clock.Now()}
 	var (
 		done Done
 		rec  record
@@ -32,7 +32,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 		if err := embedded.CheckName(in.Name); err != nil {
 			return &Invalid{Field: "name", Code: "syntax", Err: err}
 		}
-		if c.sent, err = s.read(site, in.Token, c.now); err != nil {
+		if c.parsed, err = s.read(site, in.Token, c.now); err != nil {
 			return err
 		}
 		if rec.purpose, err = c.prepare(ctx); err != nil {
@@ -43,8 +43,8 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 			return refused, err
 		})
 	}()
-	s.settle(asker, done, rec, err)
-	s.tell(ctx, stepConfirm, site, boundary.NetworkText(asker.Client), rec, err)
+	s.invalidateSessions(requester, done, rec, err)
+	s.report(ctx, stepConfirm, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}
@@ -53,12 +53,12 @@ func (s *Service) Confirm(ctx context.Context, site Site, asker Asker, in Confir
 }
 
 type confirmation struct {
-	s     *Service
-	site  Site
-	asker Asker
-	in    ConfirmInput
-	now   time.Time
-	sent  presented
+	s         *Service
+	site      Site
+	requester Requester
+	in        ConfirmInput
+	now       time.Time
+	parsed    parsedToken
 	// password is the record of the new password, zero when none is set.
 	password password.Record
 }
@@ -71,18 +71,18 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 		return "", nil
 	}
 	var (
-		wanted bool
-		words  password.Words
-		kept   password.History
-		old    []limit.Ask
+		wanted       bool
+		words        password.Words
+		history      password.History
+		reusedLimits []limit.Charge
 	)
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		l, found, err := c.s.find(tx, c.site, c.sent, c.now)
+		l, found, err := c.s.find(tx, c.site, c.parsed, c.now)
 		if err != nil || !found {
 			return nil, err
 		}
-		o, err := c.s.show(tx, c.site, c.asker, &l, c.in.Token, c.now)
-		if err != nil || !l.good || !c.shown(o) || !c.wantsPassword(o) {
+		o, err := c.s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
+		if err != nil || !l.valid || !c.matchesPreview(o) || !c.wantsPassword(o) {
 			return nil, err
 		}
 		purpose, wanted, words = o.Purpose, true, c.site.about(o.Username, c.in.Name)
@@ -90,9 +90,9 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 			words.Name = l.account.Name
 			var of embedded.Credentials
 			of, _, err = c.s.Accounts.Credentials(tx, l.account.ID)
-			if kept = of.Passwords; err == nil {
-				old = c.site.Limits.Old(l.flow.Key.Digest)
-				return c.s.spent(tx, c.now, old)
+			if history = of.Passwords; err == nil {
+				reusedLimits = c.site.Limits.ReusedPassword(l.flow.Key.Digest)
+				return c.s.checkLimits(tx, c.now, reusedLimits)
 			}
 		}
 		return nil, err
@@ -100,13 +100,13 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	if err != nil || !wanted {
 		return purpose, err
 	}
-	why, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, kept)
+	why, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, history)
 	if err != nil {
 		return purpose, err
 	}
 	if why == password.SameAsCurrent || why == password.Reused {
 		// It has been told by hashes, which one who has an account could else ask for without end.
-		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.take(tx, c.now, old) }); err != nil {
+		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.spendLimits(tx, c.now, reusedLimits) }); err != nil {
 			return purpose, err
 		}
 	}
@@ -118,19 +118,19 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 }
 
 // wantsPassword says whether this press of the button sets a password.
-func (c *confirmation) wantsPassword(o Opened) bool {
+func (c *confirmation) wantsPassword(o LinkPreview) bool {
 	return o.AskPassword && (o.Purpose == Reset || c.in.Password != "")
 }
 
-// shown says whether the button was on the page that would be shown now.
-func (c *confirmation) shown(o Opened) bool {
+// matchesPreview says whether the button was on the page that would be shown now.
+func (c *confirmation) matchesPreview(o LinkPreview) bool {
 	return subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) == 1
 }
 
 // run is the step. One click is a GET: unless it succeeds it writes nothing.
 func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err error) {
 	s := c.s
-	l, found, err := s.find(tx, c.site, c.sent, c.now)
+	l, found, err := s.find(tx, c.site, c.parsed, c.now)
 	if err != nil {
 		return done, rec, nil, err
 	}
@@ -138,23 +138,23 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 		if c.in.OneClick {
 			return done, rec, ErrDead, nil
 		}
-		refused, err = s.guessed(tx, &c.site, c.asker, c.now)
+		refused, err = s.refuseGuess(tx, &c.site, c.requester, c.now)
 		return done, rec, refused, err
 	}
 	rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
-	o, err := s.show(tx, c.site, c.asker, &l, c.in.Token, c.now)
+	o, err := s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
 	if err != nil {
 		return done, rec, nil, err
 	}
 	switch {
 	case o.Destination != "":
-		return arrivedAgain(l, o, c.asker), rec, nil, nil
-	case !l.good:
+		return alreadyDone(l, o, c.requester), rec, nil, nil
+	case !l.valid:
 		if !c.in.OneClick {
-			err = s.replayed(tx, c.site, c.asker, l, c.now, &rec)
+			err = s.recordReplay(tx, c.site, c.requester, l, c.now, &rec)
 		}
 		return done, rec, ErrDead, err
-	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.shown(o):
+	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
 		return done, rec, ErrChanged, nil
 	case c.in.Password != "" && !o.AskPassword:
 		return done, rec, &Invalid{Field: "password", Code: "not_offered"}, nil
@@ -162,34 +162,34 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 		return done, rec, ErrChanged, nil // the link has become good since it was looked at
 	}
 	done, rec, err = s.redeem(tx, redemption{
-		site: c.site, asker: c.asker, now: c.now, flow: l.flow, absent: l.absent, private: l.private, addr: l.addr, name: c.in.Name,
+		site: c.site, requester: c.requester, now: c.now, flow: l.flow, unstoredFlow: l.unstoredFlow, private: l.private, addr: l.addr, name: c.in.Name,
 		password: c.password, method: methodLink, by: l.token.Key.Digest,
-		consume: func(tx storage.Tx) error { return s.use(tx, l, c.now) },
+		consume: func(tx storage.Tx) error { return s.consumeToken(tx, l, c.now) },
 	})
 	return done, rec, nil, err
 }
 
-// guessed counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
+// refuseGuess counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
 // limit: nobody guesses 32 bytes, and a neighbour's guesses shall not keep anybody out.
-func (s *Service) guessed(tx storage.Tx, site *Site, asker Asker, now time.Time) (refused, err error) {
-	refused, err = s.take(tx, now, site.Limits.Asks(limit.RedeemIP, limit.Subject{Client: asker.Client}))
+func (s *Service) refuseGuess(tx storage.Tx, site *Site, requester Requester, now time.Time) (refused, err error) {
+	refused, err = s.spendLimits(tx, now, site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: requester.Client}))
 	if refused != nil || err != nil {
 		return refused, err
 	}
 	return ErrDead, nil
 }
 
-// replayed records the first replay of a used token; later ones leave no trace.
-func (s *Service) replayed(tx storage.Tx, site Site, asker Asker, l linked, now time.Time, rec *record) error {
+// recordReplay records the first replay of a used token; later ones leave no trace.
+func (s *Service) recordReplay(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
 	if l.token.Used.IsZero() || l.token.Replayed {
 		return nil
 	}
 	_, result, err := tx.Tokens().Consume(l.token.Key, now)
 	if err != nil || result != storage.TokenUsed {
-		return orMoved(err)
+		return orConflict(err)
 	}
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventReplayed, Purpose: l.flow.Purpose, Outcome: outcomeDead, Account: l.flow.Account, Flow: l.flow.ID,
-		Site: site.Origin, Client: boundary.NetworkText(asker.Client),
-	}, now.Add(EventLife))
+		Site: site.Origin, Client: boundary.NetworkText(requester.Client),
+	}, now.Add(EventLifetime))
 }

@@ -68,7 +68,7 @@ func TestTOK5_CancelEndsItsOneFlowOnly(t *testing.T) {
 		wantErr(t, err, ErrDead)
 		wantErr(t, g.stranger(5).cancel(second.cancel), ErrDead)
 		for range 2 { // the form of the page that is shown for either kind of token
-			_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: second.cancel})
+			_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: second.cancel})
 			wantErr(t, err, ErrDead)
 		}
 		if n := g.events(eventReplayed); n != 1 {

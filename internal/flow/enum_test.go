@@ -65,8 +65,8 @@ func neutralRun(g *gate, purpose, email string) (seen []observed) {
 	// Windows of limits begin at moments that differ from mailbox to mailbox, so caps are looked at while no time passes.
 	g.site.Limits.MailAddress, g.site.Limits.MailMailbox = nil, nil
 	for range 2 {
-		asked, err := b.ask(purpose, email)
-		seen = append(seen, watch(g, asked.Pending, err))
+		result, err := b.ask(purpose, email)
+		seen = append(seen, watch(g, result.Pending, err))
 		g.post()
 		g.spy.take()
 	}
@@ -81,8 +81,8 @@ func neutralRun(g *gate, purpose, email string) (seen []observed) {
 	}
 	g.site.Limits = limit.Defaults()
 	for range 7 { // fresh browsers, up to the mailbox's cap
-		asked, err := g.browser().ask(purpose, email)
-		seen = append(seen, watch(g, asked.Pending, err))
+		result, err := g.browser().ask(purpose, email)
+		seen = append(seen, watch(g, result.Pending, err))
 		g.post()
 		g.spy.take()
 	}
@@ -127,11 +127,11 @@ func elsewhereDoesNotShow(t *testing.T, purpose string) {
 			o = watch(g, Pending{}, err)
 			o.Writes = nil
 			seen = append(seen, o)
-			asked, err := b.ask(purpose, "ada@example.com")
-			o = watch(g, asked.Pending, err)
+			result, err := b.ask(purpose, "ada@example.com")
+			o = watch(g, result.Pending, err)
 			o.Writes = nil
 			seen = append(seen, o)
-			p, found, err := g.Status(context.Background(), g.site, b.asker())
+			p, found, err := g.Status(context.Background(), g.site, b.requester())
 			if !found {
 				t.Error("the flow is gone")
 			}
@@ -194,7 +194,7 @@ func TestENUM1_ALinkUsedElsewhereCanBeHadAgain(t *testing.T) {
 			t.Fatal("no new mail")
 		}
 		b.navigation = true
-		if o := must[Opened](t)(b.open(again.link)); !o.OneClick {
+		if o := must[LinkPreview](t)(b.open(again.link)); !o.OneClick {
 			t.Errorf("opened as %+v, want one click", o)
 		}
 		b.navigation = false

@@ -49,11 +49,11 @@ const (
 	MaxName = embedded.MaxName
 	// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
 	MuteDuration = outbox.MuteDuration
-	// EventLife is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
+	// EventLifetime is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
 	// with the flow.
-	EventLife = 90 * 24 * time.Hour
-	// KnownLife is how long a browser is known for a mailbox it has signed in to.
-	KnownLife = 400 * 24 * time.Hour
+	EventLifetime = 90 * 24 * time.Hour
+	// KnownBrowserLifetime is how long a browser is known for a mailbox it has signed in to.
+	KnownBrowserLifetime = 400 * 24 * time.Hour
 )
 
 // Service runs the steps of flows. All fields but Passwords, Wake, Observer and Log are required. It is safe for concurrent use and
@@ -128,8 +128,8 @@ type Lifetimes struct {
 	Reset time.Duration
 }
 
-// Asker is the browser that sends a request, as the web layer judged it.
-type Asker struct {
+// Requester is the browser that sends a request, as the web layer judged it.
+type Requester struct {
 	// Client is the client's address; the zero value shares one strict bucket with all others of unknown address.
 	Client netip.Addr
 	// Device is a name from a closed list, such as "Firefox on Linux"; Locale a BCP 47 tag from the catalogues, or empty.
@@ -138,8 +138,8 @@ type Asker struct {
 	FlowCookie string
 	// KnownCookie is the value of the known-browser cookie.
 	KnownCookie string
-	// HandoverCookie is the value of the hand-over cookie.
-	HandoverCookie string
+	// HandoffCookie is the value of the hand-over cookie.
+	HandoffCookie string
 	// Session is the live session of this browser at this site, nil when there is none.
 	Session *session.Live
 	// Origin says that this is a POST which passed the cross-origin check.
@@ -163,8 +163,8 @@ type RequestInput struct {
 	app *appFlow
 }
 
-// Asked is the answer to a request for a mail; it is the same for every address.
-type Asked struct {
+// RequestResult is the answer to a request for a mail; it is the same for every address.
+type RequestResult struct {
 	// FlowCookie is the value to set, which lives until Pending.End.
 	FlowCookie string
 	Pending    Pending
@@ -192,8 +192,8 @@ type Pending struct {
 	Form string
 }
 
-// Opened is what the page of a parked token shows.
-type Opened struct {
+// LinkPreview is what the page of a parked token shows.
+type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
 	// Purpose is Activation, SignIn or Reset; Cancel says that the token is the one of "this wasn't me".
@@ -210,8 +210,8 @@ type Opened struct {
 	SameBrowser bool
 	// OneClick says that all conditions of one click hold: call Confirm with OneClick instead of showing a page.
 	OneClick bool
-	// Other is the masked address of another account that this browser is signed in to, empty when there is none.
-	Other string
+	// OtherAccount is the masked address of another account that this browser is signed in to, empty when there is none.
+	OtherAccount string
 	// AskName says that the form asks for a name.
 	AskName bool
 	// AskPassword says that the form asks for a new password: a Reset needs one, an Activation may do without. Where it is
@@ -233,11 +233,11 @@ type Opened struct {
 type ConfirmInput struct {
 	// Token is the text of the parked token, or of the link for one click.
 	Token string
-	// H is Opened.H as the form sent it back.
+	// H is LinkPreview.H as the form sent it back.
 	H string
 	// Name is the new account's name, where asked for; it may be empty.
 	Name string
-	// Password is the new password, where Opened.AskPassword; an Activation without one makes an account without one.
+	// Password is the new password, where LinkPreview.AskPassword; an Activation without one makes an account without one.
 	Password string
 	// OneClick says that there was no page: Token comes from the link itself and H is not compared. All of flow's own
 	// conditions are judged again.
@@ -252,24 +252,24 @@ type Done struct {
 	// empty when Already and when Reset.
 	SessionCookie string
 	Session       storage.Session
-	// KnownCookie is the value to set for KnownLife.
+	// KnownCookie is the value to set for KnownBrowserLifetime.
 	KnownCookie string
 	// ReturnTo is where to go now.
 	ReturnTo string
 	// Account is the account's id.
 	Account string
-	// Already says that this browser already holds the session this link opened: set no cookie, go to ReturnTo.
-	Already bool
+	// AlreadySignedIn says that this browser already holds the session this link opened: set no cookie, go to ReturnTo.
+	AlreadySignedIn bool
 	// PasswordSet says that the account has a new password.
 	PasswordSet bool
 	// Reset says that the password has been reset and nobody has been signed in: every session of the account has ended, also
 	// one of this browser. The flow and the parked-token cookie are to be cleared, KnownCookie is to be set.
 	Reset bool
-	// App says that an app has started the flow: there is no account and no session, ReturnTo is the app's. HandoverCookie is to
-	// be set until HandoverEnd, unless Already; KnownCookie is to be set as well.
-	App            bool
-	HandoverCookie string
-	HandoverEnd    time.Time
+	// App says that an app has started the flow: there is no account and no session, ReturnTo is the app's. HandoffCookie is to
+	// be set until HandoffEnd, unless Already; KnownCookie is to be set as well.
+	App           bool
+	HandoffCookie string
+	HandoffEnd    time.Time
 }
 
 // Cancelled is a flow that its mailbox's owner ended.

@@ -204,8 +204,8 @@ func (g *gate) account(email string) string {
 	a := parseAddress(g.t, email)
 	var id string
 	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-		made, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada"})
-		id = made.ID
+		link, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada"})
+		id = link.ID
 		return err
 	}); err != nil {
 		g.t.Fatal(err)
@@ -280,11 +280,11 @@ func (g *gate) stranger(i int) *browser {
 	return &browser{g: g, client: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 9}), device: "Chrome on Windows"}
 }
 
-func (b *browser) asker() Asker {
+func (b *browser) requester() Requester {
 	b.g.t.Helper()
-	a := Asker{
+	a := Requester{
 		Client: b.client, Device: b.device, Locale: "en", FlowCookie: b.flow, KnownCookie: b.known, Origin: true,
-		Navigation: b.navigation, HandoverCookie: b.handover,
+		Navigation: b.navigation, HandoffCookie: b.handover,
 	}
 	if b.session != "" {
 		live, err := b.g.Sessions.Find(context.Background(), b.session, b.g.site.Origin)
@@ -296,12 +296,12 @@ func (b *browser) asker() Asker {
 	return a
 }
 
-func (b *browser) ask(purpose, email string) (Asked, error) {
-	asked, err := b.g.Request(context.Background(), b.g.site, b.asker(), RequestInput{Purpose: purpose, Email: email, ReturnTo: "/private?x=1"})
+func (b *browser) ask(purpose, email string) (RequestResult, error) {
+	result, err := b.g.Request(context.Background(), b.g.site, b.requester(), RequestInput{Purpose: purpose, Email: email, ReturnTo: "/private?x=1"})
 	if err == nil {
-		b.flow = asked.FlowCookie
+		b.flow = result.FlowCookie
 	}
-	return asked, err
+	return result, err
 }
 
 // mustAsk asks and lets the worker do its work, and returns the newest mail to the address, if there is one.
@@ -323,12 +323,12 @@ func (b *browser) newest(email string) letter {
 	return list[len(list)-1]
 }
 
-func (b *browser) open(token string) (Opened, error) {
-	return b.g.Open(context.Background(), b.g.site, b.asker(), token)
+func (b *browser) open(token string) (LinkPreview, error) {
+	return b.g.Open(context.Background(), b.g.site, b.requester(), token)
 }
 
 func (b *browser) keep(done Done, err error) (Done, error) {
-	if err == nil && !done.Already {
+	if err == nil && !done.AlreadySignedIn {
 		b.session, b.known, b.flow = done.SessionCookie, done.KnownCookie, ""
 	}
 	return done, err
@@ -340,17 +340,17 @@ func (b *browser) press(token string) (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.asker(), ConfirmInput{Token: token, H: o.H}))
+	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.requester(), ConfirmInput{Token: token, H: o.H}))
 }
 
 func (b *browser) click(token string) (Done, error) {
 	b.navigation = true
 	defer func() { b.navigation = false }()
-	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.asker(), ConfirmInput{Token: token, OneClick: true}))
+	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.requester(), ConfirmInput{Token: token, OneClick: true}))
 }
 
 func (b *browser) type_(code string) (Done, error) {
-	return b.keep(b.g.TypeCode(context.Background(), b.g.site, b.asker(), code))
+	return b.keep(b.g.SubmitCode(context.Background(), b.g.site, b.requester(), code))
 }
 
 func (b *browser) cancel(token string) error {
@@ -358,12 +358,12 @@ func (b *browser) cancel(token string) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.g.Cancel(context.Background(), b.g.site, b.asker(), token, o.H)
+	_, err = b.g.Cancel(context.Background(), b.g.site, b.requester(), token, o.H)
 	return err
 }
 
 func (b *browser) resend() (Pending, error) {
-	return b.g.Resend(context.Background(), b.g.site, b.asker())
+	return b.g.Resend(context.Background(), b.g.site, b.requester())
 }
 
 func wantErr(t *testing.T, got, want error) {

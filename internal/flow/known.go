@@ -15,18 +15,18 @@ import (
 //
 //	base64url( (8-byte end ‖ 16-byte tag){1,4} ‖ 16-byte signature ), no padding
 const (
-	knownMax   = 4
-	knownTag   = 16
-	knownEntry = 8 + knownTag
-	knownSign  = 16
+	maxKnown           = 4
+	knownTagSize       = 16
+	knownEntrySize     = 8 + knownTagSize
+	knownSignatureSize = 16
 )
 
 type knownBrowser struct {
 	end int64
-	tag [knownTag]byte
+	tag [knownTagSize]byte
 }
 
-func (s *Service) knownTag(site Site, mailbox storage.Digest) (tag [knownTag]byte) {
+func (s *Service) knownTag(site Site, mailbox storage.Digest) (tag [knownTagSize]byte) {
 	d := s.Ring.MAC(labelKnownTag, []byte(site.Origin), mailbox[:])
 	copy(tag[:], d[:])
 	return tag
@@ -34,25 +34,25 @@ func (s *Service) knownTag(site Site, mailbox storage.Digest) (tag [knownTag]byt
 
 func (s *Service) knownSignature(site Site, body []byte) []byte {
 	d := s.Ring.MAC(labelKnown, []byte(site.Origin), body)
-	return d[:knownSign]
+	return d[:knownSignatureSize]
 }
 
 // readKnown returns the entries of a cookie of ours that are not over; none for any other text.
 func (s *Service) readKnown(site Site, cookie string, now time.Time) []knownBrowser {
-	if cookie == "" || len(cookie) > base64.RawURLEncoding.EncodedLen(knownMax*knownEntry+knownSign) {
+	if cookie == "" || len(cookie) > base64.RawURLEncoding.EncodedLen(maxKnown*knownEntrySize+knownSignatureSize) {
 		return nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
-	if err != nil || len(raw) < knownEntry+knownSign || (len(raw)-knownSign)%knownEntry != 0 {
+	if err != nil || len(raw) < knownEntrySize+knownSignatureSize || (len(raw)-knownSignatureSize)%knownEntrySize != 0 {
 		return nil
 	}
-	body, signature := raw[:len(raw)-knownSign], raw[len(raw)-knownSign:]
+	body, signature := raw[:len(raw)-knownSignatureSize], raw[len(raw)-knownSignatureSize:]
 	if subtle.ConstantTimeCompare(signature, s.knownSignature(site, body)) != 1 {
 		return nil
 	}
 	var list []knownBrowser
-	for ; len(body) > 0; body = body[knownEntry:] {
-		k := knownBrowser{end: int64(binary.BigEndian.Uint64(body)), tag: [knownTag]byte(body[8:knownEntry])} //nolint:gosec // signed by us
+	for ; len(body) > 0; body = body[knownEntrySize:] {
+		k := knownBrowser{end: int64(binary.BigEndian.Uint64(body)), tag: [knownTagSize]byte(body[8:knownEntrySize])} //nolint:gosec // signed by us
 		if now.Unix() < k.end {
 			list = append(list, k)
 		}
@@ -60,8 +60,8 @@ func (s *Service) readKnown(site Site, cookie string, now time.Time) []knownBrow
 	return list
 }
 
-// knows says whether the browser with this cookie has signed in to the mailbox before.
-func (s *Service) knows(site Site, cookie string, mailbox storage.Digest, now time.Time) bool {
+// isKnownBrowser says whether the browser with this cookie has signed in to the mailbox before.
+func (s *Service) isKnownBrowser(site Site, cookie string, mailbox storage.Digest, now time.Time) bool {
 	list := s.readKnown(site, cookie, now)
 	if len(list) == 0 {
 		return false
@@ -75,12 +75,12 @@ func (s *Service) knows(site Site, cookie string, mailbox storage.Digest, now ti
 	return false
 }
 
-// remember returns the cookie of a browser that has just signed in to the mailbox.
-func (s *Service) remember(site Site, cookie string, mailbox storage.Digest, now time.Time) string {
+// rememberBrowser returns the cookie of a browser that has just signed in to the mailbox.
+func (s *Service) rememberBrowser(site Site, cookie string, mailbox storage.Digest, now time.Time) string {
 	tag := s.knownTag(site, mailbox)
-	list := []knownBrowser{{end: now.Add(KnownLife).Unix(), tag: tag}}
+	list := []knownBrowser{{end: now.Add(KnownBrowserLifetime).Unix(), tag: tag}}
 	for _, k := range s.readKnown(site, cookie, now) {
-		if k.tag != tag && len(list) < knownMax {
+		if k.tag != tag && len(list) < maxKnown {
 			list = append(list, k)
 		}
 	}

@@ -20,9 +20,9 @@ func TestMAIL3_CapsByMailboxAreExactUnderParallelRequestsAndRestart(t *testing.T
 		results := make(chan error, parallel)
 		half := func(from, to int) {
 			for i := from; i < to; i++ {
-				asker := g.stranger(i).asker()
+				requester := g.stranger(i).requester()
 				go func() {
-					_, err := g.Request(context.Background(), g.site, asker, RequestInput{Purpose: SignIn, Email: fmt.Sprintf("ada+%d@example.com", i)})
+					_, err := g.Request(context.Background(), g.site, requester, RequestInput{Purpose: SignIn, Email: fmt.Sprintf("ada+%d@example.com", i)})
 					results <- err
 				}()
 			}
@@ -55,7 +55,7 @@ func TestMAIL3_CapsByMailboxAreExactUnderParallelRequestsAndRestart(t *testing.T
 func (g *gate) newWindow(table limit.Table, email string) {
 	g.t.Helper()
 	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-		counted, err := g.Limiter.Show(tx, g.Clock.Now(), &table, limit.Subject{Mailbox: parseAddress(g.t, email).LimitKey(g.Ring)})
+		counted, err := g.Limiter.Usage(tx, g.Clock.Now(), &table, limit.Subject{Mailbox: parseAddress(g.t, email).LimitKey(g.Ring)})
 		if len(counted) != 1 {
 			g.t.Fatalf("%d windows", len(counted))
 		}
@@ -182,7 +182,7 @@ func TestRL4_FailedRedemptionsAreCountedAndGoodLinksStillWork(t *testing.T) {
 		var limited *Limited
 		for i := range 61 {
 			g.spy.take()
-			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: forged})
+			_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: forged})
 			if i < 60 {
 				wantErr(t, err, ErrDead)
 			} else if !errors.As(err, &limited) || limited.Name != limit.RedeemIP {
@@ -213,7 +213,7 @@ func TestRL5_AFailingStoreIsUnavailable(t *testing.T) {
 		wantErr(t, err, ErrUnavailable)
 		_, err = b.type_("12345678")
 		wantErr(t, err, ErrUnavailable)
-		_, _, err = g.Status(context.Background(), g.site, b.asker())
+		_, _, err = g.Status(context.Background(), g.site, b.requester())
 		wantErr(t, err, ErrUnavailable)
 	})
 }
@@ -227,8 +227,8 @@ func TestRL6_AStrangerWithAThousandAddressesLocksNobodyOut(t *testing.T) {
 		ada.session = ""
 		for i := range 1000 {
 			eve := g.stranger(i)
-			if asked, err := eve.ask(SignIn, "ada@example.com"); err == nil {
-				eve.flow = asked.FlowCookie
+			if result, err := eve.ask(SignIn, "ada@example.com"); err == nil {
+				eve.flow = result.FlowCookie
 				_, _ = eve.type_("12345678")
 			}
 		}

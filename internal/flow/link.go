@@ -43,19 +43,19 @@ type Link struct {
 func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, error) {
 	site = site.withDefaults()
 	var (
-		made Link
+		link Link
 		rec  record
 	)
 	err := func() error {
-		l, err := s.newLink(site, in)
+		l, err := s.newOperatorLink(site, in)
 		if err != nil {
 			return err
 		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			made = Link{}
+			link = Link{}
 			rec, refused, err = s.makeLink(tx, l)
 			if refused == nil && err == nil {
-				made = Link{
+				link = Link{
 					URL: site.base() + "/link?t=" + l.text, Purpose: l.flow.Purpose, Address: l.addr.Display(),
 					Ends: s.Clock.ShownAs(l.flow.Key.Ends()), Flow: l.flow.ID,
 				}
@@ -63,22 +63,22 @@ func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, erro
 			return refused, err
 		})
 	}()
-	s.tell(ctx, stepLink, site, "", rec, err)
+	s.report(ctx, stepLink, site, "", rec, err)
 	if err != nil {
 		return Link{}, err
 	}
-	return made, nil
+	return link, nil
 }
 
-// newLink is a link whose account has not been looked up yet.
-type newLink struct {
+// operatorLink is a link whose account has not been looked up yet.
+type operatorLink struct {
 	flow storage.Flow
 	addr address.Address
 	text string
 	now  time.Time
 }
 
-func (s *Service) newLink(site Site, in LinkInput) (l newLink, err error) {
+func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err error) {
 	if in.Purpose == "" {
 		in.Purpose = SignIn
 	}
@@ -113,7 +113,7 @@ func (s *Service) newLink(site Site, in LinkInput) (l newLink, err error) {
 }
 
 // makeLink is the step. The account is bound at birth: no mail worker will.
-func (s *Service) makeLink(tx storage.Tx, l newLink) (rec record, refused, err error) {
+func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, refused, err error) {
 	f := l.flow
 	a, found, err := s.Accounts.ByAddressForUpdate(tx, l.addr)
 	switch {
@@ -131,7 +131,7 @@ func (s *Service) makeLink(tx storage.Tx, l newLink) (rec record, refused, err e
 	if f.Account == "" {
 		f.Epochs.Account = 0
 	}
-	t, err := s.stored(l.text, storage.TokenLink, f)
+	t, err := s.storedToken(l.text, storage.TokenLink, f)
 	if err != nil {
 		return rec, nil, err
 	}
@@ -143,6 +143,6 @@ func (s *Service) makeLink(tx storage.Tx, l newLink) (rec record, refused, err e
 	}
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	return rec, nil, rec.add(tx, storage.Event{
-		Time: l.now, Name: eventAsked, Purpose: f.Purpose, Outcome: stepLink, Account: f.Account, Flow: f.ID, Site: f.Site,
-	}, l.now.Add(EventLife))
+		Time: l.now, Name: eventRequested, Purpose: f.Purpose, Outcome: stepLink, Account: f.Account, Flow: f.ID, Site: f.Site,
+	}, l.now.Add(EventLifetime))
 }

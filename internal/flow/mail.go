@@ -17,8 +17,8 @@ type draft struct {
 	code         storage.Digest
 }
 
-// mailing is what a mail of a flow is made of.
-type mailing struct {
+// mailInput is what a mail of a flow is made of.
+type mailInput struct {
 	site    Site
 	flow    storage.Flow
 	private private
@@ -33,25 +33,25 @@ type mailing struct {
 
 // nextMail returns the claims of one more mail of a stateless flow, before its resend is taken.
 func nextMail(c *token.Claims, f storage.Flow, p private) (*token.Claims, error) {
-	next := born(c, f.Epochs)
+	next := withEpochs(c, f.Epochs)
 	next.Mail = c.Resends - f.ResendsLeft + 1
 	var err error
 	next.Private, err = token.Compact(p)
 	return next, err
 }
 
-// draft makes a mail. The links of a stored flow have records from the start, those of a stateless one carry the flow.
-func (s *Service) draft(m mailing) (d draft, err error) {
+// newDraft makes a mail. The links of a stored flow have records from the start, those of a stateless one carry the flow.
+func (s *Service) newDraft(m mailInput) (d draft, err error) {
 	f, p, addr := m.flow, m.private, m.addr
 	seed, end := token.NewSeed(), f.Key.Ends()
 	if m.claims != nil {
 		seed = m.claims.FID.Seed(s.Ring, p.Generation, m.claims.Mail)
 	} else {
 		end = token.Ends(f.Key)
-		if d.link, err = s.stored(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
+		if d.link, err = s.storedToken(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
 			return d, err
 		}
-		if d.cancel, err = s.stored(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
+		if d.cancel, err = s.storedToken(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
 			return d, err
 		}
 	}
@@ -65,13 +65,13 @@ func (s *Service) draft(m mailing) (d draft, err error) {
 	if m.claims != nil {
 		payload.Mailbox, payload.Claims = f.Mailbox, m.claims
 	}
-	d.mail, err = s.mail(payload, m.now, end)
+	d.mail, err = s.newMail(payload, m.now, end)
 	d.mail.Flow, d.mail.Purpose, d.mail.Site = f.Key, f.Purpose, f.Site
 	return d, err
 }
 
-// stored returns the stored half of a token's text.
-func (s *Service) stored(text string, kind storage.TokenKind, f storage.Flow) (storage.Token, error) {
+// storedToken returns the stored half of a token's text.
+func (s *Service) storedToken(text string, kind storage.TokenKind, f storage.Flow) (storage.Token, error) {
 	p, err := token.Parse(text)
 	if err != nil {
 		return storage.Token{}, err
@@ -83,8 +83,8 @@ func (s *Service) stored(text string, kind storage.TokenKind, f storage.Flow) (s
 	return storage.Token{Key: p.Key(s.Ring, purpose, f.Site), Kind: kind, Flow: f.Key}, nil
 }
 
-// mail returns a mail that is due now.
-func (s *Service) mail(p outbox.Payload, now, end time.Time) (m storage.Mail, err error) {
+// newMail returns a mail that is due now.
+func (s *Service) newMail(p outbox.Payload, now, end time.Time) (m storage.Mail, err error) {
 	m.ID, m.Due, m.Queued, m.End = outbox.NewID(now), now, now, end
 	m.Sealed, err = p.Seal(s.Ring, m.ID)
 	return m, err
@@ -103,15 +103,15 @@ func (d draft) write(tx storage.Tx) error {
 	return tx.Outbox().Enqueue(d.mail)
 }
 
-// asksFor returns what a mail to a mailbox costs. Browsers that signed in to the mailbox before have a count of their own,
+// mailLimits returns what a mail to a mailbox costs. Browsers that signed in to the mailbox before have a count of their own,
 // shared with no stranger: neither the mailbox's nor, since a whole office may stand behind one address, the client's.
-func asksFor(site *Site, subject limit.Subject) (client, mailbox []limit.Ask) {
+func mailLimits(site *Site, subject limit.Subject) (client, mailbox []limit.Charge) {
 	if subject.Known {
-		return nil, site.Limits.Asks(limit.MailKnown, subject)
+		return nil, site.Limits.LimitsFor(limit.MailKnown, subject)
 	}
-	client = site.Limits.Asks(limit.MailIP, subject)
-	mailbox = append(site.Limits.Asks(limit.MailAddress, subject), site.Limits.Asks(limit.MailMailbox, subject)...)
+	client = site.Limits.LimitsFor(limit.MailIP, subject)
+	mailbox = append(site.Limits.LimitsFor(limit.MailAddress, subject), site.Limits.LimitsFor(limit.MailMailbox, subject)...)
 	return client, mailbox
 }
 
-func limited(v limit.Verdict) *Limited { return &Limited{Name: v.Name, RetryAt: v.RetryAt} }
+func limited(v limit.Decision) *Limited { return &Limited{Name: v.Name, RetryAt: v.RetryAt} }

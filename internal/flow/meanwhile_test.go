@@ -14,10 +14,10 @@ import (
 // endings are all that ends a session while a password is compared, each by itself.
 var endings = map[string]func(g *gate, b *browser, id string) error{
 	"here": func(g *gate, b *browser, _ string) error {
-		return g.Sessions.End(context.Background(), b.asker().Session)
+		return g.Sessions.End(context.Background(), b.requester().Session)
 	},
 	"by its id": func(g *gate, b *browser, id string) error {
-		_, err := g.Sessions.EndByID(context.Background(), id, b.asker().Session.Session.ID)
+		_, err := g.Sessions.EndByID(context.Background(), id, b.requester().Session.Session.ID)
 		return err
 	},
 	"everywhere": func(g *gate, _ *browser, id string) error { return g.Sessions.EndEverywhere(context.Background(), id) },
@@ -40,7 +40,7 @@ func TestSES1_ASessionThatEndsMeanwhileChangesNoPassword(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			_, err := g.ChangePassword(context.Background(), g.site, b.asker(), ChangeInput{Current: oldWords, New: newWords})
+			_, err := g.ChangePassword(context.Background(), g.site, b.requester(), ChangeInput{Current: oldWords, New: newWords})
 			wantErr(t, err, ErrSignedOut)
 			if name == "deleted" {
 				return
@@ -80,9 +80,9 @@ func TestTOK5_AFlowThatEndsWhileItsPasswordIsHashedSetsNone(t *testing.T) {
 				}
 				b := g.browser()
 				mail := b.mustAsk(purpose, ada)
-				o := must[Opened](t)(b.open(mail.link))
+				o := must[LinkPreview](t)(b.open(mail.link))
 				g.between(func() { end(g, mail, id) })
-				done, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
+				done, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
 				if name == "over" {
 					// The time is read once for each step: what was in time when it was pressed is.
 					if err != nil {
@@ -171,9 +171,9 @@ func TestSES1_ACommitOfUnknownOutcomeEndsWhatItMayHaveEnded(t *testing.T) {
 		for name, prepare := range map[string]func(g *gate, b *browser) (step func() error){
 			"a link": func(g *gate, b *browser) func() error {
 				mail := b.mustAsk(SignIn, ada)
-				h := must[Opened](t)(b.open(mail.link)).H
+				h := must[LinkPreview](t)(b.open(mail.link)).H
 				return func() error {
-					_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: h})
+					_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: h})
 					return err
 				}
 			},
@@ -189,9 +189,9 @@ func TestSES1_ACommitOfUnknownOutcomeEndsWhatItMayHaveEnded(t *testing.T) {
 			},
 			"a reset": func(g *gate, b *browser) func() error {
 				mail := b.mustAsk(Reset, ada)
-				h := must[Opened](t)(b.open(mail.link)).H
+				h := must[LinkPreview](t)(b.open(mail.link)).H
 				return func() error {
-					_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: h, Password: newWords})
+					_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: h, Password: newWords})
 					return err
 				}
 			},

@@ -43,11 +43,11 @@ func TestTOK1_AStepWhoseRecordsMoveIsUndoneAndRunAgain(t *testing.T) {
 		g := newGate(t)
 		b := g.browser()
 		mail := b.mustAsk(Activation, "ada@example.com")
-		o := must[Opened](t)(b.open(mail.link))
-		for _, left := range []int{moves, 1} {
+		o := must[LinkPreview](t)(b.open(mail.link))
+		for _, left := range []int{maxConflicts, 1} {
 			g.Store = &shifting{Store: g.bolt, left: left}
-			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
-			if left == moves {
+			_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H})
+			if left == maxConflicts {
 				wantErr(t, err, ErrUnavailable)
 				if g.accounts() != 0 {
 					t.Fatal("half of a step is left")

@@ -86,7 +86,7 @@ func TestFLOW7_TheButtonIsBoundToOneThingAtATime(t *testing.T) {
 				if cancels {
 					texts = [2]string{mine.cancel, strangers.cancel}
 				}
-				shown := must[Opened](t)(b.open(texts[0]))
+				shown := must[LinkPreview](t)(b.open(texts[0]))
 				if c.after != nil {
 					b.session = c.after(g)
 				}
@@ -96,9 +96,9 @@ func TestFLOW7_TheButtonIsBoundToOneThingAtATime(t *testing.T) {
 				}
 				var err error
 				if cancels {
-					_, err = g.Cancel(context.Background(), g.site, b.asker(), pressed, shown.H)
+					_, err = g.Cancel(context.Background(), g.site, b.requester(), pressed, shown.H)
 				} else {
-					_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: pressed, H: shown.H})
+					_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: pressed, H: shown.H})
 				}
 				if c.same && err != nil || !c.same && !errors.Is(err, ErrChanged) {
 					t.Errorf("%s, cancels %v: %v", name, cancels, err)
@@ -115,14 +115,14 @@ func TestFLOW7_TheButtonOfOnePageIsNoOtherPages(t *testing.T) {
 		g.account(ada)
 		b := g.browser()
 		mail := b.mustAsk(SignIn, ada)
-		link, cancel := must[Opened](t)(b.open(mail.link)), must[Opened](t)(b.open(mail.cancel))
-		_, err := g.Cancel(context.Background(), g.site, b.asker(), mail.cancel, link.H)
+		link, cancel := must[LinkPreview](t)(b.open(mail.link)), must[LinkPreview](t)(b.open(mail.cancel))
+		_, err := g.Cancel(context.Background(), g.site, b.requester(), mail.cancel, link.H)
 		wantErr(t, err, ErrChanged)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: cancel.H})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: cancel.H})
 		wantErr(t, err, ErrChanged)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.cancel, H: cancel.H})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.cancel, H: cancel.H})
 		wantErr(t, err, ErrChanged)
-		_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, link.H)
+		_, err = g.Cancel(context.Background(), g.site, b.requester(), mail.link, link.H)
 		wantErr(t, err, ErrChanged)
 		must[Done](t)(b.press(mail.link))
 	})
@@ -219,7 +219,7 @@ func TestDOS1_RightPasswordsOfOneClientAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if good != 20 || limited.Name != limit.PasswordRight {
+	if good != 20 || limited.Name != limit.PasswordSuccess {
 		t.Errorf("%d sign-ins until %q, want 20", good, limited.Name)
 	}
 	must[Done](t)(g.stranger(2).signIn("u29@example.com", oldWords)) // another client
@@ -249,12 +249,12 @@ func TestTOK7_NothingIsHashedForADeadLink(t *testing.T) {
 				must[Pending](t)(b.resend())
 				g.post()
 				second := b.newest(ada)
-				shown := must[Opened](t)(b.open(second.link))
+				shown := must[LinkPreview](t)(b.open(second.link))
 				kill(g, first, second, id)
 				g.Passwords = must[*password.Hasher](t)(password.NewHasher(password.Options{
 					Cost: cheap, Now: func() time.Time { t.Errorf("%s, %s: something was hashed", purpose, name); return start },
 				}))
-				_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: second.link, H: shown.H, Password: nth(6)})
+				_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: second.link, H: shown.H, Password: nth(6)})
 				wantErr(t, err, ErrDead)
 			}
 		}

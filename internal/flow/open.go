@@ -15,39 +15,39 @@ import (
 // Open says what a mailed token would do. It changes nothing, however often it is called.
 //
 // Errors: ErrDead for every token that does nothing, malformed ones of any size included; ErrUnavailable. A used link whose
-// session this browser holds is no error: see Opened.Destination.
-func (s *Service) Open(ctx context.Context, site Site, asker Asker, text string) (Opened, error) {
+// session this browser holds is no error: see LinkPreview.Destination.
+func (s *Service) Open(ctx context.Context, site Site, requester Requester, text string) (LinkPreview, error) {
 	site = site.withDefaults()
 	now := s.Clock.Now()
-	sent, err := s.read(site, text, now)
+	parsed, err := s.read(site, text, now)
 	if err != nil {
-		return Opened{}, err
+		return LinkPreview{}, err
 	}
-	var opened Opened
+	var preview LinkPreview
 	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		l, found, err := s.find(tx, site, sent, now)
+		l, found, err := s.find(tx, site, parsed, now)
 		if err != nil {
 			return nil, err
 		}
 		if !found {
 			return ErrDead, nil
 		}
-		if opened, err = s.show(tx, site, asker, &l, text, now); err != nil {
+		if preview, err = s.preview(tx, site, requester, &l, text, now); err != nil {
 			return nil, err
 		}
-		if !l.good && opened.Destination == "" {
+		if !l.valid && preview.Destination == "" {
 			return ErrDead, nil
 		}
 		return nil, nil
 	})
 	if err != nil {
-		return Opened{}, err
+		return LinkPreview{}, err
 	}
-	return opened, nil
+	return preview, nil
 }
 
-// presented is a token as it was sent.
-type presented struct {
+// parsedToken is a token as it was sent.
+type parsedToken struct {
 	// keys are where a token of a stored flow may be: for each purpose that of its link, then that of its "this wasn't me". They
 	// are found before the transaction, which is everybody's bottleneck.
 	keys []storage.Key
@@ -58,26 +58,26 @@ type presented struct {
 }
 
 // read reads a token's text. One that is malformed or over needs no look at the store, so it costs no count either.
-func (s *Service) read(site Site, text string, now time.Time) (presented, error) {
+func (s *Service) read(site Site, text string, now time.Time) (parsedToken, error) {
 	if token.IsLink(text) {
 		c, cancel, err := token.ReadLink(s.Ring, site.Origin, text)
 		if err != nil {
-			return presented{stateless: true}, nil //nolint:nilerr // as a token that is not in the store: a guess
+			return parsedToken{stateless: true}, nil //nolint:nilerr // as a token that is not in the store: a guess
 		}
 		if c.Expires <= now.Unix() {
-			return presented{}, ErrDead
+			return parsedToken{}, ErrDead
 		}
-		return presented{stateless: true, cancel: cancel, claims: &c}, nil
+		return parsedToken{stateless: true, cancel: cancel, claims: &c}, nil
 	}
 	p, err := token.Parse(text)
 	if err != nil || p.End <= now.Unix() {
-		return presented{}, ErrDead
+		return parsedToken{}, ErrDead
 	}
 	keys := make([]storage.Key, 0, 2*len(purposes))
 	for _, purpose := range purposes {
 		keys = append(keys, p.Key(s.Ring, purpose, site.Origin), p.Key(s.Ring, token.CancelPurpose(purpose), site.Origin))
 	}
-	return presented{keys: keys}, nil
+	return parsedToken{keys: keys}, nil
 }
 
 // CleanToken returns the mailed token in the value of a query, see [token.Clean], and when it stops working if it is one of this site's.
@@ -97,30 +97,30 @@ func (s *Service) CleanToken(site Site, value string) (text string, ends time.Ti
 	return text, time.Unix(p.End, 0), err == nil
 }
 
-// linked is a token that was found, and its flow.
-type linked struct {
+// linkTarget is a token that was found, and its flow.
+type linkTarget struct {
 	token   storage.Token
 	flow    storage.Flow
 	private private
 	addr    address.Address
 	// account is the flow's, when good; an activation has none.
 	account account.Account
-	// good says that the token does something now.
-	good bool
-	// absent says that the flow is not in the store yet, unmarked that the token is not.
-	absent, unmarked bool
+	// valid says that the token does something now.
+	valid bool
+	// unstoredFlow says that the flow is not in the store yet, unmarked that the token is not.
+	unstoredFlow, unstoredToken bool
 }
 
 // find finds a token at this site under whatever purpose it was made for. The text does not say the purpose; the digest is
 // bound to it.
-func (s *Service) find(tx storage.Tx, site Site, sent presented, now time.Time) (l linked, found bool, err error) {
-	if sent.stateless {
-		if sent.claims == nil {
+func (s *Service) find(tx storage.Tx, site Site, parsed parsedToken, now time.Time) (l linkTarget, found bool, err error) {
+	if parsed.stateless {
+		if parsed.claims == nil {
 			return l, false, nil
 		}
-		return s.findStateless(tx, site, sent, now)
+		return s.findStateless(tx, site, parsed, now)
 	}
-	for i, key := range sent.keys {
+	for i, key := range parsed.keys {
 		if l.token, found, err = tx.Tokens().Get(key); err != nil {
 			return l, false, err
 		}
@@ -139,17 +139,17 @@ func (s *Service) find(tx storage.Tx, site Site, sent presented, now time.Time) 
 	return l, false, nil
 }
 
-// show fills what the page of a token says, and judges whether the token is good.
-func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text string, now time.Time) (Opened, error) {
+// preview fills what the page of a token says, and judges whether the token is good.
+func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *linkTarget, text string, now time.Time) (LinkPreview, error) {
 	f, p := l.flow, l.private
-	o := Opened{
+	o := LinkPreview{
 		Purpose: f.Purpose, Cancel: l.token.Kind == storage.TokenCancel, Site: f.Site, Device: p.Device, Network: p.Network,
-		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.holds(site, asker.FlowCookie, f, p),
+		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.ownsFlow(site, requester.FlowCookie, f, p),
 		CodeOff: !site.mailsCode(f.Purpose) || p.Operator || f.WrongCodes >= MaxWrongCodes,
 	}
 	o.App = p.App != nil
-	signedIn := p.App == nil && f.State == storage.FlowRedeemed && asker.Session != nil && asker.Session.Session.Key == f.Session
-	if !o.Cancel && (signedIn || s.handedOver(site, asker, f, p)) {
+	signedIn := p.App == nil && f.State == storage.FlowRedeemed && requester.Session != nil && requester.Session.Session.Key == f.Session
+	if !o.Cancel && (signedIn || s.holdsHandoff(site, requester, f, p)) {
 		o.Destination = p.ReturnTo
 		return o, nil
 	}
@@ -158,50 +158,50 @@ func (s *Service) show(tx storage.Tx, site Site, asker Asker, l *linked, text st
 	}
 	var err error
 	if o.Cancel {
-		l.good = f.State == storage.FlowOpen && f.Key.Alive(now)
-	} else if l.account, l.good, err = s.judge(tx, site, f, p.App, now, false); err != nil {
+		l.valid = f.State == storage.FlowOpen && f.Key.Alive(now)
+	} else if l.account, l.valid, err = s.validate(tx, site, f, p.App, now, false); err != nil {
 		return o, err
 	}
 	shown := l.addr
-	if l.good && l.account.Email != "" {
+	if l.valid && l.account.Email != "" {
 		if shown, err = address.Parse(l.account.Email); err != nil {
 			return o, err
 		}
 	}
 	o.Address, o.Masked = shown.Display(), shown.Masked()
-	o.Other = other(asker, f)
+	o.OtherAccount = otherAccount(requester, f)
 	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName && !o.App
 	if !o.Cancel && f.Purpose != SignIn && s.OffersPasswords(site) && !o.App {
 		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
 	}
-	o.OneClick = l.good && !o.Cancel && asker.Navigation && o.SameBrowser && p.Origin && o.Other == "" && !o.AskName &&
+	o.OneClick = l.valid && !o.Cancel && requester.Navigation && o.SameBrowser && p.Origin && o.OtherAccount == "" && !o.AskName &&
 		!o.AskPassword && (!o.App || f.Purpose != Reset)
-	o.H = s.shownAs(text, o.Cancel, f, asker)
+	o.H = s.previewBinding(text, o.Cancel, f, requester)
 	return o, nil
 }
 
-// other returns the masked address of the account this browser is signed in to, when it is not the flow's.
-func other(asker Asker, f storage.Flow) string {
-	if asker.Session == nil || asker.Session.Session.Mailbox == f.Mailbox {
+// otherAccount returns the masked address of the account this browser is signed in to, when it is not the flow's.
+func otherAccount(requester Requester, f storage.Flow) string {
+	if requester.Session == nil || requester.Session.Session.Mailbox == f.Mailbox {
 		return ""
 	}
-	a, err := address.Parse(asker.Session.Account.Email)
+	a, err := address.Parse(requester.Session.Account.Email)
 	if err != nil {
 		return "•••"
 	}
 	return a.Masked()
 }
 
-// shownAs returns what binds a press of the button to the page that had it: the token, what it does, the account shown and
+// previewBinding returns what binds a press of the button to the page that had it: the token, what it does, the account shown and
 // the session of the browser.
-func (s *Service) shownAs(text string, cancel bool, f storage.Flow, asker Asker) string {
+func (s *Service) previewBinding(text string, cancel bool, f storage.Flow, requester Requester) string {
 	act := []byte{0}
 	if cancel {
 		act[0] = 1
 	}
 	var session, of []byte
-	if asker.Session != nil {
-		session, of = keyBytes(asker.Session.Session.Key), []byte(asker.Session.Session.Account)
+	if requester.Session != nil {
+		session, of = keyBytes(requester.Session.Session.Key), []byte(requester.Session.Session.Account)
 	}
 	d := s.Ring.MAC(labelConfirm, []byte(text), act, []byte(f.Site), []byte(f.Purpose), []byte(f.Account), f.Mailbox[:],
 		session, of)

@@ -24,13 +24,13 @@ type ChangeInput struct {
 func (s *Service) OffersPasswords(site Site) bool { return s.Passwords != nil && site.Methods.Password }
 
 // HasPassword says whether the account that this browser is signed in to has a password. Errors: ErrSignedOut, ErrUnavailable.
-func (s *Service) HasPassword(ctx context.Context, asker Asker) (bool, error) {
-	if asker.Session == nil {
+func (s *Service) HasPassword(ctx context.Context, requester Requester) (bool, error) {
+	if requester.Session == nil {
 		return false, ErrSignedOut
 	}
 	var has bool
 	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		c, _, err := s.Accounts.Credentials(tx, asker.Session.Session.Account)
+		c, _, err := s.Accounts.Credentials(tx, requester.Session.Session.Account)
 		has = !c.Passwords.Current.IsZero()
 		return nil, err
 	})
@@ -43,12 +43,12 @@ func (s *Service) HasPassword(ctx context.Context, asker Asker) (bool, error) {
 // Errors: ErrSignedOut; *Invalid (password: "not_offered" and the codes of password.Reasons; current: "missing", "none" when
 // the account has no password, which a reset sets, and "refused"); *Limited (password_mailbox), *password.BusyError,
 // ErrUnavailable, that of ctx.
-func (s *Service) ChangePassword(ctx context.Context, site Site, asker Asker, in ChangeInput) (Done, error) {
+func (s *Service) ChangePassword(ctx context.Context, site Site, requester Requester, in ChangeInput) (Done, error) {
 	site = site.withDefaults()
-	c := passwordChange{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
+	c := passwordChange{s: s, site: site, requester: requester, in: in, now: s.Clock.Now()}
 	rec, err := c.run(ctx)
-	s.settle(asker, c.done, rec, err)
-	s.tell(ctx, stepChange, site, boundary.NetworkText(asker.Client), rec, err)
+	s.invalidateSessions(requester, c.done, rec, err)
+	s.report(ctx, stepChange, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
 	}
@@ -57,14 +57,14 @@ func (s *Service) ChangePassword(ctx context.Context, site Site, asker Asker, in
 }
 
 type passwordChange struct {
-	s     *Service
-	site  Site
-	asker Asker
-	in    ChangeInput
-	now   time.Time
-	// asks are what a wrong password costs, rights what a right one does.
-	asks, rights []limit.Ask
-	done         Done
+	s         *Service
+	site      Site
+	requester Requester
+	in        ChangeInput
+	now       time.Time
+	// failures are what a wrong password costs, rights what a right one does.
+	failures, successes []limit.Charge
+	done                Done
 }
 
 // run compares and hashes outside of any transaction, and does the rest in one step, if the account is still what it was.
@@ -72,13 +72,13 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 	switch {
 	case !c.s.OffersPasswords(c.site):
 		return rec, &Invalid{Field: "password", Code: "not_offered"}
-	case c.asker.Session == nil:
+	case c.requester.Session == nil:
 		return rec, ErrSignedOut
 	case c.in.Current == "":
 		return rec, &Invalid{Field: "current", Code: "missing"}
 	}
-	for range passwordTries {
-		known, err := c.look(ctx)
+	for range maxPasswordAttempts {
+		known, err := c.readAccount(ctx)
 		if err != nil {
 			return rec, err
 		}
@@ -87,13 +87,13 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 		if why := c.site.Passwords.Check(c.in.New, c.site.about(known.Account.Email, known.Account.Name)); why != "" {
 			return rec, &Invalid{Field: "password", Code: string(why)}
 		}
-		judged, err := c.judge(ctx, known)
+		validation, err := c.validate(ctx, known)
 		if err != nil {
 			return rec, err
 		}
 		err = c.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
 			c.done = Done{}
-			rec, refused, err = c.step(tx, known, judged)
+			rec, refused, err = c.step(tx, known, validation)
 			return refused, err
 		})
 		if !errors.Is(err, errStale) {
@@ -103,15 +103,15 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 	return rec, unavailable(errStale)
 }
 
-// look reads the account of the session, and refuses when the limits are spent. Wrong passwords of somebody who is signed in
+// readAccount reads the account of the session, and refuses when the limits are spent. Wrong passwords of somebody who is signed in
 // count as those of a known browser: no stranger can spend them.
-func (c *passwordChange) look(ctx context.Context) (k knowledge, err error) {
+func (c *passwordChange) readAccount(ctx context.Context) (k accountSnapshot, err error) {
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		alive, err := c.s.Sessions.Alive(tx, c.asker.Session)
+		alive, err := c.s.Sessions.Alive(tx, c.requester.Session)
 		if err != nil || !alive {
 			return ErrSignedOut, err
 		}
-		k.Credentials, k.found, err = c.s.Accounts.Credentials(tx, c.asker.Session.Session.Account)
+		k.Credentials, k.found, err = c.s.Accounts.Credentials(tx, c.requester.Session.Session.Account)
 		if err != nil || !k.found {
 			return ErrSignedOut, err
 		}
@@ -125,31 +125,31 @@ func (c *passwordChange) look(ctx context.Context) (k knowledge, err error) {
 		if err != nil {
 			return nil, err
 		}
-		subject := limit.Subject{Client: c.asker.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true}
-		c.asks = failsFor(&c.site, subject)
-		_, c.rights = c.site.Limits.Rights(subject)
-		return c.s.spent(tx, c.now, slices.Concat(c.asks, c.rights))
+		subject := limit.Subject{Client: c.requester.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true}
+		c.failures = failureLimits(&c.site, subject)
+		_, c.successes = c.site.Limits.SuccessLimits(subject)
+		return c.s.checkLimits(tx, c.now, slices.Concat(c.failures, c.successes))
 	})
 	return k, err
 }
 
-// judgedChange is what came of the comparisons.
-type judgedChange struct {
-	right bool
-	why   password.Reason
+// changeValidation is what came of the comparisons.
+type changeValidation struct {
+	matches bool
+	reason  password.Reason
 	// record is that of the new password, zero unless it is right and good.
 	record password.Record
 }
 
-// judge compares the current password, and then the new one with the old ones.
-func (c *passwordChange) judge(ctx context.Context, k knowledge) (j judgedChange, err error) {
+// validate compares the current password, and then the new one with the old ones.
+func (c *passwordChange) validate(ctx context.Context, k accountSnapshot) (j changeValidation, err error) {
 	verdict, err := c.s.Passwords.Verify(ctx, k.Passwords.Current, c.in.Current)
 	if err != nil || !verdict.OK {
 		return j, err
 	}
-	j.right = true
-	j.why, err = c.s.Passwords.Check(ctx, c.site.Passwords, c.in.New, c.site.about(k.Account.Email, k.Account.Name), k.Passwords)
-	if err != nil || j.why != "" {
+	j.matches = true
+	j.reason, err = c.s.Passwords.Check(ctx, c.site.Passwords, c.in.New, c.site.about(k.Account.Email, k.Account.Name), k.Passwords)
+	if err != nil || j.reason != "" {
 		return j, err
 	}
 	j.record, err = c.s.Passwords.Hash(ctx, c.in.New)
@@ -157,39 +157,39 @@ func (c *passwordChange) judge(ctx context.Context, k knowledge) (j judgedChange
 }
 
 // step does it. As at a sign-in the limits come first.
-func (c *passwordChange) step(tx storage.Tx, k knowledge, j judgedChange) (rec record, refused, err error) {
+func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidation) (rec record, refused, err error) {
 	s := c.s
 	rec = record{purpose: SignIn, account: k.Account.ID}
-	if !j.right {
-		refused, err = s.refusePassword(tx, &rec, c.site, c.asker, c.now, c.asks, "current")
+	if !j.matches {
+		refused, err = s.refusePassword(tx, &rec, c.site, c.requester, c.now, c.failures, "current")
 		return rec, refused, err
 	}
-	if refused, err = s.spent(tx, c.now, c.asks); refused != nil || err != nil {
+	if refused, err = s.checkLimits(tx, c.now, c.failures); refused != nil || err != nil {
 		return rec, refused, err
 	}
-	if refused, err = s.take(tx, c.now, c.rights); refused != nil || err != nil {
+	if refused, err = s.spendLimits(tx, c.now, c.successes); refused != nil || err != nil {
 		return rec, refused, err
 	}
-	if j.why != "" {
-		return rec, &Invalid{Field: "password", Code: string(j.why)}, nil
+	if j.reason != "" {
+		return rec, &Invalid{Field: "password", Code: string(j.reason)}, nil
 	}
-	if ok, err := s.same(tx, k); err != nil || !ok {
+	if ok, err := s.unchanged(tx, k); err != nil || !ok {
 		return rec, errStale, err
 	}
-	if alive, err := s.Sessions.Alive(tx, c.asker.Session); err != nil || !alive {
+	if alive, err := s.Sessions.Alive(tx, c.requester.Session); err != nil || !alive {
 		return rec, ErrSignedOut, err
 	}
 	if err := s.Accounts.SetPassword(tx, k.Account.ID, j.record, c.site.Passwords); err != nil {
 		return rec, nil, err
 	}
-	rec.ended = true
-	e := entry{site: c.site, asker: c.asker, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
+	rec.allEnded = true
+	e := authentication{site: c.site, requester: c.requester, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
 	c.done = Done{Purpose: SignIn, ReturnTo: "/", PasswordSet: true}
-	if err := s.enter(tx, &c.done, e); err != nil {
+	if err := s.openSession(tx, &c.done, e); err != nil {
 		return rec, nil, err
 	}
-	if err := s.notice(tx, e, outbox.KindPasswordChanged, ""); err != nil {
+	if err := s.enqueueNotice(tx, e, outbox.KindPasswordChanged, ""); err != nil {
 		return rec, nil, err
 	}
-	return rec, nil, s.recordEntry(tx, &rec, e, eventChanged)
+	return rec, nil, s.recordEvents(tx, &rec, e, eventChanged)
 }

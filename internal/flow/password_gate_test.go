@@ -100,8 +100,8 @@ func (g *gate) accountWith(email string, r password.Record) string {
 	a := parseAddress(g.t, email)
 	var id string
 	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-		made, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada", Password: r})
-		id = made.ID
+		link, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada", Password: r})
+		id = link.ID
 		return err
 	}); err != nil {
 		g.t.Fatal(err)
@@ -122,7 +122,7 @@ func (g *gate) credentials(email string) (c embedded.Credentials) {
 }
 
 func (b *browser) signIn(email, words string) (Done, error) {
-	return b.keep(b.g.SignIn(context.Background(), b.g.site, b.asker(), SignInInput{Email: email, Password: words, ReturnTo: "/private?x=1"}))
+	return b.keep(b.g.SignIn(context.Background(), b.g.site, b.requester(), SignInInput{Email: email, Password: words, ReturnTo: "/private?x=1"}))
 }
 
 // set opens a link and sends the form with a new password.
@@ -131,14 +131,14 @@ func (b *browser) set(token, words string) (Done, error) {
 	if err != nil {
 		return Done{}, err
 	}
-	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.asker(), ConfirmInput{Token: token, H: o.H, Password: words}))
+	return b.keep(b.g.Confirm(context.Background(), b.g.site, b.requester(), ConfirmInput{Token: token, H: o.H, Password: words}))
 }
 
 func (b *browser) change(current, next string) (Done, error) {
-	return b.keep(b.g.ChangePassword(context.Background(), b.g.site, b.asker(), ChangeInput{Current: current, New: next}))
+	return b.keep(b.g.ChangePassword(context.Background(), b.g.site, b.requester(), ChangeInput{Current: current, New: next}))
 }
 
-func (b *browser) signedIn() bool { return b.session != "" && b.asker().Session != nil }
+func (b *browser) signedIn() bool { return b.session != "" && b.requester().Session != nil }
 
 // wantInvalid checks a refusal of a field.
 func wantInvalid(t *testing.T, err error, field, code string) {

@@ -34,9 +34,9 @@ func TestRL4_PasswordCapsAreExactUnderParallelGuessesAndRestart(t *testing.T) {
 		g.accountWith(ada, g.record(oldWords))
 		const guesses = 100
 		errs := make([]error, guesses)
-		askers := make([]Asker, guesses)
+		askers := make([]Requester, guesses)
 		for i := range askers {
-			askers[i] = g.stranger(i).asker()
+			askers[i] = g.stranger(i).requester()
 		}
 		together(guesses, func(i int) {
 			_, errs[i] = g.SignIn(context.Background(), g.site, askers[i], SignInInput{Email: ada, Password: newWords})

@@ -22,7 +22,7 @@ func TestFLOW1_NothingFromBeforeTheProofSurvivesIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := must[Done](t)(ada.press(early.link))
-		if p, _, err := g.Status(context.Background(), g.site, eve.asker()); err != nil || p.SignedIn {
+		if p, _, err := g.Status(context.Background(), g.site, eve.requester()); err != nil || p.SignedIn {
 			t.Errorf("the browser that asked is signed in by somebody else's press (%v)", err)
 		}
 		_, err := eve.type_(early.code)
@@ -103,15 +103,15 @@ func TestFLOW4_AnotherBrowserSeesWhoAndWhereAndPresses(t *testing.T) {
 		mail := g.browser().mustAsk(SignIn, "ada@example.com")
 		b := g.stranger(1)
 		b.navigation = true
-		o := must[Opened](t)(b.open(mail.link))
+		o := must[LinkPreview](t)(b.open(mail.link))
 		if o.OneClick || o.SameBrowser || o.Masked != "a•••@example.com" || o.Device != "Firefox on Linux" ||
-			o.Network != "203.0.113.0/24" || o.Site != g.site.Origin || o.ReturnTo != "/private?x=1" || o.Other != "" {
+			o.Network != "203.0.113.0/24" || o.Site != g.site.Origin || o.ReturnTo != "/private?x=1" || o.OtherAccount != "" {
 			t.Errorf("opened as %+v", o)
 		}
 		b.navigation = false
 		must[Done](t)(b.press(b.mustAsk(SignIn, "eve@example.com").link))
-		if o := must[Opened](t)(b.open(mail.link)); o.Other != "e•••@example.com" {
-			t.Errorf("signed in as somebody else, the page says %q", o.Other)
+		if o := must[LinkPreview](t)(b.open(mail.link)); o.OtherAccount != "e•••@example.com" {
+			t.Errorf("signed in as somebody else, the page says %q", o.OtherAccount)
 		}
 	})
 }
@@ -153,17 +153,17 @@ func TestFLOW7_OnlyWhatWasShownIsConfirmed(t *testing.T) {
 		g.account("eve@example.com")
 		b := g.stranger(1)
 		ada, eve := g.browser().mustAsk(SignIn, "ada@example.com"), g.browser().mustAsk(SignIn, "eve@example.com")
-		shown := must[Opened](t)(b.open(ada.link))
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: eve.link, H: shown.H})
+		shown := must[LinkPreview](t)(b.open(ada.link))
+		_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: eve.link, H: shown.H})
 		wantErr(t, err, ErrChanged)
 		// Another sign-in between GET and POST.
 		other := g.stranger(2)
 		other.mustAsk(SignIn, "eve@example.com")
 		must[Done](t)(other.press(other.newest("eve@example.com").link))
 		b.session = other.session
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: ada.link, H: shown.H})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: ada.link, H: shown.H})
 		wantErr(t, err, ErrChanged)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: ada.link})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: ada.link})
 		wantErr(t, err, ErrChanged)
 		must[Done](t)(b.press(ada.link))
 		if live, err := g.Sessions.Find(context.Background(), other.session, g.site.Origin); err != nil || live != nil {
@@ -225,23 +225,23 @@ func TestKnown_TheCookieIsBoundToSiteMailboxAndTime(t *testing.T) {
 		}
 		cookie := ""
 		for i := range 6 {
-			cookie = g.remember(g.site, cookie, mailbox(i), now)
+			cookie = g.rememberBrowser(g.site, cookie, mailbox(i), now)
 		}
 		for i := range 6 {
-			if got, want := g.knows(g.site, cookie, mailbox(i), now), i >= 2; got != want {
+			if got, want := g.isKnownBrowser(g.site, cookie, mailbox(i), now), i >= 2; got != want {
 				t.Errorf("mailbox %d known: %v, want %v", i, got, want)
 			}
 		}
 		other := g.site
 		other.Origin = "https://other.example.com"
-		if g.knows(other, cookie, mailbox(5), now) || g.knows(g.site, cookie, mailbox(5), now.Add(KnownLife)) ||
-			g.knows(g.site, cookie[:len(cookie)-1], mailbox(5), now) || g.knows(g.site, "", mailbox(5), now) {
+		if g.isKnownBrowser(other, cookie, mailbox(5), now) || g.isKnownBrowser(g.site, cookie, mailbox(5), now.Add(KnownBrowserLifetime)) ||
+			g.isKnownBrowser(g.site, cookie[:len(cookie)-1], mailbox(5), now) || g.isKnownBrowser(g.site, "", mailbox(5), now) {
 			t.Error("known at another site, after its time, or without a whole cookie")
 		}
 		raw := must[[]byte](t)(base64.RawURLEncoding.DecodeString(cookie))
 		tag := g.knownTag(g.site, mailbox(0))
 		copy(raw[8:], tag[:])
-		if g.knows(g.site, base64.RawURLEncoding.EncodeToString(raw), mailbox(0), now) {
+		if g.isKnownBrowser(g.site, base64.RawURLEncoding.EncodeToString(raw), mailbox(0), now) {
 			t.Error("known by a forged cookie")
 		}
 	})
@@ -253,25 +253,25 @@ func TestLink_OperatorsMakeLinksWithoutMail(t *testing.T) {
 		g.site.SignUp, g.site.NoMail = SignUp{}, true
 		_, err := g.browser().ask(SignIn, "ada@example.com")
 		wantErr(t, err, ErrNoMail)
-		made := must[Link](t)(g.Link(context.Background(), g.site, LinkInput{Email: "ada@example.com", Purpose: Activation, TTL: time.Hour}))
+		link := must[Link](t)(g.Link(context.Background(), g.site, LinkInput{Email: "ada@example.com", Purpose: Activation, TTL: time.Hour}))
 		prefix := "https://app.example.com/email-link/link?t="
-		if len(made.URL) <= len(prefix) || made.URL[:len(prefix)] != prefix {
-			t.Fatalf("the link is %s", made.URL)
+		if len(link.URL) <= len(prefix) || link.URL[:len(prefix)] != prefix {
+			t.Fatalf("the link is %s", link.URL)
 		}
 		g.restart()
 		b := g.browser()
 		b.navigation = true
-		if o := must[Opened](t)(b.open(made.URL[len(prefix):])); o.OneClick || o.SameBrowser || !o.CodeOff {
+		if o := must[LinkPreview](t)(b.open(link.URL[len(prefix):])); o.OneClick || o.SameBrowser || !o.CodeOff {
 			t.Errorf("opened as %+v", o)
 		}
-		must[Done](t)(b.press(made.URL[len(prefix):]))
+		must[Done](t)(b.press(link.URL[len(prefix):]))
 		_, err = g.Link(context.Background(), g.site, LinkInput{Email: "ada@example.com", Purpose: Activation})
 		wantErr(t, err, ErrTaken)
-		made = must[Link](t)(g.Link(context.Background(), g.site, LinkInput{Email: "ADA@example.com"}))
-		if !made.Ends.Equal(g.Clock.Now().Add(DefaultSignIn)) {
-			t.Errorf("ends %v", made.Ends)
+		link = must[Link](t)(g.Link(context.Background(), g.site, LinkInput{Email: "ADA@example.com"}))
+		if !link.Ends.Equal(g.Clock.Now().Add(DefaultSignIn)) {
+			t.Errorf("ends %v", link.Ends)
 		}
-		must[Done](t)(g.stranger(1).press(made.URL[len(prefix):]))
+		must[Done](t)(g.stranger(1).press(link.URL[len(prefix):]))
 		if g.inbox.count() != 0 {
 			t.Error("a mail left")
 		}
@@ -289,7 +289,7 @@ func TestRestartInTheMiddleLosesNothing(t *testing.T) {
 		g.post()
 		mail := b.newest("ada@example.com")
 		g.restart()
-		p, found, err := g.Status(context.Background(), g.site, b.asker())
+		p, found, err := g.Status(context.Background(), g.site, b.requester())
 		if err != nil || !found || p.Typed != "ada@example.com" {
 			t.Fatalf("the flow after a restart: %+v, %v, %v", p, found, err)
 		}
@@ -321,17 +321,17 @@ func TestRequest_AskingAgainContinuesTheFlow(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		b := g.browser()
-		first := must[Asked](t)(b.ask(SignIn, "ada@example.com"))
-		again := must[Asked](t)(b.ask(SignIn, "ADA@example.com"))
+		first := must[RequestResult](t)(b.ask(SignIn, "ada@example.com"))
+		again := must[RequestResult](t)(b.ask(SignIn, "ADA@example.com"))
 		if again.FlowCookie != first.FlowCookie || again.Pending.ResendsLeft != DefaultResends {
 			t.Errorf("too early: %+v", again)
 		}
 		g.fake.Advance(DefaultResendWait)
-		again = must[Asked](t)(b.ask(SignIn, "ada@example.com"))
+		again = must[RequestResult](t)(b.ask(SignIn, "ada@example.com"))
 		if again.FlowCookie != first.FlowCookie || again.Pending.ResendsLeft != DefaultResends-1 || !again.Pending.End.Equal(first.Pending.End) {
 			t.Errorf("a minute later: %+v", again)
 		}
-		other := must[Asked](t)(b.ask(SignIn, "eve@example.com"))
+		other := must[RequestResult](t)(b.ask(SignIn, "eve@example.com"))
 		if other.FlowCookie == first.FlowCookie {
 			t.Error("another mailbox continues the flow")
 		}
@@ -345,9 +345,9 @@ func TestResend_WaitsAndEnds(t *testing.T) {
 		if _, err := b.resend(); !errors.Is(err, ErrNoFlow) {
 			t.Errorf("without a flow: %v", err)
 		}
-		asked := must[Asked](t)(b.ask(Activation, "ada@example.com"))
+		result := must[RequestResult](t)(b.ask(Activation, "ada@example.com"))
 		var limited *Limited
-		if _, err := b.resend(); !errors.As(err, &limited) || limited.Name != LimitResend || !limited.RetryAt.Equal(asked.Pending.NextResend) {
+		if _, err := b.resend(); !errors.As(err, &limited) || limited.Name != LimitResend || !limited.RetryAt.Equal(result.Pending.NextResend) {
 			t.Errorf("too early: %v", err)
 		}
 		g.site.Limits.MailAddress = nil

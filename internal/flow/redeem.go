@@ -19,15 +19,15 @@ const (
 	methodPassword = "pwd"
 )
 
-// judge says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
+// validate says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
 // plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
 // either.
-func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
+func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
 ) (a account.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
 	}
-	if ok, err = living(tx, f, now, forUpdate); err != nil || !ok {
+	if ok, err = isActive(tx, f, now, forUpdate); err != nil || !ok {
 		return a, false, err
 	}
 	if app != nil {
@@ -58,12 +58,12 @@ func (s *Service) judge(tx storage.Tx, site Site, f storage.Flow, app *appFlow, 
 
 // redemption is what ends a flow well.
 type redemption struct {
-	site  Site
-	asker Asker
-	now   time.Time
-	flow  storage.Flow
-	// absent says that the flow is not in the store yet.
-	absent bool
+	site      Site
+	requester Requester
+	now       time.Time
+	flow      storage.Flow
+	// unstoredFlow says that the flow is not in the store yet.
+	unstoredFlow bool
 	// private and addr are the flow's.
 	private private
 	addr    address.Address
@@ -81,15 +81,15 @@ type redemption struct {
 // redeem applies a flow that judge has found good with plain reads. Whatever turns out different now undoes the step.
 func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, err error) {
 	rec = record{purpose: r.flow.Purpose, flow: r.flow.ID}
-	if err := s.Limiter.Return(tx, r.flow.MailIP); err != nil {
+	if err := s.Limiter.Refund(tx, r.flow.MailIP); err != nil {
 		return done, rec, err
 	}
-	a, ok, err := s.judge(tx, r.site, r.flow, r.private.App, r.now, true)
+	a, ok, err := s.validate(tx, r.site, r.flow, r.private.App, r.now, true)
 	if err != nil {
 		return done, rec, err
 	}
 	if !ok {
-		return done, rec, errMoved
+		return done, rec, errConflict
 	}
 	if a, err = s.apply(tx, r, a); err != nil {
 		return done, rec, err
@@ -100,35 +100,35 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := r.consume(tx); err != nil {
 		return done, rec, err
 	}
-	e := entry{site: r.site, asker: r.asker, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method}
+	e := authentication{site: r.site, requester: r.requester, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method}
 	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
 	switch {
 	case done.App:
-		err = s.handOver(tx, &done, r)
+		err = s.openHandoff(tx, &done, r)
 	case r.flow.Purpose == Reset && !r.site.SignInAfterReset:
 		done.Reset, done.Account = true, a.ID
-		done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
+		done.KnownCookie = s.rememberBrowser(r.site, r.requester.KnownCookie, r.flow.Mailbox, r.now)
 	default:
-		err = s.enter(tx, &done, e)
+		err = s.openSession(tx, &done, e)
 	}
 	if err != nil {
 		return done, rec, err
 	}
 	if ok, err := tx.Flows().Finish(r.flow.Key, storage.FlowRedeemed, r.by, done.Session.Key); err != nil || !ok {
-		return done, rec, orMoved(err)
+		return done, rec, orConflict(err)
 	}
-	rec.account, rec.ended = a.ID, r.flow.Purpose == Reset && !done.App
-	return done, rec, s.announce(tx, &rec, r, e, done)
+	rec.account, rec.allEnded = a.ID, r.flow.Purpose == Reset && !done.App
+	return done, rec, s.recordRedemption(tx, &rec, r, e, done)
 }
 
 // lock makes sure that the flow is in the store and open, and stays so until the end of the step.
 func (s *Service) lock(tx storage.Tx, r redemption) error {
-	if r.absent {
-		return s.store(tx, r.flow)
+	if r.unstoredFlow {
+		return s.storeFlow(tx, r.flow)
 	}
 	f, found, err := tx.Flows().GetForUpdate(r.flow.Key)
 	if err != nil || !found || f.State != storage.FlowOpen {
-		return orMoved(err)
+		return orConflict(err)
 	}
 	return nil
 }
@@ -152,19 +152,19 @@ func (s *Service) apply(tx storage.Tx, r redemption, a account.Account) (account
 	}
 }
 
-// announce tells the owner what the flow has done, and writes it down. An account that the flow has just made gets no mail
+// recordRedemption tells the owner what the flow has done, and writes it down. An account that the flow has just made gets no mail
 // about it.
-func (s *Service) announce(tx storage.Tx, rec *record, r redemption, e entry, done Done) (err error) {
+func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e authentication, done Done) (err error) {
 	names := []string{eventConfirmed}
 	if done.App {
-		return s.recordEntry(tx, rec, e, names...)
+		return s.recordEvents(tx, rec, e, names...)
 	}
 	switch r.flow.Purpose {
 	case SignIn:
-		err = s.noticeDevice(tx, e, r.flow.ID)
+		err = s.noticeNewDevice(tx, e, r.flow.ID)
 	case Reset:
 		names = append(names, eventChanged)
-		err = s.notice(tx, e, outbox.KindPasswordChanged, r.flow.ID)
+		err = s.enqueueNotice(tx, e, outbox.KindPasswordChanged, r.flow.ID)
 	}
 	if err != nil {
 		return err
@@ -172,27 +172,27 @@ func (s *Service) announce(tx storage.Tx, rec *record, r redemption, e entry, do
 	if done.SessionCookie != "" {
 		names = append(names, eventSignedIn)
 	}
-	return s.recordEntry(tx, rec, e, names...)
+	return s.recordEvents(tx, rec, e, names...)
 }
 
-func orMoved(err error) error {
+func orConflict(err error) error {
 	if err != nil {
 		return err
 	}
-	return errMoved
+	return errConflict
 }
 
-// settle tells the session cache, after the commit, about a session that was replaced, and about an account of which
+// invalidateSessions tells the session cache, after the commit, about a session that was replaced, and about an account of which
 // everything has ended. A commit whose outcome is unknown may have happened.
-func (s *Service) settle(asker Asker, done Done, rec record, err error) {
-	happened := err == nil && !done.Already || errors.Is(err, storage.ErrUnknown)
+func (s *Service) invalidateSessions(requester Requester, done Done, rec record, err error) {
+	happened := err == nil && !done.AlreadySignedIn || errors.Is(err, storage.ErrUnknown)
 	if !happened {
 		return
 	}
-	if rec.ended {
+	if rec.allEnded {
 		s.Sessions.Changed(rec.account)
 	}
-	if asker.Session != nil && !done.Reset && !done.App {
-		s.Sessions.Gone(asker.Session.Session.Key, asker.Session.Session.Account)
+	if requester.Session != nil && !done.Reset && !done.App {
+		s.Sessions.Gone(requester.Session.Session.Key, requester.Session.Session.Account)
 	}
 }

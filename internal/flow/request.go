@@ -21,14 +21,14 @@ const maxDevice = 64
 // Errors, in the order they are judged: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
 // address alone), ErrUnavailable. When it is too early for another mail of a live flow, or they are spent, the answer is the
 // flow as it is, without an error.
-func (s *Service) Request(ctx context.Context, site Site, asker Asker, in RequestInput) (Asked, error) {
+func (s *Service) Request(ctx context.Context, site Site, requester Requester, in RequestInput) (RequestResult, error) {
 	site = site.withDefaults()
 	var (
-		asked Asked
-		rec   record
+		result RequestResult
+		rec    record
 	)
 	err := func() error {
-		r, err := s.newRequest(site, asker, in)
+		r, err := s.newRequest(site, requester, in)
 		if err != nil {
 			return err
 		}
@@ -37,29 +37,29 @@ func (s *Service) Request(ctx context.Context, site Site, asker Asker, in Reques
 			return s.refuseSignUp(ctx, &site, r)
 		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			asked, rec, refused, err = r.run(tx)
+			result, rec, refused, err = r.run(tx)
 			return refused, err
 		})
 	}()
-	s.tell(ctx, stepRequest, site, boundary.NetworkText(asker.Client), rec, err)
+	s.report(ctx, stepRequest, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
-		return Asked{}, err
+		return RequestResult{}, err
 	}
 	s.wake()
-	return asked, nil
+	return result, nil
 }
 
 // request is one Request, with all that needs no transaction done before it: the transaction is everybody's bottleneck.
 type request struct {
-	s       *Service
-	site    Site
-	asker   Asker
-	purpose string
-	now     time.Time
-	addr    address.Address
-	mailbox storage.Digest
-	subject limit.Subject
-	limits  limit.Prepared
+	s         *Service
+	site      Site
+	requester Requester
+	purpose   string
+	now       time.Time
+	addr      address.Address
+	mailbox   storage.Digest
+	subject   limit.Subject
+	limits    limit.Prepared
 	// private is the new flow's sealed half. flow is the flow, cookie its cookie and draft its mail where it is stored; a
 	// stateless one has claims.
 	private private
@@ -69,7 +69,7 @@ type request struct {
 	claims  *token.Claims
 }
 
-func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request, error) {
+func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*request, error) {
 	if in.Purpose != Activation && in.Purpose != SignIn && (in.Purpose != Reset || in.app == nil && !s.OffersPasswords(site)) {
 		return nil, &Invalid{Field: "purpose", Code: "unknown"}
 	}
@@ -81,17 +81,17 @@ func (s *Service) newRequest(site Site, asker Asker, in RequestInput) (*request,
 		return nil, &Invalid{Field: "email", Code: "syntax", Err: err}
 	}
 	r := &request{
-		s: s, site: site, asker: asker, purpose: in.Purpose, now: s.Clock.Now(), addr: addr, mailbox: addr.Mailbox(s.Ring),
+		s: s, site: site, requester: requester, purpose: in.Purpose, now: s.Clock.Now(), addr: addr, mailbox: addr.Mailbox(s.Ring),
 		private: private{
-			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(asker.Device, maxDevice),
-			Locale: language(asker.Locale), Network: boundary.NetworkText(asker.Client), Origin: asker.Origin,
+			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(requester.Device, maxDevice),
+			Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client), Origin: requester.Origin,
 			App: in.app,
 		},
 	}
 	r.subject = limit.Subject{
-		Client: asker.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, r.mailbox, r.now),
+		Client: requester.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, r.mailbox, r.now),
 	}
-	client, mailbox := asksFor(&site, r.subject)
+	client, mailbox := mailLimits(&site, r.subject)
 	r.limits = s.Limiter.Prepare(r.now, append(client, mailbox...)...)
 	if r.claims, err = r.statelessClaims(); err == nil && r.claims == nil {
 		err = r.prepare()
@@ -120,13 +120,13 @@ func (r *request) prepare() (err error) {
 	if r.flow.Private, err = s.sealPrivate(r.flow.Key, r.private); err != nil {
 		return err
 	}
-	r.draft, err = s.draft(r.mailing(r.flow, r.cookie, nil))
+	r.draft, err = s.newDraft(r.mailInput(r.flow, r.cookie, nil))
 	r.flow.Codes = []storage.Digest{r.draft.code}
 	return err
 }
 
-func (r *request) mailing(f storage.Flow, cookie string, c *token.Claims) mailing {
-	return mailing{
+func (r *request) mailInput(f storage.Flow, cookie string, c *token.Claims) mailInput {
+	return mailInput{
 		site: r.site, flow: f, private: r.private, addr: r.addr, cookie: cookie, claims: c, known: r.subject.Known, now: r.now,
 	}
 }
@@ -134,12 +134,12 @@ func (r *request) mailing(f storage.Flow, cookie string, c *token.Claims) mailin
 // refuseSignUp answers an address that may not sign up here. Limits by client address come first, and nothing is counted.
 func (s *Service) refuseSignUp(ctx context.Context, site *Site, r *request) error {
 	return s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		client, _ := asksFor(site, r.subject)
-		v, err := s.Limiter.PeekAll(tx, r.now, client...)
+		client, _ := mailLimits(site, r.subject)
+		v, err := s.Limiter.CheckAll(tx, r.now, client...)
 		if err != nil {
 			return nil, err
 		}
-		if !v.OK {
+		if !v.Allowed {
 			return limited(v), nil
 		}
 		return ErrClosed, nil
@@ -147,25 +147,25 @@ func (s *Service) refuseSignUp(ctx context.Context, site *Site, r *request) erro
 }
 
 // run is the step.
-func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err error) {
+func (r *request) run(tx storage.Tx) (result RequestResult, rec record, refused, err error) {
 	rec.purpose = r.purpose
-	h, found, err := r.s.current(tx, r.site, r.asker.FlowCookie, r.now)
+	h, found, err := r.s.current(tx, r.site, r.requester.FlowCookie, r.now)
 	if err != nil {
-		return asked, rec, nil, err
+		return result, rec, nil, err
 	}
 	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) {
-		return r.again(tx, h)
+		return r.resend(tx, h)
 	}
-	v, err := r.limits.Take(tx)
+	v, err := r.limits.Spend(tx)
 	if err != nil {
-		return asked, rec, nil, err
+		return result, rec, nil, err
 	}
-	if !v.OK {
-		return asked, rec, limited(v), nil
+	if !v.Allowed {
+		return result, rec, limited(v), nil
 	}
 	e, err := epochs(tx, r.mailbox, "", false)
 	if err != nil {
-		return asked, rec, nil, err
+		return result, rec, nil, err
 	}
 	e.Account = 0
 	begin := r.begin
@@ -174,57 +174,57 @@ func (r *request) run(tx storage.Tx) (asked Asked, rec record, refused, err erro
 	}
 	f, cookie, err := begin(tx, e, v, &rec)
 	if err != nil {
-		return asked, rec, nil, err
+		return result, rec, nil, err
 	}
 	rec.flow = f.ID
-	return Asked{FlowCookie: cookie, Pending: r.s.pending(r.site, r.asker, f, r.private, r.addr)}, rec, nil, nil
+	return RequestResult{FlowCookie: cookie, Pending: r.s.pending(r.site, r.requester, f, r.private, r.addr)}, rec, nil, nil
 }
 
 // begin stores the new flow and queues its mail.
-func (r *request) begin(tx storage.Tx, e storage.Epochs, v limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
+func (r *request) begin(tx storage.Tx, e storage.Epochs, v limit.Decision, rec *record) (f storage.Flow, cookie string, err error) {
 	f = r.flow
-	f.MailIP, f.Epochs = v.Of(limit.MailIP), e
+	f.MailIP, f.Epochs = v.SlotsOf(limit.MailIP), e
 	if err := tx.Flows().Create(f); err != nil {
 		return f, "", err
 	}
 	if err := r.draft.write(tx); err != nil {
 		return f, "", err
 	}
-	return f, r.cookie, rec.add(tx, r.asked(f), f.Key.Ends())
+	return f, r.cookie, rec.add(tx, r.requestedEvent(f), f.Key.Ends())
 }
 
 // beginStateless queues the mail and stores nothing else of the flow. What it seals holds the epochs, so it is sealed here.
-func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, _ limit.Verdict, rec *record) (f storage.Flow, cookie string, err error) {
-	c := born(r.claims, e)
+func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, _ limit.Decision, rec *record) (f storage.Flow, cookie string, err error) {
+	c := withEpochs(r.claims, e)
 	if cookie, err = c.Cookie(r.s.Ring); err != nil {
 		return f, "", err
 	}
-	f = r.s.unstored(r.site, c, r.s.flowKey(c.FID.Cookie(r.s.Ring, c.Expires), r.site.Origin, 0), r.mailbox)
-	d, err := r.s.draft(r.mailing(f, cookie, c))
+	f = r.s.fromClaims(r.site, c, r.s.flowKey(c.FID.Cookie(r.s.Ring, c.Expires), r.site.Origin, 0), r.mailbox)
+	d, err := r.s.newDraft(r.mailInput(f, cookie, c))
 	if err != nil {
 		return f, "", err
 	}
 	if err := errors.Join(d.write(tx), announceStateless(tx, c)); err != nil {
 		return f, "", err
 	}
-	rec.events = append(rec.events, r.asked(f)) // for the log alone
+	rec.events = append(rec.events, r.requestedEvent(f)) // for the log alone
 	return f, cookie, nil
 }
 
-func (r *request) asked(f storage.Flow) storage.Event {
+func (r *request) requestedEvent(f storage.Flow) storage.Event {
 	return storage.Event{
-		Time: r.now, Name: eventAsked, Purpose: f.Purpose, Outcome: outcomeOK, Flow: f.ID, Site: f.Site, Client: r.private.Network,
+		Time: r.now, Name: eventRequested, Purpose: f.Purpose, Outcome: outcomeOK, Flow: f.ID, Site: f.Site, Client: r.private.Network,
 	}
 }
 
-// again continues a live flow.
-func (r *request) again(tx storage.Tx, h held) (asked Asked, rec record, refused, err error) {
-	f, rec, refused, err := r.s.again(tx, r.site, r.asker, h, r.now)
+// resend continues a live flow.
+func (r *request) resend(tx storage.Tx, h currentFlow) (result RequestResult, rec record, refused, err error) {
+	f, rec, refused, err := r.s.resend(tx, r.site, r.requester, h, r.now)
 	if err != nil {
-		return asked, rec, nil, err
+		return result, rec, nil, err
 	}
 	if l := new(Limited); errors.As(refused, &l) && (l.Name == LimitResend || l.Name == LimitResends) {
 		refused = nil
 	}
-	return Asked{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.asker, f, h.Private, h.Addr)}, rec, refused, nil
+	return RequestResult{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.requester, f, h.Private, h.Addr)}, rec, refused, nil
 }

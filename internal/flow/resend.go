@@ -15,7 +15,7 @@ import (
 // Until the flow's time is over it answers alike, whatever happened to the flow, the account or the mailbox elsewhere. Errors:
 // ErrNoMail, ErrNoFlow, *Limited (LimitResend: too early; LimitResends: spent, RetryAt is the flow's end; mail_ip),
 // ErrUnavailable. With a *Limited the Pending is filled as well.
-func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, error) {
+func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (Pending, error) {
 	site = site.withDefaults()
 	now := s.Clock.Now()
 	var (
@@ -24,7 +24,7 @@ func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, 
 	)
 	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
 		pending, rec = Pending{}, record{}
-		h, found, err := s.current(tx, site, asker.FlowCookie, now)
+		h, found, err := s.current(tx, site, requester.FlowCookie, now)
 		if err != nil {
 			return nil, err
 		}
@@ -34,23 +34,23 @@ func (s *Service) Resend(ctx context.Context, site Site, asker Asker) (Pending, 
 		if site.NoMail {
 			return ErrNoMail, nil
 		}
-		f, r, refused, err := s.again(tx, site, asker, h, now)
+		f, r, refused, err := s.resend(tx, site, requester, h, now)
 		if err != nil {
 			return nil, err
 		}
-		rec, pending = r, s.pending(site, asker, f, h.Private, h.Addr)
+		rec, pending = r, s.pending(site, requester, f, h.Private, h.Addr)
 		return refused, nil
 	})
-	s.tell(ctx, stepResend, site, boundary.NetworkText(asker.Client), rec, err)
+	s.report(ctx, stepResend, site, boundary.NetworkText(requester.Client), rec, err)
 	if err == nil {
 		s.wake()
 	}
 	return pending, err
 }
 
-// again spends one resend of the flow that a browser holds and queues its mail. The mailbox's limits keep the mail back
+// resend spends one resend of the flow that a browser holds and queues its mail. The mailbox's limits keep the mail back
 // without a word: strangers may have spent them, and the page says the same as ever.
-func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.Time) (f storage.Flow, rec record, refused, err error) {
+func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h currentFlow, now time.Time) (f storage.Flow, rec record, refused, err error) {
 	f = h.Flow
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	switch {
@@ -60,17 +60,17 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 		return f, rec, &Limited{Name: LimitResend, RetryAt: f.NextResend}, nil
 	}
 	subject := limit.Subject{
-		Client: asker.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.knows(site, asker.KnownCookie, f.Mailbox, now),
+		Client: requester.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, f.Mailbox, now),
 	}
-	slots, refused, err := s.takeAgain(tx, &site, subject, now, &rec)
+	slots, refused, err := s.spendResend(tx, &site, subject, now, &rec)
 	if refused != nil || err != nil {
 		return f, rec, refused, err
 	}
-	alive, err := living(tx, f, now, false)
+	alive, err := isActive(tx, f, now, false)
 	if err != nil {
 		return f, rec, nil, err
 	}
-	m := mailing{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, now: now}
+	m := mailInput{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, now: now}
 	if !alive {
 		if f, m.private, err = s.successor(tx, h, slots); err != nil {
 			return f, rec, nil, err
@@ -81,12 +81,12 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 			return f, rec, nil, err
 		}
 	}
-	d, err := s.draft(m)
+	d, err := s.newDraft(m)
 	if err != nil {
 		return f, rec, nil, err
 	}
-	if h.Absent {
-		if err := s.store(tx, h.Flow); err != nil {
+	if h.Unstored {
+		if err := s.storeFlow(tx, h.Flow); err != nil {
 			return f, rec, nil, err
 		}
 	}
@@ -96,7 +96,7 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 			return f, rec, nil, err
 		}
 		if result != storage.ResendConsumed {
-			return f, rec, nil, errMoved
+			return f, rec, nil, errConflict
 		}
 	} else {
 		f.ResendsLeft--
@@ -114,32 +114,32 @@ func (s *Service) again(tx storage.Tx, site Site, asker Asker, h held, now time.
 	rec.flow = f.ID
 	err = rec.add(tx, storage.Event{
 		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcomeOK, Account: f.Account, Flow: f.ID, Site: f.Site,
-		Client: boundary.NetworkText(asker.Client),
+		Client: boundary.NetworkText(requester.Client),
 	}, f.Key.Ends())
 	return f, rec, nil, err
 }
 
-// takeAgain takes the limits of one more mail: the client's own are told, the mailbox's only noted.
-func (s *Service) takeAgain(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
+// spendResend takes the limits of one more mail: the client's own are told, the mailbox's only noted.
+func (s *Service) spendResend(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
 ) (slots []storage.Key, refused, err error) {
-	client, mailbox := asksFor(site, subject)
-	v, err := s.Limiter.PeekAll(tx, now, client...)
+	client, mailbox := mailLimits(site, subject)
+	v, err := s.Limiter.CheckAll(tx, now, client...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !v.OK {
+	if !v.Allowed {
 		return nil, limited(v), nil
 	}
-	v, err = s.Limiter.TakeAll(tx, now, append(client, mailbox...)...)
-	if err == nil && !v.OK {
+	v, err = s.Limiter.SpendAll(tx, now, append(client, mailbox...)...)
+	if err == nil && !v.Allowed {
 		rec.dropped = v.Name
 	}
-	return v.Of(limit.MailIP), nil, err
+	return v.SlotsOf(limit.MailIP), nil, err
 }
 
 // successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born
 // now. slots are what its redemption gives back. The caller stores it.
-func (s *Service) successor(tx storage.Tx, h held, slots []storage.Key) (f storage.Flow, next private, err error) {
+func (s *Service) successor(tx storage.Tx, h currentFlow, slots []storage.Key) (f storage.Flow, next private, err error) {
 	f = storage.Flow{
 		Key: s.flowKey(h.Cookie, h.Site, h.Generation+1), ID: token.NewID(), Site: h.Site, Purpose: h.Purpose, Mailbox: h.Mailbox,
 		MailIP: slots, Started: h.Started, ResendsLeft: h.ResendsLeft, NextResend: h.NextResend, WrongCodes: h.WrongCodes,

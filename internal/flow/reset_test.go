@@ -24,11 +24,11 @@ func TestReset_SetsAPasswordAndDoesNotSignIn(t *testing.T) {
 		if mail.kind != outbox.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
 			t.Fatalf("mailed %+v, want a link and no code", mail)
 		}
-		p, found, err := g.Status(context.Background(), g.site, b.asker())
+		p, found, err := g.Status(context.Background(), g.site, b.requester())
 		if err != nil || !found || p.Purpose != Reset || !p.CodeOff || p.SignedIn {
 			t.Errorf("status %+v, %v, %v", p, found, err)
 		}
-		o := must[Opened](t)(b.open(mail.link))
+		o := must[LinkPreview](t)(b.open(mail.link))
 		if !o.AskPassword || o.Username != ada || o.MinLength != password.DefaultMinLength || o.Purpose != Reset || o.OneClick {
 			t.Errorf("opened as %+v", o)
 		}
@@ -60,18 +60,18 @@ func TestReset_SignsInWhereTheSiteSaysSo(t *testing.T) {
 		g := newPasswordGate(t)
 		g.site.SignInAfterReset = true
 		id := g.accountWith(ada, g.record(oldWords))
-		old := g.stranger(1)
-		must[Done](t)(old.signIn(ada, oldWords))
+		reusedLimits := g.stranger(1)
+		must[Done](t)(reusedLimits.signIn(ada, oldWords))
 		b := g.browser()
 		mail := b.mustAsk(Reset, ada)
 		done := must[Done](t)(b.set(mail.link, newWords))
-		if done.Reset || !done.PasswordSet || !b.signedIn() || old.signedIn() || g.liveSessions(id) != 1 {
+		if done.Reset || !done.PasswordSet || !b.signedIn() || reusedLimits.signedIn() || g.liveSessions(id) != 1 {
 			t.Errorf("done as %+v, want the one session", done)
 		}
 		if done.Session.Methods[0] != "link" {
 			t.Errorf("signed in by %v, want the link", done.Session.Methods)
 		}
-		if o := must[Opened](t)(b.open(mail.link)); o.Destination != "/private?x=1" {
+		if o := must[LinkPreview](t)(b.open(mail.link)); o.Destination != "/private?x=1" {
 			t.Errorf("opened again: %+v, want the way on", o)
 		}
 	})
@@ -84,8 +84,8 @@ func TestReset_AskedForWhileSignedIn(t *testing.T) {
 		b := g.browser()
 		must[Done](t)(b.signIn(ada, oldWords))
 		g.post()
-		asked := must[Asked](t)(b.ask(Reset, ada))
-		if asked.Pending.SignedIn {
+		result := must[RequestResult](t)(b.ask(Reset, ada))
+		if result.Pending.SignedIn {
 			t.Error("the page leads on before the password is set")
 		}
 		g.post()
@@ -120,9 +120,9 @@ func racers(t *testing.T, g *gate, token string, n int) []func() (Done, error) {
 	send := make([]func() (Done, error), n)
 	for i := range send {
 		b := g.stranger(i)
-		asker, o := b.asker(), must[Opened](t)(b.open(token))
+		requester, o := b.requester(), must[LinkPreview](t)(b.open(token))
 		send[i] = func() (Done, error) {
-			return g.Confirm(context.Background(), g.site, asker, ConfirmInput{Token: token, H: o.H, Password: nth(i)})
+			return g.Confirm(context.Background(), g.site, requester, ConfirmInput{Token: token, H: o.H, Password: nth(i)})
 		}
 	}
 	return send
@@ -157,9 +157,9 @@ func TestTOK1_OneOfFiftyParallelResetsWinsAndOnlyItsPasswordWorks(t *testing.T) 
 		if winner < 0 {
 			t.Fatal("nobody won")
 		}
-		kept := g.credentials(ada).Passwords
+		history := g.credentials(ada).Passwords
 		for i := range parallel {
-			v := must[password.Verdict](t)(g.Passwords.Verify(context.Background(), kept.Current, nth(i)))
+			v := must[password.Verdict](t)(g.Passwords.Verify(context.Background(), history.Current, nth(i)))
 			if v.OK != (i == winner) {
 				t.Errorf("password %d works: %v", i, v.OK)
 			}
@@ -190,22 +190,22 @@ func TestSES5_NoSignInWithTheOldPasswordOutlivesAReset(t *testing.T) {
 		id := g.accountWith(ada, g.record(oldWords))
 		b := g.browser()
 		mail := b.mustAsk(Reset, ada)
-		o := must[Opened](t)(b.open(mail.link))
-		asker := b.asker()
+		o := must[LinkPreview](t)(b.open(mail.link))
+		requester := b.requester()
 		const racing = 100
 		results := make([]error, racing)
 		cookies := make([]string, racing)
 		atAnswer := -1
 		together(racing+1, func(i int) {
 			if i == racing {
-				if _, err := g.Confirm(context.Background(), g.site, asker, ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err != nil {
+				if _, err := g.Confirm(context.Background(), g.site, requester, ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err != nil {
 					t.Errorf("the reset: %v", err)
 				}
 				atAnswer = g.liveSessions(id)
 				return
 			}
 			var done Done
-			done, results[i] = g.SignIn(context.Background(), g.site, Asker{}, SignInInput{Email: ada, Password: oldWords})
+			done, results[i] = g.SignIn(context.Background(), g.site, Requester{}, SignInInput{Email: ada, Password: oldWords})
 			cookies[i] = done.SessionCookie
 		})
 		if atAnswer != 0 {
@@ -244,7 +244,7 @@ func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {
 		must[Done](t)(elsewhere.signIn(ada, oldWords))
 		byLink := g.stranger(2)
 		must[Done](t)(byLink.press(byLink.mustAsk(SignIn, ada).link))
-		socket := g.track(elsewhere.asker().Session)
+		socket := g.track(elsewhere.requester().Session)
 		b := g.browser()
 		b.device = "Safari on iPhone"
 		done := must[Done](t)(b.set(b.mustAsk(Reset, ada).link, newWords))
@@ -286,11 +286,11 @@ func TestFLOW5_ADisabledOrDeletedAccountGetsNoReset(t *testing.T) {
 				wantErr(t, err, ErrDead)
 				_, err = g.stranger(1).set(mail.link, newWords)
 				wantErr(t, err, ErrDead)
-				sent := g.inbox.count()
-				must[Asked](t)(g.stranger(2).ask(Reset, ada))
+				parsed := g.inbox.count()
+				must[RequestResult](t)(g.stranger(2).ask(Reset, ada))
 				g.post()
-				if n := g.inbox.count(); n != sent {
-					t.Errorf("%d mails went out", n-sent)
+				if n := g.inbox.count(); n != parsed {
+					t.Errorf("%d mails went out", n-parsed)
 				}
 				_, err = g.Link(context.Background(), g.site, LinkInput{Email: ada, Purpose: Reset})
 				wantErr(t, err, ErrNoAccount)

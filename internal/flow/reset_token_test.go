@@ -18,8 +18,8 @@ func TestTOK2_OpeningAResetChangesNothingAndOneClickIsNone(t *testing.T) {
 		mail := b.mustAsk(Reset, ada)
 		g.spy.take()
 		for range 20 {
-			must[Opened](t)(b.open(mail.link))
-			must[Opened](t)(g.stranger(1).open(mail.link))
+			must[LinkPreview](t)(b.open(mail.link))
+			must[LinkPreview](t)(g.stranger(1).open(mail.link))
 			_, err := b.click(mail.link)
 			wantErr(t, err, ErrChanged)
 		}
@@ -39,12 +39,12 @@ func TestTOK3_AResetLinkWorksAtItsOwnPurposeAndSiteOnly(t *testing.T) {
 		mail := b.mustAsk(Reset, ada)
 		elsewhere := g.site
 		elsewhere.Origin = "https://other.example.com"
-		_, err := g.Open(context.Background(), elsewhere, b.asker(), mail.link)
+		_, err := g.Open(context.Background(), elsewhere, b.requester(), mail.link)
 		wantErr(t, err, ErrDead)
-		o := must[Opened](t)(b.open(mail.link))
-		_, err = g.Confirm(context.Background(), elsewhere, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
+		o := must[LinkPreview](t)(b.open(mail.link))
+		_, err = g.Confirm(context.Background(), elsewhere, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
 		wantErr(t, err, ErrDead)
-		_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, o.H)
+		_, err = g.Cancel(context.Background(), g.site, b.requester(), mail.link, o.H)
 		wantErr(t, err, ErrChanged)
 		_, err = b.set(mail.cancel, newWords)
 		wantErr(t, err, ErrChanged)
@@ -82,12 +82,12 @@ func TestTOK4_AResetEndsToTheSecond(t *testing.T) {
 			g.accountWith(ada, g.record(oldWords))
 			b := g.browser()
 			mail := b.mustAsk(Reset, ada)
-			o := must[Opened](t)(b.open(mail.link))
+			o := must[LinkPreview](t)(b.open(mail.link))
 			g.fake.Advance(DefaultReset - time.Second)
 			if late {
 				g.fake.Advance(time.Second)
 			}
-			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
+			_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords})
 			if !late {
 				wantErr(t, err, nil)
 				continue
@@ -111,7 +111,7 @@ func TestTOK5_EveryMailOfAResetWorksUntilItEnds(t *testing.T) {
 		if first.link == second.link {
 			t.Fatal("the mails have one link")
 		}
-		must[Opened](t)(b.open(second.link))
+		must[LinkPreview](t)(b.open(second.link))
 		must[Done](t)(b.set(first.link, newWords))
 		_, err := b.set(second.link, nth(2))
 		wantErr(t, err, ErrDead)
@@ -137,7 +137,7 @@ func TestTOK5_AFinishedResetKillsEveryOtherLinkAndFlow(t *testing.T) {
 				other, again, unsent := g.stranger(1), g.stranger(2), g.stranger(3)
 				link, reset := other.mustAsk(SignIn, ada), again.mustAsk(Reset, ada)
 				operator := must[Link](t)(g.Link(context.Background(), g.site, LinkInput{Email: ada, Purpose: Reset}))
-				must[Asked](t)(unsent.ask(Reset, ada)) // the worker has not seen it
+				must[RequestResult](t)(unsent.ask(Reset, ada)) // the worker has not seen it
 				change(t, g)
 				_, text, _ := strings.Cut(operator.URL, "?t=")
 				for _, dead := range []string{link.link, reset.link, text} {
@@ -148,9 +148,9 @@ func TestTOK5_AFinishedResetKillsEveryOtherLinkAndFlow(t *testing.T) {
 				}
 				_, err := other.type_(link.code)
 				wantInvalid(t, err, "code", "wrong")
-				sent := len(g.inbox.to(ada))
+				parsed := len(g.inbox.to(ada))
 				g.post()
-				for _, m := range g.inbox.to(ada)[sent:] {
+				for _, m := range g.inbox.to(ada)[parsed:] {
 					if m.link != "" {
 						t.Error("a mail from before left afterwards with a link")
 					}
@@ -182,7 +182,7 @@ func TestTOK6_MalformedTokensOfResetsAreDeadAndHashNothing(t *testing.T) {
 			Cost: cheap, Now: func() time.Time { t.Error("something was hashed"); return start },
 		}))
 		for _, text := range []string{"", "x", strings.Repeat("A", 50), strings.Repeat("A", 10<<20), "AAAA\x00"} {
-			_, err := g.Confirm(context.Background(), g.site, Asker{}, ConfirmInput{Token: text, Password: newWords})
+			_, err := g.Confirm(context.Background(), g.site, Requester{}, ConfirmInput{Token: text, Password: newWords})
 			wantErr(t, err, ErrDead)
 		}
 	})
@@ -231,13 +231,13 @@ func TestTOK7_AFailureUsesNothingUp(t *testing.T) {
 		b := g.browser()
 		mail := b.mustAsk(Reset, ada)
 		g.spy.break_(storage.ErrDamaged)
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, Password: newWords})
+		_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, Password: newWords})
 		wantErr(t, err, ErrUnavailable)
 		g.spy.break_(nil)
 		gone, cancel := context.WithCancel(context.Background())
 		cancel()
-		o := must[Opened](t)(b.open(mail.link))
-		if _, err = g.Confirm(gone, g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err == nil {
+		o := must[LinkPreview](t)(b.open(mail.link))
+		if _, err = g.Confirm(gone, g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Password: newWords}); err == nil {
 			t.Error("a reset of nobody succeeded")
 		}
 		must[Done](t)(b.set(mail.link, newWords))
@@ -251,16 +251,16 @@ func TestFLOW7_AResetConfirmsOnlyWhatWasShown(t *testing.T) {
 		g.accountWith("eve@example.com", g.record(oldWords))
 		b := g.browser()
 		one, two := b.mustAsk(Reset, ada), g.stranger(1).mustAsk(Reset, "eve@example.com")
-		o := must[Opened](t)(b.open(one.link))
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: two.link, H: o.H, Password: newWords})
+		o := must[LinkPreview](t)(b.open(one.link))
+		_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: two.link, H: o.H, Password: newWords})
 		wantErr(t, err, ErrChanged)
 		// Nor is anything told about a password that was sent with something else than the page that is open.
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: one.link, H: "x", Password: oldWords})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: one.link, H: "x", Password: oldWords})
 		wantErr(t, err, ErrChanged)
 		must[Done](t)(b.signIn("eve@example.com", oldWords))
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: one.link, H: o.H, Password: newWords})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: one.link, H: o.H, Password: newWords})
 		wantErr(t, err, ErrChanged)
-		if o = must[Opened](t)(b.open(one.link)); o.Other == "" {
+		if o = must[LinkPreview](t)(b.open(one.link)); o.OtherAccount == "" {
 			t.Error("the page does not say that somebody else is signed in")
 		}
 		eves := b.session

@@ -149,7 +149,7 @@ func TestMAIL4_AFailingMailerIsInvisibleAndLosesNothing(t *testing.T) {
 
 func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
-		steps := func(purpose, email string) (updates, rendered, sent int) {
+		steps := func(purpose, email string) (updates, rendered, parsed int) {
 			g := newPasswordGate(t)
 			g.site.SignUp = SignUp{}
 			g.account("ada@example.com")
@@ -169,11 +169,11 @@ func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 			return updates, rendered, g.inbox.count()
 		}
 		for _, purpose := range []string{SignIn, Reset} {
-			updates, rendered, sent := steps(purpose, "ada@example.com")
+			updates, rendered, parsed := steps(purpose, "ada@example.com")
 			decoyUpdates, decoyRendered, decoySent := steps(purpose, "bob@example.com")
-			if updates != decoyUpdates || rendered != 1 || decoyRendered != 1 || sent != 1 || decoySent != 0 {
+			if updates != decoyUpdates || rendered != 1 || decoyRendered != 1 || parsed != 1 || decoySent != 0 {
 				t.Errorf("%s: updates %d and %d, rendered %d and %d, sent %d and %d",
-					purpose, updates, decoyUpdates, rendered, decoyRendered, sent, decoySent)
+					purpose, updates, decoyUpdates, rendered, decoyRendered, parsed, decoySent)
 			}
 		}
 	})
@@ -235,11 +235,11 @@ func TestLOG1_LogLinesHoldNoSecretAndNoAddress(t *testing.T) {
 		g.fake.Advance(5 * time.Minute)
 		g.post()
 		mail := b.newest("ada@example.com")
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+		_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link})
 		wantErr(t, err, ErrChanged)
 		flowCookie := b.flow
 		done := must[Done](t)(b.press(mail.link))
-		_, err = g.Confirm(context.Background(), g.site, g.stranger(1).asker(), ConfirmInput{Token: mail.link})
+		_, err = g.Confirm(context.Background(), g.site, g.stranger(1).requester(), ConfirmInput{Token: mail.link})
 		wantErr(t, err, ErrDead)
 		for range 7 {
 			_, _ = g.stranger(1).ask(SignIn, "ada@example.com")

@@ -67,7 +67,7 @@ func TestDOS1_RightPasswordsAreCounted(t *testing.T) {
 			if name == "resetting it to the same" {
 				compared-- // has a count of its own: whoever signs in again and again keeps nobody from a reset
 			}
-			if compared != 20 || limited.Name != limit.PasswordRight {
+			if compared != 20 || limited.Name != limit.PasswordSuccess {
 				t.Errorf("%s: %d right passwords until %q, want 20", name, compared, limited.Name)
 			}
 			must[Done](t)(g.stranger(2).signIn("eve@example.com", oldWords))

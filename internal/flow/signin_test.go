@@ -187,10 +187,10 @@ func TestSignIn_ParallelSignInsUpgradeOnce(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
 		id := g.accountWith(ada, bcryptRecord(t, oldWords))
-		asker := Asker{Client: netip.MustParseAddr("203.0.113.7")}
+		requester := Requester{Client: netip.MustParseAddr("203.0.113.7")}
 		errs := make([]error, 20)
 		together(len(errs), func(i int) {
-			_, errs[i] = g.SignIn(context.Background(), g.site, asker, SignInInput{Email: ada, Password: oldWords})
+			_, errs[i] = g.SignIn(context.Background(), g.site, requester, SignInInput{Email: ada, Password: oldWords})
 		})
 		for _, err := range errs {
 			if err != nil {
@@ -287,7 +287,7 @@ func TestSignIn_WhoHangsUpHasGuessedAllTheSame(t *testing.T) {
 				}
 				return start
 			}}))
-			_, err := g.SignIn(ctx, g.site, Asker{}, SignInInput{Email: ada, Password: newWords})
+			_, err := g.SignIn(ctx, g.site, Requester{}, SignInInput{Email: ada, Password: newWords})
 			wantInvalid(t, err, "password", "refused")
 			if ctx.Err() == nil {
 				t.Fatal("nobody hung up")

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	labelStarted = "app start"
-	// startedFor is how long it is remembered at least, after its end, that a start was obeyed. Apps read the system's clock,
+	labelStart = "app start"
+	// startMarkLifetime is how long it is remembered at least, after its end, that a start was obeyed. Apps read the system's clock,
 	// and marks are swept by ours: this is how far the two may be apart. Marks are kept by the day, so that they are found by
 	// the app's id alone.
-	startedFor = 24 * time.Hour
+	startMarkLifetime = 24 * time.Hour
 )
 
 // ErrReplayed says that a start has been obeyed before. Nothing happened.
@@ -32,8 +32,8 @@ type appFlow struct {
 	Form string `json:"form,omitempty"`
 }
 
-// same says whether two flows were started for the same: by nobody, or by one app in the same words, on whatever page.
-func (a *appFlow) same(b *appFlow) bool {
+// equal says whether two flows were started for the same: by nobody, or by one app in the same words, on whatever page.
+func (a *appFlow) equal(b *appFlow) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -64,15 +64,15 @@ type StartInput struct {
 // that flow and counts as a resend.
 //
 // Errors: those of Request but ErrClosed, and ErrReplayed.
-func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInput) (Asked, error) {
+func (s *Service) Start(ctx context.Context, site Site, requester Requester, in StartInput) (RequestResult, error) {
 	site = site.withDefaults()
 	var (
-		asked Asked
-		rec   record
+		result RequestResult
+		rec    record
 	)
 	err := func() error {
 		rec.purpose = in.Purpose
-		r, err := s.newRequest(site, asker, RequestInput{
+		r, err := s.newRequest(site, requester, RequestInput{
 			Purpose: in.Purpose, Email: in.Email, ReturnTo: in.Continue,
 			app: &appFlow{Audience: in.Audience, Subject: in.Subject, State: in.State, NoAccount: in.NoAccount, Form: in.Form},
 		})
@@ -80,33 +80,33 @@ func (s *Service) Start(ctx context.Context, site Site, asker Asker, in StartInp
 			return err
 		}
 		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			asked, rec = Asked{}, record{purpose: in.Purpose}
-			if seen, err := s.hasStarted(tx, site, in); err != nil || seen {
+			result, rec = RequestResult{}, record{purpose: in.Purpose}
+			if seen, err := s.startSeen(tx, site, in); err != nil || seen {
 				return ErrReplayed, err
 			}
-			if asked, rec, refused, err = r.run(tx); refused != nil || err != nil {
+			if result, rec, refused, err = r.run(tx); refused != nil || err != nil {
 				return refused, err
 			}
 			return nil, tx.Tokens().Create(s.startMark(site, in, 0))
 		})
 	}()
-	s.tell(ctx, stepStart, site, boundary.NetworkText(asker.Client), rec, err)
+	s.report(ctx, stepStart, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
-		return Asked{}, err
+		return RequestResult{}, err
 	}
 	s.wake()
-	return asked, nil
+	return result, nil
 }
 
 // startMark returns the record that a start was obeyed whose end lies so many days after that of in.
 func (s *Service) startMark(site Site, in StartInput, days int) storage.Token {
 	const day = 24 * time.Hour
-	end := in.Expiry.UTC().Truncate(day).Add(day + startedFor + time.Duration(days)*day)
-	return s.mark(labelStarted, end, in.Audience, site.Origin, in.ID)
+	end := in.Expiry.UTC().Truncate(day).Add(day + startMarkLifetime + time.Duration(days)*day)
+	return s.mark(labelStart, end, in.Audience, site.Origin, in.ID)
 }
 
-// hasStarted says whether a start of this id was obeyed. One that is signed anew has another end, at midnight on another day.
-func (s *Service) hasStarted(tx storage.Tx, site Site, in StartInput) (bool, error) {
+// startSeen says whether a start of this id was obeyed. One that is signed anew has another end, at midnight on another day.
+func (s *Service) startSeen(tx storage.Tx, site Site, in StartInput) (bool, error) {
 	for _, days := range [...]int{0, -1, 1} {
 		if _, seen, err := tx.Tokens().Get(s.startMark(site, in, days).Key); err != nil || seen {
 			return seen, err
@@ -127,5 +127,5 @@ func (s *Service) mark(label string, end time.Time, parts ...string) storage.Tok
 // continues says whether asking for p in a browser that holds a flow of before goes on with that flow. An app that leads elsewhere
 // or has another word for it begins anew; where a person wants to go afterwards is what was said first.
 func (p private) continues(before private) bool {
-	return p.App.same(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo)
+	return p.App.equal(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo)
 }

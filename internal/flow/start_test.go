@@ -21,12 +21,12 @@ func (g *gate) starts(purpose, email string) StartInput {
 	}
 }
 
-func (b *browser) starts(in StartInput) (Asked, error) {
-	asked, err := b.g.Start(context.Background(), b.g.site, b.asker(), in)
+func (b *browser) starts(in StartInput) (RequestResult, error) {
+	result, err := b.g.Start(context.Background(), b.g.site, b.requester(), in)
 	if err == nil {
-		b.flow = asked.FlowCookie
+		b.flow = result.FlowCookie
 	}
-	return asked, err
+	return result, err
 }
 
 // mustStart starts a flow and returns its mail.
@@ -40,8 +40,8 @@ func (b *browser) mustStart(in StartInput) letter {
 	return b.newest(in.Email)
 }
 
-// handedOver makes sure that a flow has ended in a hand-over to the app and in nothing else.
-func (b *browser) handedOver(done Done, err error) Handover {
+// holdsHandoff makes sure that a flow has ended in a hand-over to the app and in nothing else.
+func (b *browser) handedOver(done Done, err error) Handoff {
 	b.g.t.Helper()
 	if err != nil {
 		b.g.t.Fatal(err)
@@ -49,11 +49,11 @@ func (b *browser) handedOver(done Done, err error) Handover {
 	if !done.App || done.SessionCookie != "" || done.Account != "" || done.Reset || done.PasswordSet || done.KnownCookie == "" {
 		b.g.t.Errorf("it ended in %+v", done)
 	}
-	h, ok := b.g.ReadHandover(b.g.site, done.HandoverCookie)
+	h, ok := b.g.ReadHandoff(b.g.site, done.HandoffCookie)
 	if !ok || h.ID == "" || h.Audience != "shop" {
 		b.g.t.Fatalf("the hand-over: %+v, %v", h, ok)
 	}
-	b.handover = done.HandoverCookie
+	b.handover = done.HandoffCookie
 	return h
 }
 
@@ -81,7 +81,7 @@ func TestTOK3_AppFlowsKnowNoAccounts(t *testing.T) {
 				if _, writes := g.spy.take(); writes["account look-up"] != 0 {
 					t.Errorf("asking looked an account up: %v", writes)
 				}
-				o := must[Opened](t)(b.open(mail.link))
+				o := must[LinkPreview](t)(b.open(mail.link))
 				if !o.App || o.AskPassword || o.AskName || !o.SameBrowser || o.ReturnTo != "/finish" {
 					t.Errorf("opened as %+v", o)
 				}
@@ -97,7 +97,7 @@ func TestTOK3_AppFlowsKnowNoAccounts(t *testing.T) {
 		if n := g.accounts(); n != 2 {
 			t.Errorf("%d accounts", n)
 		}
-		if live := here.asker().Session; live == nil {
+		if live := here.requester().Session; live == nil {
 			t.Error("the session of the gate has ended")
 		}
 	})
@@ -114,9 +114,9 @@ func TestTOK1_AppStartsOnce(t *testing.T) {
 			good int
 		)
 		for i := range 20 {
-			asker := g.stranger(i).asker()
+			requester := g.stranger(i).requester()
 			wg.Go(func() {
-				_, err := g.Start(context.Background(), g.site, asker, in)
+				_, err := g.Start(context.Background(), g.site, requester, in)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -151,12 +151,12 @@ func TestTOK1_AppStartsOnce(t *testing.T) {
 			}
 			midnight.Expiry = midnight.Expiry.Add(time.Duration(3*i-2) * -time.Second)
 		}
-		g.fake.Advance(startedFor + 24*time.Hour + time.Minute)
+		g.fake.Advance(startMarkLifetime + 24*time.Hour + time.Minute)
 		if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1_000_000); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-			found, err := g.hasStarted(tx, g.site, in)
+			found, err := g.startSeen(tx, g.site, in)
 			if found {
 				t.Error("the mark is still there")
 			}
@@ -173,17 +173,17 @@ func TestMAIL3_AppStartsCount(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		b := g.browser()
-		first := must[Asked](t)(b.starts(g.starts(SignIn, "ada@example.com")))
-		again := must[Asked](t)(b.starts(g.starts(SignIn, "ada@example.com")))
+		first := must[RequestResult](t)(b.starts(g.starts(SignIn, "ada@example.com")))
+		again := must[RequestResult](t)(b.starts(g.starts(SignIn, "ada@example.com")))
 		if again.FlowCookie != first.FlowCookie || again.Pending.ResendsLeft != first.Pending.ResendsLeft {
 			t.Errorf("too early: %+v", again.Pending)
 		}
 		g.fake.Advance(DefaultResendWait)
-		again = must[Asked](t)(b.starts(g.starts(SignIn, "ada@example.com")))
+		again = must[RequestResult](t)(b.starts(g.starts(SignIn, "ada@example.com")))
 		if again.FlowCookie != first.FlowCookie || again.Pending.ResendsLeft != first.Pending.ResendsLeft-1 || !again.Pending.App {
 			t.Errorf("again: %+v", again.Pending)
 		}
-		if asked := must[Asked](t)(b.ask(SignIn, "ada@example.com")); asked.FlowCookie == first.FlowCookie || asked.Pending.App {
+		if result := must[RequestResult](t)(b.ask(SignIn, "ada@example.com")); result.FlowCookie == first.FlowCookie || result.Pending.App {
 			t.Error("the gate's own form goes on with the app's flow")
 		}
 		for _, change := range []func(*StartInput){
@@ -193,7 +193,7 @@ func TestMAIL3_AppStartsCount(t *testing.T) {
 			b.flow = first.FlowCookie
 			in := g.starts(SignIn, "ada@example.com")
 			change(&in)
-			if asked, err := b.starts(in); err == nil && asked.FlowCookie == first.FlowCookie {
+			if result, err := b.starts(in); err == nil && result.FlowCookie == first.FlowCookie {
 				t.Errorf("%+v goes on with the flow of before", in)
 			}
 		}
@@ -214,21 +214,21 @@ func TestENUM1_AppsThatKnowNobody(t *testing.T) {
 		b, known := g.browser(), g.stranger(1)
 		in := g.starts(Reset, "nobody@example.com")
 		in.NoAccount = true
-		asked := must[Asked](t)(b.starts(in))
-		of := must[Asked](t)(known.starts(g.starts(Reset, "somebody@example.com")))
+		result := must[RequestResult](t)(b.starts(in))
+		of := must[RequestResult](t)(known.starts(g.starts(Reset, "somebody@example.com")))
 		g.post()
 		mail := b.newest("nobody@example.com")
 		if mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" || mail.cancel == "" {
 			t.Errorf("the mail: %+v", mail)
 		}
-		asked.Pending.Address, asked.Pending.Typed = of.Pending.Address, of.Pending.Typed
-		if asked.Pending != of.Pending {
-			t.Errorf("the pages differ: %+v, %+v", asked.Pending, of.Pending)
+		result.Pending.Address, result.Pending.Typed = of.Pending.Address, of.Pending.Typed
+		if result.Pending != of.Pending {
+			t.Errorf("the pages differ: %+v, %+v", result.Pending, of.Pending)
 		}
 		in = g.starts(SignIn, "nobody@example.com")
 		in.NoAccount = true
 		b.mustStart(in)
-		var f held
+		var f currentFlow
 		if err := g.bolt.View(context.Background(), func(tx storage.Tx) (err error) {
 			f, _, err = g.current(tx, g.site.withDefaults(), b.flow, g.Clock.Now())
 			if err != nil {
@@ -238,7 +238,7 @@ func TestENUM1_AppsThatKnowNobody(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, good, err := g.judge(tx, g.site, flow, f.Private.App, g.Clock.Now(), false); good || err != nil {
+			if _, good, err := g.validate(tx, g.site, flow, f.Private.App, g.Clock.Now(), false); good || err != nil {
 				t.Errorf("a flow for nobody can end well: %v", err)
 			}
 			return nil
@@ -267,14 +267,14 @@ func TestTOK5_AppFlowsDie(t *testing.T) {
 		wantErr(t, err, ErrDead)
 
 		third := g.stranger(2)
-		old := third.mustStart(g.starts(Activation, "cy@example.com"))
+		reusedLimits := third.mustStart(g.starts(Activation, "cy@example.com"))
 		if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
 			_, err := tx.Epochs().Raise(storage.GlobalEpoch)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = third.press(old.link)
+		_, err = third.press(reusedLimits.link)
 		wantErr(t, err, ErrDead)
 	})
 }

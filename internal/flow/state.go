@@ -79,8 +79,8 @@ func (s *Service) flowKey(cookie token.Parsed, site string, generation int) stor
 	return cookie.CookieKey(s.Ring, label, site)
 }
 
-// held is the flow that a browser holds.
-type held struct {
+// currentFlow is the flow that a browser holds.
+type currentFlow struct {
 	storage.Flow
 	// Cookie is the parsed flow cookie, Text its raw value.
 	Cookie token.Parsed
@@ -91,8 +91,8 @@ type held struct {
 	Private private
 	Addr    address.Address
 	// Claims are the cookie's own, nil where it carries none; Absent says that the flow is not in the store yet.
-	Claims *token.Claims
-	Absent bool
+	Claims   *token.Claims
+	Unstored bool
 }
 
 // current returns the flow of this browser at this site, when it has one whose time is not over.
@@ -100,27 +100,27 @@ type held struct {
 // To the browser that asked a flow stays the same until its time is over, whatever became of it elsewhere: used, cancelled,
 // its account disabled. So the first mail or wrong code after such an end makes a new flow under the same cookie, with the
 // same end and with what is left of resends and attempts: its next generation. The last generation is the current one.
-func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) (h held, found bool, err error) {
+func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) (h currentFlow, found bool, err error) {
 	if text == "" {
-		return held{}, false, nil
+		return currentFlow{}, false, nil
 	}
 	cookie, claims, ok := s.readCookie(site, text)
 	if !ok {
-		return held{}, false, nil // a cookie that is none is no flow
+		return currentFlow{}, false, nil // a cookie that is none is no flow
 	}
-	h = held{Cookie: cookie, Text: text, Claims: claims}
+	h = currentFlow{Cookie: cookie, Text: text, Claims: claims}
 	if claims != nil {
 		return s.currentStateless(tx, site, h, now)
 	}
 	if found, err = s.lastGeneration(tx, site, &h, now); err != nil || !found {
-		return held{}, false, err
+		return currentFlow{}, false, err
 	}
 	h.Private, h.Addr, err = s.openPrivate(h.Flow)
 	return h, err == nil, err
 }
 
 // lastGeneration finds the last generation of a flow that is in the store and whose time is not over.
-func (s *Service) lastGeneration(tx storage.Tx, site Site, h *held, now time.Time) (found bool, err error) {
+func (s *Service) lastGeneration(tx storage.Tx, site Site, h *currentFlow, now time.Time) (found bool, err error) {
 	for generation := 0; ; generation++ {
 		k := s.flowKey(h.Cookie, site.Origin, generation)
 		if !k.Alive(now) {
@@ -137,8 +137,8 @@ func (s *Service) lastGeneration(tx storage.Tx, site Site, h *held, now time.Tim
 	}
 }
 
-// holds says whether this browser holds the flow, by its cookie.
-func (s *Service) holds(site Site, text string, f storage.Flow, p private) bool {
+// ownsFlow says whether this browser holds the flow, by its cookie.
+func (s *Service) ownsFlow(site Site, text string, f storage.Flow, p private) bool {
 	if p.Operator || text == "" {
 		return false
 	}
@@ -162,8 +162,8 @@ func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate boo
 	return e, err
 }
 
-// living says whether an open flow is still what it was at birth. It reads the same records for a decoy.
-func living(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool, error) {
+// isActive says whether an open flow is still what it was at birth. It reads the same records for a decoy.
+func isActive(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool, error) {
 	e, err := epochs(tx, f.Mailbox, f.Account, forUpdate)
 	if err != nil {
 		return false, err
@@ -179,12 +179,12 @@ func sameEpochs(f storage.Flow, e storage.Epochs) bool {
 	return f.Epochs == e
 }
 
-// errMoved undoes a step whose locked reads differ from its plain ones; the step is then run again. It cannot happen with
+// errConflict undoes a step whose locked reads differ from its plain ones; the step is then run again. It cannot happen with
 // an engine that runs one write at a time.
-var errMoved = errors.New("flow: the records moved under the step")
+var errConflict = errors.New("flow: the records moved under the step")
 
-// moves bounds how often a step is run again.
-const moves = 5
+// maxConflicts bounds how often a step is run again.
+const maxConflicts = 5
 
 // cleanReturnTo returns a local path or "/". The web layer has judged it before; this is the border of the package.
 func cleanReturnTo(path string) string {

@@ -32,7 +32,7 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 		Wait: r.site.ResendWait.Milliseconds(), Known: r.subject.Known,
 	}
 	if !c.Known { // a known browser takes no slot
-		c.Client = r.asker.Client.Unmap().WithZone("")
+		c.Client = r.requester.Client.Unmap().WithZone("")
 	}
 	var err error
 	if c.Private, err = token.Compact(r.private); err != nil {
@@ -45,16 +45,16 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 	return &c, nil
 }
 
-// born returns the claims of a flow whose epochs have been read.
-func born(c *token.Claims, e storage.Epochs) *token.Claims {
+// withEpochs returns the claims of a flow whose epochs have been read.
+func withEpochs(c *token.Claims, e storage.Epochs) *token.Claims {
 	next := *c
 	next.Global, next.Mailbox = e.Global, e.Mailbox
 	return &next
 }
 
-// unstored returns a stateless flow as it is before anything has been stored. The account is the one that the claims name: none
+// fromClaims returns a stateless flow as it is before anything has been stored. The account is the one that the claims name: none
 // in a cookie.
-func (s *Service) unstored(site Site, c *token.Claims, k storage.Key, mailbox storage.Digest) storage.Flow {
+func (s *Service) fromClaims(site Site, c *token.Claims, k storage.Key, mailbox storage.Digest) storage.Flow {
 	f := storage.Flow{
 		Key: k, ID: c.FID.ID(s.Ring), Site: c.Site, Purpose: c.Purpose, Mailbox: mailbox,
 		Epochs: storage.Epochs{Global: c.Global, Mailbox: c.Mailbox}, Started: time.Unix(c.Issued, 0).UTC(), ResendsLeft: c.Resends,
@@ -62,23 +62,23 @@ func (s *Service) unstored(site Site, c *token.Claims, k storage.Key, mailbox st
 	}
 	f.NextResend = f.Started.Add(time.Duration(c.Wait) * time.Millisecond)
 	if !c.Known {
-		f.MailIP = s.Limiter.Prepare(f.Started, site.Limits.Asks(limit.MailIP, limit.Subject{Client: c.Client})...).Slots()
+		f.MailIP = s.Limiter.Prepare(f.Started, site.Limits.LimitsFor(limit.MailIP, limit.Subject{Client: c.Client})...).Slots()
 	}
 	return f
 }
 
-// store stores a stateless flow that is not in the store yet. The step has found it absent.
-func (s *Service) store(tx storage.Tx, f storage.Flow) error {
+// storeFlow stores a stateless flow that is not in the store yet. The step has found it absent.
+func (s *Service) storeFlow(tx storage.Tx, f storage.Flow) error {
 	if _, found, err := tx.Flows().GetForUpdate(f.Key); err != nil || found {
-		return orMoved(err)
+		return orConflict(err)
 	}
 	return tx.Flows().Create(f)
 }
 
-// timely says whether claims are of a flow that this site may have now: in their time, and not from before the database. A
+// acceptable says whether claims are of a flow that this site may have now: in their time, and not from before the database. A
 // database that was put back has forgotten what was used since it was copied. Where no such flows are made any more, and none
 // that was can be alive, there is none: whoever steals the keys of a gate that stores its flows can make no links.
-func (s *Service) timely(tx storage.Tx, site Site, c *token.Claims, now time.Time) (bool, error) {
+func (s *Service) acceptable(tx storage.Tx, site Site, c *token.Claims, now time.Time) (bool, error) {
 	if !c.Alive(now, site.lifetime(c.Purpose)) {
 		return false, nil
 	}
@@ -88,8 +88,8 @@ func (s *Service) timely(tx storage.Tx, site Site, c *token.Claims, now time.Tim
 			return false, err
 		}
 	}
-	born, known, err := storage.MetaTime(tx, storage.MetaCreated)
-	return err == nil && (!known || c.Issued >= born.Unix()), err
+	created, known, err := storage.MetaTime(tx, storage.MetaCreated)
+	return err == nil && (!known || c.Issued >= created.Unix()), err
 }
 
 // announceStateless notes how long there may be stateless flows. It writes once a day.
@@ -130,21 +130,21 @@ func readPrivate(c *token.Claims) (p private, addr address.Address, err error) {
 
 // currentStateless returns the flow of a browser whose cookie carries it: the last of its generations, or the first one while
 // there is nothing in the store.
-func (s *Service) currentStateless(tx storage.Tx, site Site, h held, now time.Time) (held, bool, error) {
-	if ok, err := s.timely(tx, site, h.Claims, now); err != nil || !ok {
-		return held{}, false, err
+func (s *Service) currentStateless(tx storage.Tx, site Site, h currentFlow, now time.Time) (currentFlow, bool, error) {
+	if ok, err := s.acceptable(tx, site, h.Claims, now); err != nil || !ok {
+		return currentFlow{}, false, err
 	}
 	p, addr, err := readPrivate(h.Claims)
 	if err != nil {
-		return held{}, false, err
+		return currentFlow{}, false, err
 	}
 	found, err := s.lastGeneration(tx, site, &h, now)
 	if err != nil {
-		return held{}, false, err
+		return currentFlow{}, false, err
 	}
 	if !found {
 		k := s.flowKey(h.Cookie, site.Origin, 0)
-		h.Flow, h.Absent = s.unstored(site, h.Claims, k, addr.Mailbox(s.Ring)), true
+		h.Flow, h.Unstored = s.fromClaims(site, h.Claims, k, addr.Mailbox(s.Ring)), true
 		h.Codes = []storage.Digest{s.codeOf(h, 0)}
 	}
 	h.Private, h.Addr = p, addr
@@ -153,14 +153,14 @@ func (s *Service) currentStateless(tx storage.Tx, site Site, h held, now time.Ti
 }
 
 // codeOf returns the digest of the code in one mail of a stateless flow.
-func (s *Service) codeOf(h held, mail int) storage.Digest {
+func (s *Service) codeOf(h currentFlow, mail int) storage.Digest {
 	seed := h.Claims.FID.Seed(s.Ring, h.Generation, mail)
 	return token.CodeDigest(s.Ring, h.Text, token.Code(s.Ring, seed, h.Purpose, h.Site))
 }
 
 // withAccount returns a flow with the account that a typed code would sign in. That of a stateless flow is looked up now: its
 // mailbox's epoch says that it is the one whom the mail worker found.
-func (s *Service) withAccount(tx storage.Tx, h held) (f storage.Flow, err error) {
+func (s *Service) withAccount(tx storage.Tx, h currentFlow) (f storage.Flow, err error) {
 	if f = h.Flow; h.Claims == nil {
 		return f, nil
 	}
@@ -181,9 +181,9 @@ func (s *Service) withAccount(tx storage.Tx, h held) (f storage.Flow, err error)
 }
 
 // findStateless finds the flow of a link that carries it. What the store holds decides; the account is the link's own.
-func (s *Service) findStateless(tx storage.Tx, site Site, p presented, now time.Time) (l linked, found bool, err error) {
+func (s *Service) findStateless(tx storage.Tx, site Site, p parsedToken, now time.Time) (l linkTarget, found bool, err error) {
 	c := p.claims
-	if ok, err := s.timely(tx, site, c, now); err != nil || !ok {
+	if ok, err := s.acceptable(tx, site, c, now); err != nil || !ok {
 		return l, false, err
 	}
 	if l.private, l.addr, err = readPrivate(c); err != nil {
@@ -198,7 +198,7 @@ func (s *Service) findStateless(tx storage.Tx, site Site, p presented, now time.
 		if c.Mail > 0 || generation > 0 { // what it followed was stored
 			return l, false, nil
 		}
-		l.flow, l.absent = s.unstored(site, c, k, l.addr.Mailbox(s.Ring)), true
+		l.flow, l.unstoredFlow = s.fromClaims(site, c, k, l.addr.Mailbox(s.Ring)), true
 	}
 	l.flow.Bound, l.flow.Account = true, c.Account
 	l.flow.Epochs = storage.Epochs{Global: c.Global, Mailbox: c.Mailbox, Account: c.AccountEpoch}
@@ -210,22 +210,22 @@ func (s *Service) findStateless(tx storage.Tx, site Site, p presented, now time.
 	if err != nil {
 		return l, false, err
 	}
-	if l.unmarked = !marked; marked {
+	if l.unstoredToken = !marked; marked {
 		l.token = used
 	}
 	return l, true, nil
 }
 
-// use marks the token of a link as used, once.
-func (s *Service) use(tx storage.Tx, l linked, now time.Time) error {
-	if l.unmarked {
+// consumeToken marks the token of a link as used, once.
+func (s *Service) consumeToken(tx storage.Tx, l linkTarget, now time.Time) error {
+	if l.unstoredToken {
 		if err := tx.Tokens().Create(l.token); err != nil {
 			return err
 		}
 	}
 	_, result, err := tx.Tokens().Consume(l.token.Key, now)
 	if err != nil || result != storage.TokenConsumed {
-		return orMoved(err)
+		return orConflict(err)
 	}
 	return nil
 }

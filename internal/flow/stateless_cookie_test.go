@@ -17,8 +17,8 @@ func TestENUM1_EveryStatelessFlowCookieHasOneLength(t *testing.T) {
 	sizes := map[int]bool{}
 	for i, email := range []string{"ada@example.com", "bob@example.com", "a@b.example", strings.Repeat("x", 60) + "@example.com"} {
 		for _, purpose := range []string{SignIn, Activation} {
-			asked := must[Asked](t)(g.stranger(i).ask(purpose, email))
-			sizes[len(asked.FlowCookie)] = true
+			result := must[RequestResult](t)(g.stranger(i).ask(purpose, email))
+			sizes[len(result.FlowCookie)] = true
 		}
 	}
 	if len(sizes) != 1 {
@@ -32,7 +32,7 @@ func TestENUM1_AnAppsFlowCookieSaysNothingOfItsUser(t *testing.T) {
 	g := statelessGate(t)
 	g.site.Limits = limit.Table{}
 	size := len(must[string](t)((&token.Claims{Private: json.RawMessage("{}")}).Cookie(g.Ring)))
-	told, n := 0, 0
+	notify, n := 0, 0
 	for _, email := range []string{"ada@example.com", "firstname.lastname@company.example.com"} {
 		for _, word := range []string{"0", strings.Repeat("&", 256)} {
 			for form := range 101 {
@@ -46,23 +46,23 @@ func TestENUM1_AnAppsFlowCookieSaysNothingOfItsUser(t *testing.T) {
 					if known {
 						in.Subject, in.State, in.Continue = strings.Repeat("u", 36), word, "/password"
 					}
-					asked := must[Asked](t)(b.starts(in))
-					if len(asked.FlowCookie) != size {
-						t.Errorf("a page of %d bytes, known %v: a cookie of %d bytes", form, known, len(asked.FlowCookie))
+					result := must[RequestResult](t)(b.starts(in))
+					if len(result.FlowCookie) != size {
+						t.Errorf("a page of %d bytes, known %v: a cookie of %d bytes", form, known, len(result.FlowCookie))
 					}
-					_, err := token.ReadCookie(g.Ring, g.site.Origin, asked.FlowCookie)
+					_, err := token.ReadCookie(g.Ring, g.site.Origin, result.FlowCookie)
 					carried[known] = err == nil
-					if p, found, err := g.Status(context.Background(), g.site, b.asker()); !found || err != nil || p != asked.Pending {
+					if p, found, err := g.Status(context.Background(), g.site, b.requester()); !found || err != nil || p != result.Pending {
 						t.Errorf("a page of %d bytes, known %v: %+v, %v", form, known, p, err)
 					}
 				}
 				if carried[true] != carried[false] {
-					told++
+					notify++
 				}
 			}
 		}
 	}
-	if told == 0 {
+	if notify == 0 {
 		t.Error("no flow was stored for what the app knows: this test sees nothing")
 	}
 }
@@ -72,22 +72,22 @@ func TestENUM1_AnAppsFlowCookieSaysNothingOfItsUser(t *testing.T) {
 func TestTOK6_PaddedCookies(t *testing.T) {
 	g := statelessGate(t)
 	b := g.browser()
-	asked := must[Asked](t)(g.Request(context.Background(), g.site, b.asker(), RequestInput{
+	result := must[RequestResult](t)(g.Request(context.Background(), g.site, b.requester(), RequestInput{
 		Purpose: Activation, Email: "ada@example.com", ReturnTo: "/" + strings.Repeat("p", 2000),
 	}))
-	b.flow = asked.FlowCookie
+	b.flow = result.FlowCookie
 	if _, err := token.ReadCookie(g.Ring, g.site.Origin, b.flow); err == nil {
 		t.Fatal("the flow was not stored")
 	}
 	site := g.site
 	site.Origin = "https://other.example.com"
-	if _, found, err := g.Status(context.Background(), site, b.asker()); found || err != nil {
+	if _, found, err := g.Status(context.Background(), site, b.requester()); found || err != nil {
 		t.Errorf("another site: %v, %v", found, err)
 	}
 	cookie := b.flow
 	for i := range len(cookie) {
 		b.flow = cookie[:i] + string(cookie[i]^1) + cookie[i+1:]
-		if _, found, err := g.Status(context.Background(), g.site, b.asker()); found || err != nil {
+		if _, found, err := g.Status(context.Background(), g.site, b.requester()); found || err != nil {
 			t.Fatalf("byte %d: a flow, %v", i, err)
 		}
 	}

@@ -54,16 +54,16 @@ func TestFLOW2_TenThousandAbandonedSignUpsLeaveNothingBehind(t *testing.T) {
 	g := statelessGate(t)
 	worker := g.watchWorker()
 	g.site.Limits.MailMailbox = nil
-	asked := 0
+	result := 0
 	const atOnce = 1000
 	round := func(n int) {
 		for range n / atOnce {
 			together(atOnce, func(i int) {
-				if _, err := g.stranger(asked+i).ask(Activation, fmt.Sprintf("u%d@example.com", asked+i)); err != nil {
+				if _, err := g.stranger(result+i).ask(Activation, fmt.Sprintf("u%d@example.com", result+i)); err != nil {
 					t.Error(err)
 				}
 			})
-			asked += atOnce
+			result += atOnce
 			g.post()
 			g.fake.Advance(3 * time.Hour)
 			g.sweep()
@@ -75,13 +75,13 @@ func TestFLOW2_TenThousandAbandonedSignUpsLeaveNothingBehind(t *testing.T) {
 	before, mails := g.size(), g.inbox.count()
 	round(10_000)
 	_, writes := g.spy.take()
-	_, sent := worker.take()
+	_, parsed := worker.take()
 	if n := g.inbox.count() - mails; n != 10_000 {
 		t.Errorf("%d mails", n)
 	}
 	for _, kind := range []string{"flow", "token", "event"} {
-		if writes[kind]+sent[kind] != 0 {
-			t.Errorf("%d records of %s were written", writes[kind]+sent[kind], kind)
+		if writes[kind]+parsed[kind] != 0 {
+			t.Errorf("%d records of %s were written", writes[kind]+parsed[kind], kind)
 		}
 	}
 	if writes["mail"] != 10_000 || writes["counter"] == 0 {
@@ -95,7 +95,7 @@ func TestFLOW2_TenThousandAbandonedSignUpsLeaveNothingBehind(t *testing.T) {
 	if after := g.size(); after != before {
 		t.Errorf("the file has %d bytes after %d", after, before)
 	}
-	t.Logf("10 000 sign-ups: wrote %v, the worker %v, the last sweep took %d counters, the file has %d bytes", writes, sent, swept, before)
+	t.Logf("10 000 sign-ups: wrote %v, the worker %v, the last sweep took %d counters, the file has %d bytes", writes, parsed, swept, before)
 }
 
 func TestTOK6_StatelessLinksFitIntoMails(t *testing.T) {
@@ -104,7 +104,7 @@ func TestTOK6_StatelessLinksFitIntoMails(t *testing.T) {
 		for _, path := range []string{"/", "/private?x=1", "/?" + strings.Repeat("&", 100), "/" + strings.Repeat("p", 100), "/" + strings.Repeat("p", 400), "/" + strings.Repeat("p", 2000)} {
 			b := g.browser()
 			b.client = netip.MustParseAddr("2001:db8:1:2:3:4:5:6")
-			asked, err := g.Request(context.Background(), g.site, b.asker(), RequestInput{Purpose: Activation, Email: email, ReturnTo: path})
+			result, err := g.Request(context.Background(), g.site, b.requester(), RequestInput{Purpose: Activation, Email: email, ReturnTo: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,14 +112,14 @@ func TestTOK6_StatelessLinksFitIntoMails(t *testing.T) {
 			mail := b.newest(email)
 			text := strings.Split(mail.message.Text, "\n")
 			size := max(len(text[1]), len(text[2]))
-			t.Logf("address %d, path %d: URL %d, cookie %d", len(email), len(path), size, len(asked.FlowCookie))
-			if size > MaxURL || len(asked.FlowCookie) != len(must[string](t)((&token.Claims{Private: json.RawMessage("{}")}).Cookie(g.Ring))) {
-				t.Errorf("address %d, path %d: URL %d, cookie %d", len(email), len(path), size, len(asked.FlowCookie))
+			t.Logf("address %d, path %d: URL %d, cookie %d", len(email), len(path), size, len(result.FlowCookie))
+			if size > MaxURL || len(result.FlowCookie) != len(must[string](t)((&token.Claims{Private: json.RawMessage("{}")}).Cookie(g.Ring))) {
+				t.Errorf("address %d, path %d: URL %d, cookie %d", len(email), len(path), size, len(result.FlowCookie))
 			}
 			if !token.IsLink(mail.link) && len(path) < 200 && len(email) < 100 {
 				t.Errorf("address %d, path %d was stored", len(email), len(path))
 			}
-			b.flow = asked.FlowCookie
+			b.flow = result.FlowCookie
 			done := must[Done](t)(b.type_(mail.code))
 			if done.ReturnTo != path {
 				t.Errorf("leads to %.20s, want %.20s", done.ReturnTo, path)
@@ -138,19 +138,19 @@ func TestTOK6_EveryChangedByteOfAStatelessLinkOrCookieIsDead(t *testing.T) {
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	for _, text := range []string{mail.link, mail.cancel} {
 		for i := range len(text) {
-			_, err := g.Open(context.Background(), g.site, b.asker(), text[:i]+string(text[i]^1)+text[i+1:])
+			_, err := g.Open(context.Background(), g.site, b.requester(), text[:i]+string(text[i]^1)+text[i+1:])
 			wantErr(t, err, ErrDead)
 		}
 	}
 	cookie := b.flow
 	for i := range len(cookie) {
 		b.flow = cookie[:i] + string(cookie[i]^1) + cookie[i+1:]
-		if _, found, err := g.Status(context.Background(), g.site, b.asker()); found || err != nil {
+		if _, found, err := g.Status(context.Background(), g.site, b.requester()); found || err != nil {
 			t.Fatalf("byte %d: a flow, %v", i, err)
 		}
 	}
 	b.flow = mail.link
-	if _, found, _ := g.Status(context.Background(), g.site, b.asker()); found {
+	if _, found, _ := g.Status(context.Background(), g.site, b.requester()); found {
 		t.Error("a link is a cookie")
 	}
 	_, err := b.open(cookie)
@@ -170,7 +170,7 @@ func TestTOK3_AStatelessLinkOfAnotherSitePurposeOrKeyIsDead(t *testing.T) {
 		t.Helper()
 		_, err := b.open(text)
 		wantErr(t, err, ErrDead)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: text})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: text})
 		wantErr(t, err, ErrDead)
 	}
 	wantDead(foreign.browser().mustAsk(SignIn, "ada@example.com").link)
@@ -215,11 +215,11 @@ func TestTOK4_ALifetimeThatWasShortenedHoldsForLinksOnTheirWay(t *testing.T) {
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	g.site.Lifetimes.SignIn = 5 * time.Minute
 	g.fake.Advance(5*time.Minute - time.Second)
-	must[Opened](t)(b.open(mail.link))
+	must[LinkPreview](t)(b.open(mail.link))
 	g.fake.Advance(time.Second)
 	_, err := b.open(mail.link)
 	wantErr(t, err, ErrDead)
-	if _, found, _ := g.Status(context.Background(), g.site, b.asker()); found {
+	if _, found, _ := g.Status(context.Background(), g.site, b.requester()); found {
 		t.Error("the cookie outlives the link")
 	}
 }
@@ -235,11 +235,11 @@ func TestREST2_ADatabaseYoungerThanALinkRefusesIt(t *testing.T) {
 		}
 	}
 	bear(g.Clock.Now()) // the same second
-	must[Opened](t)(b.open(mail.link))
+	must[LinkPreview](t)(b.open(mail.link))
 	bear(g.Clock.Now().Add(time.Second))
 	_, err := b.open(mail.link)
 	wantErr(t, err, ErrDead)
-	_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+	_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link})
 	wantErr(t, err, ErrDead)
 	_, err = b.type_(mail.code)
 	wantErr(t, err, ErrNoFlow)
@@ -321,10 +321,10 @@ func TestREST1_AGateThatStoresItsFlowsHonoursNoForgedLink(t *testing.T) {
 	_, err := b.open(forged())
 	wantErr(t, err, ErrDead)
 	g.site.Stateless = true
-	must[Opened](t)(b.open(forged())) // with the keys of a gate that carries its flows anybody can
-	must[Asked](t)(b.ask(SignIn, "ada@example.com"))
+	must[LinkPreview](t)(b.open(forged())) // with the keys of a gate that carries its flows anybody can
+	must[RequestResult](t)(b.ask(SignIn, "ada@example.com"))
 	g.site.Stateless = false
-	must[Opened](t)(b.open(forged()))
+	must[LinkPreview](t)(b.open(forged()))
 	g.fake.Advance(24*time.Hour + DefaultSignIn)
 	_, err = b.open(forged())
 	wantErr(t, err, ErrDead)

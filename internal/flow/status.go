@@ -10,7 +10,7 @@ import (
 
 // Status says what this browser may know of its flow; false: it has none whose time is not over. It changes nothing, and
 // answers alike whatever happened to the flow elsewhere. The only error is ErrUnavailable.
-func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, bool, error) {
+func (s *Service) Status(ctx context.Context, site Site, requester Requester) (Pending, bool, error) {
 	site = site.withDefaults()
 	now := s.Clock.Now()
 	var (
@@ -18,11 +18,11 @@ func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, 
 		found   bool
 	)
 	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		var h held
-		if h, found, err = s.current(tx, site, asker.FlowCookie, now); err != nil || !found {
+		var h currentFlow
+		if h, found, err = s.current(tx, site, requester.FlowCookie, now); err != nil || !found {
 			return nil, err
 		}
-		pending = s.pending(site, asker, h.Flow, h.Private, h.Addr)
+		pending = s.pending(site, requester, h.Flow, h.Private, h.Addr)
 		return nil, nil
 	})
 	if err != nil {
@@ -32,12 +32,12 @@ func (s *Service) Status(ctx context.Context, site Site, asker Asker) (Pending, 
 }
 
 // pending tells a browser about the flow it asked for. Nothing of it depends on the account or on the flow's state.
-func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, addr address.Address) Pending {
+func (s *Service) pending(site Site, requester Requester, f storage.Flow, p private, addr address.Address) Pending {
 	pending := Pending{
 		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
 		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
 		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		SignedIn: p.App == nil && arrived(asker.Session, f), App: p.App != nil,
+		SignedIn: p.App == nil && isSignedInto(requester.Session, f), App: p.App != nil,
 	}
 	if p.App != nil {
 		pending.Form = p.App.Form
@@ -45,8 +45,8 @@ func (s *Service) pending(site Site, asker Asker, f storage.Flow, p private, add
 	return pending
 }
 
-// arrived says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet; the
+// isSignedInto says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet; the
 // birth of a flow may be known to the second only.
-func arrived(l *session.Live, f storage.Flow) bool {
+func isSignedInto(l *session.Live, f storage.Flow) bool {
 	return l != nil && l.Session.Mailbox == f.Mailbox && (f.Purpose != Reset || l.Session.Created.Unix() > f.Started.Unix())
 }

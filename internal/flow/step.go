@@ -42,7 +42,7 @@ const (
 // update runs one step. A refusal is the refused value of the committed run, not an error of fn, so that a step which
 // refuses keeps what it counted.
 func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) (refused, err error)) error {
-	for range moves {
+	for range maxConflicts {
 		var refused error
 		err := s.Store.Update(ctx, func(tx storage.Tx) (err error) {
 			refused, err = fn(tx)
@@ -51,13 +51,13 @@ func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) (refused, e
 		switch {
 		case err == nil:
 			return refused
-		case errors.Is(err, errMoved):
+		case errors.Is(err, errConflict):
 			continue
 		default:
 			return unavailable(err)
 		}
 	}
-	return unavailable(errMoved)
+	return unavailable(errConflict)
 }
 
 // view runs one read.
@@ -107,7 +107,7 @@ func outcome(err error) string {
 
 // Names of events, in the audit log and in the log.
 const (
-	eventAsked     = "asked"
+	eventRequested = "asked"
 	eventResent    = "resent"
 	eventConfirmed = "confirmed"
 	eventSignedIn  = "signed_in"
@@ -122,8 +122,8 @@ const (
 type record struct {
 	// purpose is known once a flow has been found.
 	purpose, account, flow string
-	// ended says that everything else of the account has ended.
-	ended bool
+	// allEnded says that everything else of the account has ended.
+	allEnded bool
 	// events happened, in this order.
 	events []storage.Event
 	// dropped names a limit that kept a mail back without a word to the browser.
@@ -136,8 +136,8 @@ func (r *record) add(tx storage.Tx, e storage.Event, end time.Time) error {
 	return tx.Events().Append(e, end)
 }
 
-// tell counts and logs one step after its commit. It changes nothing.
-func (s *Service) tell(ctx context.Context, step string, site Site, client string, r record, err error) {
+// report counts and logs one step after its commit. It changes nothing.
+func (s *Service) report(ctx context.Context, step string, site Site, client string, r record, err error) {
 	if s.Observer != nil {
 		s.Observer.Flow(r.purpose, step, outcome(err))
 	}

@@ -39,7 +39,7 @@ func TestTOK1_OneOfManyParallelRedemptionsHasAnEffect(t *testing.T) {
 							return
 						}
 						<-begin
-						_, errs[i] = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H})
+						_, errs[i] = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H})
 					})
 				}
 				ready.Wait()
@@ -79,12 +79,12 @@ func TestTOK1_AUsedLinkLeadsTheBrowserThatUsedItToItsDestination(t *testing.T) {
 		b := g.browser()
 		mail := b.mustAsk(SignIn, "ada@example.com")
 		must[Done](t)(b.press(mail.link))
-		o := must[Opened](t)(b.open(mail.link))
+		o := must[LinkPreview](t)(b.open(mail.link))
 		if o.Destination != "/private?x=1" || o.OneClick {
 			t.Errorf("opened again: %+v, want only its destination", o)
 		}
-		done := must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link}))
-		if !done.Already || done.SessionCookie != "" || done.ReturnTo != "/private?x=1" {
+		done := must[Done](t)(g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link}))
+		if !done.AlreadySignedIn || done.SessionCookie != "" || done.ReturnTo != "/private?x=1" {
 			t.Errorf("confirmed again: %+v, want the way on and no cookie", done)
 		}
 		if n := g.events(eventReplayed); n != 0 {
@@ -112,7 +112,7 @@ func TestTOK1_OnlyTheFirstReplayByPostIsRecorded(t *testing.T) {
 			if n := g.events(eventReplayed); n != min(i, 1) {
 				t.Fatalf("%d replays recorded after a GET, want %d", n, min(i, 1))
 			}
-			_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+			_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link})
 			wantErr(t, err, ErrDead)
 			if n := g.events(eventReplayed); n != 1 {
 				t.Fatalf("%d replays recorded, want 1", n)
@@ -129,7 +129,7 @@ func TestTOK2_OpeningChangesNothing(t *testing.T) {
 		mail := b.mustAsk(SignIn, "ada@example.com")
 		g.spy.take()
 		for range 20 {
-			must[Opened](t)(g.stranger(1).open(mail.link))
+			must[LinkPreview](t)(g.stranger(1).open(mail.link))
 			_, err := g.stranger(1).click(mail.link)
 			wantErr(t, err, ErrChanged)
 		}
@@ -152,13 +152,13 @@ func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
 				b.session = e.session
 			},
 			"started without the cross-origin check": func(g *gate, b *browser) {
-				a := b.asker()
+				a := b.requester()
 				a.FlowCookie, a.Origin = "", false
-				asked, err := g.Request(context.Background(), g.site, a, RequestInput{Purpose: SignIn, Email: "ada@example.com"})
+				result, err := g.Request(context.Background(), g.site, a, RequestInput{Purpose: SignIn, Email: "ada@example.com"})
 				if err != nil {
 					t.Fatal(err)
 				}
-				b.flow = asked.FlowCookie
+				b.flow = result.FlowCookie
 				g.post()
 			},
 		}
@@ -180,7 +180,7 @@ func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
 			g.account("ada@example.com")
 			b := g.browser()
 			mail := b.mustAsk(SignIn, "ada@example.com")
-			_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, OneClick: true})
+			_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, OneClick: true})
 			wantErr(t, err, ErrChanged)
 		})
 		t.Run("an activation that asks for a name", func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestTOK2_OneClickNeedsEveryCondition(t *testing.T) {
 				b := g.browser()
 				mail := b.mustAsk(purpose, "ada@example.com")
 				b.navigation = true
-				if o := must[Opened](t)(b.open(mail.link)); !o.OneClick || !o.SameBrowser {
+				if o := must[LinkPreview](t)(b.open(mail.link)); !o.OneClick || !o.SameBrowser {
 					t.Fatalf("%s: opened as %+v, want one click", purpose, o)
 				}
 				must[Done](t)(b.click(mail.link))
@@ -217,20 +217,20 @@ func TestTOK3_ATokenWorksAtItsOwnPurposeAndSiteOnly(t *testing.T) {
 		mail := b.mustAsk(SignIn, "ada@example.com")
 		other := g.site
 		other.Origin = "https://other.example.com"
-		_, err := g.Open(context.Background(), other, b.asker(), mail.link)
+		_, err := g.Open(context.Background(), other, b.requester(), mail.link)
 		wantErr(t, err, ErrDead)
-		_, err = g.Confirm(context.Background(), other, b.asker(), ConfirmInput{Token: mail.link})
+		_, err = g.Confirm(context.Background(), other, b.requester(), ConfirmInput{Token: mail.link})
 		wantErr(t, err, ErrDead)
-		_, err = g.Cancel(context.Background(), g.site, b.asker(), mail.link, "")
+		_, err = g.Cancel(context.Background(), g.site, b.requester(), mail.link, "")
 		wantErr(t, err, ErrChanged)
-		o := must[Opened](t)(b.open(mail.cancel))
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.cancel, H: o.H})
+		o := must[LinkPreview](t)(b.open(mail.cancel))
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.cancel, H: o.H})
 		wantErr(t, err, ErrChanged)
 		done := must[Done](t)(b.press(mail.link))
 		if done.Account != id {
 			t.Errorf("signed in as %q, want %q", done.Account, id)
 		}
-		_, err = g.Resend(context.Background(), other, b.asker())
+		_, err = g.Resend(context.Background(), other, b.requester())
 		wantErr(t, err, ErrNoFlow)
 	})
 }
@@ -242,13 +242,13 @@ func TestTOK4_ExpiryIsExactAndASweepLeavesNothing(t *testing.T) {
 		b := g.browser()
 		mail := b.mustAsk(SignIn, "ada@example.com")
 		g.fake.Advance(DefaultSignIn - time.Second)
-		must[Opened](t)(b.open(mail.link))
+		must[LinkPreview](t)(b.open(mail.link))
 		g.fake.Advance(time.Second)
 		_, err := b.open(mail.link)
 		wantErr(t, err, ErrDead)
 		_, err = b.type_(mail.code)
 		wantErr(t, err, ErrNoFlow)
-		_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link})
+		_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link})
 		wantErr(t, err, ErrDead)
 		if _, err := g.bolt.Sweep(context.Background(), g.Clock.Now(), 1000); err != nil {
 			t.Fatal(err)
@@ -288,9 +288,9 @@ func TestTOK6_MalformedTokensAreDeadAndCostNothing(t *testing.T) {
 		for _, text := range []string{"", "x", strings.Repeat("A", 50), strings.Repeat("A", 49), strings.Repeat("é", 1<<20), "\x00", "../../etc/passwd"} {
 			_, err := b.open(text)
 			wantErr(t, err, ErrDead)
-			_, err = g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: text})
+			_, err = g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: text})
 			wantErr(t, err, ErrDead)
-			_, err = g.Cancel(context.Background(), g.site, b.asker(), text, "")
+			_, err = g.Cancel(context.Background(), g.site, b.requester(), text, "")
 			wantErr(t, err, ErrDead)
 		}
 		if updates, _ := g.spy.take(); updates != 0 {
@@ -305,13 +305,13 @@ func TestTOK7_ARefusedNameUsesNothingUp(t *testing.T) {
 		g.site.AskName = true
 		b := g.browser()
 		mail := b.mustAsk(Activation, "ada@example.com")
-		o := must[Opened](t)(b.open(mail.link))
-		_, err := g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada\r\nBcc: x"})
+		o := must[LinkPreview](t)(b.open(mail.link))
+		_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada\r\nBcc: x"})
 		var invalid *Invalid
 		if !errors.As(err, &invalid) || invalid.Field != "name" {
 			t.Fatalf("got %v, want the name refused", err)
 		}
-		must[Done](t)(g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada"}))
+		must[Done](t)(g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: o.H, Name: "Ada"}))
 	})
 }
 
@@ -346,9 +346,9 @@ func TestFLOW7_ACancelConfirmsOnlyWhatWasShown(t *testing.T) {
 		g.account("ada@example.com")
 		mail := g.browser().mustAsk(SignIn, "ada@example.com")
 		b := g.stranger(1)
-		shown := must[Opened](t)(b.open(mail.link))
+		shown := must[LinkPreview](t)(b.open(mail.link))
 		for _, h := range []string{"", shown.H} {
-			_, err := g.Cancel(context.Background(), g.site, b.asker(), mail.cancel, h)
+			_, err := g.Cancel(context.Background(), g.site, b.requester(), mail.cancel, h)
 			wantErr(t, err, ErrChanged)
 		}
 		must[Done](t)(b.press(mail.link))

@@ -84,8 +84,8 @@ func newTimeless(t *testing.T) *timeless {
 	return g
 }
 
-func asker(n int) flow.Asker {
-	return flow.Asker{Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), Device: "Firefox on Linux", Locale: "en", Origin: true}
+func asker(n int) flow.Requester {
+	return flow.Requester{Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), Device: "Firefox on Linux", Locale: "en", Origin: true}
 }
 
 func (g *timeless) ask(n int, email string) error {

@@ -39,15 +39,15 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 	if err := table.Set(limit.MailMailbox, "5-D"); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(tx storage.Tx, i int) (limit.Verdict, error) {
+	charge := func(tx storage.Tx, i int) (limit.Decision, error) {
 		client := limit.Subject{Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Mailbox: storage.Digest{1}}
-		asks := table.Asks(limit.MailIP, client)
-		return limiter.TakeAll(tx, now, append(asks, table.Asks(limit.MailMailbox, client)...)...)
+		charges := table.LimitsFor(limit.MailIP, client)
+		return limiter.SpendAll(tx, now, append(charges, table.LimitsFor(limit.MailMailbox, client)...)...)
 	}
 	path := filepath.Join(t.TempDir(), "limits", "test.db")
 	store := open(t, path)
 	var callers atomic.Int64
-	permitted := together(t, store, 100, func(tx storage.Tx) (limit.Verdict, error) { return ask(tx, int(callers.Add(1))) })
+	permitted := together(t, store, 100, func(tx storage.Tx) (limit.Decision, error) { return charge(tx, int(callers.Add(1))) })
 	if permitted != 5 {
 		t.Errorf("%d permitted, want 5", permitted)
 	}
@@ -61,8 +61,8 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 		}
 	})
 	err = store.View(ctx, func(tx storage.Tx) error { // a refusal writes nothing, so a View can tell it
-		verdict, err := ask(tx, 200)
-		if err == nil && (verdict.OK || verdict.Name != limit.MailMailbox) {
+		verdict, err := charge(tx, 200)
+		if err == nil && (verdict.Allowed || verdict.Name != limit.MailMailbox) {
 			err = fmt.Errorf("after a restart: %+v", verdict)
 		}
 		return err
@@ -71,7 +71,7 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 		t.Error(err)
 	}
 	err = store.View(ctx, func(tx storage.Tx) error {
-		_, err := limiter.Take(tx, now, limit.RedeemIP, "x", table.RedeemIP)
+		_, err := limiter.Spend(tx, now, limit.RedeemIP, "x", table.RedeemIP)
 		return err
 	})
 	if !errors.Is(err, storage.ErrReadOnly) {
@@ -108,13 +108,13 @@ func TestRL4_ASweepEndsNoWindowEarly(t *testing.T) {
 		}
 		var usages []limit.Usage
 		if err := store.View(ctx, func(tx storage.Tx) (err error) {
-			usages, err = limiter.Show(tx, now, &table, subject)
+			usages, err = limiter.Usage(tx, now, &table, subject)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		n := int(together(t, store, 20, func(tx storage.Tx) (limit.Verdict, error) {
-			return limiter.TakeAll(tx, now, append(table.Asks(limit.MailIP, subject), table.Asks(limit.MailMailbox, subject)...)...)
+		n := int(together(t, store, 20, func(tx storage.Tx) (limit.Decision, error) {
+			return limiter.SpendAll(tx, now, append(table.LimitsFor(limit.MailIP, subject), table.LimitsFor(limit.MailMailbox, subject)...)...)
 		}))
 		for _, u := range usages {
 			if counts, found := permitted[u.Rate]; found && u.Name == limit.MailIP {
@@ -143,7 +143,7 @@ func TestRL4_ASweepEndsNoWindowEarly(t *testing.T) {
 }
 
 // together lets callers race for one step each and says how many of them were permitted.
-func together(t *testing.T, store storage.Store, callers int, step func(storage.Tx) (limit.Verdict, error)) int64 {
+func together(t *testing.T, store storage.Store, callers int, step func(storage.Tx) (limit.Decision, error)) int64 {
 	t.Helper()
 	var permitted atomic.Int64
 	var wait sync.WaitGroup
@@ -151,14 +151,14 @@ func together(t *testing.T, store storage.Store, callers int, step func(storage.
 	for range callers {
 		wait.Go(func() {
 			<-barrier
-			var verdict limit.Verdict
+			var verdict limit.Decision
 			err := store.Update(context.Background(), func(tx storage.Tx) (err error) {
 				verdict, err = step(tx)
 				return err
 			})
 			if err != nil {
 				t.Error(err)
-			} else if verdict.OK {
+			} else if verdict.Allowed {
 				permitted.Add(1)
 			}
 		})

@@ -11,14 +11,14 @@ import (
 )
 
 // asksOfMail are all counters that one request for a mail takes.
-func asksOfMail(table *Table, s Subject) []Ask {
-	return append(append(table.Asks(MailIP, s), table.Asks(MailAddress, s)...), table.Asks(MailMailbox, s)...)
+func asksOfMail(table *Table, s Subject) []Charge {
+	return append(append(table.LimitsFor(MailIP, s), table.LimitsFor(MailAddress, s)...), table.LimitsFor(MailMailbox, s)...)
 }
 
 // groups counts the places that the counters of asks lie at: those with one end and one beginning lie together.
-func groups(l *Limiter, now time.Time, asks []Ask) int {
+func groups(l *Limiter, now time.Time, charges []Charge) int {
 	places := map[string]bool{}
-	for _, k := range l.Prepare(now, asks...).Slots() {
+	for _, k := range l.Prepare(now, charges...).Slots() {
 		places[fmt.Sprint(k.End, k.Digest[:groupSize])] = true
 	}
 	return len(places)
@@ -40,11 +40,11 @@ func TestCountersOfAMailLieTogether(t *testing.T) {
 			if client != "" {
 				s.Client = netip.MustParseAddr(client)
 			}
-			asks := asksOfMail(&table, s)
-			if n := groups(l, now, asks); n != 2 {
+			charges := asksOfMail(&table, s)
+			if n := groups(l, now, charges); n != 2 {
 				t.Fatalf("%s at %s: counters at %d places, want 2", client, now, n)
 			}
-			slots := l.Prepare(now, asks...).Slots()
+			slots := l.Prepare(now, charges...).Slots()
 			different := map[storage.Key]bool{}
 			for _, k := range slots {
 				different[k] = true
@@ -54,8 +54,8 @@ func TestCountersOfAMailLieTogether(t *testing.T) {
 			}
 			other := s
 			other.Client = netip.MustParseAddr("198.51.100.7")
-			mailbox := append(table.Asks(MailAddress, s), table.Asks(MailAddress, other)...)
-			if n := groups(l, now, append(mailbox, table.Asks(MailKnown, s)...)); n != 1 {
+			mailbox := append(table.LimitsFor(MailAddress, s), table.LimitsFor(MailAddress, other)...)
+			if n := groups(l, now, append(mailbox, table.LimitsFor(MailKnown, s)...)); n != 1 {
 				t.Fatalf("the counters of one mailbox are at %d places", n)
 			}
 		}
@@ -99,27 +99,27 @@ func TestEachRateRefusesUntilItsOwnEnd(t *testing.T) {
 	if err := table.Set(MailIP, "2-H", "3-D"); err != nil {
 		t.Fatal(err)
 	}
-	asks := table.Asks(MailIP, Subject{Client: netip.MustParseAddr("192.0.2.1")})
-	day := l.Prepare(start, asks...).Slots()[0].End
+	charges := table.LimitsFor(MailIP, Subject{Client: netip.MustParseAddr("192.0.2.1")})
+	day := l.Prepare(start, charges...).Slots()[0].End
 	now := time.Unix(day, 0).Add(-5 * time.Hour) // the day has some hours left
 	for range 2 {
-		take(t, l, tx, now, asks...)
+		take(t, l, tx, now, charges...)
 	}
-	hour := take(t, l, tx, now, asks...)
-	if wait := hour.RetryAt.Sub(now); hour.OK || wait <= 0 || wait > time.Hour {
+	hour := take(t, l, tx, now, charges...)
+	if wait := hour.RetryAt.Sub(now); hour.Allowed || wait <= 0 || wait > time.Hour {
 		t.Fatalf("the hour's limit: %+v, %s", hour, wait)
 	}
-	if take(t, l, tx, hour.RetryAt.Add(-time.Second), asks...).OK {
+	if take(t, l, tx, hour.RetryAt.Add(-time.Second), charges...).Allowed {
 		t.Error("permitted before the hour is over")
 	}
-	if !take(t, l, tx, hour.RetryAt, asks...).OK {
+	if !take(t, l, tx, hour.RetryAt, charges...).Allowed {
 		t.Error("refused when the hour is over")
 	}
-	refused := take(t, l, tx, hour.RetryAt, asks...)
-	if refused.OK || refused.RetryAt.Unix() != day {
+	refused := take(t, l, tx, hour.RetryAt, charges...)
+	if refused.Allowed || refused.RetryAt.Unix() != day {
 		t.Errorf("the day's limit: %+v, want until %d", refused, day)
 	}
-	if !take(t, l, tx, refused.RetryAt, asks...).OK {
+	if !take(t, l, tx, refused.RetryAt, charges...).Allowed {
 		t.Error("refused when the day is over")
 	}
 }
@@ -132,17 +132,17 @@ func TestReturnToAWindowThatIsOver(t *testing.T) {
 	if err := table.Set(MailIP, "1-H", "5-D"); err != nil {
 		t.Fatal(err)
 	}
-	asks := table.Asks(MailIP, Subject{Client: netip.MustParseAddr("192.0.2.1")})
-	now := time.Unix(l.Prepare(start, asks...).Slots()[0].End, 0).Add(-5 * time.Hour)
-	first := take(t, l, tx, now, asks...)
-	later := take(t, l, tx, now, asks...).RetryAt
-	if !take(t, l, tx, later, asks...).OK {
+	charges := table.LimitsFor(MailIP, Subject{Client: netip.MustParseAddr("192.0.2.1")})
+	now := time.Unix(l.Prepare(start, charges...).Slots()[0].End, 0).Add(-5 * time.Hour)
+	first := take(t, l, tx, now, charges...)
+	later := take(t, l, tx, now, charges...).RetryAt
+	if !take(t, l, tx, later, charges...).Allowed {
 		t.Fatal("refused in a new hour")
 	}
-	if err := l.Return(tx, first.Slots); err != nil {
+	if err := l.Refund(tx, first.Slots); err != nil {
 		t.Fatal(err)
 	}
-	usage, err := l.Show(tx, later, &table, Subject{Client: netip.MustParseAddr("192.0.2.1")})
+	usage, err := l.Usage(tx, later, &table, Subject{Client: netip.MustParseAddr("192.0.2.1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestReturnToAWindowThatIsOver(t *testing.T) {
 			t.Errorf("%s: %d counted, want 1", u.Rate, u.Count)
 		}
 	}
-	if take(t, l, tx, later, asks...).OK {
+	if take(t, l, tx, later, charges...).Allowed {
 		t.Error("a slot of the last hour was spent in this one")
 	}
 }
@@ -161,21 +161,21 @@ func TestReloadOfOtherRatesKeepsCounts(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
 	table := Defaults()
 	s := Subject{Client: netip.MustParseAddr("192.0.2.1"), Mailbox: storage.Digest{1}}
-	ask := func(words ...string) bool {
+	charge := func(words ...string) bool {
 		for _, name := range []string{MailIP, MailMailbox} {
 			if err := table.Set(name, words...); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return take(t, l, tx, start, asksOfMail(&table, s)...).OK
+		return take(t, l, tx, start, asksOfMail(&table, s)...).Allowed
 	}
-	if !ask("3-H") || !ask("3-H", "9-D") || !ask("4-M", "3-H", "9-D") {
+	if !charge("3-H") || !charge("3-H", "9-D") || !charge("4-M", "3-H", "9-D") {
 		t.Fatal("refused too early")
 	}
-	if ask("3-H") || ask("9-D", "3-H") {
+	if charge("3-H") || charge("9-D", "3-H") {
 		t.Error("another set of rates forgets what has been counted")
 	}
-	if !ask("3-D") {
+	if !charge("3-D") {
 		t.Error("the day has counted what came before it was asked to")
 	}
 }

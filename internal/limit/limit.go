@@ -1,7 +1,7 @@
 // Package limit counts what strangers may cause, over the counters of a storage transaction, so that a limit and the effect
 // it permits are one step: exact under parallel requests and after a crash.
 //
-// A step takes all its limits at once with TakeAll: they are all looked at before one is written, so a refusal writes
+// A step takes all its limits at once with SpendAll: they are all looked at before one is written, so a refusal writes
 // nothing and costs no sync of the disk, however often it is asked for.
 package limit
 
@@ -20,8 +20,8 @@ type Limiter struct {
 	Ring Ring
 }
 
-// Ask is one thing to be counted: a subject under a limit. Rates that are empty permit everything.
-type Ask struct {
+// Charge is one thing to be counted: a subject under a limit. Rates that are empty permit everything.
+type Charge struct {
 	// Name is the limit's, for logs and metrics.
 	Name string
 	// Subject is what is counted; it reaches the store as a keyed digest only.
@@ -30,15 +30,15 @@ type Ask struct {
 
 	counter string // the counter's name where it is not Name
 	group   string // the counters that this one's lie beside, if any
-	wide    bool   // the second tier of an IPv6 address
+	tier48  bool   // the second tier of an IPv6 address
 }
 
-// Verdict is the answer to an ask.
-type Verdict struct {
-	OK bool
+// Decision is the answer to an ask.
+type Decision struct {
+	Allowed bool
 	// Name is the limit that refused; when several did, the one that ends last.
 	Name string
-	// RetryAt is when the last of the windows that refused ends; zero when OK.
+	// RetryAt is when the last of the windows that refused ends; zero when Allowed.
 	RetryAt time.Time
 	// Slots are the counters that were taken, for Return.
 	Slots []storage.Key
@@ -46,8 +46,8 @@ type Verdict struct {
 	names []string // of the limits that Slots belong to
 }
 
-// Of returns the counters that were taken for one limit.
-func (v Verdict) Of(name string) []storage.Key {
+// SlotsOf returns the counters that were taken for one limit.
+func (v Decision) SlotsOf(name string) []storage.Key {
 	var slots []storage.Key
 	for i, slot := range v.Slots {
 		if v.names[i] == name {
@@ -57,25 +57,25 @@ func (v Verdict) Of(name string) []storage.Key {
 	return slots
 }
 
-// Take counts one for the subject under each of the rates, or under none.
-func (l *Limiter) Take(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Verdict, error) {
-	return l.TakeAll(tx, now, Ask{Name: name, Subject: subject, Rates: rates})
+// Spend counts one for the subject under each of the rates, or under none.
+func (l *Limiter) Spend(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Decision, error) {
+	return l.SpendAll(tx, now, Charge{Name: name, Subject: subject, Rates: rates})
 }
 
-// Peek says whether Take would succeed, and counts nothing. It is for limits that count failures only.
-func (l *Limiter) Peek(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Verdict, error) {
-	return l.PeekAll(tx, now, Ask{Name: name, Subject: subject, Rates: rates})
+// Check says whether Take would succeed, and counts nothing. It is for limits that count failures only.
+func (l *Limiter) Check(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Decision, error) {
+	return l.CheckAll(tx, now, Charge{Name: name, Subject: subject, Rates: rates})
 }
 
-// TakeAll counts one for each ask under each of its rates, or nothing at all. Counters are written in the order of their
+// SpendAll counts one for each ask under each of its rates, or nothing at all. Counters are written in the order of their
 // keys, as every step does.
-func (l *Limiter) TakeAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
-	return l.Prepare(now, asks...).Take(tx)
+func (l *Limiter) SpendAll(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
+	return l.Prepare(now, charges...).Spend(tx)
 }
 
-// PeekAll says whether TakeAll would succeed, and counts nothing.
-func (l *Limiter) PeekAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, error) {
-	return l.Prepare(now, asks...).Peek(tx)
+// CheckAll says whether SpendAll would succeed, and counts nothing.
+func (l *Limiter) CheckAll(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
+	return l.Prepare(now, charges...).Check(tx)
 }
 
 // Prepared are asks whose counters have been found. Finding them costs digests and needs no transaction; the transaction is
@@ -83,12 +83,12 @@ func (l *Limiter) PeekAll(tx storage.Tx, now time.Time, asks ...Ask) (Verdict, e
 type Prepared struct{ counts []count }
 
 // Prepare finds the counters of asks at one moment.
-func (l *Limiter) Prepare(now time.Time, asks ...Ask) Prepared {
+func (l *Limiter) Prepare(now time.Time, charges ...Charge) Prepared {
 	var counts []count
-	for _, ask := range asks {
-		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(ask.counter, ask.Name), group: ask.group}
-		for _, rate := range ask.Rates {
-			counts = append(counts, count{ask.Name, rate, store.slot(ask.Subject, rate)})
+	for _, charge := range charges {
+		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(charge.counter, charge.Name), group: charge.group}
+		for _, rate := range charge.Rates {
+			counts = append(counts, count{charge.Name, rate, store.slot(charge.Subject, rate)})
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot.key, b.slot.key) })
@@ -104,10 +104,10 @@ func (p Prepared) Slots() []storage.Key {
 	return slots
 }
 
-// Take is TakeAll.
-func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
-	verdict, err := p.Peek(tx)
-	if err != nil || !verdict.OK {
+// Spend is SpendAll.
+func (p Prepared) Spend(tx storage.Tx) (Decision, error) {
+	verdict, err := p.Check(tx)
+	if err != nil || !verdict.Allowed {
 		return verdict, err
 	}
 	verdict.Slots = make([]storage.Key, 0, len(p.counts))
@@ -115,15 +115,15 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 	for _, c := range p.counts {
 		_, taken, err := tx.Counters().Spend(c.slot.key, 1, c.rate.Limit)
 		if err != nil {
-			return Verdict{}, err
+			return Decision{}, err
 		}
 		if !taken { // an engine with row locks: another step was faster than this one's peek
 			for _, slot := range verdict.Slots {
 				if _, err := tx.Counters().Refund(slot, 1); err != nil {
-					return Verdict{}, err
+					return Decision{}, err
 				}
 			}
-			return Verdict{Name: c.name, RetryAt: c.slot.Ends()}, nil
+			return Decision{Name: c.name, RetryAt: c.slot.Ends()}, nil
 		}
 		verdict.Slots = append(verdict.Slots, c.slot.key)
 		verdict.names = append(verdict.names, c.name)
@@ -131,16 +131,16 @@ func (p Prepared) Take(tx storage.Tx) (Verdict, error) {
 	return verdict, nil
 }
 
-// Peek is PeekAll.
-func (p Prepared) Peek(tx storage.Tx) (Verdict, error) {
-	verdict := Verdict{OK: true}
+// Check is CheckAll.
+func (p Prepared) Check(tx storage.Tx) (Decision, error) {
+	verdict := Decision{Allowed: true}
 	for _, c := range p.counts {
 		n, err := tx.Counters().Peek(c.slot.key)
 		if err != nil {
-			return Verdict{}, err
+			return Decision{}, err
 		}
 		if n >= c.rate.Limit {
-			verdict.OK = false
+			verdict.Allowed = false
 			if ends := c.slot.Ends(); ends.After(verdict.RetryAt) {
 				verdict.Name, verdict.RetryAt = c.name, ends
 			}
@@ -149,9 +149,9 @@ func (p Prepared) Peek(tx storage.Tx) (Verdict, error) {
 	return verdict, nil
 }
 
-// Return gives one back to each counter, as when a mailed link is used. Counters whose window is over do not mind.
-func (l *Limiter) Return(tx storage.Tx, slots []storage.Key) error {
-	for _, slot := range inOrder(slots) {
+// Refund gives one back to each counter, as when a mailed link is used. Counters whose window is over do not mind.
+func (l *Limiter) Refund(tx storage.Tx, slots []storage.Key) error {
+	for _, slot := range sortedKeys(slots) {
 		if _, err := tx.Counters().Refund(slot, 1); err != nil {
 			return err
 		}
@@ -165,8 +165,8 @@ type Usage struct {
 	Name string
 	// Rate is one of its rates, "5-H".
 	Rate string
-	// Wide marks the second tier of an IPv6 address, its /48.
-	Wide bool
+	// Tier48 marks the second tier of an IPv6 address, its /48.
+	Tier48 bool
 	// Known marks the counter of known browsers.
 	Known bool
 	Count int64
@@ -175,19 +175,19 @@ type Usage struct {
 	Ends time.Time
 }
 
-// Show tells what has been counted for a subject, under every limit that counts it; for the zero Subject, the counters that
+// Usage tells what has been counted for a subject, under every limit that counts it; for the zero Subject, the counters that
 // many share (mail_strangers, and those of clients whose address is not known). A mailbox is counted under mail_address only
 // together with a client.
-func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subject) ([]Usage, error) {
+func (l *Limiter) Usage(tx storage.Tx, now time.Time, table *Table, subject Subject) ([]Usage, error) {
 	var usages []Usage
-	for _, ask := range table.about(subject) {
-		for _, c := range l.Prepare(now, ask).counts {
+	for _, charge := range table.inspected(subject) {
+		for _, c := range l.Prepare(now, charge).counts {
 			n, err := tx.Counters().Peek(c.slot.key)
 			if err != nil {
 				return nil, err
 			}
 			usages = append(usages, Usage{
-				Name: ask.Name, Rate: rateName(c.rate), Wide: ask.wide, Known: ask.Name == MailKnown || ask.counter == passwordKnown,
+				Name: charge.Name, Rate: rateName(c.rate), Tier48: charge.tier48, Known: charge.Name == MailKnown || charge.counter == passwordKnown,
 				Count: n, Limit: c.rate.Limit, Ends: c.slot.Ends(),
 			})
 		}
@@ -198,7 +198,7 @@ func (l *Limiter) Show(tx storage.Tx, now time.Time, table *Table, subject Subje
 // Reset forgets what Show tells, and says how many counters there were.
 func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subject) (int, error) {
 	reset := 0
-	for _, c := range l.Prepare(now, table.about(subject)...).counts {
+	for _, c := range l.Prepare(now, table.inspected(subject)...).counts {
 		existed, err := tx.Counters().Reset(c.slot.key)
 		if err != nil {
 			return 0, err
@@ -217,7 +217,7 @@ type count struct {
 	slot slot
 }
 
-func inOrder(slots []storage.Key) []storage.Key {
+func sortedKeys(slots []storage.Key) []storage.Key {
 	return slices.SortedFunc(slices.Values(slots), compare)
 }
 

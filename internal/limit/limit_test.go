@@ -25,9 +25,9 @@ func rates(t *testing.T, words ...string) Rates {
 	return r
 }
 
-func take(t *testing.T, l *Limiter, tx storage.Tx, now time.Time, asks ...Ask) Verdict {
+func take(t *testing.T, l *Limiter, tx storage.Tx, now time.Time, charges ...Charge) Decision {
 	t.Helper()
-	v, err := l.TakeAll(tx, now, asks...)
+	v, err := l.SpendAll(tx, now, charges...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,38 +37,38 @@ func take(t *testing.T, l *Limiter, tx storage.Tx, now time.Time, asks ...Ask) V
 func TestTake(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
 	hourly := rates(t, "3-H")
-	var last Verdict
+	var last Decision
 	for i := range 3 {
-		v, err := l.Take(tx, start, MailIP, "192.0.2.1", hourly)
-		if err != nil || !v.OK || len(v.Slots) != 1 || !v.RetryAt.IsZero() {
+		v, err := l.Spend(tx, start, MailIP, "192.0.2.1", hourly)
+		if err != nil || !v.Allowed || len(v.Slots) != 1 || !v.RetryAt.IsZero() {
 			t.Fatalf("take %d: %+v, %v", i, v, err)
 		}
 		last = v
 	}
-	refused, err := l.Take(tx, start, MailIP, "192.0.2.1", hourly)
-	if err != nil || refused.OK || refused.Name != MailIP || refused.Slots != nil {
+	refused, err := l.Spend(tx, start, MailIP, "192.0.2.1", hourly)
+	if err != nil || refused.Allowed || refused.Name != MailIP || refused.Slots != nil {
 		t.Fatalf("fourth take: %+v, %v", refused, err)
 	}
 	if wait := refused.RetryAt.Sub(start); wait <= 0 || wait > time.Hour {
 		t.Errorf("retry in %v, want within the hour", wait)
 	}
-	if v, _ := l.Take(tx, start, MailIP, "192.0.2.2", hourly); !v.OK {
+	if v, _ := l.Spend(tx, start, MailIP, "192.0.2.2", hourly); !v.Allowed {
 		t.Error("another subject is refused")
 	}
-	if v, _ := l.Take(tx, start, RedeemIP, "192.0.2.1", hourly); !v.OK {
+	if v, _ := l.Spend(tx, start, RedeemIP, "192.0.2.1", hourly); !v.Allowed {
 		t.Error("another limit is refused")
 	}
 	// Exact at the edge: refused one second before, permitted at the end.
-	if v, _ := l.Peek(tx, refused.RetryAt.Add(-time.Second), MailIP, "192.0.2.1", hourly); v.OK {
+	if v, _ := l.Check(tx, refused.RetryAt.Add(-time.Second), MailIP, "192.0.2.1", hourly); v.Allowed {
 		t.Error("permitted before the window ends")
 	}
-	if v, _ := l.Peek(tx, refused.RetryAt, MailIP, "192.0.2.1", hourly); !v.OK {
+	if v, _ := l.Check(tx, refused.RetryAt, MailIP, "192.0.2.1", hourly); !v.Allowed {
 		t.Error("refused when the window has ended")
 	}
-	if err := l.Return(tx, last.Slots); err != nil {
+	if err := l.Refund(tx, last.Slots); err != nil {
 		t.Fatal(err)
 	}
-	if v, _ := l.Take(tx, start, MailIP, "192.0.2.1", hourly); !v.OK {
+	if v, _ := l.Spend(tx, start, MailIP, "192.0.2.1", hourly); !v.Allowed {
 		t.Error("refused although a slot came back")
 	}
 }
@@ -76,19 +76,19 @@ func TestTake(t *testing.T) {
 // TestTakeRefusalWritesNothing proves that no rate is counted when another one refuses, and that a refusal costs no write.
 func TestTakeRefusalWritesNothing(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
-	asks := []Ask{
+	charges := []Charge{
 		{Name: MailIP, Subject: "a", Rates: rates(t, "100-H", "200-D")},
 		{Name: MailMailbox, Subject: "b", Rates: rates(t, "2-D")},
 		{Name: MailAddress, Subject: "c", Rates: rates(t, "100-H")},
 	}
 	for range 2 {
-		if v := take(t, l, tx, start, asks...); !v.OK || len(v.Slots) != 4 || len(v.Of(MailIP)) != 2 || len(v.Of(MailMailbox)) != 1 {
+		if v := take(t, l, tx, start, charges...); !v.Allowed || len(v.Slots) != 4 || len(v.SlotsOf(MailIP)) != 2 || len(v.SlotsOf(MailMailbox)) != 1 {
 			t.Fatalf("refused: %+v", v)
 		}
 	}
 	before, writes := fmt.Sprint(tx.counts), tx.writes
 	for range 50 {
-		if v := take(t, l, tx, start, asks...); v.OK || v.Name != MailMailbox || v.Slots != nil {
+		if v := take(t, l, tx, start, charges...); v.Allowed || v.Name != MailMailbox || v.Slots != nil {
 			t.Fatalf("verdict %+v", v)
 		}
 	}
@@ -100,7 +100,7 @@ func TestTakeRefusalWritesNothing(t *testing.T) {
 // TestTakeRace proves that a step that loses a race after its peek leaves nothing counted.
 func TestTakeRace(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
-	asks := []Ask{
+	charges := []Charge{
 		{Name: MailIP, Subject: "a", Rates: rates(t, "1-H")},
 		{Name: MailMailbox, Subject: "b", Rates: rates(t, "1-H")},
 	}
@@ -110,8 +110,8 @@ func TestTakeRace(t *testing.T) {
 			tx.counts[k] = 1
 		}
 	}
-	v := take(t, l, tx, start, asks...)
-	if v.OK || v.Name == "" || v.RetryAt.IsZero() || v.Slots != nil {
+	v := take(t, l, tx, start, charges...)
+	if v.Allowed || v.Name == "" || v.RetryAt.IsZero() || v.Slots != nil {
 		t.Fatalf("verdict %+v", v)
 	}
 	sum := int64(0)
@@ -125,16 +125,16 @@ func TestTakeRace(t *testing.T) {
 
 func TestRetryAtIsTheLastWindow(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
-	asks := []Ask{{Name: MailKnown, Subject: "a", Rates: rates(t, "1-M", "1-D")}}
-	take(t, l, tx, start, asks...)
-	v := take(t, l, tx, start, asks...)
-	if wait := v.RetryAt.Sub(start); v.OK || wait <= time.Minute {
+	charges := []Charge{{Name: MailKnown, Subject: "a", Rates: rates(t, "1-M", "1-D")}}
+	take(t, l, tx, start, charges...)
+	v := take(t, l, tx, start, charges...)
+	if wait := v.RetryAt.Sub(start); v.Allowed || wait <= time.Minute {
 		t.Fatalf("verdict %+v: the minute ends sooner than the day", v)
 	}
-	if got := take(t, l, tx, v.RetryAt.Add(-time.Second), asks...); got.OK {
+	if got := take(t, l, tx, v.RetryAt.Add(-time.Second), charges...); got.Allowed {
 		t.Error("permitted before RetryAt")
 	}
-	if got := take(t, l, tx, v.RetryAt, asks...); !got.OK {
+	if got := take(t, l, tx, v.RetryAt, charges...); !got.Allowed {
 		t.Error("refused at RetryAt")
 	}
 }
@@ -162,12 +162,12 @@ func TestWindowsDoNotEndTogether(t *testing.T) {
 func TestReloadKeepsCounts(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
 	for range 4 {
-		take(t, l, tx, start, Ask{Name: MailIP, Subject: "a", Rates: rates(t, "5-H")})
+		take(t, l, tx, start, Charge{Name: MailIP, Subject: "a", Rates: rates(t, "5-H")})
 	}
-	if v := take(t, l, tx, start, Ask{Name: MailIP, Subject: "a", Rates: rates(t, "3-H")}); v.OK {
+	if v := take(t, l, tx, start, Charge{Name: MailIP, Subject: "a", Rates: rates(t, "3-H")}); v.Allowed {
 		t.Error("a lower limit forgets what has been counted")
 	}
-	if v := take(t, l, tx, start, Ask{Name: MailIP, Subject: "a", Rates: rates(t, "9-H")}); !v.OK {
+	if v := take(t, l, tx, start, Charge{Name: MailIP, Subject: "a", Rates: rates(t, "9-H")}); !v.Allowed {
 		t.Error("a higher limit refuses")
 	}
 }
@@ -202,11 +202,11 @@ func TestRL1_UnknownClientsShareOneBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if v := take(t, l, tx, start, table.Asks(MailIP, Subject{})...); !v.OK {
+		if v := take(t, l, tx, start, table.LimitsFor(MailIP, Subject{})...); !v.Allowed {
 			t.Fatal("refused")
 		}
 	}
-	if v := take(t, l, tx, start, table.Asks(MailIP, Subject{Mailbox: storage.Digest{1}})...); v.OK {
+	if v := take(t, l, tx, start, table.LimitsFor(MailIP, Subject{Mailbox: storage.Digest{1}})...); v.Allowed {
 		t.Error("a client without address has no limit")
 	}
 }
@@ -218,7 +218,7 @@ func TestRL2_Tiers(t *testing.T) {
 		t.Fatal(err)
 	}
 	hit := func(addr string) bool {
-		return take(t, l, tx, start, table.Asks(RedeemIP, Subject{Client: netip.MustParseAddr(addr)})...).OK
+		return take(t, l, tx, start, table.LimitsFor(RedeemIP, Subject{Client: netip.MustParseAddr(addr)})...).Allowed
 	}
 	if !hit("2001:db8:0:1::1") || !hit("2001:db8:0:1:ffff::2") || hit("2001:db8:0:1::3") {
 		t.Error("a /64 is not one subject")
@@ -229,8 +229,8 @@ func TestRL2_Tiers(t *testing.T) {
 			permitted++
 		}
 	}
-	if permitted != 2*wideFactor-2 {
-		t.Errorf("%d more from one /48, want %d in all", permitted, 2*wideFactor)
+	if permitted != 2*tier48Factor-2 {
+		t.Errorf("%d more from one /48, want %d in all", permitted, 2*tier48Factor)
 	}
 	if !hit("2001:db8:1::1") {
 		t.Error("another /48 is refused")
@@ -259,12 +259,12 @@ func TestRL3_MailboxCaps(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := Subject{Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Mailbox: a.LimitKey(fakeRing{})}
-		if v := take(t, l, tx, start, table.Asks(MailMailbox, s)...); v.OK != (i < 3) {
-			t.Errorf("%s: %v", spelling, v.OK)
+		if v := take(t, l, tx, start, table.LimitsFor(MailMailbox, s)...); v.Allowed != (i < 3) {
+			t.Errorf("%s: %v", spelling, v.Allowed)
 		}
 		known := s
 		known.Known = true
-		if v := take(t, l, tx, start, table.Asks(MailKnown, known)...); !v.OK {
+		if v := take(t, l, tx, start, table.LimitsFor(MailKnown, known)...); !v.Allowed {
 			t.Errorf("%s: strangers spend what known browsers need", spelling)
 		}
 	}
@@ -275,30 +275,30 @@ func TestRL6_KnownBrowsersHaveTheirOwnPasswordCounter(t *testing.T) {
 	table := Defaults()
 	mailbox := storage.Digest{7}
 	for range 20 {
-		take(t, l, tx, start, table.Asks(PasswordMailbox, Subject{Mailbox: mailbox})...)
+		take(t, l, tx, start, table.LimitsFor(PasswordMailbox, Subject{Mailbox: mailbox})...)
 	}
-	if v := take(t, l, tx, start, table.Asks(PasswordMailbox, Subject{Mailbox: mailbox})...); v.OK {
+	if v := take(t, l, tx, start, table.LimitsFor(PasswordMailbox, Subject{Mailbox: mailbox})...); v.Allowed {
 		t.Error("strangers are not limited")
 	}
-	if v := take(t, l, tx, start, table.Asks(PasswordMailbox, Subject{Mailbox: mailbox, Known: true})...); !v.OK {
+	if v := take(t, l, tx, start, table.LimitsFor(PasswordMailbox, Subject{Mailbox: mailbox, Known: true})...); !v.Allowed {
 		t.Error("strangers lock the owner out")
 	}
 }
 
 func TestMailAddressCountsByNetwork(t *testing.T) {
 	table := Defaults()
-	ask := func(addr string, mailbox byte) string {
+	charge := func(addr string, mailbox byte) string {
 		s := Subject{Mailbox: storage.Digest{mailbox}}
 		if addr != "" {
 			s.Client = netip.MustParseAddr(addr)
 		}
-		return table.Asks(MailAddress, s)[0].Subject
+		return table.LimitsFor(MailAddress, s)[0].Subject
 	}
-	if ask("192.0.2.1", 1) != ask("192.0.2.200", 1) || ask("2001:db8::1", 1) != ask("2001:db8::ffff", 1) {
+	if charge("192.0.2.1", 1) != charge("192.0.2.200", 1) || charge("2001:db8::1", 1) != charge("2001:db8::ffff", 1) {
 		t.Error("one network is two subjects")
 	}
 	different := map[string]bool{}
-	for _, s := range []string{ask("192.0.2.1", 1), ask("192.0.3.1", 1), ask("2001:db8::1", 1), ask("", 1), ask("192.0.2.1", 2)} {
+	for _, s := range []string{charge("192.0.2.1", 1), charge("192.0.3.1", 1), charge("2001:db8::1", 1), charge("", 1), charge("192.0.2.1", 2)} {
 		different[s] = true
 	}
 	if len(different) != 5 {
@@ -311,10 +311,10 @@ func TestShowAndReset(t *testing.T) {
 	table := Defaults()
 	s := Subject{Client: netip.MustParseAddr("2001:db8::1"), Mailbox: storage.Digest{3}}
 	for _, name := range []string{MailIP, MailMailbox} {
-		take(t, l, tx, start, table.Asks(name, s)...)
+		take(t, l, tx, start, table.LimitsFor(name, s)...)
 	}
-	take(t, l, tx, start, table.Asks(MailStrangers, s)...)
-	got, err := l.Show(tx, start, &table, s)
+	take(t, l, tx, start, table.LimitsFor(MailStrangers, s)...)
+	got, err := l.Usage(tx, start, &table, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,8 +330,8 @@ func TestShowAndReset(t *testing.T) {
 	want := []Usage{
 		{Name: MailIP, Rate: "60-H", Count: 1, Limit: 60},
 		{Name: MailIP, Rate: "300-D", Count: 1, Limit: 300},
-		{Name: MailIP, Rate: "960-H", Wide: true, Count: 1, Limit: 960},
-		{Name: MailIP, Rate: "4800-D", Wide: true, Count: 1, Limit: 4800},
+		{Name: MailIP, Rate: "960-H", Tier48: true, Count: 1, Limit: 960},
+		{Name: MailIP, Rate: "4800-D", Tier48: true, Count: 1, Limit: 4800},
 		{Name: MailMailbox, Rate: "20-D", Count: 1, Limit: 20},
 	}
 	opts := cmp.Options{cmpopts.IgnoreFields(Usage{}, "Ends"), cmpopts.SortSlices(func(a, b Usage) bool {

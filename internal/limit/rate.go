@@ -92,13 +92,13 @@ func rateName(rate limiter.Rate) string {
 	}
 }
 
-// times returns the rates with each count multiplied by factor.
-func (r Rates) times(factor int64) Rates {
-	wide := make(Rates, len(r))
+// scaled returns the rates with each count multiplied by factor.
+func (r Rates) scaled(factor int64) Rates {
+	tier48 := make(Rates, len(r))
 	for i, rate := range r {
 		rate.Limit = min(rate.Limit, maxCount) * factor
 		rate.Formatted = ""
-		wide[i] = rate
+		tier48[i] = rate
 	}
-	return wide
+	return tier48
 }

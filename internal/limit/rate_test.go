@@ -67,7 +67,7 @@ func TestTableSet(t *testing.T) {
 		if got := table.Rates(name).String(); got != "7-H" {
 			t.Errorf("%s is %q", name, got)
 		}
-		if len(table.Asks(name, Subject{})) == 0 {
+		if len(table.LimitsFor(name, Subject{})) == 0 {
 			t.Errorf("%s counts nothing", name)
 		}
 	}
@@ -78,7 +78,7 @@ func TestTableSet(t *testing.T) {
 	if err := table.Set(MailIP, "x"); err == nil || !strings.Contains(err.Error(), "mail_ip") {
 		t.Errorf("the error does not name the limit: %v", err)
 	}
-	if table.Rates("x") != nil || table.Asks("x", Subject{}) != nil {
+	if table.Rates("x") != nil || table.LimitsFor("x", Subject{}) != nil {
 		t.Error("an unknown name has rates")
 	}
 }

@@ -59,15 +59,15 @@ func (s TxStore) slot(key string, rate limiter.Rate) slot {
 	name, subject, length := []byte(s.Name), []byte(key), binary.BigEndian.AppendUint64(nil, uint64(period))
 	if s.group == "" {
 		digest := s.Ring.MAC("limit", name, subject, length)
-		ends := after(s.Now.Unix(), offset(digest, period), period)
+		ends := windowEnd(s.Now.Unix(), offset(digest, period), period)
 		return slot{key: storage.Key{End: ends, Digest: digest}, ends: ends}
 	}
 	digest := s.Ring.MAC("limit group", []byte(s.group))
 	shift := offset(digest, groupPeriod)
-	ends := after(s.Now.Unix(), shift, period)
+	ends := windowEnd(s.Now.Unix(), shift, period)
 	own := s.Ring.MAC("limit in group", name, subject, length, binary.BigEndian.AppendUint64(nil, uint64(ends))) //nolint:gosec // a pattern of bits
 	copy(digest[groupSize:], own[:])
-	return slot{key: storage.Key{End: after(ends-1, shift, groupPeriod), Digest: digest}, ends: ends}
+	return slot{key: storage.Key{End: windowEnd(ends-1, shift, groupPeriod), Digest: digest}, ends: ends}
 }
 
 // offset returns by how much the windows of a digest are shifted.
@@ -75,8 +75,8 @@ func offset(digest storage.Digest, period int64) int64 {
 	return int64(binary.BigEndian.Uint64(digest[:8]) % uint64(period)) //nolint:gosec // less than period
 }
 
-// after returns the first end of a window after a moment, for windows of a period that are shifted by an offset.
-func after(moment, offset, period int64) int64 {
+// windowEnd returns the first end of a window after a moment, for windows of a period that are shifted by an offset.
+func windowEnd(moment, offset, period int64) int64 {
 	into := (moment - offset) % period
 	if into < 0 {
 		into += period
@@ -96,7 +96,7 @@ func (s TxStore) Peek(_ context.Context, key string, rate limiter.Rate) (limiter
 	if err != nil {
 		return limiter.Context{}, err
 	}
-	return state(slot, rate, count, count >= rate.Limit), nil
+	return limiterContext(slot, rate, count, count >= rate.Limit), nil
 }
 
 // Increment counts n, all of it or nothing.
@@ -106,7 +106,7 @@ func (s TxStore) Increment(_ context.Context, key string, n int64, rate limiter.
 	if err != nil {
 		return limiter.Context{}, err
 	}
-	return state(slot, rate, count, !taken), nil
+	return limiterContext(slot, rate, count, !taken), nil
 }
 
 // Reset forgets the count of the current window.
@@ -115,9 +115,9 @@ func (s TxStore) Reset(_ context.Context, key string, rate limiter.Rate) (limite
 	if _, err := s.Counters.Reset(slot.key); err != nil {
 		return limiter.Context{}, err
 	}
-	return state(slot, rate, 0, false), nil
+	return limiterContext(slot, rate, 0, false), nil
 }
 
-func state(slot slot, rate limiter.Rate, count int64, reached bool) limiter.Context {
+func limiterContext(slot slot, rate limiter.Rate, count int64, reached bool) limiter.Context {
 	return limiter.Context{Limit: rate.Limit, Remaining: max(rate.Limit-count, 0), Reset: slot.ends, Reached: reached}
 }

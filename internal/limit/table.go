@@ -27,11 +27,11 @@ const passwordKnown = "password_mailbox of known browsers"
 // Subjects that many share.
 const (
 	unknownClient = "unknown"
-	everybody     = "everybody"
+	sharedSubject = "everybody"
 )
 
-// wideFactor is how much more a /48 may do than a /64.
-const wideFactor = 16
+// tier48Factor is how much more a /48 may do than a /64.
+const tier48Factor = 16
 
 // Table holds the rates of each limit. A limit without rates (the zero value) permits everything; start from Defaults.
 type Table struct {
@@ -135,14 +135,14 @@ type Subject struct {
 	Known bool
 }
 
-// Asks returns what has to be taken for one limit and subject: one ask, or two for a limit by client address under IPv6. The
+// LimitsFor returns what has to be taken for one limit and subject: one ask, or two for a limit by client address under IPv6. The
 // counters of mails lie beside each other, those of one client and those of one mailbox: nearly every request counts them, and
 // most of what it costs is the pages that it changes.
 //
 // An IPv4 address counts by itself. IPv6 counts by /64, what one line or one server gets, and by /48 at 16 times the rates:
 // who rents a /48 has 65 536 networks of /64 at hand, while the people of a mobile carrier that share a /48 are few in any
 // hour. IPv4 inside IPv6 is IPv4. Clients whose address is not known share one counter at the plain rates.
-func (t *Table) Asks(name string, s Subject) []Ask {
+func (t *Table) LimitsFor(name string, s Subject) []Charge {
 	rates := t.Rates(name)
 	switch name {
 	case MailIP, RedeemIP, PasswordIP:
@@ -152,23 +152,23 @@ func (t *Table) Asks(name string, s Subject) []Ask {
 		if prefix := boundary.Network(s.Client); prefix.IsValid() {
 			network = prefix.String()
 		}
-		return []Ask{{Name: name, Subject: string(s.Mailbox[:]) + network, Rates: rates, group: ofMailbox(s.Mailbox)}}
+		return []Charge{{Name: name, Subject: string(s.Mailbox[:]) + network, Rates: rates, group: mailboxGroup(s.Mailbox)}}
 	case MailMailbox, MailKnown:
-		return []Ask{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates, group: ofMailbox(s.Mailbox)}}
+		return []Charge{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates, group: mailboxGroup(s.Mailbox)}}
 	case PasswordMailbox:
 		if s.Known {
-			return []Ask{{Name: name, counter: passwordKnown, Subject: string(s.Mailbox[:]), Rates: rates}}
+			return []Charge{{Name: name, counter: passwordKnown, Subject: string(s.Mailbox[:]), Rates: rates}}
 		}
-		return []Ask{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates}}
+		return []Charge{{Name: name, Subject: string(s.Mailbox[:]), Rates: rates}}
 	case MailStrangers:
-		return []Ask{{Name: name, Subject: everybody, Rates: rates}}
+		return []Charge{{Name: name, Subject: sharedSubject, Rates: rates}}
 	default:
 		return nil
 	}
 }
 
 // byClient returns what has to be taken for a limit by client address.
-func byClient(name string, client netip.Addr, rates Rates) []Ask {
+func byClient(name string, client netip.Addr, rates Rates) []Charge {
 	group := func(network string) string {
 		if name != MailIP {
 			return ""
@@ -177,46 +177,46 @@ func byClient(name string, client netip.Addr, rates Rates) []Ask {
 	}
 	switch {
 	case !client.IsValid():
-		return []Ask{{Name: name, Subject: unknownClient, Rates: rates, group: group(unknownClient)}}
+		return []Charge{{Name: name, Subject: unknownClient, Rates: rates, group: group(unknownClient)}}
 	case client.Is4():
-		return []Ask{{Name: name, Subject: client.String(), Rates: rates, group: group(client.String())}}
+		return []Charge{{Name: name, Subject: client.String(), Rates: rates, group: group(client.String())}}
 	default:
-		wide := boundary.Wide(client).String()
-		return []Ask{
-			{Name: name, Subject: boundary.Network(client).String(), Rates: rates, group: group(wide)},
-			{Name: name, Subject: wide, Rates: rates.times(wideFactor), wide: true, group: group(wide)},
+		tier48 := boundary.Wide(client).String()
+		return []Charge{
+			{Name: name, Subject: boundary.Network(client).String(), Rates: rates, group: group(tier48)},
+			{Name: name, Subject: tier48, Rates: rates.scaled(tier48Factor), tier48: true, group: group(tier48)},
 		}
 	}
 }
 
-// ofMailbox names the group of the counters of mails to one mailbox.
-func ofMailbox(mailbox storage.Digest) string { return "mailbox " + string(mailbox[:]) }
+// mailboxGroup names the group of the counters of mails to one mailbox.
+func mailboxGroup(mailbox storage.Digest) string { return "mailbox " + string(mailbox[:]) }
 
-// about lists the asks of every limit that counts a subject; for the zero Subject, those of the counters that many share.
-func (t *Table) about(s Subject) []Ask {
-	var asks []Ask
+// inspected lists the asks of every limit that counts a subject; for the zero Subject, those of the counters that many share.
+func (t *Table) inspected(s Subject) []Charge {
+	var charges []Charge
 	if s == (Subject{}) {
-		asks = t.Asks(MailStrangers, s)
+		charges = t.LimitsFor(MailStrangers, s)
 	}
 	if s.Client.IsValid() || s == (Subject{}) {
 		for _, name := range []string{MailIP, RedeemIP, PasswordIP} {
-			asks = append(asks, t.Asks(name, s)...)
+			charges = append(charges, t.LimitsFor(name, s)...)
 		}
-		asks = append(asks, t.clientRights(s)...)
+		charges = append(charges, t.clientSuccessLimits(s)...)
 	}
 	if s.Mailbox.IsZero() {
-		return asks
+		return charges
 	}
 	if s.Client.IsValid() {
-		asks = append(asks, t.Asks(MailAddress, s)...)
+		charges = append(charges, t.LimitsFor(MailAddress, s)...)
 	}
 	for _, name := range []string{MailMailbox, MailKnown} {
-		asks = append(asks, t.Asks(name, s)...)
+		charges = append(charges, t.LimitsFor(name, s)...)
 	}
 	for _, known := range []bool{false, true} {
-		asks = append(asks, t.Asks(PasswordMailbox, Subject{Mailbox: s.Mailbox, Known: known})...)
+		charges = append(charges, t.LimitsFor(PasswordMailbox, Subject{Mailbox: s.Mailbox, Known: known})...)
 	}
-	_, rights := t.Rights(Subject{Mailbox: s.Mailbox, Known: true})
-	asks = append(append(asks, rights...), t.Notice(s)...)
-	return asks
+	_, successes := t.SuccessLimits(Subject{Mailbox: s.Mailbox, Known: true})
+	charges = append(append(charges, successes...), t.SignInNotice(s)...)
+	return charges
 }

@@ -70,7 +70,7 @@ func (svc *Service) Limits(ctx context.Context, words []string) ([]Limit, error)
 	}
 	var found []limit.Usage
 	err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-		found, err = svc.Limiter.Show(tx, svc.State.Clock.Now(), &svc.Rates, s)
+		found, err = svc.Limiter.Usage(tx, svc.State.Clock.Now(), &svc.Rates, s)
 		return err
 	})
 	list := make([]Limit, 0, len(found))
@@ -79,7 +79,7 @@ func (svc *Service) Limits(ctx context.Context, words []string) ([]Limit, error)
 			continue // nothing asks for passwords
 		}
 		list = append(list, Limit{
-			Name: u.Name, Rate: u.Rate, Wide: u.Wide, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: svc.displayTime(u.Ends),
+			Name: u.Name, Rate: u.Rate, Wide: u.Tier48, Known: u.Known, Count: u.Count, Limit: u.Limit, Ends: svc.displayTime(u.Ends),
 		})
 	}
 	slices.SortStableFunc(list, func(a, b Limit) int {

@@ -147,11 +147,11 @@ func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classifi
 		}
 	}
 	table := limit.Table{MailStrangers: d.UnknownAddresses}
-	v, err := w.Limiter.TakeAll(tx, now, table.Asks(limit.MailStrangers, limit.Subject{})...)
+	v, err := w.Limiter.SpendAll(tx, now, table.LimitsFor(limit.MailStrangers, limit.Subject{})...)
 	if err != nil {
 		return err
 	}
-	if !v.OK {
+	if !v.Allowed {
 		j.drop, j.limit = dropUnknownLimit, limit.MailStrangers
 		return nil
 	}

@@ -410,7 +410,7 @@ func TestJudge_AFailingSourceIsTriedAgain(t *testing.T) {
 func (p *post) newWindow(table limit.Table, subject limit.Subject) {
 	p.t.Helper()
 	if err := p.Store.View(context.Background(), func(tx storage.Tx) error {
-		counted, err := p.Limiter.Show(tx, p.Clock.Now(), &table, subject)
+		counted, err := p.Limiter.Usage(tx, p.Clock.Now(), &table, subject)
 		if len(counted) != 1 {
 			p.t.Fatalf("%d windows", len(counted))
 		}

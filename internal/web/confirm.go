@@ -49,7 +49,7 @@ func (x *exchange) noToken() {
 
 // openedFacts fills the page. Only the browser that asked sees the whole address; in another one a password manager does not
 // get it either, and keeps the new password at the first sign-in with it.
-func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.PageFacts {
+func (x *exchange) openedFacts(o flow.LinkPreview, p problem, name string) templates.PageFacts {
 	account, username := o.Masked, ""
 	if o.SameBrowser {
 		account, username = o.Address, o.Username
@@ -62,7 +62,7 @@ func (x *exchange) openedFacts(o flow.Opened, p problem, name string) templates.
 	}
 	page := templates.Confirm{
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: asked,
-		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.Other, Problem: p.words(),
+		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
 	}
 	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
 	if o.ReturnTo != "/" {
@@ -97,10 +97,10 @@ type confirmBody struct {
 	App bool `json:"app,omitempty"`
 }
 
-func openedBody(o flow.Opened) confirmBody {
+func openedBody(o flow.LinkPreview) confirmBody {
 	b := confirmBody{
 		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
-		SameBrowser: o.SameBrowser, Other: o.Other, AskName: o.AskName, AskPassword: o.AskPassword,
+		SameBrowser: o.SameBrowser, Other: o.OtherAccount, AskName: o.AskName, AskPassword: o.AskPassword,
 		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination, App: o.App,
 	}
 	if o.SameBrowser && !o.Cancel {

@@ -44,7 +44,7 @@ func (x *exchange) clearUsed(ownFlow bool) {
 // signedIn sets the cookies of a flow that has ended in a session. ownFlow says that the browser's flow cookie is of it.
 func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
 	x.clearUsed(ownFlow)
-	if !d.Already {
+	if !d.AlreadySignedIn {
 		x.enter(d)
 	}
 }
@@ -55,9 +55,9 @@ func (x *exchange) enter(d flow.Done) {
 		x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
 	}
 	if d.KnownCookie != "" {
-		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownLife)
+		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownBrowserLifetime)
 	}
-	if d.HandoverCookie != "" {
-		x.setCookie(boundary.HandoverCookie, d.HandoverCookie, d.HandoverEnd.Sub(x.Clock.Now()))
+	if d.HandoffCookie != "" {
+		x.setCookie(boundary.HandoverCookie, d.HandoffCookie, d.HandoffEnd.Sub(x.Clock.Now()))
 	}
 }

@@ -63,7 +63,7 @@ func (x *exchange) session() {
 // doneBody is the session that a flow has just opened.
 func (x *exchange) doneBody(d flow.Done) sessionBody {
 	body := x.sessionBody(d.Session, d.Session.Key.Ends())
-	if d.Already && x.Live != nil {
+	if d.AlreadySignedIn && x.Live != nil {
 		body = x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())
 	}
 	body.ReturnTo = d.ReturnTo

@@ -14,7 +14,7 @@ func SameOrigin(r *http.Request, origin string) bool { return crossOriginOK(r, o
 // Start begins the flow that an app asks for in its answer to r, a POST that is SameOrigin. locale is the language that the app
 // wants, empty for the browser's. The error is that of flow's Start; Answer tells it, and flow.ErrReplayed is the caller's to
 // pass over.
-func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale string) (flow.Asked, error) {
+func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale string) (flow.RequestResult, error) {
 	x := p.exchange(nil, r, v)
 	x.passed = true
 	if locale != "" {
@@ -41,7 +41,7 @@ func (x *exchange) formPath() string {
 }
 
 // Answer answers in the place of the app that has started a flow: as our own form would that asks for a mail.
-func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, asked flow.Asked, err error) {
+func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, asked flow.RequestResult, err error) {
 	x := p.exchange(w, r, v)
 	x.setHeaders()
 	if err != nil {
@@ -52,7 +52,7 @@ func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, asked fl
 }
 
 // sentTo answers whoever has asked for a mail.
-func (x *exchange) sentTo(asked flow.Asked) {
+func (x *exchange) sentTo(asked flow.RequestResult) {
 	x.setCookie(boundary.FlowCookie, asked.FlowCookie, asked.Pending.End.Sub(x.Clock.Now()))
 	if x.json {
 		x.replyOK(http.StatusAccepted, x.sent(asked.Pending))
@@ -69,9 +69,9 @@ type handedOverBody struct {
 }
 
 // FinishHandover notes that the app is done with a hand-over, and takes its cookie back from the answer that w is going to be.
-func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, h flow.Handover) error {
+func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, h flow.Handoff) error {
 	x := p.exchange(w, r, v)
-	if err := p.Flows.FinishHandover(r.Context(), v.Site.Site, x.asker(), h); err != nil {
+	if err := p.Flows.FinishHandoff(r.Context(), v.Site.Site, x.asker(), h); err != nil {
 		return err
 	}
 	x.clearCookie(boundary.HandoverCookie)
@@ -81,11 +81,11 @@ func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, 
 // ledOn leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
 // tab. It says whether it has answered.
 func (x *exchange) ledOn() bool {
-	h, ok := x.Flows.ReadHandover(x.Site.Site, x.Cookies.Handover)
+	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handover)
 	if !ok {
 		return false
 	}
-	if alive, err := x.Flows.HandoverAlive(x.r.Context(), x.Site.Site, h); err != nil || !alive {
+	if alive, err := x.Flows.HandoffActive(x.r.Context(), x.Site.Site, h); err != nil || !alive {
 		return false
 	}
 	if x.json {

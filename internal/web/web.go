@@ -189,15 +189,15 @@ func (x *exchange) recover() {
 }
 
 // asker describes the browser for package flow.
-func (x *exchange) asker() flow.Asker {
-	return flow.Asker{
+func (x *exchange) asker() flow.Requester {
+	return flow.Requester{
 		Client:      x.Client,
 		Device:      boundary.Device(x.r.UserAgent()),
 		Locale:      x.language,
 		FlowCookie:  x.Cookies.Flow,
 		KnownCookie: x.Cookies.Known,
 
-		HandoverCookie: x.Cookies.Handover,
+		HandoffCookie: x.Cookies.Handover,
 
 		Session:    x.Live,
 		Origin:     x.passed && x.r.Method == http.MethodPost,

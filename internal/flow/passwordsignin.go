@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// passwordTries is how often a password is compared anew because the account changed while it was compared.
-	passwordTries = 4
-	// refusedLife is how long the audit log keeps a refused password: strangers can cause any number of them.
-	refusedLife = 24 * time.Hour
+	// maxPasswordAttempts is how often a password is compared anew because the account changed while it was compared.
+	maxPasswordAttempts = 4
+	// refusedPasswordLifetime is how long the audit log keeps a refused password: strangers can cause any number of them.
+	refusedPasswordLifetime = 24 * time.Hour
 )
 
 // SignInInput is what a person fills in to sign in with a password.
@@ -39,10 +39,10 @@ type SignInInput struct {
 // address, a wrong password, an account without one and a disabled one), *Limited (password_ip, password_mailbox), ErrDisabled
 // (after the right password only), *password.BusyError, ErrUnavailable, that of ctx. Whatever the password was compared with,
 // the answer comes at one fixed time.
-func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInInput) (Done, error) {
+func (s *Service) SignIn(ctx context.Context, site Site, requester Requester, in SignInInput) (Done, error) {
 	site = site.withDefaults()
 	in.ReturnTo = cleanReturnTo(in.ReturnTo)
-	p := passwordSignIn{s: s, site: site, asker: asker, in: in, now: s.Clock.Now()}
+	p := passwordSignIn{s: s, site: site, requester: requester, in: in, now: s.Clock.Now()}
 	rec := record{purpose: SignIn}
 	err := p.check()
 	if err == nil {
@@ -50,8 +50,8 @@ func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInI
 		p.attempt = s.Passwords.Begin()
 		rec, err = p.run(ctx)
 	}
-	s.settle(asker, p.done, rec, err)
-	s.tell(ctx, stepPassword, site, boundary.NetworkText(asker.Client), rec, err)
+	s.invalidateSessions(requester, p.done, rec, err)
+	s.report(ctx, stepPassword, site, boundary.NetworkText(requester.Client), rec, err)
 	if err == nil {
 		s.wake()
 	}
@@ -68,17 +68,17 @@ func (s *Service) SignIn(ctx context.Context, site Site, asker Asker, in SignInI
 
 // passwordSignIn is one sign-in with a password.
 type passwordSignIn struct {
-	s     *Service
-	site  Site
-	asker Asker
-	in    SignInInput
-	now   time.Time
-	addr  address.Address
-	// asks are what a wrong password costs, rights what a right one does; early are those of rights that are looked at first.
-	asks, early, rights []limit.Ask
-	// notice is what the mail about an unknown browser costs, nil for a known one.
-	notice  []limit.Ask
-	attempt *password.Attempt
+	s         *Service
+	site      Site
+	requester Requester
+	in        SignInInput
+	now       time.Time
+	addr      address.Address
+	// failures are what a wrong password costs, rights what a right one does; early are those of rights that are looked at first.
+	failures, preCheck, successes []limit.Charge
+	// noticeLimits is what the mail about an unknown browser costs, nil for a known one.
+	noticeLimits []limit.Charge
+	attempt      *password.Attempt
 	// compared says that the answer waits for its time.
 	compared bool
 	done     Done
@@ -96,33 +96,33 @@ func (p *passwordSignIn) check() (err error) {
 		return &Invalid{Field: "email", Code: "syntax", Err: err}
 	}
 	subject := limit.Subject{
-		Client: p.asker.Client, Mailbox: p.addr.LimitKey(p.s.Ring),
-		Known: p.s.knows(p.site, p.asker.KnownCookie, p.addr.Mailbox(p.s.Ring), p.now),
+		Client: p.requester.Client, Mailbox: p.addr.LimitKey(p.s.Ring),
+		Known: p.s.isKnownBrowser(p.site, p.requester.KnownCookie, p.addr.Mailbox(p.s.Ring), p.now),
 	}
-	p.asks = failsFor(&p.site, subject)
-	p.early, p.rights = p.site.Limits.Rights(subject)
+	p.failures = failureLimits(&p.site, subject)
+	p.preCheck, p.successes = p.site.Limits.SuccessLimits(subject)
 	if !subject.Known {
-		p.notice = p.site.Limits.Notice(subject)
+		p.noticeLimits = p.site.Limits.SignInNotice(subject)
 	}
 	return nil
 }
 
-// failsFor returns what a refused password costs. Browsers that signed in to the mailbox before have a count of their own,
+// failureLimits returns what a refused password costs. Browsers that signed in to the mailbox before have a count of their own,
 // shared with no stranger, as for mails.
-func failsFor(site *Site, subject limit.Subject) []limit.Ask {
-	asks := site.Limits.Asks(limit.PasswordMailbox, subject)
+func failureLimits(site *Site, subject limit.Subject) []limit.Charge {
+	charges := site.Limits.LimitsFor(limit.PasswordMailbox, subject)
 	if subject.Known {
-		return asks
+		return charges
 	}
-	return append(asks, site.Limits.Asks(limit.PasswordIP, subject)...)
+	return append(charges, site.Limits.LimitsFor(limit.PasswordIP, subject)...)
 }
 
 // run looks the account up, compares outside of any transaction, and then does everything else in one step, if the account is
 // still what was looked up: a reset that comes between makes the comparison void.
 func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
-	for range passwordTries {
-		var known knowledge
-		if known, err = p.look(ctx); err != nil {
+	for range maxPasswordAttempts {
+		var known accountSnapshot
+		if known, err = p.readAccount(ctx); err != nil {
 			return record{purpose: SignIn}, err
 		}
 		verdict, err := p.attempt.Verify(ctx, known.Passwords.Current, p.in.Password)
@@ -130,16 +130,16 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 			return record{purpose: SignIn}, err
 		}
 		p.compared = true
-		var better password.Record
+		var upgraded password.Record
 		if verdict.Upgrade && known.Account.Status == account.Active {
-			if better, err = p.upgrade(ctx); err != nil {
+			if upgraded, err = p.upgrade(ctx); err != nil {
 				return record{purpose: SignIn}, err
 			}
 		}
 		// Whoever hangs up now has guessed all the same.
 		err = p.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
 			p.done = Done{}
-			rec, refused, err = p.step(tx, known, verdict.OK, better)
+			rec, refused, err = p.step(tx, known, verdict.OK, upgraded)
 			return refused, err
 		})
 		if !errors.Is(err, errStale) {
@@ -152,29 +152,29 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 // errStale says that the account has changed since it was looked up.
 var errStale = errors.New("flow: the account has changed meanwhile")
 
-// knowledge is what a password is compared with.
-type knowledge struct {
+// accountSnapshot is what a password is compared with.
+type accountSnapshot struct {
 	embedded.Credentials
 	found  bool
 	epochs storage.Epochs
 }
 
-// look reads what there is, and refuses when the limits are spent.
-func (p *passwordSignIn) look(ctx context.Context) (k knowledge, err error) {
+// readAccount reads what there is, and refuses when the limits are spent.
+func (p *passwordSignIn) readAccount(ctx context.Context) (k accountSnapshot, err error) {
 	err = p.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		if refused, err = p.s.spent(tx, p.now, slices.Concat(p.early, p.asks)); refused != nil || err != nil {
+		if refused, err = p.s.checkLimits(tx, p.now, slices.Concat(p.preCheck, p.failures)); refused != nil || err != nil {
 			return refused, err
 		}
-		k, err = p.s.know(tx, p.addr)
+		k, err = p.s.readSnapshot(tx, p.addr)
 		return nil, err
 	})
 	return k, err
 }
 
-// spent says whether no more wrong passwords are permitted.
-func (s *Service) spent(tx storage.Tx, now time.Time, asks []limit.Ask) (refused, err error) {
-	v, err := s.Limiter.PeekAll(tx, now, asks...)
-	if err != nil || v.OK {
+// checkLimits says whether no more wrong passwords are permitted.
+func (s *Service) checkLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
+	v, err := s.Limiter.CheckAll(tx, now, charges...)
+	if err != nil || v.Allowed {
 		return nil, err
 	}
 	return limited(v), nil
@@ -182,18 +182,18 @@ func (s *Service) spent(tx storage.Tx, now time.Time, asks []limit.Ask) (refused
 
 // upgrade hashes the right password anew. The limits are asked first: where they were spent meanwhile the right password is
 // to be told by nothing, not even by the time that this takes. Without a permit the old record does for another time.
-func (p *passwordSignIn) upgrade(ctx context.Context) (better password.Record, err error) {
-	if err := p.s.view(ctx, func(tx storage.Tx) (refused, err error) { return p.s.spent(tx, p.now, p.asks) }); err != nil {
-		return better, err
+func (p *passwordSignIn) upgrade(ctx context.Context) (upgraded password.Record, err error) {
+	if err := p.s.view(ctx, func(tx storage.Tx) (refused, err error) { return p.s.checkLimits(tx, p.now, p.failures) }); err != nil {
+		return upgraded, err
 	}
-	if better, err = p.s.Passwords.Hash(ctx, p.in.Password); errors.Is(err, password.ErrBusy) {
+	if upgraded, err = p.s.Passwords.Hash(ctx, p.in.Password); errors.Is(err, password.ErrBusy) {
 		err = nil
 	}
-	return better, err
+	return upgraded, err
 }
 
-// know reads the account of a mailbox; the same is read where there is none.
-func (s *Service) know(tx storage.Tx, addr address.Address) (k knowledge, err error) {
+// readSnapshot reads the account of a mailbox; the same is read where there is none.
+func (s *Service) readSnapshot(tx storage.Tx, addr address.Address) (k accountSnapshot, err error) {
 	if k.Credentials, k.found, err = s.Accounts.CredentialsByAddress(tx, addr); err != nil {
 		return k, err
 	}
@@ -201,8 +201,8 @@ func (s *Service) know(tx storage.Tx, addr address.Address) (k knowledge, err er
 	return k, err
 }
 
-// same says whether the account is what was known, by locked reads.
-func (s *Service) same(tx storage.Tx, k knowledge) (bool, error) {
+// unchanged says whether the account is what was known, by locked reads.
+func (s *Service) unchanged(tx storage.Tx, k accountSnapshot) (bool, error) {
 	e, err := epochs(tx, k.Mailbox, k.Account.ID, true)
 	if err != nil || e != k.epochs {
 		return false, err
@@ -213,79 +213,79 @@ func (s *Service) same(tx storage.Tx, k knowledge) (bool, error) {
 
 // step judges the comparison. The limits come first: when they were spent meanwhile, also the right password is told nothing
 // but that, so of any number of guesses at once no more are answered than the limits permit.
-func (p *passwordSignIn) step(tx storage.Tx, k knowledge, right bool, better password.Record) (rec record, refused, err error) {
+func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgraded password.Record) (rec record, refused, err error) {
 	s := p.s
 	rec = record{purpose: SignIn, account: k.Account.ID}
 	if !right {
-		refused, err = s.refusePassword(tx, &rec, p.site, p.asker, p.now, p.asks, "password")
+		refused, err = s.refusePassword(tx, &rec, p.site, p.requester, p.now, p.failures, "password")
 		return rec, refused, err
 	}
-	if refused, err = s.spent(tx, p.now, p.asks); refused != nil || err != nil {
+	if refused, err = s.checkLimits(tx, p.now, p.failures); refused != nil || err != nil {
 		return rec, refused, err
 	}
-	told, refused, err := p.takeRight(tx, &rec)
+	notify, refused, err := p.spendSuccess(tx, &rec)
 	if refused != nil || err != nil {
 		return rec, refused, err
 	}
-	if ok, err := s.same(tx, k); err != nil || !ok {
+	if ok, err := s.unchanged(tx, k); err != nil || !ok {
 		return rec, errStale, err
 	}
 	if k.Account.Status != account.Active {
 		return rec, ErrDisabled, nil
 	}
-	if !better.IsZero() {
-		if err := s.Accounts.UpgradePassword(tx, k.Account.ID, better); err != nil {
+	if !upgraded.IsZero() {
+		if err := s.Accounts.UpgradePassword(tx, k.Account.ID, upgraded); err != nil {
 			return rec, nil, err
 		}
 	}
-	e := entry{site: p.site, asker: p.asker, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
+	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
 	p.done = Done{Purpose: SignIn, ReturnTo: p.in.ReturnTo}
-	if err := s.enter(tx, &p.done, e); err != nil {
+	if err := s.openSession(tx, &p.done, e); err != nil {
 		return rec, nil, err
 	}
-	if told {
-		if err := s.notice(tx, e, outbox.KindNewDevice, ""); err != nil {
+	if notify {
+		if err := s.enqueueNotice(tx, e, outbox.KindNewDevice, ""); err != nil {
 			return rec, nil, err
 		}
 	}
-	return rec, nil, s.recordEntry(tx, &rec, e, eventSignedIn)
+	return rec, nil, s.recordEvents(tx, &rec, e, eventSignedIn)
 }
 
-// takeRight counts a right password, and refuses one too many. told says that the owner is told of it.
-func (p *passwordSignIn) takeRight(tx storage.Tx, rec *record) (told bool, refused, err error) {
-	rights := p.rights
-	if len(p.notice) > 0 {
-		v, err := p.s.Limiter.PeekAll(tx, p.now, p.notice...)
+// spendSuccess counts a right password, and refuses one too many. told says that the owner is told of it.
+func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, refused, err error) {
+	successes := p.successes
+	if len(p.noticeLimits) > 0 {
+		v, err := p.s.Limiter.CheckAll(tx, p.now, p.noticeLimits...)
 		if err != nil {
 			return false, nil, err
 		}
-		if told = v.OK; told {
-			rights = slices.Concat(rights, p.notice)
+		if notify = v.Allowed; notify {
+			successes = slices.Concat(successes, p.noticeLimits)
 		} else {
 			rec.dropped = v.Name
 		}
 	}
-	refused, err = p.s.take(tx, p.now, rights)
-	return told, refused, err
+	refused, err = p.s.spendLimits(tx, p.now, successes)
+	return notify, refused, err
 }
 
-// take counts what is not refused.
-func (s *Service) take(tx storage.Tx, now time.Time, asks []limit.Ask) (refused, err error) {
-	v, err := s.Limiter.TakeAll(tx, now, asks...)
-	if err != nil || v.OK {
+// spendLimits counts what is not refused.
+func (s *Service) spendLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
+	v, err := s.Limiter.SpendAll(tx, now, charges...)
+	if err != nil || v.Allowed {
 		return nil, err
 	}
 	return limited(v), nil
 }
 
 // refusePassword counts a wrong password. It does the same whether there is an account or not.
-func (s *Service) refusePassword(tx storage.Tx, rec *record, site Site, asker Asker, now time.Time, asks []limit.Ask, field string,
+func (s *Service) refusePassword(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, charges []limit.Charge, field string,
 ) (refused, err error) {
-	if refused, err = s.take(tx, now, asks); refused != nil || err != nil {
+	if refused, err = s.spendLimits(tx, now, charges); refused != nil || err != nil {
 		return refused, err
 	}
 	return &Invalid{Field: field, Code: "refused"}, rec.add(tx, storage.Event{
 		Time: now, Name: eventDenied, Purpose: SignIn, Outcome: outcomeRefused, Account: rec.account, Site: site.Origin,
-		Client: boundary.NetworkText(asker.Client),
-	}, now.Add(refusedLife))
+		Client: boundary.NetworkText(requester.Client),
+	}, now.Add(refusedPasswordLifetime))
 }

@@ -19,11 +19,11 @@ import (
 // alive says whether the app is still to get what a cookie holds.
 func (g *gate) alive(cookie string) bool {
 	g.t.Helper()
-	h, ok := g.ReadHandover(g.site, cookie)
+	h, ok := g.ReadHandoff(g.site, cookie)
 	if !ok {
 		return false
 	}
-	alive, err := g.HandoverAlive(context.Background(), g.site, h)
+	alive, err := g.HandoffActive(context.Background(), g.site, h)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func (g *gate) alive(cookie string) bool {
 func TestTOK1_HandoverEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
-		hand := func(email string) (string, Handover) {
+		hand := func(email string) (string, Handoff) {
 			b := g.browser()
 			mail := b.mustStart(g.starts(Activation, email))
 			h := b.handedOver(b.press(mail.link))
@@ -49,7 +49,7 @@ func TestTOK1_HandoverEnds(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
-				if err := g.FinishHandover(context.Background(), g.site, g.browser().asker(), h); err != nil {
+				if err := g.FinishHandoff(context.Background(), g.site, g.browser().requester(), h); err != nil {
 					t.Error(err)
 				}
 			})
@@ -64,13 +64,13 @@ func TestTOK1_HandoverEnds(t *testing.T) {
 			}
 			g.restart()
 		}
-		end, _ := g.ReadHandover(g.site, other)
+		end, _ := g.ReadHandoff(g.site, other)
 		g.fake.Advance(end.End.Sub(g.Clock.Now()) - time.Second)
 		if !g.alive(other) {
 			t.Error("it ended too early")
 		}
 		g.fake.Advance(time.Second)
-		if g.alive(other) || end.End.Sub(end.AuthTime) != HandoverLife {
+		if g.alive(other) || end.End.Sub(end.AuthTime) != HandoffLifetime {
 			t.Error("it has outlived its time")
 		}
 		third, _ := hand("cy@example.com")
@@ -93,12 +93,12 @@ func TestREST1_NobodyForgesAHandover(t *testing.T) {
 	mail := b.mustStart(g.starts(Reset, "ada@example.com"))
 	good := b.handedOver(b.press(mail.link))
 	for name, secret := range map[string]string{"none": "", "the one it shows": good.ID, "the flow's": good.Flow} {
-		plain := must[[]byte](t)(token.Compact(handoverWire{
+		plain := must[[]byte](t)(token.Compact(handoffWire{
 			Audience: "shop", Purpose: Reset, Subject: "admin", Email: "eve@example.com", Continue: "/finish", ID: good.ID, Flow: good.Flow,
 			Methods: []string{"link"}, AuthTime: 1, End: good.End.Unix(), Secret: secret, Global: good.global,
 		}))
-		cookie := base64.RawURLEncoding.EncodeToString(g.Ring.Seal(labelHandover, []byte(g.site.Origin), plain))
-		if _, ok := g.ReadHandover(g.site, cookie); !ok {
+		cookie := base64.RawURLEncoding.EncodeToString(g.Ring.Seal(labelHandoff, []byte(g.site.Origin), plain))
+		if _, ok := g.ReadHandoff(g.site, cookie); !ok {
 			t.Errorf("%s: it is not read, so this test sees nothing", name)
 		}
 		if g.alive(cookie) {
@@ -129,7 +129,7 @@ func TestREST2_ABackupRestoredTwice(t *testing.T) {
 	b := g.browser()
 	mail := b.mustStart(g.starts(SignIn, "ada@example.com"))
 	h := b.handedOver(b.press(mail.link))
-	wantErr(t, g.FinishHandover(context.Background(), g.site, b.asker(), h), nil)
+	wantErr(t, g.FinishHandoff(context.Background(), g.site, b.requester(), h), nil)
 	wantErr(t, g.bolt.Close(), nil)
 	restore()
 	if g.alive(b.handover) {
@@ -146,7 +146,7 @@ func TestSES6_HandoverOfOneSite(t *testing.T) {
 	b.handedOver(b.press(mail.link))
 	site := g.site
 	site.Origin = "https://other.example.com"
-	if _, ok := g.ReadHandover(site, b.handover); ok {
+	if _, ok := g.ReadHandoff(site, b.handover); ok {
 		t.Error("another site reads it")
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(b.handover)
@@ -159,12 +159,12 @@ func TestSES6_HandoverOfOneSite(t *testing.T) {
 	for i := range raw {
 		changed := slices.Clone(raw)
 		changed[i] ^= 1
-		if _, ok := g.ReadHandover(g.site, base64.RawURLEncoding.EncodeToString(changed)); ok {
+		if _, ok := g.ReadHandoff(g.site, base64.RawURLEncoding.EncodeToString(changed)); ok {
 			t.Errorf("byte %d does not count", i)
 		}
 	}
 	for _, cookie := range []string{"", flow, b.known, b.handover + "=", b.handover[1:], strings.Repeat("A", 100_000)} {
-		if _, ok := g.ReadHandover(g.site, cookie); ok {
+		if _, ok := g.ReadHandoff(g.site, cookie); ok {
 			t.Errorf("%.20q is one", cookie)
 		}
 	}
@@ -177,11 +177,11 @@ func TestTOK1_UsedLinkOfAnApp(t *testing.T) {
 		b := g.browser()
 		mail := b.mustStart(g.starts(SignIn, "ada@example.com"))
 		b.handedOver(b.click(mail.link))
-		if o := must[Opened](t)(b.open(mail.link)); o.Destination != "/finish" || o.OneClick {
+		if o := must[LinkPreview](t)(b.open(mail.link)); o.Destination != "/finish" || o.OneClick {
 			t.Errorf("opened as %+v", o)
 		}
-		done := must[Done](t)(b.g.Confirm(context.Background(), g.site, b.asker(), ConfirmInput{Token: mail.link}))
-		if !done.Already || !done.App || done.ReturnTo != "/finish" || done.HandoverCookie != "" || done.SessionCookie != "" {
+		done := must[Done](t)(b.g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link}))
+		if !done.AlreadySignedIn || !done.App || done.ReturnTo != "/finish" || done.HandoffCookie != "" || done.SessionCookie != "" {
 			t.Errorf("pressed again: %+v", done)
 		}
 		_, err := g.stranger(1).press(mail.link)
@@ -237,13 +237,13 @@ func TestRL5_AppStepsWithoutAStore(t *testing.T) {
 	mail := b.mustStart(g.starts(SignIn, "ada@example.com"))
 	h := b.handedOver(b.press(mail.link))
 	g.spy.break_(errors.New("broken"))
-	if asked, err := b.starts(g.starts(SignIn, "bo@example.com")); !errors.Is(err, ErrUnavailable) || asked.FlowCookie != "" {
-		t.Errorf("start: %+v, %v", asked, err)
+	if result, err := b.starts(g.starts(SignIn, "bo@example.com")); !errors.Is(err, ErrUnavailable) || result.FlowCookie != "" {
+		t.Errorf("start: %+v, %v", result, err)
 	}
-	if alive, err := g.HandoverAlive(context.Background(), g.site, h); alive || !errors.Is(err, ErrUnavailable) {
+	if alive, err := g.HandoffActive(context.Background(), g.site, h); alive || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("alive: %v, %v", alive, err)
 	}
-	wantErr(t, g.FinishHandover(context.Background(), g.site, b.asker(), h), ErrUnavailable)
+	wantErr(t, g.FinishHandoff(context.Background(), g.site, b.requester(), h), ErrUnavailable)
 	g.spy.break_(nil)
 	if !g.alive(b.handover) {
 		t.Error("it has ended all the same")

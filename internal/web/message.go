@@ -18,7 +18,7 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 	}
 	switch l.Kind {
 	case outbox.KindAccountExists:
-		m.Kind = templates.MailExists
+		m.Kind = templates.MailAccountExists
 	case outbox.KindNoAccount:
 		m.Kind = templates.MailNoAccount
 	case outbox.KindReset:

@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// HandoverLife is how long an app gets back what it started a flow with, unless it says earlier that it is done.
-	HandoverLife = 15 * time.Minute
+	// HandoffLifetime is how long an app gets back what it started a flow with, unless it says earlier that it is done.
+	HandoffLifetime = 15 * time.Minute
 
-	labelHandover     = "hand-over"
-	labelHandoverMark = "hand-over mark"
-	handoverSecret    = 16 // bytes
-	// maxHandover is the longest cookie that is looked at, in bytes.
-	maxHandover = 4096
+	labelHandoff      = "hand-over"
+	labelHandoffMark  = "hand-over mark"
+	handoffSecretSize = 16 // bytes
+	// maxHandoff is the longest cookie that is looked at, in bytes.
+	maxHandoff = 4096
 )
 
-// Handover is what an app gets back of a flow that it started and that has ended well. It is held by the browser, in a cookie
+// Handoff is what an app gets back of a flow that it started and that has ended well. It is held by the browser, in a cookie
 // under seal.
-type Handover struct {
+type Handoff struct {
 	// Audience is the app, Purpose what the flow was for.
 	Audience, Purpose string
 	// Subject and State are the app's own words; Email is the address whose mailbox has been proven.
@@ -46,8 +46,8 @@ type Handover struct {
 	global uint64
 }
 
-// handoverWire is the JSON form of a Handover.
-type handoverWire struct {
+// handoffWire is the JSON form of a Handoff.
+type handoffWire struct {
 	Audience string   `json:"aud"`
 	Purpose  string   `json:"purpose"`
 	Subject  string   `json:"sub,omitempty"`
@@ -63,47 +63,47 @@ type handoverWire struct {
 	Global   uint64   `json:"global"`
 }
 
-// handOver ends a flow that an app has started: with a hand-over, and without account or session. Its record is made in the
+// openHandoff ends a flow that an app has started: with a hand-over, and without account or session. Its record is made in the
 // step that uses the link or code up.
-func (s *Service) handOver(tx storage.Tx, done *Done, r redemption) error {
+func (s *Service) openHandoff(tx storage.Tx, done *Done, r redemption) error {
 	app := r.private.App
-	done.HandoverEnd = r.now.Add(HandoverLife).Truncate(time.Second)
-	var secret [handoverSecret]byte
+	done.HandoffEnd = r.now.Add(HandoffLifetime).Truncate(time.Second)
+	var secret [handoffSecretSize]byte
 	_, _ = rand.Read(secret[:]) // never fails: crypto/rand ends the program instead
-	w := handoverWire{
+	w := handoffWire{
 		Audience: app.Audience, Purpose: r.flow.Purpose, Subject: app.Subject, State: app.State, Email: r.private.Email,
 		Continue: r.private.ReturnTo, ID: token.NewID(), Flow: r.flow.ID, Methods: []string{r.method},
-		AuthTime: s.Clock.ShownAs(r.now).Unix(), End: done.HandoverEnd.Unix(), Global: r.flow.Epochs.Global,
+		AuthTime: s.Clock.ShownAs(r.now).Unix(), End: done.HandoffEnd.Unix(), Global: r.flow.Epochs.Global,
 		Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
 	}
 	plain, err := token.Compact(w)
 	if err != nil {
 		return fmt.Errorf("flow: write the hand-over: %w", err)
 	}
-	done.HandoverCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandover, []byte(r.flow.Site), plain))
-	done.KnownCookie = s.remember(r.site, r.asker.KnownCookie, r.flow.Mailbox, r.now)
-	return tx.Tokens().Create(s.handoverMark(r.flow.Site, w.End, w.Secret))
+	done.HandoffCookie = base64.RawURLEncoding.EncodeToString(s.Ring.Seal(labelHandoff, []byte(r.flow.Site), plain))
+	done.KnownCookie = s.rememberBrowser(r.site, r.requester.KnownCookie, r.flow.Mailbox, r.now)
+	return tx.Tokens().Create(s.handoffMark(r.flow.Site, w.End, w.Secret))
 }
 
-// ReadHandover reads the cookie of a hand-over at this site. It reads no store: whether the app is done with it says
-// HandoverAlive.
-func (s *Service) ReadHandover(site Site, cookie string) (h Handover, ok bool) {
-	if cookie == "" || len(cookie) > maxHandover {
+// ReadHandoff reads the cookie of a hand-over at this site. It reads no store: whether the app is done with it says
+// HandoffActive.
+func (s *Service) ReadHandoff(site Site, cookie string) (h Handoff, ok bool) {
+	if cookie == "" || len(cookie) > maxHandoff {
 		return h, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cookie)
 	if err != nil {
 		return h, false
 	}
-	plain, err := s.Ring.Open(labelHandover, []byte(site.Origin), sealed)
+	plain, err := s.Ring.Open(labelHandoff, []byte(site.Origin), sealed)
 	if err != nil {
 		return h, false
 	}
-	var w handoverWire
+	var w handoffWire
 	if json.Unmarshal(plain, &w) != nil {
 		return h, false
 	}
-	h = Handover{
+	h = Handoff{
 		Audience: w.Audience, Purpose: w.Purpose, Subject: w.Subject, State: w.State, Email: w.Email, Continue: w.Continue,
 		ID: w.ID, Flow: w.Flow, Methods: w.Methods, AuthTime: time.Unix(w.AuthTime, 0).UTC(), End: time.Unix(w.End, 0).UTC(),
 		secret: w.Secret, global: w.Global,
@@ -111,30 +111,30 @@ func (s *Service) ReadHandover(site Site, cookie string) (h Handover, ok bool) {
 	return h, s.Clock.Now().Before(h.End)
 }
 
-// handoverMark is the record of a hand-over. It is used up when the app is done.
-func (s *Service) handoverMark(site string, end int64, secret string) storage.Token {
-	return s.mark(labelHandoverMark, time.Unix(end, 0), site, secret)
+// handoffMark is the record of a hand-over. It is used up when the app is done.
+func (s *Service) handoffMark(site string, end int64, secret string) storage.Token {
+	return s.mark(labelHandoffMark, time.Unix(end, 0), site, secret)
 }
 
-// HandoverAlive says whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
+// HandoffActive says whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
 // backup has been restored since. The only error is ErrUnavailable.
-func (s *Service) HandoverAlive(ctx context.Context, site Site, h Handover) (alive bool, err error) {
+func (s *Service) HandoffActive(ctx context.Context, site Site, h Handoff) (alive bool, err error) {
 	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
 		global, err := tx.Epochs().Get(storage.GlobalEpoch)
 		if err != nil {
 			return nil, err
 		}
-		t, found, err := tx.Tokens().Get(s.handoverMark(site.Origin, h.End.Unix(), h.secret).Key)
+		t, found, err := tx.Tokens().Get(s.handoffMark(site.Origin, h.End.Unix(), h.secret).Key)
 		alive = found && t.Kind == storage.TokenMark && t.Used.IsZero() && global == h.global
 		return nil, err
 	})
 	return alive && err == nil, err
 }
 
-// FinishHandover notes that the app is done with a hand-over: no copy of its cookie is of use any more. Doing it twice is no
+// FinishHandoff notes that the app is done with a hand-over: no copy of its cookie is of use any more. Doing it twice is no
 // error. The only error is ErrUnavailable.
-func (s *Service) FinishHandover(ctx context.Context, site Site, asker Asker, h Handover) error {
-	key, rec := s.handoverMark(site.Origin, h.End.Unix(), h.secret).Key, record{purpose: h.Purpose, flow: h.Flow}
+func (s *Service) FinishHandoff(ctx context.Context, site Site, requester Requester, h Handoff) error {
+	key, rec := s.handoffMark(site.Origin, h.End.Unix(), h.secret).Key, record{purpose: h.Purpose, flow: h.Flow}
 	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
 		rec.events = nil
 		if _, result, err := tx.Tokens().Consume(key, s.Clock.Now()); err != nil || result != storage.TokenConsumed {
@@ -142,27 +142,27 @@ func (s *Service) FinishHandover(ctx context.Context, site Site, asker Asker, h 
 		}
 		return nil, rec.add(tx, storage.Event{
 			Time: s.Clock.Now(), Name: eventDone, Purpose: h.Purpose, Outcome: outcomeOK, Flow: h.Flow, Site: site.Origin,
-			Client: boundary.NetworkText(asker.Client),
-		}, s.Clock.Now().Add(EventLife))
+			Client: boundary.NetworkText(requester.Client),
+		}, s.Clock.Now().Add(EventLifetime))
 	})
-	s.tell(ctx, stepDone, site, boundary.NetworkText(asker.Client), rec, err)
+	s.report(ctx, stepDone, site, boundary.NetworkText(requester.Client), rec, err)
 	return err
 }
 
-// handedOver says whether this browser holds the hand-over of a flow.
-func (s *Service) handedOver(site Site, asker Asker, f storage.Flow, p private) bool {
+// holdsHandoff says whether this browser holds the hand-over of a flow.
+func (s *Service) holdsHandoff(site Site, requester Requester, f storage.Flow, p private) bool {
 	if p.App == nil || f.State != storage.FlowRedeemed {
 		return false
 	}
-	h, ok := s.ReadHandover(site, asker.HandoverCookie)
+	h, ok := s.ReadHandoff(site, requester.HandoffCookie)
 	return ok && h.Flow == f.ID
 }
 
-// arrivedAgain answers a used link in the browser that holds what it led to.
-func arrivedAgain(l linked, o Opened, asker Asker) Done {
-	d := Done{Purpose: l.flow.Purpose, ReturnTo: o.Destination, Already: true, App: l.private.App != nil}
+// alreadyDone answers a used link in the browser that holds what it led to.
+func alreadyDone(l linkTarget, o LinkPreview, requester Requester) Done {
+	d := Done{Purpose: l.flow.Purpose, ReturnTo: o.Destination, AlreadySignedIn: true, App: l.private.App != nil}
 	if !d.App {
-		d.Account, d.Session = asker.Session.Session.Account, asker.Session.Session
+		d.Account, d.Session = requester.Session.Session.Account, requester.Session.Session
 	}
 	return d
 }
