@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/state"
@@ -30,12 +31,18 @@ const hotOrigin = "https://app.example.com"
 // started returns a handler whose configuration has started, and the cookie of somebody who is signed in.
 func started(t testing.TB) (h *Handler, cookie string) {
 	t.Helper()
+	return startedAt(t, nil)
+}
+
+// startedAt is started with another clock than the system's.
+func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
+	t.Helper()
 	ctx := context.Background()
 	store, err := bolt.Open(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "hot.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := state.Open(ctx, state.Config{Store: store, Masters: func([]byte) ([][]byte, error) {
+	st, err := state.Open(ctx, state.Config{Store: store, Clock: clk, Masters: func([]byte) ([][]byte, error) {
 		return [][]byte{[]byte("a master key of thirty-two bytes")}, nil
 	}})
 	if err != nil {

@@ -1,0 +1,174 @@
+package module
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+)
+
+// TestSES7_ABodyThatMovesKeepsItsSession sends a byte of a body every other day, where a session ends after seven idle ones: it goes
+// on for weeks, and ends eight days after its last byte.
+func TestSES7_ABodyThatMovesKeepsItsSession(t *testing.T) {
+	fake := clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	h, cookie := startedAt(t, fake.Clock())
+	sessions := h.wait(t.Context()).core.Sessions
+	body, client := io.Pipe()
+	arrived := make(chan error)
+	next := nextFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		go func() {
+			for buf := make([]byte, 1); ; {
+				_, err := r.Body.Read(buf)
+				arrived <- err
+				if err != nil {
+					return
+				}
+			}
+		}()
+		<-r.Context().Done()
+		return context.Cause(r.Context())
+	})
+	q := newHotRequest(cookie)
+	r := httptest.NewRequest(http.MethodPost, hotOrigin+"/upload", body)
+	r.Header = q.header.Clone()
+	ended := make(chan error, 1)
+	rec := httptest.NewRecorder()
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, &q.server)
+	go func() { ended <- h.ServeHTTP(rec, r, next) }()
+	send := func() error {
+		_, _ = client.Write([]byte("x"))
+		return <-arrived
+	}
+	for day := 2; day <= 20; day += 2 {
+		fake.Advance(48 * time.Hour)
+		if err := send(); err != nil {
+			t.Fatalf("day %d: %v", day, err)
+		}
+		sessions.Tick(fake.Clock().Now())
+		if l, err := sessions.Find(t.Context(), cookie, hotOrigin); l == nil || err != nil {
+			t.Fatalf("day %d: the session is gone, %v", day, err)
+		}
+	}
+	fake.Advance(8 * 24 * time.Hour)
+	sessions.Tick(fake.Clock().Now())
+	if err := <-ended; err != nil || rec.Code != http.StatusUnauthorized {
+		t.Errorf("after its end: %d, %v", rec.Code, err)
+	}
+	if err := send(); !errors.Is(err, errEnded) {
+		t.Errorf("a byte after the end: %v", err)
+	}
+}
+
+// TestSES7_EachDirectionOfAConnection: what a handler has taken over passes nothing on after the end of its session, in either
+// direction, not even what was being waited for when it came.
+func TestSES7_EachDirectionOfAConnection(t *testing.T) {
+	here, there := net.Pipe()
+	t.Cleanup(func() { _, _ = here.Close(), there.Close() })
+	w, ended := wrapped(hijackable{httptest.NewRecorder(), here})
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = there.Write([]byte("x")) }()
+	buf := make([]byte, 1)
+	if n, err := conn.Read(buf); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	ended.Store(true)
+	go func() { _, _ = there.Write([]byte("y")) }()
+	if n, err := conn.Read(buf); n != 0 || !errors.Is(err, errEnded) {
+		t.Errorf("reading: %d, %v", n, err)
+	}
+	if n, err := conn.Write(buf); n != 0 || !errors.Is(err, errEnded) {
+		t.Errorf("writing: %d, %v", n, err)
+	}
+	if err := conn.(*heldConn).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("closing one direction of a pipe: %v", err)
+	}
+}
+
+// hijackable gives its connection away.
+type hijackable struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, nil }
+
+// deadlines is a server's writer, behind another one that must be left alone.
+type deadlines struct {
+	http.ResponseWriter
+	read, write atomic.Bool
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read.Store(t.Before(time.Now()))
+	return nil
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write.Store(t.Before(time.Now()))
+	return nil
+}
+
+type outerWriter struct {
+	http.ResponseWriter
+	t *testing.T
+}
+
+func (w outerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w outerWriter) SetReadDeadline(time.Time) error {
+	w.t.Error("the deadline is set on a writer in between")
+	return nil
+}
+
+// TestSES7_WhatWaitsForItsClient: a handler that waits for bytes of a body is woken at once, one that waits for a client to take
+// bytes a tick later, so that the answer 401 can still go out.
+func TestSES7_WhatWaitsForItsClient(t *testing.T) {
+	for _, hasBody := range []bool{true, false} {
+		d := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		f := &inFlight{cancel: func(error) {}, writer: outerWriter{d, t}}
+		if hasBody {
+			f.body.ReadCloser = http.NoBody
+		}
+		f.End(session.ErrEnded, false)
+		if d.read.Load() != hasBody || d.write.Load() {
+			t.Errorf("at first: read %v, write %v", d.read.Load(), d.write.Load())
+		}
+		f.End(session.ErrEnded, true)
+		if !d.read.Load() || !d.write.Load() {
+			t.Errorf("a tick later: read %v, write %v", d.read.Load(), d.write.Load())
+		}
+	}
+}
+
+// TestSES7_AnInnerHandlerRegistersNothing: one entry is enough for a request that passes two handlers.
+func TestSES7_AnInnerHandlerRegistersNothing(t *testing.T) {
+	h, cookie := started(t)
+	sessions := h.wait(t.Context()).core.Sessions
+	inner := *h
+	tracked := -1
+	q := newHotRequest(cookie)
+	err := h.ServeHTTP(&q.writer, q.prepare(), nextFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return inner.ServeHTTP(w, r, nextFunc(func(http.ResponseWriter, *http.Request) error {
+			tracked = sessions.Stats().Tracked
+			return nil
+		}))
+	}))
+	if err != nil || tracked != 1 || sessions.Stats().Tracked != 0 {
+		t.Errorf("%d tracked inside, %d afterwards, %v", tracked, sessions.Stats().Tracked, err)
+	}
+}
