@@ -15,6 +15,9 @@ TESTFLAGS ?=
 # Flags of the benchmark: -runs <n>, -short, -big, -only <row>,<row>, -list, -profile <file>, -dir <directory>.
 BENCH ?=
 
+# Flags of the mutants: -only <word>, -quick, -again, -fresh. The outcomes are kept in build/mutants.json.
+MUTANTS ?=
+
 # How long each fuzz target runs, how many rounds of kill -9 the engine and the gate go through, how many reloads are compared
 # with bare Caddy, and how many sign-ups are never finished.
 FUZZTIME ?= 20s
@@ -23,7 +26,7 @@ RELOADS  ?= 100
 SIGN_UPS ?= 50000
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads sign-ups xbuild tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads sign-ups xbuild mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +102,9 @@ reloads: ## long: RELOADS (100) reloads under load, compared with bare Caddy
 
 sign-ups: ## long: SIGN_UPS (50000) sign-ups that are never finished, three times over
 	SIGN_UPS=$(SIGN_UPS) scripts/isolated $(GO) test -count 1 -timeout 1h -run FLOW2_ManyUnfinishedSignUps -v ./internal/integration
+
+mutants: ## long: hundreds of small removals of a protection, one at a time, and whether a test notices; MUTANTS=-quick, -only <word>
+	scripts/isolated $(GO) run ./internal/mutants $(MUTANTS)
 
 tools:
 	scripts/tools

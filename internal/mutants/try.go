@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// limitOf bounds the tests of one package: a removal may make them wait for ever, which is noticed as well.
+const limitOf = 3 * time.Minute
+
+// tester tries mutants.
+type tester struct {
+	// dir holds the overlay and the test programs.
+	dir string
+	// promises are the packages with tests of a promise, by its id without the dash.
+	promises map[string][]string
+	// deps are the packages that the tests of a package are built from.
+	deps map[string]map[string]bool
+	// module is the path of this module.
+	module string
+}
+
+func newTester(ctx context.Context) (t *tester, err error) {
+	t = &tester{promises: map[string][]string{}, deps: map[string]map[string]bool{}}
+	if t.dir, err = os.MkdirTemp("", "mutants"); err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, "go", "list", "-m").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list -m: %w", err)
+	}
+	t.module = strings.TrimSpace(string(out))
+	out, err = exec.CommandContext(ctx, "go", "list", "-test", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", "./...").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name, isTest := strings.CutSuffix(words[0], ".test")
+		if !isTest {
+			continue
+		}
+		set := map[string]bool{}
+		for _, dep := range words[1:] {
+			set[dep] = true
+		}
+		t.deps[name] = set
+	}
+	return t, filepath.WalkDir(".", t.note)
+}
+
+var (
+	testOf = regexp.MustCompile(`(?m)^func (?:Test|Fuzz)([A-Z]+\d+)_`)
+	tagged = regexp.MustCompile(`(?m)^//go:build (e2e|interop|xbuild|mailservers|apps)`)
+)
+
+// note remembers which promises have tests in a file. Those that need more than Go are left out.
+func (t *tester) note(file string, d fs.DirEntry, err error) error {
+	if err != nil || d.IsDir() || !strings.HasSuffix(file, "_test.go") {
+		return err
+	}
+	text, err := os.ReadFile(file) //nolint:gosec // a file of this repository
+	if err != nil || tagged.Match(text) {
+		return err
+	}
+	for _, m := range testOf.FindAllSubmatch(text, -1) {
+		id, dir := string(m[1]), filepath.ToSlash(filepath.Dir(file))
+		if !slices.Contains(t.promises[id], dir) {
+			t.promises[id] = append(t.promises[id], dir)
+		}
+	}
+	return nil
+}
+
+func (t *tester) close() { _ = os.RemoveAll(t.dir) }
+
+// try applies a mutant and runs the tests that must notice it, the cheapest first.
+func (t *tester) try(ctx context.Context, m mutant, quick bool) outcome {
+	o := outcome{Mutant: m.digest()}
+	if m.Equivalent != "" {
+		o.Result, o.By = equivalent, m.Equivalent
+		return o
+	}
+	overlay, err := t.overlay(m)
+	if err != nil {
+		o.Result, o.By = notApplied, err.Error()
+		return o
+	}
+	for _, one := range t.runs(m, quick) {
+		built, failed, err := t.test(ctx, overlay, one)
+		if err != nil && !built {
+			o.Result, o.By = broken, err.Error()
+			return o
+		}
+		if err != nil {
+			o.Result, o.By = noticed, failed+" in "+one.dir
+			return o
+		}
+	}
+	o.Result = notNoticed
+	return o
+}
+
+// one is a run of one package's tests.
+type one struct{ dir, pattern string }
+
+// runs lists which tests must notice a mutant.
+func (t *tester) runs(m mutant, quick bool) (list []one) {
+	own, pattern := path.Dir(m.File), "^(Test|Fuzz)"+strings.ReplaceAll(m.Promise, "-", "")+"_"
+	dirs := t.promises[strings.ReplaceAll(m.Promise, "-", "")]
+	if m.Promise != "" && slices.Contains(dirs, own) {
+		list = append(list, one{own, pattern})
+	}
+	list = append(list, one{own, "."})
+	if quick {
+		return list
+	}
+	if m.Also != "" {
+		list = append(list, one{path.Clean(m.Also), "."})
+	}
+	for _, dir := range dirs {
+		if dir != own && m.Promise != "" && t.deps[t.module+"/"+dir][t.module+"/"+own] {
+			list = append(list, one{dir, pattern})
+		}
+	}
+	return list
+}
+
+// overlay writes the mutated file and the list of what it stands for.
+func (t *tester) overlay(m mutant) (file string, err error) {
+	text, err := os.ReadFile(m.File)
+	if err != nil {
+		return "", err
+	}
+	changed, err := m.apply(string(text))
+	if err != nil {
+		return "", err
+	}
+	mutated, file := filepath.Join(t.dir, "mutated.go"), filepath.Join(t.dir, "overlay.json")
+	if err := os.WriteFile(mutated, []byte(changed), 0o600); err != nil {
+		return "", err
+	}
+	original, err := filepath.Abs(m.File)
+	if err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
+	if err != nil {
+		return "", err
+	}
+	return file, os.WriteFile(file, list, 0o600)
+}
+
+var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+
+// test builds and runs tests with an overlay. failed names the first test that failed.
+func (t *tester) test(ctx context.Context, overlay string, o one) (built bool, failed string, err error) {
+	program := filepath.Join(t.dir, "program.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, "./"+o.dir) //nolint:gosec // this repository's own
+	if out, err := build.CombinedOutput(); err != nil {
+		return false, "", fmt.Errorf("%w: %s", err, firstLines(out))
+	}
+	if _, err := os.Stat(program); err != nil {
+		return true, "", nil //nolint:nilerr // a package without tests
+	}
+	defer func() { _ = os.Remove(program) }()
+	run := exec.CommandContext(ctx, program, "-test.run", o.pattern, "-test.failfast", "-test.timeout", limitOf.String()) //nolint:gosec // what was just built
+	run.Dir = o.dir
+	out, err := run.CombinedOutput()
+	if err == nil {
+		return true, "", nil
+	}
+	if m := failedTest.FindSubmatch(out); m != nil {
+		return true, string(m[1]), err
+	}
+	return true, firstLines(out), err
+}
+
+// firstLines returns the beginning of an output, in one line.
+func firstLines(out []byte) string {
+	out = bytes.TrimSpace(out)
+	return strings.ReplaceAll(string(out[:min(len(out), 300)]), "\n", " | ")
+}
