@@ -9,14 +9,14 @@ import (
 // cache remembers verified tokens until they expire. It keeps digests, not tokens, in two generations of half the size: when
 // the younger is full the older is forgotten, so its size is bounded and no entry has to be searched.
 type cache struct {
-	half int
+	generationSize int
 
-	mu         sync.Mutex
-	young, old map[[sha256.Size]byte]*Identity
+	mu                sync.Mutex
+	current, previous map[[sha256.Size]byte]*Identity
 }
 
 func newCache(size int) *cache {
-	return &cache{half: max(1, size/2), young: map[[sha256.Size]byte]*Identity{}}
+	return &cache{generationSize: max(1, size/2), current: map[[sha256.Size]byte]*Identity{}}
 }
 
 // get returns a copy of what the token says, nil when it is not known or has expired. A nil cache knows nothing.
@@ -26,9 +26,9 @@ func (c *cache) get(token string, now time.Time) *Identity {
 	}
 	key := sha256.Sum256([]byte(token))
 	c.mu.Lock()
-	id, ok := c.young[key]
+	id, ok := c.current[key]
 	if !ok {
-		id = c.old[key]
+		id = c.previous[key]
 	}
 	c.mu.Unlock()
 	if id == nil || !now.Before(id.Expiry) || now.Before(id.NotBefore) {
@@ -45,8 +45,8 @@ func (c *cache) put(token string, id *Identity, now time.Time) {
 	key, id := sha256.Sum256([]byte(token)), id.clone()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.young) >= c.half {
-		c.old, c.young = c.young, make(map[[sha256.Size]byte]*Identity, c.half)
+	if len(c.current) >= c.generationSize {
+		c.previous, c.current = c.current, make(map[[sha256.Size]byte]*Identity, c.generationSize)
 	}
-	c.young[key] = id
+	c.current[key] = id
 }

@@ -220,49 +220,49 @@ func fetchJWKS(ctx context.Context, client *http.Client, address string) ([]Publ
 type loader struct {
 	now  func() time.Time
 	read func(context.Context) ([]PublicKey, error)
-	// turn is held by whoever reads.
-	turn chan struct{}
+	// lock is held by whoever reads.
+	lock chan struct{}
 
 	mu   sync.Mutex
 	keys staticKeys
 	err  error
-	// loaded is when keys was read, tried when a read was last begun.
-	loaded, tried time.Time
+	// loadedAt is when keys was read, tried when a read was last begun.
+	loadedAt, lastAttempt time.Time
 }
 
 func newLoader(now func() time.Time, read func(context.Context) ([]PublicKey, error)) *loader {
-	return &loader{now: now, read: read, turn: make(chan struct{}, 1)}
+	return &loader{now: now, read: read, lock: make(chan struct{}, 1)}
 }
 
 func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error) {
-	key, isFresh, _ := l.look(kid) // whatever it is, it is asked again below, in turn
+	key, isFresh, _ := l.refresh(kid) // whatever it is, it is asked again below, in turn
 	if key != nil && isFresh {
 		return key, nil
 	}
 	if key != nil {
 		select {
-		case l.turn <- struct{}{}:
+		case l.lock <- struct{}{}:
 		default:
 			return key, nil // somebody else is reading: what we have will do
 		}
 	} else {
 		select {
-		case l.turn <- struct{}{}:
+		case l.lock <- struct{}{}:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
 		}
 	}
-	defer func() { <-l.turn }()
-	if l.mayRead() {
+	defer func() { <-l.lock }()
+	if l.mayRefetch() {
 		// A request that goes away must not cost the others their turn.
 		_ = l.load(context.WithoutCancel(ctx))
 	}
-	key, _, err := l.look(kid)
+	key, _, err := l.refresh(kid)
 	return key, err
 }
 
-// look answers from the keys at hand; err says why there is none.
-func (l *loader) look(kid string) (key ed25519.PublicKey, isFresh bool, err error) {
+// refresh answers from the keys at hand; err says why there is none.
+func (l *loader) refresh(kid string) (key ed25519.PublicKey, isFresh bool, err error) {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -274,23 +274,23 @@ func (l *loader) look(kid string) (key ed25519.PublicKey, isFresh bool, err erro
 	case l.keys[kid] == nil:
 		return nil, false, RefusedKey
 	}
-	age := now.Sub(l.loaded)
+	age := now.Sub(l.loadedAt)
 	return l.keys[kid], age >= 0 && age < fresh, nil
 }
 
-// mayRead says whether the last read was begun long enough ago.
-func (l *loader) mayRead() bool {
+// mayRefetch says whether the last read was begun long enough ago.
+func (l *loader) mayRefetch() bool {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	since := now.Sub(l.tried)
-	return l.tried.IsZero() || since >= refetch || since < 0
+	since := now.Sub(l.lastAttempt)
+	return l.lastAttempt.IsZero() || since >= refetch || since < 0
 }
 
 func (l *loader) load(ctx context.Context) error {
 	now := l.now()
 	l.mu.Lock()
-	l.tried = now
+	l.lastAttempt = now
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -301,7 +301,7 @@ func (l *loader) load(ctx context.Context) error {
 		l.err = err
 		return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
 	}
-	l.keys, l.err, l.loaded = staticKeys{}, nil, now
+	l.keys, l.err, l.loadedAt = staticKeys{}, nil, now
 	for _, k := range list {
 		l.keys[k.ID] = k.Key
 	}

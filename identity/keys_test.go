@@ -133,13 +133,13 @@ func TestKeysOfAWaiterThatGoesAway(t *testing.T) {
 	g := newGate(t, keyOne)
 	v := g.verifier(t)
 	l := v.keys.(*loader)
-	l.turn <- struct{}{} // somebody is reading
+	l.lock <- struct{}{} // somebody is reading
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := l.find(ctx, "k1"); !errors.Is(err, ErrKeysUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	<-l.turn
+	<-l.lock
 	// A request that is over already still reads for the others.
 	if _, err := l.find(ctx, "k1"); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)

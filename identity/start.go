@@ -187,13 +187,13 @@ func checkStartHeader(segment string) error {
 	case algErr != nil || typErr != nil:
 		return refuseStart("header", "alg and typ are texts")
 	case alg != "HS256":
-		return refuseStart("header", "alg is %s; it has to be HS256", shown(alg))
+		return refuseStart("header", "alg is %s; it has to be HS256", truncated(alg))
 	case typ != TypeStart:
-		return refuseStart("header", "typ is %s; it has to be %q", shown(typ), TypeStart)
+		return refuseStart("header", "typ is %s; it has to be %q", truncated(typ), TypeStart)
 	}
 	for name := range o {
 		if name != "alg" && name != "typ" {
-			return refuseStart("header", "the header has %s; only alg and typ belong there", shown(name))
+			return refuseStart("header", "the header has %s; only alg and typ belong there", truncated(name))
 		}
 	}
 	return nil
@@ -260,7 +260,7 @@ func readStart(o object) (*Start, error) {
 	if raw, ok := o["known"]; ok {
 		known, err := o.flag("known")
 		if err != nil {
-			return nil, refuseStart("claims", "known is %s; it is true or false", shown(string(raw)))
+			return nil, refuseStart("claims", "known is %s; it is true or false", truncated(string(raw)))
 		}
 		s.NoAccount = !known
 	}
@@ -275,11 +275,11 @@ func (s *Start) check(o object, audience, origin string, now time.Time) error {
 	case err != nil:
 		return refuseStart("claims", "nbf is not a whole number of seconds since 1970")
 	case s.Audience != audience:
-		return refuseStart("issuer", "iss is %s, and the audience of this site is %q", shown(s.Audience), audience)
+		return refuseStart("issuer", "iss is %s, and the audience of this site is %q", truncated(s.Audience), audience)
 	case s.Origin != origin:
-		return refuseStart("audience", "aud is %s, and the origin of this site is %q", shown(s.Origin), origin)
+		return refuseStart("audience", "aud is %s, and the origin of this site is %q", truncated(s.Origin), origin)
 	case !slices.Contains(startPurposes, s.Purpose):
-		return refuseStart("claims", "purpose is %s; it is one of %s", shown(s.Purpose), strings.Join(startPurposes, ", "))
+		return refuseStart("claims", "purpose is %s; it is one of %s", truncated(s.Purpose), strings.Join(startPurposes, ", "))
 	case s.Subject == "" && !s.NoAccount:
 		return refuseStart("claims", "sub is missing: the app's own name of the user")
 	case !s.Expiry.After(s.IssuedAt) || s.Expiry.Sub(s.IssuedAt) > MaxStartLifetime:
@@ -292,8 +292,8 @@ func (s *Start) check(o object, audience, origin string, now time.Time) error {
 	return nil
 }
 
-// shown quotes a value for people, shortened.
-func shown(s string) string {
+// truncated quotes a value for people, shortened.
+func truncated(s string) string {
 	const most = 80
 	if len(s) > most {
 		cut := most

@@ -119,7 +119,7 @@ func TestCacheIsBounded(t *testing.T) {
 	id.Expiry = corpusNow.Add(time.Minute)
 	for i := range 1000 {
 		c.put(fmt.Sprint(i), &id, corpusNow)
-		if n := len(c.young) + len(c.old); n > 10 {
+		if n := len(c.current) + len(c.previous); n > 10 {
 			t.Fatalf("%d entries", n)
 		}
 		if c.get(fmt.Sprint(i), corpusNow) == nil {

@@ -36,8 +36,8 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	}
 	for _, p := range s.positions {
 		site := doctor.Site{
-			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenBy: s.openBy(p),
-			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, Inside: strings.Join(p.paths, " "),
+			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
+			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
 		}
 		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
@@ -112,7 +112,7 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 		if err != nil {
 			return nil, err
 		}
-		n.To = addr.Typed()
+		n.Recipient = addr.Typed()
 	}
 	if m, ok := a.mailer.(*MailerSMTP); ok {
 		var err error
@@ -126,7 +126,7 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 			return nil, err
 		}
 	}
-	return append(doctor.Cheap(f), n.Check(ctx, f)...), nil
+	return append(doctor.Offline(f), n.Check(ctx, f)...), nil
 }
 
 // tokenFacts tells the doctor of the machine tokens.

@@ -44,7 +44,7 @@ func (p person) identity(c *core) identity.Identity {
 	return identity.Identity{
 		Subject: p.Account.ID, SessionID: p.Session.ID,
 		Email: p.Account.Email, EmailVerified: true, Name: p.Account.Name, Roles: p.Account.Roles,
-		AuthTime: c.Clock.ShownAs(p.Session.AuthTime), Methods: p.Session.Methods,
+		AuthTime: c.Clock.ToWall(p.Session.AuthTime), Methods: p.Session.Methods,
 	}
 }
 
@@ -62,7 +62,7 @@ func (p program) identity(c *core) identity.Identity {
 	return identity.Identity{
 		Subject: p.Account.ID, SessionID: p.ID,
 		Email: p.Account.Email, EmailVerified: true, Name: p.Account.Name, Roles: p.Account.Roles,
-		AuthTime: c.Clock.ShownAs(p.Issued), Methods: byToken, Scope: p.Scopes,
+		AuthTime: c.Clock.ToWall(p.Issued), Methods: byToken, Scope: p.Scopes,
 	}
 }
 

@@ -127,7 +127,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, to
 		h.log.Warn("a proxy asked for a request that it does not describe well: "+err.Error(), "event", "verify", "outcome", "refused",
 			"peer", r.RemoteAddr)
 		p.visit = web.Visit{Site: p.site}
-		l.pages.RefuseAsked(w, r, p.visit, web.BadRequest, false)
+		l.pages.RefuseVerify(w, r, p.visit, web.BadRequest, false)
 		return nil
 	}
 	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
@@ -138,7 +138,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, to
 	p.site = h.site(origin)
 	p.visit = web.Visit{Site: p.site, Client: h.app.client(asked), Cookies: cookies, URI: f.URI}
 	if !h.recognize(r.Context(), p) {
-		l.pages.RefuseAsked(w, asked, p.visit, web.Unavailable, false)
+		l.pages.RefuseVerify(w, asked, p.visit, web.Unavailable, false)
 		return nil
 	}
 	why := web.InvalidToken
@@ -154,7 +154,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, to
 	}
 	if why != 0 {
 		h.challenge(w, asked, p, why)
-		l.pages.RefuseAsked(w, asked, p.visit, why, redirect)
+		l.pages.RefuseVerify(w, asked, p.visit, why, redirect)
 	}
 	return nil
 }

@@ -172,7 +172,7 @@ func (c *compiled) parseText(cat *catalog, loc *time.Location, layout, body sour
 		_, err = t.New(body.name).Parse(body.text)
 	}
 	if err != nil {
-		return nil, tidy(err)
+		return nil, tidyMail(err)
 	}
 	for _, t := range t.Templates() {
 		if err := c.checkKeys(cat, t.Tree); err != nil {
@@ -181,7 +181,7 @@ func (c *compiled) parseText(cat *catalog, loc *time.Location, layout, body sour
 	}
 	for _, part := range [...]string{"subject", "heading", "body"} {
 		if t.Lookup(part) == nil {
-			return nil, lacks(body, part)
+			return nil, missingKeys(body, part)
 		}
 	}
 	return t, nil
@@ -194,7 +194,7 @@ func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body sour
 		_, err = t.New(body.name).Parse(body.text)
 	}
 	if err != nil {
-		return nil, tidy(err)
+		return nil, tidyMail(err)
 	}
 	for _, t := range t.Templates() {
 		if err := c.checkKeys(cat, t.Tree); err != nil {
@@ -203,14 +203,14 @@ func (c *compiled) parseHTML(cat *catalog, loc *time.Location, layout, body sour
 	}
 	for _, part := range parts {
 		if t.Lookup(part) == nil {
-			return nil, lacks(body, part)
+			return nil, missingKeys(body, part)
 		}
 	}
 	return t, nil
 }
 
-// tidy takes the words "template: " off, so that an error begins with the file and the line.
-func tidy(err error) error {
+// tidyMail takes the words "template: " off, so that an error begins with the file and the line.
+func tidyMail(err error) error {
 	text := err.Error()
 	for _, prefix := range []string{"html/template:", "template: "} {
 		text = strings.TrimPrefix(text, prefix)
@@ -219,7 +219,7 @@ func tidy(err error) error {
 }
 
 // failed is tidy for an error of rendering dot.
-func failed(err error, dot any) error { return fmt.Errorf("%w%s", tidy(err), fieldHint(err, dot)) }
+func failed(err error, dot any) error { return fmt.Errorf("%w%s", tidyMail(err), fieldHint(err, dot)) }
 
 // checkKeys finds each message that a template names and refuses those that the catalogue lacks. Message names are written
 // out in templates: that is what makes the catalogue complete.
@@ -268,8 +268,8 @@ func (c *compiled) checkKeys(cat *catalog, tree *parse.Tree) error {
 	return first
 }
 
-// lacks is the error of a file without a part that its layout shows.
-func lacks(file source, part string) error {
+// missingKeys is the error of a file without a part that its layout shows.
+func missingKeys(file source, part string) error {
 	return fmt.Errorf("%s: {{define %q}} is missing; write it around what is to stand there", file.name, part)
 }
 

@@ -178,7 +178,7 @@ func TestAsset(t *testing.T) {
 func TestSay(t *testing.T) {
 	s := load(t, Options{})
 	for _, code := range Codes {
-		if got := s.Say("en", Problem{Code: code, Wait: time.Minute}); got == "" || strings.HasPrefix(got, "problem.") || strings.Contains(got, "{") {
+		if got := s.Text("en", Problem{Code: code, Wait: time.Minute}); got == "" || strings.HasPrefix(got, "problem.") || strings.Contains(got, "{") {
 			t.Errorf("%s: %q", code, got)
 		}
 	}

@@ -75,9 +75,9 @@ type Set struct {
 	opts    Options
 	current atomic.Pointer[compiled]
 
-	mu      sync.Mutex // guards what follows
-	looked  time.Time
-	stamped string
+	mu        sync.Mutex // guards what follows
+	checkedAt time.Time
+	stampAt   string
 }
 
 // Load reads every template and catalogue. With a directory it compiles and tries them all, and the error names the file and the
@@ -92,7 +92,7 @@ func Load(opts Options) (*Set, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	s := &Set{opts: opts, looked: opts.Now()}
+	s := &Set{opts: opts, checkedAt: opts.Now()}
 	stamp, err := stampOf(opts.Dir)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func Load(opts Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.stamped = stamp
+	s.stampAt = stamp
 	s.current.Store(c)
 	return s, nil
 }
@@ -127,8 +127,8 @@ func (s *Set) Mail(m Mail, locale string) (Rendered, error) {
 // Language picks the catalogue for an Accept-Language header, DefaultLanguage when none fits.
 func (s *Set) Language(acceptLanguage string) string { return s.fresh().match(acceptLanguage) }
 
-// Say puts a problem into words, for answers that are no page.
-func (s *Set) Say(language string, p Problem) string {
+// Text puts a problem into words, for answers that are no page.
+func (s *Set) Text(language string, p Problem) string {
 	return s.fresh().language(language).catalog.fill(p.key(), p.pairs(), plain)
 }
 
@@ -157,21 +157,21 @@ func (s *Set) fresh() *compiled {
 	}
 	defer s.mu.Unlock()
 	now := s.opts.Now()
-	if d := now.Sub(s.looked); d >= 0 && d < time.Second {
+	if d := now.Sub(s.checkedAt); d >= 0 && d < time.Second {
 		return s.current.Load()
 	}
-	s.looked = now
+	s.checkedAt = now
 	stamp, err := stampOf(s.opts.Dir)
-	if err == nil && stamp == s.stamped {
+	if err == nil && stamp == s.stampAt {
 		return s.current.Load()
 	}
 	if err != nil {
 		stamp = "unreadable"
-		if stamp == s.stamped {
+		if stamp == s.stampAt {
 			return s.current.Load()
 		}
 	}
-	s.stamped = stamp
+	s.stampAt = stamp
 	if err == nil {
 		var c *compiled
 		if c, err = compile(s.opts); err == nil {

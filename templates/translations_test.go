@@ -137,7 +137,7 @@ func TestTimes_InEachLanguage(t *testing.T) {
 		"ar": {"21 نوفمبر 2026، الساعة 14:03 بتوقيت UTC", "1 مارس 2027، الساعة 09:05 بتوقيت UTC", "43 ثانية", "دقيقة واحدة", "ساعتين", "3 أيام", "11 يومًا"},
 	} {
 		c := s.languages[tag].catalog
-		got := []string{c.moment(at, time.UTC), c.moment(first, time.UTC)}
+		got := []string{c.formatTime(at, time.UTC), c.formatTime(first, time.UTC)}
 		for _, d := range []time.Duration{43 * time.Second, time.Minute, 2 * time.Hour, 72 * time.Hour, 264 * time.Hour} {
 			got = append(got, c.words(d))
 		}

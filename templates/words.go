@@ -173,8 +173,8 @@ func (c *catalog) day(t time.Time, loc *time.Location) string {
 	return c.fill("time.day", []any{"n", t.Day(), "day", t.Day(), "month", month, "year", t.Year()}, plain)
 }
 
-// moment writes date and hour of t.
-func (c *catalog) moment(t time.Time, loc *time.Location) string {
+// formatTime writes date and hour of t.
+func (c *catalog) formatTime(t time.Time, loc *time.Location) string {
 	return c.fill("time.moment", []any{"day", c.day(t, loc), "time", c.clock(t, loc)}, plain)
 }
 
@@ -183,7 +183,7 @@ func (c *catalog) near(t, now time.Time, loc *time.Location) string {
 	if t.In(loc).Format(time.DateOnly) == now.In(loc).Format(time.DateOnly) {
 		return c.clock(t, loc)
 	}
-	return c.moment(t, loc)
+	return c.formatTime(t, loc)
 }
 
 // group writes a code of eight digits as two groups of four. Within words that run to the left a plain space would swap the
@@ -222,7 +222,7 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 			return c.tryFill("problem."+string(p.Code), p.pairs(), c.plain())
 		},
 		"ends":    func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
-		"moment":  func(t time.Time) phrase { return phrase(c.moment(t, loc)) },
+		"moment":  func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },
 		"device":  func(name string) phrase { return phrase(c.device(name)) },
 		"group":   c.group,
 		"until":   func(end, now time.Time) time.Duration { return max(end.Sub(now), 0) },

@@ -17,7 +17,7 @@
 //     but until it has agreed for Settle it is doubted, and if it falls back within that time (a hardware clock that NTP puts
 //     right) Now stays where it is, and the next start begins without it.
 //
-// While there is doubt ([Clock.Stepped]) nobody may sweep up to Now. [Clock.Seen], the time to persist, stays on the line that
+// While there is doubt ([Clock.Stepped]) nobody may sweep up to Now. [Clock.Trusted], the time to persist, stays on the line that
 // was believed before, and may always be swept up to. So a clock that was wrong for a few minutes has neither deleted nor
 // remembered anything, and no doubt keeps dead records for good.
 package clock
@@ -33,10 +33,10 @@ const (
 	Step = 5 * time.Minute
 	// Settle is how long a larger difference has to last before it is believed.
 	Settle = 5 * time.Minute
-	// steady is how far readings may be apart and still agree with each other: the clock is being slewed meanwhile.
-	steady = time.Minute
-	// glance is how long Now may go on without comparing with the wall clock; every request asks it.
-	glance = 100 * time.Millisecond
+	// agreement is how far readings may be apart and still agree with each other: the clock is being slewed meanwhile.
+	agreement = time.Minute
+	// recheckInterval is how long Now may go on without comparing with the wall clock; every request asks it.
+	recheckInterval = 100 * time.Millisecond
 )
 
 // Clock tells the time. The zero value is ready and tells the system's time. It is safe for use by many goroutines and must
@@ -47,18 +47,18 @@ type Clock struct {
 	// recent is what Now needs between two comparisons, nil for clocks with a read of their own.
 	recent atomic.Pointer[recent]
 
-	mu    sync.Mutex
-	begun bool
+	mu      sync.Mutex
+	started bool
 	// base is Now at monotonic reading 0: Now is base plus the reading.
 	base time.Time
 	// trusted is the line to persist and to compare with: base, except while a wall clock that was ahead at start is on
 	// probation.
 	trusted   time.Time
 	probation bool
-	// line is the doubted wall clock at monotonic reading 0, zero when there is no doubt; since is when it was first seen
+	// doubtedLine is the doubted wall clock at monotonic reading 0, zero when there is no doubt; since is when it was first seen
 	// there.
-	line  time.Time
-	since time.Duration
+	doubtedLine  time.Time
+	doubtedSince time.Duration
 	// behind is the line of a wall clock that has been behind for Settle: known, and no reason for doubt any more.
 	behind time.Time
 }
@@ -72,7 +72,7 @@ type recent struct {
 // Reading is one instant by both clocks, in UTC.
 type Reading struct{ Now, Wall time.Time }
 
-var started = time.Now()
+var processStart = time.Now()
 
 // New returns a clock over a wall clock; nil means the system's, and is the fastest. Readings of wall that carry Go's monotonic part are used for
 // that as well; for others the process's own monotonic clock is.
@@ -83,9 +83,9 @@ func New(wall func() time.Time) *Clock {
 	return &Clock{read: func() (time.Time, time.Duration) {
 		t := wall()
 		if t == t.Round(0) { //nolint:staticcheck // == sees whether there is a monotonic part, Equal does not
-			return t, time.Since(started)
+			return t, time.Since(processStart)
 		}
-		return t.Round(0), t.Sub(started)
+		return t.Round(0), t.Sub(processStart)
 	}}
 }
 
@@ -94,14 +94,14 @@ func (c *Clock) reading() (time.Time, time.Duration) {
 		return c.read()
 	}
 	t := time.Now()
-	return t.Round(0), t.Sub(started)
+	return t.Round(0), t.Sub(processStart)
 }
 
 // Now returns the time by which everything here ends, in UTC. It never runs back within a process, nor across restarts when
-// the time of [Clock.Seen] is given to [Clock.Restore].
+// the time of [Clock.Trusted] is given to [Clock.Restore].
 func (c *Clock) Now() time.Time {
 	if r := c.recent.Load(); r != nil {
-		if mono := time.Since(started); mono >= r.from && mono < r.until {
+		if mono := time.Since(processStart); mono >= r.from && mono < r.until {
 			return r.base.Add(mono)
 		}
 	}
@@ -115,7 +115,7 @@ func (c *Clock) Now() time.Time {
 // and the monotonic time since: it judges what others have stamped; whoever stamps takes [Clock.Wall].
 func (c *Clock) Read() Reading {
 	if r := c.recent.Load(); r != nil {
-		if mono := time.Since(started); mono >= r.from && mono < r.until {
+		if mono := time.Since(processStart); mono >= r.from && mono < r.until {
 			return Reading{r.base.Add(mono), r.wall.Add(mono)}
 		}
 	}
@@ -144,16 +144,16 @@ func (c *Clock) Restore(seen time.Time) {
 	switch ahead := c.base.Sub(line); {
 	case ahead > Step:
 		c.trusted, c.probation = line, true
-		c.line, c.since = c.base, mono
+		c.doubtedLine, c.doubtedSince = c.base, mono
 	case ahead < 0:
 		c.base, c.trusted = line, line
 	}
 	c.observe()
 }
 
-// Seen returns the largest time believed: the time to persist, once a minute and at the end, and the time up to which a sweep
+// Trusted returns the largest time believed: the time to persist, once a minute and at the end, and the time up to which a sweep
 // is safe even in doubt. It is never after Now.
-func (c *Clock) Seen() time.Time {
+func (c *Clock) Trusted() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, mono := c.observe()
@@ -161,7 +161,7 @@ func (c *Clock) Seen() time.Time {
 }
 
 // Stepped says how far the wall clock is from the time believed, when that is more than [Step] (positive: the wall clock is
-// ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing after [Clock.Seen] may be swept while it is.
+// ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing after [Clock.Trusted] may be swept while it is.
 func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,11 +170,11 @@ func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	if d <= Step && d >= -Step {
 		d = 0
 	}
-	return d, c.probation || !c.line.IsZero()
+	return d, c.probation || !c.doubtedLine.IsZero()
 }
 
-// ShownAs returns the wall-clock time at which Now will be t, for people: the two differ after a wrong clock.
-func (c *Clock) ShownAs(t time.Time) time.Time {
+// ToWall returns the wall-clock time at which Now will be t, for people: the two differ after a wrong clock.
+func (c *Clock) ToWall(t time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, mono := c.observe()
@@ -187,15 +187,15 @@ func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 	wall = wall.UTC()
 	line := wall.Add(-mono)
 	switch {
-	case !c.begun:
-		c.begun, c.base, c.trusted = true, line, line
+	case !c.started:
+		c.started, c.base, c.trusted = true, line, line
 	case c.probation:
 		c.observeProbation(line, mono)
 	default:
 		c.observeRunning(line, mono)
 	}
 	if c.read == nil {
-		c.recent.Store(&recent{base: c.base, wall: line, from: mono, until: mono + glance})
+		c.recent.Store(&recent{base: c.base, wall: line, from: mono, until: mono + recheckInterval})
 	}
 	return wall, mono
 }
@@ -207,16 +207,16 @@ func (c *Clock) observeRunning(line time.Time, mono time.Duration) {
 		if ahead > 0 {
 			c.base, c.trusted = line, line
 		}
-		c.line, c.behind = time.Time{}, time.Time{}
-	case !c.behind.IsZero() && near(c.behind, line):
-		c.line = time.Time{}
+		c.doubtedLine, c.behind = time.Time{}, time.Time{}
+	case !c.behind.IsZero() && agree(c.behind, line):
+		c.doubtedLine = time.Time{}
 	case c.agrees(line, mono):
 		if ahead > 0 {
 			c.base, c.trusted, c.behind = line, line, time.Time{}
 		} else {
 			c.behind = line
 		}
-		c.line = time.Time{}
+		c.doubtedLine = time.Time{}
 	}
 }
 
@@ -231,7 +231,7 @@ func (c *Clock) observeProbation(line time.Time, mono time.Duration) {
 		if ahead > 0 {
 			c.base = line
 		}
-		c.believe()
+		c.trust()
 	case agreed && line.After(c.trusted):
 		// It has fallen back: it was wrong at start. Now cannot follow, or what was born meanwhile would live too long; what is
 		// persisted and swept can.
@@ -239,20 +239,20 @@ func (c *Clock) observeProbation(line time.Time, mono time.Duration) {
 	}
 }
 
-func (c *Clock) believe() {
-	c.trusted, c.probation, c.line = c.base, false, time.Time{}
+func (c *Clock) trust() {
+	c.trusted, c.probation, c.doubtedLine = c.base, false, time.Time{}
 }
 
 // agrees says whether the wall clock has been on this line for Settle, and notes it when it is new.
 func (c *Clock) agrees(line time.Time, mono time.Duration) bool {
-	if c.line.IsZero() || !near(c.line, line) {
-		c.line, c.since = line, mono
+	if c.doubtedLine.IsZero() || !agree(c.doubtedLine, line) {
+		c.doubtedLine, c.doubtedSince = line, mono
 		return false
 	}
-	return mono-c.since >= Settle
+	return mono-c.doubtedSince >= Settle
 }
 
-func near(a, b time.Time) bool {
+func agree(a, b time.Time) bool {
 	d := a.Sub(b)
-	return d <= steady && d >= -steady
+	return d <= agreement && d >= -agreement
 }

@@ -100,7 +100,7 @@ func TestCLK1_ForwardAndBackDestroysNothing(t *testing.T) {
 	f.Advance(Settle - time.Second)
 	wantNow(t, c, start.Add(Settle-time.Second))
 	wantDoubt(t, c, true)
-	if got := c.Seen(); !got.Equal(start.Add(Settle - time.Second)) {
+	if got := c.Trusted(); !got.Equal(start.Add(Settle - time.Second)) {
 		t.Errorf("Seen = %v: a doubted time was persisted", got)
 	}
 	f.Set(start.Add(Settle))
@@ -146,10 +146,10 @@ func TestCLK1_RestoredFutureBlocksNothing(t *testing.T) {
 	c.Now()
 	f.Advance(Settle)
 	wantDoubt(t, c, false) // and the sweep goes on
-	if got := c.Seen(); !got.Equal(c.Now()) {
+	if got := c.Trusted(); !got.Equal(c.Now()) {
 		t.Errorf("Seen = %v, want Now", got)
 	}
-	if got, want := c.ShownAs(c.Now().Add(15*time.Minute)), c.Wall().Add(15*time.Minute); !got.Equal(want) {
+	if got, want := c.ToWall(c.Now().Add(15*time.Minute)), c.Wall().Add(15*time.Minute); !got.Equal(want) {
 		t.Errorf("ShownAs = %v, want %v", got, want)
 	}
 }
@@ -163,13 +163,13 @@ func TestCLK1_RestoreAfterDowntime(t *testing.T) {
 	if d, _ := c.Stepped(); d != 48*time.Hour {
 		t.Errorf("Stepped = %v, want 48h", d)
 	}
-	if got := c.Seen(); !got.Equal(start.Add(-48 * time.Hour)) {
+	if got := c.Trusted(); !got.Equal(start.Add(-48 * time.Hour)) {
 		t.Errorf("Seen = %v: a doubted time was persisted", got)
 	}
 	f.Advance(Settle)
 	wantNow(t, c, start.Add(Settle))
 	wantDoubt(t, c, false)
-	if got := c.Seen(); !got.Equal(start.Add(Settle)) {
+	if got := c.Trusted(); !got.Equal(start.Add(Settle)) {
 		t.Errorf("Seen = %v after agreement", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestCLK1_WrongClockAtStartIsForgottenByTheNextStart(t *testing.T) {
 	wantNow(t, c, wrong.Add(time.Minute))
 	f.Advance(time.Hour)
 	wantDoubt(t, c, true) // nothing is swept
-	persisted = c.Seen()
+	persisted = c.Trusted()
 	if want := start.Add(time.Hour + time.Minute); !persisted.Equal(want) {
 		t.Fatalf("Seen = %v, want %v", persisted, want)
 	}
@@ -204,7 +204,7 @@ func TestCLK1_WrongClockAtStartDoesNotStopTheSweepForGood(t *testing.T) {
 	wantNow(t, c, wrong)
 	f.Advance(Settle)
 	wantNow(t, c, wrong.Add(Settle))
-	if got := c.Seen(); !got.Equal(start.Add(Settle)) {
+	if got := c.Trusted(); !got.Equal(start.Add(Settle)) {
 		t.Errorf("Seen = %v, want the wall clock's time", got)
 	}
 	wantDoubt(t, c, true)
@@ -213,7 +213,7 @@ func TestCLK1_WrongClockAtStartDoesNotStopTheSweepForGood(t *testing.T) {
 	f.Advance(Settle)
 	wantNow(t, c, wrong.Add(2*Settle))
 	wantDoubt(t, c, false)
-	if got := c.Seen(); !got.Equal(c.Now()) {
+	if got := c.Trusted(); !got.Equal(c.Now()) {
 		t.Errorf("Seen = %v, want Now", got)
 	}
 }

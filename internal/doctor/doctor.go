@@ -1,4 +1,4 @@
-// Package doctor finds what an operator may have overlooked. Its cheap half ([Cheap]) asks no network: it runs at each start
+// Package doctor finds what an operator may have overlooked. Its cheap half ([Offline]) asks no network: it runs at each start
 // of a gate as well, so that a start and `caddy email-link doctor` say the same. [Network] is the other half.
 //
 // It knows nothing of Caddy: whoever knows the configuration fills in [Facts].
@@ -87,9 +87,9 @@ type Site struct {
 	Nested bool
 	// OpenToAll says that anybody with a mailbox can sign up and that nothing else is required.
 	OpenToAll bool
-	// OpenBy names another site, where more people can sign up than here: accounts are good at every site that requires
+	// OpenedByPath names another site, where more people can sign up than here: accounts are good at every site that requires
 	// nothing. Empty: there is none.
-	OpenBy string
+	OpenedByPath string
 	// VerifyFrom are the peers that may ask whether a request may pass.
 	VerifyFrom []netip.Prefix
 	// TokenScopes are the scopes with which machine tokens pass.
@@ -97,7 +97,7 @@ type Site struct {
 	// InheritedScopes are, of a nested gate that names no scope and that people pass as well, those of the outer one: tokens with
 	// these pass, too. Inside is the path it is for, empty where that is not known.
 	InheritedScopes []string
-	Inside          string
+	InsideHandle    string
 }
 
 // Origin is one entry of base_url.
@@ -117,8 +117,8 @@ type Server struct {
 	TrustsProxies, Strict bool
 }
 
-// Cheap makes the checks that need no network, in a fixed order.
-func Cheap(f Facts) []Finding {
+// Offline makes the checks that need no network, in a fixed order.
+func Offline(f Facts) []Finding {
 	var list []Finding
 	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, scopes, verify, errorSites, proxies, cookies, files, mails, accounts, tokens} {
 		list = append(list, check(f)...)
@@ -142,14 +142,14 @@ func (r *report) add(result Result, text, fix string) {
 	r.list = append(r.list, f)
 }
 
-// take adds the findings of another report.
-func (r *report) take(other report) {
+// merge adds the findings of another report.
+func (r *report) merge(other report) {
 	for _, f := range other.list {
 		r.add(f.Result, f.Text, f.Fix)
 	}
 }
 
-func (r *report) or(text string) []Finding {
+func (r *report) orOK(text string) []Finding {
 	if len(r.list) == 0 {
 		r.add(OK, text, "")
 	}

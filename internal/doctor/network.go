@@ -29,8 +29,8 @@ type Prober interface {
 type Network struct {
 	// SMTP is the mail server; nil: mail leaves in another way, and neither it nor the DNS is asked.
 	SMTP Prober
-	// To is the bare address that the mail server is asked for. Default: the sender's own.
-	To string
+	// Recipient is the bare address that the mail server is asked for. Default: the sender's own.
+	Recipient string
 	// Resolver asks the DNS. Default: the system's.
 	Resolver Resolver
 	// HTTP asks base_url. Default: a client that follows no redirect.
@@ -43,12 +43,12 @@ type Network struct {
 
 const (
 	defaultTimeout = 5 * time.Second
-	// maxAsked is how many entries of base_url are asked.
-	maxAsked = 10
+	// maxRequests is how many entries of base_url are asked.
+	maxRequests = 10
 	// maxSkew is how far clocks may be apart: a fifth of an assertion's usual lifetime.
 	maxSkew = 12 * time.Second
-	// certificateSoon is how long before its end a mail server's certificate is told.
-	certificateSoon = 14 * 24 * time.Hour
+	// certificateWarning is how long before its end a mail server's certificate is told.
+	certificateWarning = 14 * 24 * time.Hour
 )
 
 // Check asks everybody at once and answers in a fixed order.
@@ -96,15 +96,15 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 		r.add(Skip, "this mailer is not SMTP", "try it with 'caddy email-link mail test <address>'")
 		return r.list
 	}
-	to := n.To
+	to := n.Recipient
 	if to == "" {
 		to = f.From
 	}
 	p := n.SMTP.Probe(ctx, f.From, to)
 	switch {
 	case p.Err == nil:
-	case p.Step == smtp.StepRcpt && n.To == "":
-		r.add(Warn, p.Addr+" refuses a mail to the sender's own address: "+words(p.Err), orText(p.Fix,
+	case p.Step == smtp.StepRcpt && n.Recipient == "":
+		r.add(Warn, p.Addr+" refuses a mail to the sender's own address: "+words(p.Err), orElse(p.Fix,
 			"ask for a mailbox that exists: 'caddy email-link doctor --to you@example.org'; where that is refused too, nobody gets mail"))
 		return r.list
 	default:
@@ -118,19 +118,19 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 	if p.SignedIn {
 		text += ", signed in"
 	}
-	if left := p.CertificateEnds.Sub(n.Now()); !p.CertificateEnds.IsZero() && left < certificateSoon {
+	if left := p.CertificateEnds.Sub(n.Now()); !p.CertificateEnds.IsZero() && left < certificateWarning {
 		r.add(Warn, text+", but its certificate ends on "+p.CertificateEnds.UTC().Format(time.DateOnly), "tell whoever runs the mail server")
 	}
 	if p.TLS == "" {
 		r.add(Warn, text+", but without TLS: whoever is on the way reads each link", "write `tls starttls` unless the server is on this machine")
 	}
-	return r.or(text)
+	return r.orOK(text)
 }
 
 // words are those of an error without the name of the package, which the finding has.
 func words(err error) string { return strings.TrimPrefix(err.Error(), "smtp: ") }
 
-func orText(s, otherwise string) string {
+func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
@@ -144,19 +144,19 @@ func (n *Network) reach(ctx context.Context, f Facts) []Finding {
 	var wg sync.WaitGroup
 	for _, s := range f.Sites {
 		for _, o := range s.Origins {
-			if o.Wildcard || s.Nested || len(answers) == maxAsked {
+			if o.Wildcard || s.Nested || len(answers) == maxRequests {
 				continue
 			}
 			a := new(answer)
 			answers = append(answers, a)
-			wg.Go(func() { n.ask(ctx, o, s.Path, &a.reached, &a.clock) })
+			wg.Go(func() { n.getHealth(ctx, o, s.Path, &a.reached, &a.clock) })
 		}
 	}
 	wg.Wait()
 	reached, clock := report{check: "reachable"}, report{check: "clock"}
 	for _, a := range answers {
-		reached.take(a.reached)
-		clock.take(a.clock)
+		reached.merge(a.reached)
+		clock.merge(a.clock)
 	}
 	if len(clock.list) == 0 {
 		clock.add(Skip, "no base_url answered over https, so there was no clock to compare with", "see that the system keeps its time, as with 'timedatectl'")
@@ -164,7 +164,7 @@ func (n *Network) reach(ctx context.Context, f Facts) []Finding {
 	return append(reached.list, clock.list...)
 }
 
-func (n *Network) ask(ctx context.Context, o Origin, path string, reached, clock *report) {
+func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached, clock *report) {
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.Text+path+"/health", nil)
@@ -175,7 +175,7 @@ func (n *Network) ask(ctx context.Context, o Origin, path string, reached, clock
 	begin := n.Now()
 	resp, err := n.HTTP.Do(req)
 	if err != nil {
-		reached.add(Warn, o.Text+" does not answer from here: "+netWords(err), "fine where this machine cannot reach its own public address or Caddy does not run; "+
+		reached.add(Warn, o.Text+" does not answer from here: "+networkError(err), "fine where this machine cannot reach its own public address or Caddy does not run; "+
 			"else look at the DNS record, the firewall and the certificate")
 		return
 	}
@@ -204,8 +204,8 @@ func (n *Network) ask(ctx context.Context, o Origin, path string, reached, clock
 
 const skewFix = "set the time and keep it so, as with 'timedatectl set-ntp true': apps refuse assertions that are not of their time"
 
-// netWords leaves the address out of an error of net/http: the finding has it.
-func netWords(err error) string {
+// networkError leaves the address out of an error of net/http: the finding has it.
+func networkError(err error) string {
 	var outer interface{ Timeout() bool }
 	if errors.As(err, &outer) && outer.Timeout() {
 		return "no answer in time"

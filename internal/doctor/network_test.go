@@ -124,7 +124,7 @@ func TestSMTPDialogue(t *testing.T) {
 			}
 			// The certificates of the server end within a day.
 			longAgo := func() time.Time { return time.Now().AddDate(0, -1, 0) }
-			n := Network{SMTP: open(t, c), To: one.to, Resolver: dns{}, Now: longAgo}
+			n := Network{SMTP: open(t, c), Recipient: one.to, Resolver: dns{}, Now: longAgo}
 			got := find(n.Check(t.Context(), Facts{From: sender}), "smtp")
 			if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
 				t.Errorf("got %+v", got)

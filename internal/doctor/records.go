@@ -47,7 +47,7 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 	return s[len(prefix):], true
 }
 
-func unasked(check, name string) []Finding {
+func skipped(check, name string) []Finding {
 	return []Finding{{Check: check, Result: Skip, Text: "the DNS could not be asked for " + name}}
 }
 
@@ -56,14 +56,14 @@ func (n *Network) spf(ctx context.Context, domain string) []Finding {
 	found, err := n.txt(ctx, domain, "v=spf1")
 	switch {
 	case err != nil:
-		return unasked(r.check, domain)
+		return skipped(r.check, domain)
 	case len(found) == 0:
 		r.add(Warn, domain+" has no SPF record: receivers cannot tell your mail server from others",
 			"publish the TXT record that your mail provider names, such as: "+domain+`. TXT "v=spf1 include:<provider> -all"`)
 	case len(found) > 1:
 		r.add(Fail, fmt.Sprintf("%s has %d SPF records, which counts as an error (RFC 7208 section 4.5)", domain, len(found)), "join them into one")
 	}
-	return r.or(domain + " has an SPF record; 'mail test' shows whether it names your mail server")
+	return r.orOK(domain + " has an SPF record; 'mail test' shows whether it names your mail server")
 }
 
 func (n *Network) dkim(ctx context.Context) []Finding {
@@ -87,7 +87,7 @@ func (n *Network) dkimKey(ctx context.Context, key smtp.Published, r *report) {
 	all, err := n.Resolver.LookupTXT(ctx, key.Name)
 	var dns *net.DNSError
 	if err != nil && (!errors.As(err, &dns) || !dns.IsNotFound) {
-		r.list = append(r.list, unasked(r.check, key.Name)...)
+		r.list = append(r.list, skipped(r.check, key.Name)...)
 		return
 	}
 	publish := "publish: " + key.Name + `. TXT "` + key.Value + `"`
@@ -127,11 +127,11 @@ func (n *Network) dmarc(ctx context.Context, domain string) []Finding {
 		found, err := n.txt(ctx, "_dmarc."+at, "v=DMARC1")
 		switch {
 		case err != nil:
-			return unasked(r.check, "_dmarc."+at)
+			return skipped(r.check, "_dmarc."+at)
 		case len(found) > 1:
 			r.add(Fail, fmt.Sprintf("_dmarc.%s has %d DMARC records, so none counts (RFC 7489 section 6.6.3)", at, len(found)), "keep one")
 		case len(found) == 1:
-			return r.or("_dmarc." + at + " has a policy")
+			return r.orOK("_dmarc." + at + " has a policy")
 		}
 		if len(r.list) > 0 {
 			return r.list

@@ -21,10 +21,10 @@ type Token struct {
 }
 
 const (
-	// tokenSoon is how long before its end a machine token is told.
-	tokenSoon = 14 * 24 * time.Hour
-	// maxNamed is how many tokens a finding names.
-	maxNamed = 5
+	// tokenWarning is how long before its end a machine token is told.
+	tokenWarning = 14 * 24 * time.Hour
+	// maxListed is how many tokens a finding names.
+	maxListed = 5
 )
 
 // scopes finds places inside a site that let machine tokens in without a word about it.
@@ -36,8 +36,8 @@ func scopes(f Facts) []Finding {
 			continue
 		}
 		where := "the inner email_link of " + s.title()
-		if s.Inside != "" {
-			where = "the email_link inside 'handle " + s.Inside + "' of " + s.title()
+		if s.InsideHandle != "" {
+			where = "the email_link inside 'handle " + s.InsideHandle + "' of " + s.title()
 		}
 		list := strings.Join(s.InheritedScopes, " ")
 		r.add(Warn, where+" names no scope, so machine tokens pass there as well, by those of the outer one ("+list+")",
@@ -46,7 +46,7 @@ func scopes(f Facts) []Finding {
 	if !named {
 		return nil
 	}
-	return r.or("each email_link inside another one says whether machine tokens pass")
+	return r.orOK("each email_link inside another one says whether machine tokens pass")
 }
 
 // tokens finds machine tokens that end soon, and those that open nothing.
@@ -65,7 +65,7 @@ func tokens(f Facts) []Finding {
 		case !f.serves(t.Site):
 			elsewhere = append(elsewhere, t.ID+" for "+t.Site)
 			continue
-		case t.Ends.Sub(f.Now) < tokenSoon:
+		case t.Ends.Sub(f.Now) < tokenWarning:
 			soon = append(soon, t.ID+" on "+t.Ends.UTC().Format(time.DateOnly))
 		}
 		for _, s := range t.Scopes {
@@ -74,32 +74,32 @@ func tokens(f Facts) []Finding {
 			}
 		}
 	}
-	r.some(soon, "ends within 14 days", "end within 14 days",
+	r.warn(soon, "ends within 14 days", "end within 14 days",
 		"make a new one with 'caddy email-link tokens create' for the program that uses it; 'tokens list' says whose it is")
-	r.some(ended, "opens nothing any more, with its account disabled or deleted, its password changed or its sessions ended",
+	r.warn(ended, "opens nothing any more, with its account disabled or deleted, its password changed or its sessions ended",
 		"open nothing any more, with their accounts disabled or deleted, their passwords changed or their sessions ended",
 		"make a new one for what still uses it; 'caddy email-link tokens revoke <id>' ends this line")
-	r.some(elsewhere, "is for a site that is in no base_url", "are for sites that are in no base_url", "revoke it with 'caddy email-link tokens revoke <id>'")
+	r.warn(elsewhere, "is for a site that is in no base_url", "are for sites that are in no base_url", "revoke it with 'caddy email-link tokens revoke <id>'")
 	for _, s := range slices.Sorted(maps.Keys(lost)) {
 		words := "the scope " + s + ", which the configuration has not, so that nothing is opened by it"
-		r.some(lost[s], "has "+words, "have "+words, "write it into 'scopes' in the global option email_link, or revoke the token")
+		r.warn(lost[s], "has "+words, "have "+words, "write it into 'scopes' in the global option email_link, or revoke the token")
 	}
-	return r.or(fmt.Sprintf("%d in use, none of which ends within 14 days", len(f.Tokens)))
+	return r.orOK(fmt.Sprintf("%d in use, none of which ends within 14 days", len(f.Tokens)))
 }
 
-// some adds a warning about tokens, in words for one and for several.
-func (r *report) some(list []string, one, several, fix string) {
+// warn adds a warning about tokens, in words for one and for several.
+func (r *report) warn(list []string, one, several, fix string) {
 	if len(list) == 0 {
 		return
 	}
-	names := strings.Join(list[:min(len(list), maxNamed)], ", ")
+	names := strings.Join(list[:min(len(list), maxListed)], ", ")
 	switch n := len(list); {
 	case n == 1:
 		r.add(Warn, "the machine token "+names+" "+one, fix)
-	case n <= maxNamed:
+	case n <= maxListed:
 		r.add(Warn, fmt.Sprintf("%d machine tokens (%s) %s", n, names, several), fix)
 	default:
-		r.add(Warn, fmt.Sprintf("%d machine tokens (%s and %d more) %s", n, names, n-maxNamed, several), fix)
+		r.add(Warn, fmt.Sprintf("%d machine tokens (%s and %d more) %s", n, names, n-maxListed, several), fix)
 	}
 }
 

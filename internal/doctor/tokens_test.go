@@ -10,7 +10,7 @@ func TestScopes(t *testing.T) {
 	t.Parallel()
 	outer, people, inside, nowhere := site("app.example.com"), site("www.example.com"), site("app.example.com"), site("app.example.com")
 	outer.TokenScopes = []string{"calendar", "contacts"}
-	inside.Nested, inside.Inside, inside.InheritedScopes = true, "/admin/*", outer.TokenScopes
+	inside.Nested, inside.InsideHandle, inside.InheritedScopes = true, "/admin/*", outer.TokenScopes
 	nowhere.Nested, nowhere.InheritedScopes = true, outer.TokenScopes
 	if list := scopes(Facts{Sites: []Site{people}}); len(list) != 0 {
 		t.Errorf("where no token passes anywhere: %+v", list)
@@ -36,7 +36,7 @@ func TestTokens(t *testing.T) {
 	const day = 24 * time.Hour
 	facts := func(list ...Token) Facts {
 		for i := range list {
-			list[i].Site, list[i].Scopes = orText(list[i].Site, "https://app.example.com"), append(list[i].Scopes, "calendar")
+			list[i].Site, list[i].Scopes = orElse(list[i].Site, "https://app.example.com"), append(list[i].Scopes, "calendar")
 			if list[i].Ends.IsZero() {
 				list[i].Ends = now.Add(60 * day)
 			}
@@ -64,7 +64,7 @@ func TestTokens(t *testing.T) {
 		"another scope": {facts(Token{ID: "a", Scopes: []string{"files", "mail"}}), Warn, "the machine token a has the scope mail, which", "scopes"},
 		"another site":  {facts(Token{ID: "a", Site: "https://old.example.com"}), Warn, "a for https://old.example.com is for a site that is in no base_url", "revoke"},
 	} {
-		list := Cheap(one.facts)
+		list := Offline(one.facts)
 		got := list[len(list)-1]
 		if got.Check != "tokens" || got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
 			t.Errorf("%s: %+v", name, got)

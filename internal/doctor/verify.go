@@ -17,5 +17,5 @@ func verify(f Facts) []Finding {
 	if !on {
 		return nil
 	}
-	return r.or("nobody but the listed proxies may ask")
+	return r.orOK("nobody but the listed proxies may ask")
 }

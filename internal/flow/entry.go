@@ -55,7 +55,7 @@ func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind outbox.Kin
 	m, err := s.newMail(outbox.Payload{
 		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
 		Device: cut(e.requester.Device, maxDevice), Network: boundary.NetworkText(e.requester.Client), FlowID: flowID, Notice: kind,
-		RequestedAt: s.Clock.ShownAs(e.now).Unix(),
+		RequestedAt: s.Clock.ToWall(e.now).Unix(),
 	}, e.now, e.now.Add(noticeLifetime))
 	if err != nil {
 		return err

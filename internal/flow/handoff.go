@@ -73,7 +73,7 @@ func (s *Service) openHandoff(tx storage.Tx, done *Done, r redemption) error {
 	w := handoffWire{
 		Audience: app.Audience, Purpose: r.flow.Purpose, Subject: app.Subject, State: app.State, Email: r.private.Email,
 		Continue: r.private.ReturnTo, ID: token.NewID(), Flow: r.flow.ID, Methods: []string{r.method},
-		AuthTime: s.Clock.ShownAs(r.now).Unix(), End: done.HandoffEnd.Unix(), Global: r.flow.Epochs.Global,
+		AuthTime: s.Clock.ToWall(r.now).Unix(), End: done.HandoffEnd.Unix(), Global: r.flow.Epochs.Global,
 		Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
 	}
 	plain, err := token.Compact(w)

@@ -57,7 +57,7 @@ func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, erro
 			if refused == nil && err == nil {
 				link = Link{
 					URL: site.base() + "/link?t=" + l.text, Purpose: l.flow.Purpose, Address: l.addr.Display(),
-					Ends: s.Clock.ShownAs(l.flow.Key.Ends()), Flow: l.flow.ID,
+					Ends: s.Clock.ToWall(l.flow.Key.Ends()), Flow: l.flow.ID,
 				}
 			}
 			return refused, err

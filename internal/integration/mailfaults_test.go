@@ -34,9 +34,9 @@ const spare = asks / 2
 // number of goroutines does not grow with them, and when the server has recovered each mail arrives, at most twice, with one
 // link and one Message-ID.
 func TestMAIL4_Trouble(t *testing.T) {
-	for _, trouble := range mailertest.Troubles() {
+	for _, trouble := range mailertest.FaultScenarios() {
 		t.Run(trouble.Name, func(t *testing.T) {
-			s := mailertest.NewTroubled(t, trouble)
+			s := mailertest.NewFaultyServer(t, trouble)
 			w := startTroubled(t, s, trouble)
 			calm, _ := w.ask("before@example.com")
 			w.until("the first mail, with the server's answer", func() bool { return len(w.queue(false)) == 0 })
@@ -79,13 +79,13 @@ func TestMAIL4_Trouble(t *testing.T) {
 }
 
 // startTroubled is start with that mail server, and with little patience where only that ends a dialogue.
-func startTroubled(t testing.TB, s *mailertest.Troubled, trouble mailertest.Trouble) *world {
+func startTroubled(t testing.TB, s *mailertest.FaultyServer, trouble mailertest.FaultScenario) *world {
 	t.Helper()
 	w := &world{t: t, host: "localhost", port: freePort(t), dir: t.TempDir(), backend: newBackend(t), mails: s.Behind}
 	w.db = filepath.Join(w.dir, "db", "email_link.db")
 	user := ""
 	if trouble.SignIn {
-		user = fmt.Sprintf("%s %q", mailertest.TroubledUser, mailertest.TroubledPassword)
+		user = fmt.Sprintf("%s %q", mailertest.FaultyUser, mailertest.FaultyPassword)
 	}
 	own := fmt.Sprintf("mailer smtp %s %s {\n\t\t\ttls %s\n", s.Addr, user, trouble.TLS)
 	if trouble.Stalls {
@@ -219,7 +219,7 @@ func first(mails []storage.Mail) (reason string) {
 }
 
 // after shows that a new ask gets its mail when the trouble is over.
-func (w *world) after(s *mailertest.Troubled, already int) {
+func (w *world) after(s *mailertest.FaultyServer, already int) {
 	w.t.Helper()
 	w.ask("after@example.com")
 	if m := s.Behind.Wait(w.t, already+1)[already]; m.To != "after@example.com" {
@@ -228,7 +228,7 @@ func (w *world) after(s *mailertest.Troubled, already int) {
 }
 
 // arrived waits until the queue is empty and looks at what has arrived.
-func (w *world) arrived(s *mailertest.Troubled, trouble mailertest.Trouble, browsers map[string]*client) {
+func (w *world) arrived(s *mailertest.FaultyServer, trouble mailertest.FaultScenario, browsers map[string]*client) {
 	w.t.Helper()
 	w.until("an empty queue", func() bool { return len(w.queue(false)) == 0 })
 	if dead := w.queue(true); len(dead) > 0 && !trouble.Twice {
@@ -261,13 +261,13 @@ func (w *world) arrived(s *mailertest.Troubled, trouble mailertest.Trouble, brow
 
 // BenchmarkMAIL4_Asking shows what an ask takes while the mail server is well, silent or absent: never more for its trouble.
 func BenchmarkMAIL4_Asking(b *testing.B) {
-	for _, trouble := range mailertest.Troubles() {
+	for _, trouble := range mailertest.FaultScenarios() {
 		if trouble.Name != "Silent" && trouble.Name != "Refused" {
 			continue
 		}
 		for _, state := range []string{"well", "troubled"} {
 			b.Run(trouble.Name+"/"+state, func(b *testing.B) {
-				s := mailertest.NewTroubled(b, trouble)
+				s := mailertest.NewFaultyServer(b, trouble)
 				w := startTroubled(b, s, trouble)
 				if state == "troubled" {
 					s.Break()

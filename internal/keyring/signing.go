@@ -67,7 +67,7 @@ func (r *Ring) OpenSigningKeys(sealed []byte, now time.Time) (k *SigningKeys, ch
 	if err != nil {
 		return nil, nil, err
 	}
-	k.keys = dropUnlisted(keys, now)
+	k.keys = pruneExpired(keys, now)
 	if len(k.keys) != len(keys) {
 		changed = k.seal(k.keys)
 	}
@@ -104,7 +104,7 @@ func (k *SigningKeys) Listed(now time.Time) []SigningKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var out []SigningKey
-	for _, e := range dropUnlisted(k.keys, now) {
+	for _, e := range pruneExpired(k.keys, now) {
 		out = append(out, SigningKey{ID: e.ID, Public: e.public()})
 	}
 	return out
@@ -115,7 +115,7 @@ func (k *SigningKeys) Listed(now time.Time) []SigningKey {
 func (k *SigningKeys) Rotate(now time.Time) (sealed []byte, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	keys := slices.Clone(dropUnlisted(k.keys, now))
+	keys := slices.Clone(pruneExpired(k.keys, now))
 	last := &keys[len(keys)-1]
 	if last.From > now.Unix() {
 		return nil, fmt.Errorf("%w: key %s is used from %s", ErrRotating, last.ID, time.Unix(last.From, 0).UTC().Format(time.RFC3339))
@@ -157,8 +157,8 @@ func (e signingEntry) public() ed25519.PublicKey {
 	return ed25519.PublicKey(bytes.Clone(e.private[ed25519.SeedSize:]))
 }
 
-// dropUnlisted leaves out the keys whose last use is SigningTail ago. The last key is never among them.
-func dropUnlisted(keys []signingEntry, now time.Time) []signingEntry {
+// pruneExpired leaves out the keys whose last use is SigningTail ago. The last key is never among them.
+func pruneExpired(keys []signingEntry, now time.Time) []signingEntry {
 	var out []signingEntry
 	for i, e := range keys {
 		if i < len(keys)-1 && e.Until != 0 && now.Unix() >= e.Until+int64(SigningTail/time.Second) {

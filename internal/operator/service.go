@@ -45,7 +45,7 @@ const MaxListed = 1000
 
 // displayTime is one of the gate's own times as the system's clock has it.
 func (svc *Service) displayTime(t time.Time) time.Time {
-	return svc.State.Clock.ShownAs(t).UTC().Truncate(time.Second)
+	return svc.State.Clock.ToWall(t).UTC().Truncate(time.Second)
 }
 
 // site finds the site a link is for.

@@ -66,7 +66,7 @@ func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j cla
 	if err != nil {
 		return fmt.Errorf("render: %w", err)
 	}
-	msg.To, msg.Date, msg.MessageID = j.message.To, w.Clock.ShownAs(m.Queued), w.messageID(m, msg.From)
+	msg.To, msg.Date, msg.MessageID = j.message.To, w.Clock.ToWall(m.Queued), w.messageID(m, msg.From)
 	if j.drop != "" {
 		return nil
 	}

@@ -237,7 +237,7 @@ func (s *State) Close() error {
 
 // SaveClock persists the largest time believed.
 func (s *State) SaveClock(ctx context.Context) error {
-	value := binary.BigEndian.AppendUint64(nil, uint64(s.Clock.Seen().Unix()))
+	value := binary.BigEndian.AppendUint64(nil, uint64(s.Clock.Trusted().Unix()))
 	return s.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaClock, value) })
 }
 

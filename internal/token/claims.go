@@ -195,7 +195,7 @@ func Pad(ring *keyring.Ring, site, cookie string) string {
 
 // Unpad returns the cookie of a stored flow that Pad has made longer at this site; anything else is ErrMalformed.
 func Unpad(ring *keyring.Ring, site, text string) (Parsed, error) {
-	plain, err := openPadded(ring, labelPadded, site, text)
+	plain, err := unpad(ring, labelPadded, site, text)
 	if err != nil {
 		return Parsed{}, err
 	}
@@ -207,7 +207,7 @@ func sealPadded(ring *keyring.Ring, label, site string, plain []byte) string {
 	return encoding.EncodeToString(ring.Seal(label, []byte(site), plain))
 }
 
-func openPadded(ring *keyring.Ring, label, site, text string) ([]byte, error) {
+func unpad(ring *keyring.Ring, label, site, text string) ([]byte, error) {
 	if len(text) != cookieSize || strings.ContainsAny(text, "\r\n") {
 		return nil, ErrMalformed
 	}
@@ -224,7 +224,7 @@ func openPadded(ring *keyring.Ring, label, site, text string) ([]byte, error) {
 
 // ReadCookie returns the claims of a flow cookie of this site; anything else is ErrMalformed.
 func ReadCookie(ring *keyring.Ring, site, text string) (c Claims, err error) {
-	plain, err := openPadded(ring, labelCookie, site, text)
+	plain, err := unpad(ring, labelCookie, site, text)
 	if err != nil || json.Unmarshal(plain, &c) != nil {
 		return Claims{}, ErrMalformed
 	}

@@ -131,7 +131,7 @@ func completeAt(text string, now time.Time) int {
 	if !ok || !near(end, now) {
 		return 0
 	}
-	for _, size := range [...]int{Size, oldSize} {
+	for _, size := range [...]int{Size, legacySize} {
 		if len(text) < size {
 			continue
 		}

@@ -27,9 +27,9 @@ const (
 	endSize    = 5
 	partSize   = 2
 	secretSize = 32
-	// Size is the length of a token's text in characters; oldSize is that of a text without a part.
-	Size    = 8 * (endSize + partSize + secretSize) / 6
-	oldSize = (8*(endSize+secretSize) + 5) / 6
+	// Size is the length of a token's text in characters; legacySize is that of a text without a part.
+	Size       = 8 * (endSize + partSize + secretSize) / 6
+	legacySize = (8*(endSize+secretSize) + 5) / 6
 	// CodeDigits is the length of a typed code.
 	CodeDigits = 8
 	maxEnd     = 1<<(8*endSize) - 1
@@ -72,14 +72,14 @@ func CancelPurpose(purpose string) string { return "cancel:" + purpose }
 
 func derived(ring *keyring.Ring, label string, seed [32]byte, purpose, site string, end time.Time) string {
 	info := keyring.Frame([]byte(purpose), []byte(site), seed[:])
-	return text(end, part(end), [secretSize]byte(ring.Derive(label, info, secretSize)))
+	return encode(end, part(end), [secretSize]byte(ring.Derive(label, info, secretSize)))
 }
 
 // Random returns the text of a new random token, for cookies. Its part of the second is at least 1.
 func Random(end time.Time) string {
 	var secret [secretSize]byte
 	_, _ = rand.Read(secret[:])
-	return text(end, max(part(end), 1), secret)
+	return encode(end, max(part(end), 1), secret)
 }
 
 // Ends returns the end for New and NewCancel of tokens that lie beside the flow with this key in the store: the flow's end with its
@@ -94,9 +94,9 @@ func part(t time.Time) uint16 {
 	return uint16(int64(t.Nanosecond()) << 16 / int64(time.Second)) //nolint:gosec // below 1 << 16
 }
 
-// text joins end, part and secret. An end outside what 5 bytes hold (the year 36812) is brought to the nearest that they do. Where the
+// encode joins end, part and secret. An end outside what 5 bytes hold (the year 36812) is brought to the nearest that they do. Where the
 // part is 0 it is left out: a mail that an earlier build has queued ends at a whole second, and its link has to stay the same.
-func text(end time.Time, part uint16, secret [secretSize]byte) string {
+func encode(end time.Time, part uint16, secret [secretSize]byte) string {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+partSize+secretSize), uint64(min(max(end.Unix(), 0), maxEnd)))
 	if part > 0 {
 		b = binary.BigEndian.AppendUint16(b, part)
@@ -105,7 +105,7 @@ func text(end time.Time, part uint16, secret [secretSize]byte) string {
 }
 
 // HasLength says whether a text is as long as a token's is.
-func HasLength(text string) bool { return len(text) == Size || len(text) == oldSize }
+func HasLength(text string) bool { return len(text) == Size || len(text) == legacySize }
 
 // Parse reads a token's text. It accepts exactly what this package writes; the length is checked before anything else.
 func Parse(text string) (Parsed, error) {

@@ -19,7 +19,7 @@ func (x *exchange) cancel() {
 
 // confirmCancel ends the one flow of the parked token.
 func (x *exchange) confirmCancel(h string) {
-	if _, err := x.Flows.Cancel(x.r.Context(), x.Site.Site, x.asker(), x.Cookies.Token, h); err != nil {
+	if _, err := x.Flows.Cancel(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Token, h); err != nil {
 		x.refuseConfirm(x.problemOf(err), "")
 		return
 	}

@@ -26,7 +26,7 @@ func (x *exchange) code() {
 		x.refuseForm(err)
 		return
 	}
-	done, err := x.Flows.SubmitCode(x.r.Context(), x.Site.Site, x.asker(), fields["code"])
+	done, err := x.Flows.SubmitCode(x.r.Context(), x.Site.Site, x.requester(), fields["code"])
 	if err != nil {
 		x.refuseResend(x.problemOf(err))
 		return

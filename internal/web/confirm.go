@@ -15,31 +15,31 @@ func (x *exchange) confirmPage() { x.showParked(problem{status: http.StatusOK}, 
 // showParked shows the page of the parked token, with what went wrong before.
 func (x *exchange) showParked(p problem, name string) {
 	if x.Cookies.Token == "" {
-		x.noToken()
+		x.noParkedToken()
 		return
 	}
-	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.asker(), x.Cookies.Token)
+	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Token)
 	switch {
 	case errors.Is(err, flow.ErrDead):
-		x.dead()
+		x.deadLink()
 		return
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
 		return
-	case opened.Destination != "" && !x.json:
+	case preview.Destination != "" && !x.json:
 		x.clearCookie(boundary.TokenCookie)
-		x.redirect(opened.Destination)
+		x.redirect(preview.Destination)
 		return
 	}
 	if x.json && p.status == http.StatusOK {
-		x.replyOK(http.StatusOK, openedBody(opened))
+		x.replyOK(http.StatusOK, previewBody(preview))
 		return
 	}
-	x.refuseOn(p, x.openedFacts(opened, p, name))
+	x.refuseOn(p, x.previewFacts(preview, p, name))
 }
 
-// noToken is /confirm of a browser that has opened no link.
-func (x *exchange) noToken() {
+// noParkedToken is /confirm of a browser that has opened no link.
+func (x *exchange) noParkedToken() {
 	if x.json {
 		x.refuse(http.StatusNotFound, templates.NoFlow)
 		return
@@ -47,21 +47,21 @@ func (x *exchange) noToken() {
 	x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code})
 }
 
-// openedFacts fills the page. Only the browser that asked sees the whole address; in another one a password manager does not
+// previewFacts fills the page. Only the browser that asked sees the whole address; in another one a password manager does not
 // get it either, and keeps the new password at the first sign-in with it.
-func (x *exchange) openedFacts(o flow.LinkPreview, p problem, name string) templates.PageFacts {
+func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) templates.PageFacts {
 	account, username := o.Masked, ""
 	if o.SameBrowser {
 		account, username = o.Address, o.Username
 	}
-	asked := x.Clock.ShownAs(o.Started)
+	result := x.Clock.ToWall(o.Started)
 	if o.Cancel {
 		return templates.ConfirmCancel{
-			Token: o.H, Account: o.Masked, Asked: asked, Device: o.Device, Network: o.Network, Problem: p.words(),
+			Token: o.H, Account: o.Masked, Asked: result, Device: o.Device, Network: o.Network, Problem: p.words(),
 		}
 	}
 	page := templates.Confirm{
-		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: asked,
+		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: result,
 		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
 	}
 	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
@@ -84,9 +84,9 @@ type confirmBody struct {
 	Device  string `json:"device,omitempty"`
 	Network string `json:"network,omitempty"`
 	// SameBrowser says that this browser asked; Other is another account it is signed in to, masked.
-	SameBrowser bool   `json:"same_browser"`
-	Other       string `json:"signed_in_as,omitempty"`
-	AskName     bool   `json:"ask_name,omitempty"`
+	SameBrowser  bool   `json:"same_browser"`
+	OtherAccount string `json:"signed_in_as,omitempty"`
+	AskName      bool   `json:"ask_name,omitempty"`
 	// AskPassword says that a new password of MinLength characters or more can be sent along; purpose reset needs one.
 	AskPassword bool   `json:"ask_password,omitempty"`
 	MinLength   int    `json:"min_length,omitempty"`
@@ -97,10 +97,10 @@ type confirmBody struct {
 	App bool `json:"app,omitempty"`
 }
 
-func openedBody(o flow.LinkPreview) confirmBody {
+func previewBody(o flow.LinkPreview) confirmBody {
 	b := confirmBody{
 		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
-		SameBrowser: o.SameBrowser, Other: o.OtherAccount, AskName: o.AskName, AskPassword: o.AskPassword,
+		SameBrowser: o.SameBrowser, OtherAccount: o.OtherAccount, AskName: o.AskName, AskPassword: o.AskPassword,
 		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination, App: o.App,
 	}
 	if o.SameBrowser && !o.Cancel {
@@ -122,14 +122,14 @@ func (x *exchange) confirm() {
 	}
 	if x.Cookies.Token == "" {
 		if x.json {
-			x.noToken()
+			x.noParkedToken()
 			return
 		}
 		x.redirect(x.path("/confirm"))
 		return
 	}
-	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.asker(), x.Cookies.Token)
-	if err == nil && opened.Cancel {
+	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Token)
+	if err == nil && preview.Cancel {
 		x.confirmCancel(fields["h"])
 		return
 	}
@@ -138,7 +138,7 @@ func (x *exchange) confirm() {
 		return
 	}
 	// A dead link goes on to Confirm, too: the first replay by POST is an event.
-	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, x.asker(), flow.ConfirmInput{
+	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, x.requester(), flow.ConfirmInput{
 		Token: x.Cookies.Token, H: fields["h"], Name: fields["name"], Password: fields["password"],
 	})
 	if err != nil {
@@ -146,10 +146,10 @@ func (x *exchange) confirm() {
 		return
 	}
 	if done.Reset {
-		x.resetDone(done, opened.SameBrowser)
+		x.resetDone(done, preview.SameBrowser)
 		return
 	}
-	x.signedIn(done, opened.SameBrowser)
+	x.signedIn(done, preview.SameBrowser)
 	x.done(done)
 }
 
@@ -158,7 +158,7 @@ func (x *exchange) refuseConfirm(p problem, name string) {
 	form := p.code == templates.Changed || p.code == templates.InvalidName || p.code == templates.Busy || p.words().NewPassword()
 	switch {
 	case p.code == templates.DeadLink:
-		x.dead()
+		x.deadLink()
 	case form && !x.json:
 		x.showParked(p, name)
 	default:

@@ -8,12 +8,12 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 )
 
-// parkedFor is how long an opened link waits for the press of a button.
-const parkedFor = 10 * time.Minute
+// parkedLifetime is how long an opened link waits for the press of a button.
+const parkedLifetime = 10 * time.Minute
 
 // setCookie sets one of our cookies for at least a second.
-func (x *exchange) setCookie(kind, value string, life time.Duration) {
-	x.writeCookie(kind, value, max(int(life/time.Second), 1))
+func (x *exchange) setCookie(kind, value string, lifetime time.Duration) {
+	x.writeCookie(kind, value, max(int(lifetime/time.Second), 1))
 }
 
 // clearCookie takes one of our cookies back.
@@ -28,11 +28,11 @@ func (x *exchange) writeCookie(kind, value string, maxAge int) {
 
 // park keeps an opened token for the page that asks for the press of a button.
 func (x *exchange) park(text string, ends time.Time) {
-	x.setCookie(boundary.TokenCookie, text, min(ends.Sub(x.Clock.Now()), parkedFor))
+	x.setCookie(boundary.TokenCookie, text, min(ends.Sub(x.Clock.Now()), parkedLifetime))
 }
 
-// clearUsed takes back the cookies of what has just been used up. ownFlow says that the browser's flow cookie is of it.
-func (x *exchange) clearUsed(ownFlow bool) {
+// clearConsumed takes back the cookies of what has just been used up. ownFlow says that the browser's flow cookie is of it.
+func (x *exchange) clearConsumed(ownFlow bool) {
 	if ownFlow {
 		x.clearCookie(boundary.FlowCookie)
 	}
@@ -43,14 +43,14 @@ func (x *exchange) clearUsed(ownFlow bool) {
 
 // signedIn sets the cookies of a flow that has ended in a session. ownFlow says that the browser's flow cookie is of it.
 func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
-	x.clearUsed(ownFlow)
+	x.clearConsumed(ownFlow)
 	if !d.AlreadySignedIn {
-		x.enter(d)
+		x.setSignInCookies(d)
 	}
 }
 
-// enter sets the cookies of a new session or hand-over, if there is one, and that of a known browser.
-func (x *exchange) enter(d flow.Done) {
+// setSignInCookies sets the cookies of a new session or hand-over, if there is one, and that of a known browser.
+func (x *exchange) setSignInCookies(d flow.Done) {
 	if d.SessionCookie != "" {
 		x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
 	}

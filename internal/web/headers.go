@@ -141,9 +141,9 @@ func mediaType(value string) string {
 	return t
 }
 
-// wantsJSON says whether an answer should be JSON: Accept names it, and no page before it; or Accept says nothing and the
+// prefersJSON says whether an answer should be JSON: Accept names it, and no page before it; or Accept says nothing and the
 // request itself is JSON.
-func wantsJSON(h http.Header) bool {
+func prefersJSON(h http.Header) bool {
 	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
 		switch mediaType(part) {
 		case "application/json", "application/problem+json":

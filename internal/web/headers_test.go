@@ -161,13 +161,13 @@ func TestCookies_AsInTheContract(t *testing.T) { bothModes(t, testAsInTheContrac
 func testAsInTheContract(t *testing.T) {
 	g := newGate(t)
 	b := g.browser()
-	life := map[string]int{}
+	lifetime := map[string]int{}
 	note := func() {
 		for _, c := range b.last.Cookies() {
 			if c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 				t.Errorf("%v", c)
 			}
-			life[c.Name] = c.MaxAge
+			lifetime[c.Name] = c.MaxAge
 		}
 	}
 	b.post("/email-link/sign-up", "email", known)
@@ -175,21 +175,21 @@ func testAsInTheContract(t *testing.T) {
 	link := g.find(linkPattern, g.deliver()[0].Text)
 	b.do("HEAD", link, "", "", nil)
 	note()
-	if diff := cmp.Diff(map[string]int{"__Host-email_link_flow": 86400, "__Host-email_link_token": 600}, life); diff != "" {
+	if diff := cmp.Diff(map[string]int{"__Host-email_link_flow": 86400, "__Host-email_link_token": 600}, lifetime); diff != "" {
 		t.Error(diff)
 	}
 	g.clock.Advance(24*time.Hour - 90*time.Second)
 	b.do("HEAD", link, "", "", nil)
 	note()
-	if life["__Host-email_link_token"] != 90 {
-		t.Errorf("a token is parked for %d s, beyond its end", life["__Host-email_link_token"])
+	if lifetime["__Host-email_link_token"] != 90 {
+		t.Errorf("a token is parked for %d s, beyond its end", lifetime["__Host-email_link_token"])
 	}
 	b.get(link).wants(t, 303, "/")
 	note()
 	want := map[string]int{
 		"__Host-email_link": 30 * 86400, "__Host-email_link_known": 400 * 86400, "__Host-email_link_flow": -1, "__Host-email_link_token": -1,
 	}
-	if diff := cmp.Diff(want, life); diff != "" {
+	if diff := cmp.Diff(want, lifetime); diff != "" {
 		t.Error(diff)
 	}
 }

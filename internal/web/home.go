@@ -18,8 +18,8 @@ func (x *exchange) home() {
 	}
 	l := x.Live
 	x.page(http.StatusOK, templates.Home{
-		Email: l.Account.Email, Name: l.Account.Name, Roles: l.Account.Roles, Since: x.Clock.ShownAs(l.Session.AuthTime),
+		Email: l.Account.Email, Name: l.Account.Name, Roles: l.Account.Roles, Since: x.Clock.ToWall(l.Session.AuthTime),
 		Password: x.passwords(), PasswordSet: x.passwords() && x.r.URL.RawQuery == passwordSet,
-		Ends: x.Clock.ShownAs(l.AbsoluteEnd()), Device: l.Session.Device, Methods: l.Session.Methods,
+		Ends: x.Clock.ToWall(l.AbsoluteEnd()), Device: l.Session.Device, Methods: l.Session.Methods,
 	})
 }

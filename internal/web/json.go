@@ -87,7 +87,7 @@ func parseForm(body []byte, fields []string) (map[string]string, error) {
 		if len(list) != 1 {
 			return nil, errForm
 		}
-		if err := take(out, fields, name, list[0]); err != nil {
+		if err := readField(out, fields, name, list[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +129,7 @@ func parseJSON(body []byte, fields []string) (map[string]string, error) {
 		default:
 			return nil, errForm
 		}
-		if err := take(out, fields, name, text); err != nil {
+		if err := readField(out, fields, name, text); err != nil {
 			return nil, err
 		}
 	}
@@ -142,8 +142,8 @@ func parseJSON(body []byte, fields []string) (map[string]string, error) {
 	return out, nil
 }
 
-// take accepts one field.
-func take(out map[string]string, fields []string, name, value string) error {
+// readField accepts one field.
+func readField(out map[string]string, fields []string, name, value string) error {
 	if _, twice := out[name]; twice || !slices.Contains(fields, name) {
 		return errForm
 	}

@@ -17,7 +17,7 @@ func (x *exchange) link() { x.openToken(true) }
 func (x *exchange) openToken(oneClick bool) {
 	text, ends, ok := x.queryToken()
 	if !ok {
-		x.dead()
+		x.deadLink()
 		return
 	}
 	if oneClick && x.oneClick(text) {
@@ -39,18 +39,18 @@ func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
 // oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
 // twice. It says whether it has answered.
 func (x *exchange) oneClick(text string) bool {
-	asker := x.asker()
+	asker := x.requester()
 	if !asker.Navigation || x.json || asker.FlowCookie == "" && x.Live == nil {
 		return false
 	}
-	opened, err := x.Flows.Open(x.r.Context(), x.Site.Site, asker, text)
+	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, asker, text)
 	switch {
 	case err != nil:
 		return false
-	case opened.Destination != "":
-		x.redirect(opened.Destination)
+	case preview.Destination != "":
+		x.redirect(preview.Destination)
 		return true
-	case !opened.OneClick || opened.Cancel:
+	case !preview.OneClick || preview.Cancel:
 		return false
 	}
 	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, asker, flow.ConfirmInput{Token: text, OneClick: true})
@@ -62,7 +62,7 @@ func (x *exchange) oneClick(text string) bool {
 	return true
 }
 
-// dead is the one answer to every link that does not work. It sets and takes no cookie.
-func (x *exchange) dead() {
+// deadLink is the one answer to every link that does not work. It sets and takes no cookie.
+func (x *exchange) deadLink() {
 	x.refuseOn(problem{status: http.StatusGone, code: templates.DeadLink}, templates.Dead{})
 }

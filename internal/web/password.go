@@ -35,21 +35,21 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 		again(problem{status: http.StatusBadRequest, code: templates.MissingPassword, field: "password"})
 		return
 	}
-	done, err := x.Flows.SignIn(x.r.Context(), x.Site.Site, x.asker(), flow.SignInInput{
+	done, err := x.Flows.SignIn(x.r.Context(), x.Site.Site, x.requester(), flow.SignInInput{
 		Email: email, Password: fields["password"], ReturnTo: back,
 	})
 	if err != nil {
 		again(x.problemOf(err))
 		return
 	}
-	x.enter(done)
+	x.setSignInCookies(done)
 	x.done(done)
 }
 
 // done answers what ended in a session, or in a hand-over to the app that has started it.
 func (x *exchange) done(d flow.Done) {
 	if x.json && d.App {
-		x.replyOK(http.StatusOK, handedOverBody{Status: "handed_over", ReturnTo: d.ReturnTo})
+		x.replyOK(http.StatusOK, handoffBody{Status: "handed_over", ReturnTo: d.ReturnTo})
 		return
 	}
 	if x.json {
@@ -64,7 +64,7 @@ func (x *exchange) passwordForm() {
 	if x.refusePassword() {
 		return
 	}
-	has, err := x.Flows.HasPassword(x.r.Context(), x.asker())
+	has, err := x.Flows.HasPassword(x.r.Context(), x.requester())
 	if err != nil {
 		x.refuseWith(x.problemOf(err))
 		return
@@ -103,14 +103,14 @@ func (x *exchange) changePassword() {
 		x.refuseForm(err)
 		return
 	}
-	done, err := x.Flows.ChangePassword(x.r.Context(), x.Site.Site, x.asker(), flow.ChangeInput{
+	done, err := x.Flows.ChangePassword(x.r.Context(), x.Site.Site, x.requester(), flow.ChangeInput{
 		Current: fields["current"], New: fields["password"],
 	})
 	if err != nil {
 		x.refuseChange(x.problemOf(err))
 		return
 	}
-	x.enter(done)
+	x.setSignInCookies(done)
 	if x.json {
 		x.replyOK(http.StatusOK, x.doneBody(done))
 		return

@@ -58,7 +58,7 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 	x.setHeaders()
 	x.negotiate()
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
-	x.json = x.json || v.Token != nil || !wantsPage(r.Header)
+	x.json = x.json || v.Token != nil || !acceptsHTML(r.Header)
 	switch why {
 	case Forbidden:
 		x.refuse(http.StatusForbidden, templates.Forbidden)
@@ -90,8 +90,8 @@ func (x *exchange) refuseToken(why Refusal) {
 	}
 }
 
-// wantsPage says whether Accept names pages, or says nothing.
-func wantsPage(h http.Header) bool {
+// acceptsHTML says whether Accept names pages, or says nothing.
+func acceptsHTML(h http.Header) bool {
 	accept := strings.Join(h.Values("Accept"), ",")
 	return accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*")
 }
@@ -194,7 +194,7 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 // problem answers with problem+json.
 func (x *exchange) problem(p problem) {
 	body := problemBody{
-		Type: "about:blank", Title: x.Templates.Say(x.language, p.words()), Status: p.status, Code: string(p.code),
+		Type: "about:blank", Title: x.Templates.Text(x.language, p.words()), Status: p.status, Code: string(p.code),
 		Field: p.field, SignIn: p.signIn,
 	}
 	if p.wait > 0 {
@@ -236,7 +236,7 @@ func (x *exchange) problemOf(err error) problem {
 	var busy *password.BusyError
 	switch {
 	case errors.As(err, &limited):
-		p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.wait(limited.RetryAt)}
+		p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.retryAfter(limited.RetryAt)}
 		switch limited.Name {
 		case flow.LimitResend:
 			p.code = templates.TooEarly

@@ -50,16 +50,16 @@ func TestRefuse_Language(t *testing.T) {
 	titles := map[string]bool{}
 	for why := SignIn; why <= CrossOrigin; why++ {
 		for _, accept := range []string{"application/json", "text/html"} {
-			for asked, want := range map[string]string{"de-CH, en;q=0.5": "de", "": "en", "tlh": "en", "fr": "fr"} {
+			for result, want := range map[string]string{"de-CH, en;q=0.5": "de", "": "en", "tlh": "en", "fr": "fr"} {
 				r := httptest.NewRequest(http.MethodPost, origin+"/app", http.NoBody)
 				r.Header.Set("Accept", accept)
-				r.Header.Set("Accept-Language", asked)
+				r.Header.Set("Accept-Language", result)
 				w := httptest.NewRecorder()
 				g.pages.Refuse(w, r, Visit{Site: g.site}, why)
 				h := w.Header()
 				varies := why == SignIn || strings.Contains(h.Get("Vary"), "Accept-Language") // to a script's 401 no-store has to do
 				if got := h.Values("Content-Language"); len(got) != 1 || got[0] != want || !varies {
-					t.Errorf("%d in %q as %s: Content-Language %q, Vary %q", why, asked, accept, got, h.Values("Vary"))
+					t.Errorf("%d in %q as %s: Content-Language %q, Vary %q", why, result, accept, got, h.Values("Vary"))
 				}
 				if why == SignIn {
 					_, title, _ := strings.Cut(w.Body.String(), `"title":`)

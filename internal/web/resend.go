@@ -20,7 +20,7 @@ type sentBody struct {
 	ReturnTo string `json:"return_to,omitempty"`
 }
 
-func (x *exchange) sent(p flow.Pending) sentBody {
+func (x *exchange) newSentBody(p flow.Pending) sentBody {
 	now := x.Clock.Now()
 	return sentBody{
 		Status: "sent", ResendsLeft: p.ResendsLeft, ResendIn: seconds(p.NextResend.Sub(now)), ExpiresIn: seconds(p.End.Sub(now)),
@@ -29,22 +29,22 @@ func (x *exchange) sent(p flow.Pending) sentBody {
 
 // resendPage is "check your mail". It leads on once this browser is signed in.
 func (x *exchange) resendPage() {
-	p, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.asker())
+	p, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.requester())
 	switch {
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
-	case !ok && x.ledOn():
+	case !ok && x.redirected():
 	case !ok && x.Live != nil && !x.json:
 		x.redirect("/") // one click in another tab has ended the flow and cleared its cookie: on to the app
 	case !ok:
 		x.noFlow()
 	case x.json:
-		body := x.sent(p)
-		if x.leadsOn(p) {
+		body := x.newSentBody(p)
+		if x.hasDestination(p) {
 			body.Status, body.ReturnTo = "signed_in", p.ReturnTo
 		}
 		x.replyOK(http.StatusOK, body)
-	case x.leadsOn(p):
+	case x.hasDestination(p):
 		x.clearCookie(boundary.FlowCookie)
 		x.redirect(p.ReturnTo)
 	default:
@@ -54,9 +54,9 @@ func (x *exchange) resendPage() {
 	}
 }
 
-// leadsOn says whether this browser has signed in to the account it waits for since it asked. A sign-in from before does not
+// hasDestination says whether this browser has signed in to the account it waits for since it asked. A sign-in from before does not
 // count: whoever asks again was asked for a fresh proof.
-func (x *exchange) leadsOn(p flow.Pending) bool {
+func (x *exchange) hasDestination(p flow.Pending) bool {
 	return p.SignedIn && x.Live != nil && !x.Live.Session.AuthTime.Before(p.Started)
 }
 
@@ -66,12 +66,12 @@ func (x *exchange) resend() {
 		x.refuseForm(err)
 		return
 	}
-	p, err := x.Flows.Resend(x.r.Context(), x.Site.Site, x.asker())
+	p, err := x.Flows.Resend(x.r.Context(), x.Site.Site, x.requester())
 	switch {
 	case err != nil:
 		x.refuseResend(x.problemOf(err))
 	case x.json:
-		x.replyOK(http.StatusAccepted, x.sent(p))
+		x.replyOK(http.StatusAccepted, x.newSentBody(p))
 	default:
 		x.redirect(x.path("/resend?sent"))
 	}
@@ -83,7 +83,7 @@ func (x *exchange) refuseResend(p problem) {
 		x.refuseWith(p)
 		return
 	}
-	pending, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.asker())
+	pending, ok, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.requester())
 	switch {
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
@@ -115,7 +115,7 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 	}
 	return templates.Resend{
 		Address: address, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
-		NextResend: x.Clock.ShownAs(p.NextResend), End: x.Clock.ShownAs(p.End), Problem: problem,
+		NextResend: x.Clock.ToWall(p.NextResend), End: x.Clock.ToWall(p.End), Problem: problem,
 		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
 		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App, Form: p.Form,
 	}

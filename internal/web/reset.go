@@ -32,7 +32,7 @@ func (x *exchange) reset() {
 		x.refuseForm(err)
 		return
 	}
-	x.ask(flow.Reset, fields, func(email, _ string, p templates.Problem) templates.PageFacts {
+	x.requestMail(flow.Reset, fields, func(email, _ string, p templates.Problem) templates.PageFacts {
 		return x.resetFacts(email, p)
 	})
 }
@@ -44,11 +44,11 @@ func (x *exchange) resetFacts(email string, p templates.Problem) templates.Reset
 // resetDone follows a new password that signs nobody in: the form asks for it. Every session of the account has ended, so the
 // cookie of one that this browser had goes as well.
 func (x *exchange) resetDone(d flow.Done, ownFlow bool) {
-	x.clearUsed(ownFlow)
+	x.clearConsumed(ownFlow)
 	if x.Live != nil && x.Live.Account.ID == d.Account {
 		x.clearCookie(boundary.SessionCookie)
 	}
-	x.enter(d)
+	x.setSignInCookies(d)
 	if x.json {
 		x.replyOK(http.StatusOK, passwordSetBody)
 		return

@@ -187,7 +187,7 @@ func TestPassword_EveryReasonHasWords(t *testing.T) {
 	g := newPasswordGate(t)
 	for _, why := range password.Reasons() {
 		for _, language := range g.pages.Templates.Languages() {
-			words := g.pages.Templates.Say(language, templates.Problem{Code: templates.Code("password_" + why), Min: 12})
+			words := g.pages.Templates.Text(language, templates.Problem{Code: templates.Code("password_" + why), Min: 12})
 			if strings.HasPrefix(words, "problem.") || words == "" {
 				t.Errorf("%s: %s has no words", language, why)
 			}

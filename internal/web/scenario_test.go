@@ -229,14 +229,14 @@ func TestScenario_JSON(t *testing.T) {
 		b.json("POST", "/email-link/code", `{"code":"00000000"}`).wants(t, 403, "").says(t, `"code":"wrong_code"`, `"field":"code"`)
 		other := g.browser()
 		other.get(g.find(linkPattern, mail.Text))
-		var opened confirmBody
-		if err := json.Unmarshal([]byte(other.json("GET", "/email-link/confirm", "").wants(t, 200, "").body), &opened); err != nil {
+		var preview confirmBody
+		if err := json.Unmarshal([]byte(other.json("GET", "/email-link/confirm", "").wants(t, 200, "").body), &preview); err != nil {
 			t.Fatal(err)
 		}
-		if opened.Account != "j•••@example.com" || opened.SameBrowser || opened.H == "" {
-			t.Errorf("opened: %+v", opened)
+		if preview.Account != "j•••@example.com" || preview.SameBrowser || preview.H == "" {
+			t.Errorf("opened: %+v", preview)
 		}
-		other.json("POST", "/email-link/confirm", `{"h":"`+opened.H+`"}`).wants(t, 200, "").says(t, `"amr":["link"]`, `"return_to":"/x"`)
+		other.json("POST", "/email-link/confirm", `{"h":"`+preview.H+`"}`).wants(t, 200, "").says(t, `"amr":["link"]`, `"return_to":"/x"`)
 		other.json("GET", "/email-link/session", "").wants(t, 200, "").says(t, `"email":"jo@example.com"`)
 		other.json("GET", "/email-link/confirm", "").wants(t, 404, "").says(t, `"code":"no_flow"`)
 		other.json("POST", "/email-link/sign-out", `{"everywhere":true}`).wants(t, 200, "").says(t, `"status":"signed_out"`)

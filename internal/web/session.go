@@ -31,7 +31,7 @@ type sessionBody struct {
 func (x *exchange) sessionBody(s storage.Session, end time.Time) sessionBody {
 	return sessionBody{
 		Sub: s.Account, Sid: s.ID, Amr: s.Methods,
-		AuthTime: x.Clock.ShownAs(s.AuthTime).Unix(), Exp: x.Clock.ShownAs(end).Unix(),
+		AuthTime: x.Clock.ToWall(s.AuthTime).Unix(), Exp: x.Clock.ToWall(end).Unix(),
 	}
 }
 
@@ -47,7 +47,7 @@ func (x *exchange) session() {
 		x.replyOK(http.StatusOK, sessionBody{
 			Sub: t.Account.ID, Sid: t.ID, Email: t.Account.Email, Name: t.Account.Name, Roles: t.Account.Roles,
 			Amr: []string{"token"}, Scope: strings.Join(t.Scopes, " "),
-			AuthTime: x.Clock.ShownAs(t.Issued).Unix(), Exp: x.Clock.ShownAs(t.Ends).Unix(),
+			AuthTime: x.Clock.ToWall(t.Issued).Unix(), Exp: x.Clock.ToWall(t.Ends).Unix(),
 		})
 		return
 	}

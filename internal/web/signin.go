@@ -12,7 +12,7 @@ import (
 func (x *exchange) signInForm() {
 	back, again := x.queryReturnTo(), x.Live != nil && x.r.URL.Query().Has("again")
 	set := x.passwords() && x.r.URL.RawQuery == passwordSet
-	if !again && !set && x.leadOn(back) {
+	if !again && !set && x.redirectSignedIn(back) {
 		return
 	}
 	facts := x.signInFacts("", back, templates.Problem{})
@@ -35,7 +35,7 @@ func (x *exchange) signIn() {
 		x.signInByPassword(fields)
 		return
 	}
-	x.ask(flow.SignIn, fields, func(email, back string, p templates.Problem) templates.PageFacts {
+	x.requestMail(flow.SignIn, fields, func(email, back string, p templates.Problem) templates.PageFacts {
 		return x.signInFacts(email, back, p)
 	})
 }
@@ -49,8 +49,8 @@ func (x *exchange) signInFacts(email, back string, p templates.Problem) template
 	}
 }
 
-// leadOn sends a signed-in browser to where it wanted to go, or to its own page.
-func (x *exchange) leadOn(back string) bool {
+// redirectSignedIn sends a signed-in browser to where it wanted to go, or to its own page.
+func (x *exchange) redirectSignedIn(back string) bool {
 	if x.Live == nil || x.json {
 		return false
 	}
@@ -61,8 +61,8 @@ func (x *exchange) leadOn(back string) bool {
 	return true
 }
 
-// ask asks for a mail. again shows the form once more, with what is wrong with it.
-func (x *exchange) ask(
+// requestMail asks for a mail. again shows the form once more, with what is wrong with it.
+func (x *exchange) requestMail(
 	purpose string, fields map[string]string, again func(email, back string, p templates.Problem) templates.PageFacts,
 ) {
 	email, back := strings.TrimSpace(fields["email"]), x.returnTo(fields["return_to"])
@@ -71,7 +71,7 @@ func (x *exchange) ask(
 		x.refuseOn(p, again("", back, p.words()))
 		return
 	}
-	asked, err := x.Flows.Request(x.r.Context(), x.Site.Site, x.asker(), flow.RequestInput{
+	result, err := x.Flows.Request(x.r.Context(), x.Site.Site, x.requester(), flow.RequestInput{
 		Purpose: purpose, Email: email, ReturnTo: back,
 	})
 	if err != nil {
@@ -83,5 +83,5 @@ func (x *exchange) ask(
 		x.refuseOn(p, again(email, back, p.words()))
 		return
 	}
-	x.sentTo(asked)
+	x.sentTo(result)
 }

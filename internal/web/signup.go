@@ -10,7 +10,7 @@ import (
 // signUpForm shows the form, or says that there is none.
 func (x *exchange) signUpForm() {
 	back := x.queryReturnTo()
-	if x.leadOn(back) {
+	if x.redirectSignedIn(back) {
 		return
 	}
 	x.page(http.StatusOK, x.signUpFacts("", back, templates.Problem{}))
@@ -23,7 +23,7 @@ func (x *exchange) signUp() {
 		x.refuseForm(err)
 		return
 	}
-	x.ask(flow.Activation, fields, func(email, back string, p templates.Problem) templates.PageFacts {
+	x.requestMail(flow.Activation, fields, func(email, back string, p templates.Problem) templates.PageFacts {
 		return x.signUpFacts(email, back, p)
 	})
 }

@@ -9,19 +9,19 @@ import (
 )
 
 // SameOrigin says whether an unsafe request may come from where it comes from, as the forms of our own pages demand.
-func SameOrigin(r *http.Request, origin string) bool { return crossOriginOK(r, origin) }
+func SameOrigin(r *http.Request, origin string) bool { return sameOrigin(r, origin) }
 
 // Start begins the flow that an app asks for in its answer to r, a POST that is SameOrigin. locale is the language that the app
 // wants, empty for the browser's. The error is that of flow's Start; Answer tells it, and flow.ErrReplayed is the caller's to
 // pass over.
 func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale string) (flow.RequestResult, error) {
 	x := p.exchange(nil, r, v)
-	x.passed = true
+	x.originChecked = true
 	if locale != "" {
 		x.language = p.Templates.Language(locale)
 	}
 	in.Form = x.formPath()
-	return p.Flows.Start(r.Context(), v.Site.Site, x.asker(), in)
+	return p.Flows.Start(r.Context(), v.Site.Site, x.requester(), in)
 }
 
 // maxForm is the longest path that is kept of the page where a person has asked, in bytes: a link may carry it.
@@ -41,28 +41,28 @@ func (x *exchange) formPath() string {
 }
 
 // Answer answers in the place of the app that has started a flow: as our own form would that asks for a mail.
-func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, asked flow.RequestResult, err error) {
+func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, result flow.RequestResult, err error) {
 	x := p.exchange(w, r, v)
 	x.setHeaders()
 	if err != nil {
 		x.refuseWith(x.problemOf(err))
 		return
 	}
-	x.sentTo(asked)
+	x.sentTo(result)
 }
 
 // sentTo answers whoever has asked for a mail.
-func (x *exchange) sentTo(asked flow.RequestResult) {
-	x.setCookie(boundary.FlowCookie, asked.FlowCookie, asked.Pending.End.Sub(x.Clock.Now()))
+func (x *exchange) sentTo(result flow.RequestResult) {
+	x.setCookie(boundary.FlowCookie, result.FlowCookie, result.Pending.End.Sub(x.Clock.Now()))
 	if x.json {
-		x.replyOK(http.StatusAccepted, x.sent(asked.Pending))
+		x.replyOK(http.StatusAccepted, x.newSentBody(result.Pending))
 		return
 	}
 	x.redirect(x.path("/resend"))
 }
 
-// handedOverBody is the answer to a program in whose browser a flow has ended that an app has started.
-type handedOverBody struct {
+// handoffBody is the answer to a program in whose browser a flow has ended that an app has started.
+type handoffBody struct {
 	Status string `json:"status"`
 	// ReturnTo is the app's path that the hand-over goes to.
 	ReturnTo string `json:"return_to"`
@@ -71,16 +71,16 @@ type handedOverBody struct {
 // FinishHandover notes that the app is done with a hand-over, and takes its cookie back from the answer that w is going to be.
 func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, h flow.Handoff) error {
 	x := p.exchange(w, r, v)
-	if err := p.Flows.FinishHandoff(r.Context(), v.Site.Site, x.asker(), h); err != nil {
+	if err := p.Flows.FinishHandoff(r.Context(), v.Site.Site, x.requester(), h); err != nil {
 		return err
 	}
 	x.clearCookie(boundary.HandoverCookie)
 	return nil
 }
 
-// ledOn leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
+// redirected leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
 // tab. It says whether it has answered.
-func (x *exchange) ledOn() bool {
+func (x *exchange) redirected() bool {
 	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handover)
 	if !ok {
 		return false
@@ -89,7 +89,7 @@ func (x *exchange) ledOn() bool {
 		return false
 	}
 	if x.json {
-		x.replyOK(http.StatusOK, handedOverBody{Status: "handed_over", ReturnTo: h.Continue})
+		x.replyOK(http.StatusOK, handoffBody{Status: "handed_over", ReturnTo: h.Continue})
 	} else {
 		x.redirect(h.Continue)
 	}

@@ -10,13 +10,13 @@ import (
 // SignInHeader tells a proxy that has asked for a request where to send its client.
 const SignInHeader = "Email-Link-Sign-In"
 
-// RefuseAsked answers a proxy that has asked whether r may pass (forward-auth): 401 with the address of the sign-in, 503, and
+// RefuseVerify answers a proxy that has asked whether r may pass (forward-auth): 401 with the address of the sign-in, 503, and
 // 403 for everything else, since proxies know no more. With redirect, a browser's navigation is led to the sign-in: for
 // proxies that hand such an answer on to their client.
-func (p *Pages) RefuseAsked(w http.ResponseWriter, r *http.Request, v Visit, why Refusal, redirect bool) {
+func (p *Pages) RefuseVerify(w http.ResponseWriter, r *http.Request, v Visit, why Refusal, redirect bool) {
 	x := p.exchange(w, r, v)
 	x.setHeaders()
-	x.json = x.json || !wantsPage(r.Header)
+	x.json = x.json || !acceptsHTML(r.Header)
 	switch why {
 	case SignIn:
 		address := x.signInAddress(x.Site.Origin)

@@ -112,9 +112,9 @@ type exchange struct {
 	language string
 	// json says that the client asks for JSON, not for a page.
 	json bool
-	// passed says that this is an unsafe request which passed the cross-origin check.
-	passed bool
-	values headerValues
+	// originChecked says that this is an unsafe request which passed the cross-origin check.
+	originChecked bool
+	values        headerValues
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
@@ -126,7 +126,7 @@ func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *excha
 // negotiate finds out what the client wants to read.
 func (x *exchange) negotiate() {
 	x.language = x.Templates.Language(x.r.Header.Get("Accept-Language"))
-	x.json = wantsJSON(x.r.Header)
+	x.json = prefersJSON(x.r.Header)
 }
 
 // TokenRoute says whether a path below the prefix carries a token in its query: it belongs in no access log.
@@ -162,11 +162,11 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		rt.get(x)
 	case r.Method == http.MethodPost && rt.post != nil:
-		if !crossOriginOK(r, v.Site.Origin) {
+		if !sameOrigin(r, v.Site.Origin) {
 			x.refuse(http.StatusForbidden, templates.CrossOrigin)
 			return
 		}
-		x.passed = true
+		x.originChecked = true
 		rt.post(x)
 	default:
 		x.methodNotAllowed(rt.post != nil)
@@ -188,8 +188,8 @@ func (x *exchange) recover() {
 	x.refuse(http.StatusInternalServerError, templates.Internal)
 }
 
-// asker describes the browser for package flow.
-func (x *exchange) asker() flow.Requester {
+// requester describes the browser for package flow.
+func (x *exchange) requester() flow.Requester {
 	return flow.Requester{
 		Client:      x.Client,
 		Device:      boundary.Device(x.r.UserAgent()),
@@ -200,7 +200,7 @@ func (x *exchange) asker() flow.Requester {
 		HandoffCookie: x.Cookies.Handover,
 
 		Session:    x.Live,
-		Origin:     x.passed && x.r.Method == http.MethodPost,
+		Origin:     x.originChecked && x.r.Method == http.MethodPost,
 		Navigation: boundary.OneClickHeaders(x.r),
 	}
 }
@@ -243,8 +243,8 @@ func (x *exchange) frame() templates.Frame {
 	return f
 }
 
-// wait is the time from now to a moment of the gate's clock, in whole seconds and at least one.
-func (x *exchange) wait(until time.Time) time.Duration {
+// retryAfter is the time from now to a moment of the gate's clock, in whole seconds and at least one.
+func (x *exchange) retryAfter(until time.Time) time.Duration {
 	d := until.Sub(x.Clock.Now())
 	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
-// Trouble is one way in which a mail server fails those who bring it mails. [Troubles] lists them.
-type Trouble struct {
+// FaultScenario is one way in which a mail server fails those who bring it mails. [FaultScenarios] lists them.
+type FaultScenario struct {
 	// Name says what the server does, as a part of a test's name.
 	Name string
 	// TLS is the mode in which the server is asked: "none", "starttls" or "implicit".
@@ -32,22 +32,22 @@ type Trouble struct {
 	// Stalls says that only the client's patience ends a dialogue.
 	Stalls bool
 
-	refuse  bool                                       // nobody listens
-	faults  map[Step]Fault                             // of the server itself
-	instead *Options                                   // another server answers
-	trusted bool                                       // the client trusts that one's authority
-	play    func(context.Context, *Troubled, net.Conn) // a script instead of the server, ended by closing the connection
+	refuse  bool                                           // nobody listens
+	faults  map[Step]Fault                                 // of the server itself
+	instead *Options                                       // another server answers
+	trusted bool                                           // the client trusts that one's authority
+	play    func(context.Context, *FaultyServer, net.Conn) // a script instead of the server, ended by closing the connection
 }
 
 // The user and the password of a server that wants some.
 const (
-	TroubledUser     = "mailer"
-	TroubledPassword = "correct horse"
+	FaultyUser     = "mailer"
+	FaultyPassword = "correct horse"
 )
 
-// Troubled is a server at a fixed address that is well until Break, and again after Heal. Its methods are safe for
+// FaultyServer is a server at a fixed address that is well until Break, and again after Heal. Its methods are safe for
 // concurrent use.
-type Troubled struct {
+type FaultyServer struct {
 	// Addr is host:port with the host localhost.
 	Addr string
 	// CAFile is the PEM file of the authorities the client shall trust; empty without TLS.
@@ -55,7 +55,7 @@ type Troubled struct {
 	// Behind is the server that answers when all is well.
 	Behind *Server
 
-	trouble Trouble
+	trouble FaultScenario
 	impasse *Server // answers instead
 	address string
 
@@ -70,14 +70,14 @@ type Troubled struct {
 	running  sync.WaitGroup
 }
 
-// NewTroubled starts a server, all well, that ends with the test.
-func NewTroubled(t testing.TB, trouble Trouble) *Troubled {
+// NewFaultyServer starts a server, all well, that ends with the test.
+func NewFaultyServer(t testing.TB, trouble FaultScenario) *FaultyServer {
 	t.Helper()
 	o := Options{TLS: trouble.TLS}
 	if trouble.SignIn {
-		o.User, o.Password = TroubledUser, TroubledPassword
+		o.User, o.Password = FaultyUser, FaultyPassword
 	}
-	s := &Troubled{trouble: trouble, Behind: NewServer(t, o), dropped: map[string]bool{}, conns: map[net.Conn]bool{}}
+	s := &FaultyServer{trouble: trouble, Behind: NewServer(t, o), dropped: map[string]bool{}, conns: map[net.Conn]bool{}}
 	authorities := []string{s.Behind.CAFile}
 	if trouble.instead != nil {
 		s.impasse = NewServer(t, *trouble.instead)
@@ -113,7 +113,7 @@ func NewTroubled(t testing.TB, trouble Trouble) *Troubled {
 }
 
 // Break begins the trouble. Connections that a client has kept are lost.
-func (s *Troubled) Break() {
+func (s *FaultyServer) Break() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn(true)
@@ -126,7 +126,7 @@ func (s *Troubled) Break() {
 }
 
 // Heal ends the trouble, and the connections that are in it unless mails arrive by them: those may come to their end.
-func (s *Troubled) Heal() {
+func (s *FaultyServer) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.broken {
@@ -146,7 +146,7 @@ func (s *Troubled) Heal() {
 }
 
 // turn begins another time. The caller holds mu.
-func (s *Troubled) turn(broken bool) {
+func (s *FaultyServer) turn(broken bool) {
 	s.end()
 	for c := range s.conns {
 		_ = c.Close() // now, not soon: nothing that follows may go through
@@ -156,14 +156,14 @@ func (s *Troubled) turn(broken bool) {
 }
 
 // Met returns how many connections have met the trouble so far. A port where nobody listens counts none.
-func (s *Troubled) Met() int {
+func (s *FaultyServer) Met() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.met
 }
 
 // listen opens the address, the same each time. The caller holds mu, or nobody else knows s yet.
-func (s *Troubled) listen() error {
+func (s *FaultyServer) listen() error {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *Troubled) listen() error {
 	return nil
 }
 
-func (s *Troubled) serve(c net.Conn) {
+func (s *FaultyServer) serve(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	s.mu.Lock()
 	broken, now := s.broken, s.now
@@ -209,7 +209,7 @@ func (s *Troubled) serve(c net.Conn) {
 }
 
 // relay hands a connection on to a server until one of both has gone.
-func (s *Troubled) relay(c net.Conn, to *Server) {
+func (s *FaultyServer) relay(c net.Conn, to *Server) {
 	up, err := to.dial()
 	if err != nil {
 		return
@@ -230,7 +230,7 @@ func (s *Server) dial() (net.Conn, error) {
 }
 
 // first says whether the mail to a recipient meets the trouble for the first time.
-func (s *Troubled) first(to string) bool {
+func (s *FaultyServer) first(to string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.dropped[to]
@@ -255,11 +255,11 @@ func bundle(t testing.TB, files []string) string {
 	return name
 }
 
-// Troubles returns every trouble there is, by name.
-func Troubles() []Trouble {
-	var all []Trouble
-	for _, name := range slices.Sorted(maps.Keys(troubles)) {
-		trouble := troubles[name]
+// FaultScenarios returns every trouble there is, by name.
+func FaultScenarios() []FaultScenario {
+	var all []FaultScenario
+	for _, name := range slices.Sorted(maps.Keys(faultScenarios)) {
+		trouble := faultScenarios[name]
 		trouble.Name = name
 		if trouble.TLS == "" {
 			trouble.TLS = "none"

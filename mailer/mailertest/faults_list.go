@@ -21,16 +21,16 @@ import (
 // than a tarpit takes for a line never sees the line's end.
 const slow = 20 * time.Millisecond
 
-var troubles = map[string]Trouble{
+var faultScenarios = map[string]FaultScenario{
 	// The server accepts connections and says nothing.
 	"Silent": {Stalls: true, play: script("")},
 	// The banner comes when the client has given up.
-	"SlowBanner": {Stalls: true, play: func(_ context.Context, _ *Troubled, c net.Conn) {
+	"SlowBanner": {Stalls: true, play: func(_ context.Context, _ *FaultyServer, c net.Conn) {
 		_, _ = io.Copy(io.Discard, c)
 		_, _ = io.WriteString(c, "220 mx.example.net at last\r\n")
 	}},
 	// Every answer takes its time, each within the client's patience.
-	"SlowAnswers": {Arrives: true, play: func(ctx context.Context, s *Troubled, c net.Conn) {
+	"SlowAnswers": {Arrives: true, play: func(ctx context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{answer: func(string) bool { return pause(ctx) }})
 	}},
 	"Refused":   {refuse: true},
@@ -44,31 +44,31 @@ var troubles = map[string]Trouble{
 	"Data552":   {Final: true, faults: map[Step]Fault{Data: {Code: 552, Text: "mailbox full"}}},
 	"Data554":   {Final: true, faults: map[Step]Fault{Data: {Code: 554, Text: "looks like spam"}}},
 	// The connection is lost when the message is to begin: nothing has been handed over.
-	"DropAtDATA": {play: func(_ context.Context, s *Troubled, c net.Conn) {
+	"DropAtDATA": {play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{command: func(line, _ string) bool { return line != "DATA" }})
 	}},
 	// The connection is lost with the message's last line, which never reaches the server. The client cannot know that, so it
 	// happens to each mail once.
-	"DropAfterDATA": {Arrives: true, play: func(_ context.Context, s *Troubled, c net.Conn) {
+	"DropAfterDATA": {Arrives: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{dot: func(to string) bool { return !s.first(to) }})
 	}},
 	// The server keeps the message, and the connection is lost before the client hears of it: each time.
-	"DropAfter250": {Arrives: true, Twice: true, play: func(_ context.Context, s *Troubled, c net.Conn) {
+	"DropAfter250": {Arrives: true, Twice: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{kept: func(string) bool { return false }})
 	}},
 	// The same, once for each mail.
-	"DropAfter250Once": {Arrives: true, Twice: true, play: func(_ context.Context, s *Troubled, c net.Conn) {
+	"DropAfter250Once": {Arrives: true, Twice: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{kept: func(to string) bool { return !s.first(to) }})
 	}},
 	// The server answers once the client has left, having kept the message.
 	"DropAfterAnswer": {Arrives: true, faults: map[Step]Fault{Done: {Drop: true}}},
-	"NoSTARTTLS":      {TLS: "starttls", SignIn: true, instead: &Options{PlainAuth: true, User: TroubledUser, Password: TroubledPassword}},
+	"NoSTARTTLS":      {TLS: "starttls", SignIn: true, instead: &Options{PlainAuth: true, User: FaultyUser, Password: FaultyPassword}},
 	"WrongName":       {TLS: "starttls", SignIn: true, trusted: true, instead: &Options{TLS: "starttls", Names: []string{"mx.example.net"}}},
 	"Expired":         {TLS: "implicit", trusted: true, instead: &Options{TLS: "implicit", Expired: true}},
 	"UnknownAuthority": {
-		TLS: "starttls", SignIn: true, instead: &Options{TLS: "starttls", User: TroubledUser, Password: TroubledPassword},
+		TLS: "starttls", SignIn: true, instead: &Options{TLS: "starttls", User: FaultyUser, Password: FaultyPassword},
 	},
-	"SelfSigned": {TLS: "implicit", play: func(ctx context.Context, _ *Troubled, c net.Conn) {
+	"SelfSigned": {TLS: "implicit", play: func(ctx context.Context, _ *FaultyServer, c net.Conn) {
 		_ = tls.Server(c, selfSigned()).HandshakeContext(ctx)
 	}},
 	"PlainOnTLSPort": {TLS: "implicit", instead: &Options{}},
@@ -90,7 +90,7 @@ var troubles = map[string]Trouble{
 	"Malformed": {play: script("SSH-2.0-OpenSSH_9.2\r\n")},
 	"Binary":    {play: script("\x00\xff\x16\x03\x01\r\n\r\n\r\n")},
 	// The message is kept, and the yes has a code that nobody knows.
-	"Data259": {Arrives: true, play: func(_ context.Context, s *Troubled, c net.Conn) {
+	"Data259": {Arrives: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{kept: func(string) bool { _, _ = io.WriteString(c, "259 kept\r\n"); return false }})
 	}},
 	// The answers are SMTP and make no sense.
@@ -101,8 +101,8 @@ var troubles = map[string]Trouble{
 }
 
 // script says the banner and then answers each expected command; after that, and to anything else, it says nothing.
-func script(banner string, pairs ...string) func(context.Context, *Troubled, net.Conn) {
-	return func(_ context.Context, _ *Troubled, c net.Conn) {
+func script(banner string, pairs ...string) func(context.Context, *FaultyServer, net.Conn) {
+	return func(_ context.Context, _ *FaultyServer, c net.Conn) {
 		if _, err := io.WriteString(c, banner); err != nil {
 			return
 		}
@@ -120,8 +120,8 @@ func script(banner string, pairs ...string) func(context.Context, *Troubled, net
 	}
 }
 
-func endless(begin, more string) func(context.Context, *Troubled, net.Conn) {
-	return func(_ context.Context, _ *Troubled, c net.Conn) {
+func endless(begin, more string) func(context.Context, *FaultyServer, net.Conn) {
+	return func(_ context.Context, _ *FaultyServer, c net.Conn) {
 		_, err := io.WriteString(c, begin)
 		for err == nil {
 			_, err = io.WriteString(c, more)
@@ -130,7 +130,7 @@ func endless(begin, more string) func(context.Context, *Troubled, net.Conn) {
 }
 
 // tarpit greets byte by byte, for as long as anybody listens.
-func tarpit(ctx context.Context, _ *Troubled, c net.Conn) {
+func tarpit(ctx context.Context, _ *FaultyServer, c net.Conn) {
 	text := "220-mx.example.net ESMTP has all the time of the world\r\n"
 	for i := 0; ; i = (i + 1) % len(text) {
 		if _, err := io.WriteString(c, text[i:i+1]); err != nil || !pause(ctx) {
@@ -160,7 +160,7 @@ type hooks struct {
 }
 
 // dialogue relays a connection to the server line by line.
-func (s *Troubled) dialogue(c net.Conn, h hooks) {
+func (s *FaultyServer) dialogue(c net.Conn, h hooks) {
 	up, err := s.Behind.dial()
 	if err != nil {
 		return

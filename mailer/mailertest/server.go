@@ -44,7 +44,7 @@ const (
 	From    Step = "from" // MAIL
 	To      Step = "to"   // RCPT
 	Data    Step = "data" // the message is read and not yet kept
-	Kept    Step = "kept" // the message is kept and the answer not yet given
+	Stored  Step = "kept" // the message is kept and the answer not yet given
 	Done    Step = "done" // right after the answer to the message
 )
 
@@ -317,7 +317,7 @@ func (s *session) Data(r io.Reader) error {
 	}
 	m.EnvelopeFrom, m.EnvelopeTo = s.mail.EnvelopeFrom, s.mail.EnvelopeTo
 	s.server.keep(m)
-	if err := s.server.at(Kept, s.conn.Conn()); err != nil {
+	if err := s.server.at(Stored, s.conn.Conn()); err != nil {
 		return err
 	}
 	s.server.mu.Lock()

@@ -221,7 +221,7 @@ func TestMAIL4_TakenIsTaken(t *testing.T) {
 
 func TestMAIL4_LostAnswerIsTriedAgainWithTheSameBytes(t *testing.T) {
 	srv := mailertest.NewServer(t, mailertest.Options{TLS: "starttls"})
-	srv.Fault(mailertest.Kept, mailertest.Fault{Drop: true, Times: 1})
+	srv.Fault(mailertest.Stored, mailertest.Fault{Drop: true, Times: 1})
 	m := open(t, srv, nil)
 	if err := m.Send(t.Context(), mailertest.Sample(1)); !mailer.IsUnanswered(err) || mailer.IsPermanent(err) {
 		t.Fatalf("%v, want an error of a message that may have arrived", err)

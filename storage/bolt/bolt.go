@@ -149,7 +149,7 @@ func (s *Store) Close() error {
 		// bbolt would wait for its own lock for ever. Closing the descriptor releases the file for the next owner.
 		return s.file.Close()
 	}
-	s.putBack()
+	s.restoreFreelist()
 	return s.db.Close()
 }
 

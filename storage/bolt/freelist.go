@@ -44,8 +44,8 @@ func (s *Store) leaveOut(btx *bbolt.Tx, leave bool) error {
 	return nil
 }
 
-// putBack writes the list where it was left out, so that the next Open is fast. A failure is no harm: Open will do without.
-func (s *Store) putBack() {
+// restoreFreelist writes the list where it was left out, so that the next Open is fast. A failure is no harm: Open will do without.
+func (s *Store) restoreFreelist() {
 	if !s.db.NoFreelistSync || s.writable() != nil {
 		return
 	}

@@ -32,7 +32,7 @@ func TestCheap(t *testing.T) {
 	open := site("app.example.com", "https://app.example.com")
 	open.OpenToAll = true
 	closed := site("admin.example.com", "https://admin.example.com")
-	closed.OpenBy = "app.example.com"
+	closed.OpenedByPath = "app.example.com"
 	inner := site("other.example.com", "https://app.example.com")
 	inner.Nested = true
 	asked, askedByAll := site("app.example.com"), site("app.example.com")
@@ -84,7 +84,7 @@ func TestCheap(t *testing.T) {
 		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add you@example.com --role admin"},
 		{"no account, sign-up open", Facts{NoAccount: true, Sites: []Site{{OpenToAll: true}}}, "accounts", Warn, "no account yet", "--role admin, or sign up"},
 	} {
-		got := find(Cheap(one.facts), one.check)
+		got := find(Offline(one.facts), one.check)
 		if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
 			t.Errorf("%s: %+v", one.name, got)
 		}
@@ -124,13 +124,13 @@ func TestFileModes(t *testing.T) {
 		if err := os.Chmod(dir, one.dir); err != nil {
 			t.Fatal(err)
 		}
-		got := find(Cheap(f), "file modes")
+		got := find(Offline(f), "file modes")
 		if got.Result != one.want || !strings.Contains(got.Text, one.text) || !strings.Contains(got.Fix, one.fix) {
 			t.Errorf("%s: %+v", one.name, got)
 		}
 	}
 	missing := Facts{Database: filepath.Join(t.TempDir(), "none.db")}
-	if got := find(Cheap(missing), "file modes"); got.Result != OK {
+	if got := find(Offline(missing), "file modes"); got.Result != OK {
 		t.Errorf("a database that is not made yet: %+v", got)
 	}
 }

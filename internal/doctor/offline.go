@@ -28,7 +28,7 @@ func secrets(f Facts) []Finding {
 				"write secret {env.EMAIL_LINK_SECRET} or {file./run/secrets/email_link}")
 		}
 	}
-	return r.or("no key stands in the configuration itself")
+	return r.orOK("no key stands in the configuration itself")
 }
 
 // baseURL compares base_url with the sites.
@@ -66,7 +66,7 @@ func baseURL(f Facts) []Finding {
 			}
 		}
 	}
-	return r.or("each site has its base_url, and each base_url its site")
+	return r.orOK("each site has its base_url, and each base_url its site")
 }
 
 // signUp finds sites that let anybody in.
@@ -80,12 +80,12 @@ func signUp(f Facts) []Finding {
 		case s.OpenToAll:
 			r.add(Warn, "anyone with a mailbox can reach "+s.title(),
 				"write 'sign_up open example.com' or 'require email *@example.com' if that is not meant")
-		case s.OpenBy != "":
-			r.add(Warn, "whoever signs up at "+s.OpenBy+" can reach "+s.title()+", where sign_up says otherwise: an account is good at every site",
+		case s.OpenedByPath != "":
+			r.add(Warn, "whoever signs up at "+s.OpenedByPath+" can reach "+s.title()+", where sign_up says otherwise: an account is good at every site",
 				"write 'require role …' or 'require email *@example.com' there if that is not meant")
 		}
 	}
-	return r.or("accounts, sign_up or require say who gets in")
+	return r.orOK("accounts, sign_up or require say who gets in")
 }
 
 // errorSites finds backends that answer past the gate.
@@ -125,9 +125,9 @@ func proxies(f Facts) []Finding {
 		}
 	}
 	if trusting {
-		return r.or("the address of a client is the last one that a trusted proxy has seen")
+		return r.orOK("the address of a client is the last one that a trusted proxy has seen")
 	}
-	return r.or("no proxy is trusted: right where nothing stands before Caddy, else all clients share one limit")
+	return r.orOK("no proxy is trusted: right where nothing stands before Caddy, else all clients share one limit")
 }
 
 // cookies finds origins that share their cookies. Browsers keep cookies by host, whatever the port.
@@ -158,7 +158,7 @@ func cookies(f Facts) []Finding {
 	if len(seen) == 0 {
 		return nil
 	}
-	return r.or("Secure, HttpOnly, with __Host-: each host has its own")
+	return r.orOK("Secure, HttpOnly, with __Host-: each host has its own")
 }
 
 // files looks at who may read and replace what is on the disk.
@@ -173,18 +173,18 @@ func files(f Facts) []Finding {
 		}
 	}
 	if f.Database != "" {
-		if mode, ok := perm(f.Database); ok && mode&0o077 != 0 {
+		if mode, ok := fileMode(f.Database); ok && mode&0o077 != 0 {
 			r.add(Fail, fmt.Sprintf("the database has mode %04o: others can read it", mode), "chmod 600 "+f.Database)
 		}
-		if mode, ok := perm(filepath.Dir(f.Database)); ok && mode&0o022 != 0 {
+		if mode, ok := fileMode(filepath.Dir(f.Database)); ok && mode&0o022 != 0 {
 			r.add(Warn, fmt.Sprintf("the database's directory has mode %04o: others can replace the database", mode), "chmod 700 "+filepath.Dir(f.Database))
 		}
 	}
-	return r.or("nobody else can read the database or the key")
+	return r.orOK("nobody else can read the database or the key")
 }
 
-// perm returns the mode of what is there.
-func perm(path string) (fs.FileMode, bool) {
+// fileMode returns the mode of what is there.
+func fileMode(path string) (fs.FileMode, bool) {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return 0, false
