@@ -203,7 +203,7 @@ func (p *pass) obey(w *respWriter, code int) bool {
 	length, known := strconv.Atoi(w.ResponseWriter.Header().Get("Content-Length"))
 	empty := code == http.StatusNoContent || code == http.StatusNotModified
 	t.discard = maxDiscard
-	w.replace(func(rw http.ResponseWriter) { p.live.pages.Answer(rw, t.r, p.visit, asked, err) }, "Set-Cookie")
+	w.replace(func(rw http.ResponseWriter) { p.live.pages.Answer(ownAnswer(rw), t.r, p.visit, asked, err) }, "Set-Cookie")
 	if !empty && (known != nil || length > maxDiscard) {
 		panic(http.ErrAbortHandler) // a body that may be long, or endless, is not waited for; run recovers
 	}

@@ -95,7 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	rest, own := h.below(r.URL.Path)
 	l := h.wait(r.Context())
 	if l == nil {
-		unavailable(w)
+		web.Unready(ownAnswer(w))
 		return nil
 	}
 	p = &pass{live: l, outer: h, site: site, token: token, visit: web.Visit{Site: site, Cookies: cookies}}
@@ -104,7 +104,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if p.visit.Site == nil {
 			p.visit.Site = &h.template
 		}
-		l.pages.Serve(w, r, p.visit)
+		l.pages.Serve(ownAnswer(w), r, p.visit)
 		return nil
 	case !known:
 		return h.refuse(w, r, p, web.Misdirected)
@@ -170,7 +170,7 @@ func sentURI(r *http.Request) string {
 // pages serves one of our pages.
 func (h *Handler) pages(w http.ResponseWriter, r *http.Request, p *pass) error {
 	p.visit.Client = h.app.client(r)
-	p.live.pages.Serve(w, r, p.visit)
+	p.live.pages.Serve(ownAnswer(w), r, p.visit)
 	return nil
 }
 
@@ -335,18 +335,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p *pass, why we
 	if p.visit.URI == "" {
 		p.visit.URI = sentURI(r) // whoever passes needs none
 	}
+	w = ownAnswer(w)
 	h.challenge(w, r, p, why)
 	p.live.pages.Refuse(w, r, p.visit, why)
 	return nil
-}
-
-// unavailable answers when there is nothing yet that could write a page.
-func unavailable(w http.ResponseWriter) {
-	header := w.Header()
-	header.Set("Cache-Control", "no-store")
-	header.Set("Retry-After", "2")
-	header.Set("X-Content-Type-Options", "nosniff")
-	http.Error(w, "The sign-in service is starting. Please try again in a moment.", http.StatusServiceUnavailable)
 }
 
 // network names the network of a client for the log.

@@ -107,9 +107,10 @@ func (h *Handler) answersTo(remote string) bool {
 // With tunnel, the request offers to go on in another form of HTTP. Here such an offer is taken away from every request; the
 // proxy that asks may hand it on, so such a request does not pass.
 func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, token boundary.Token) error {
+	w = ownAnswer(w)
 	l := h.wait(r.Context())
 	if l == nil {
-		unavailable(w)
+		web.Unready(w)
 		return nil
 	}
 	p := &pass{live: l, outer: h, site: h.fallback, token: token}

@@ -53,6 +53,7 @@ func (x *held) refuse(w http.ResponseWriter) {
 	if x.p.token.Presented {
 		why = web.InvalidToken
 	}
+	w = ownAnswer(w)
 	x.h.challenge(w, x.r, x.p, why)
 	x.p.live.pages.Refuse(w, asFetch(x.r), anonymous(x.p, x.r), why)
 }

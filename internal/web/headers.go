@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -21,8 +22,10 @@ var fixedHeaders = [...][2]string{
 	{"Cross-Origin-Opener-Policy", "same-origin"},
 	{"Cross-Origin-Resource-Policy", "same-origin"},
 	{"X-Robots-Tag", "noindex"},
-	{"Strict-Transport-Security", "max-age=31536000"}, // the last one: over https only
+	{hsts, "max-age=31536000"}, // the last one: over https only, and where the site has none that lasts longer
 }
+
+const hsts = "Strict-Transport-Security"
 
 // headerValues holds the values of one answer. They are not shared between answers: the directive `header` edits values in
 // place.
@@ -36,7 +39,9 @@ func (x *exchange) setHeaders() {
 		fixed = fixed[:len(fixed)-1]
 	}
 	for i, one := range fixed {
-		x.set(h, i, one[0], one[1])
+		if one[0] != hsts || !boundary.KeepHSTS(h[hsts], one[1]) {
+			x.set(h, i, one[0], one[1])
+		}
 	}
 	x.set(h, len(fixedHeaders), "Content-Security-Policy", contentPolicy(x.Site))
 	const vary = "Accept, Accept-Language, Cookie"
@@ -57,8 +62,8 @@ func (x *exchange) setScriptHeaders() {
 		switch one[0] {
 		case "X-Content-Type-Options", "Cache-Control", "Cross-Origin-Resource-Policy":
 			x.set(h, i, one[0], one[1])
-		case "Strict-Transport-Security":
-			if x.Site != nil && x.Site.Secure {
+		case hsts:
+			if x.Site != nil && x.Site.Secure && !boundary.KeepHSTS(h[hsts], one[1]) {
 				x.set(h, i, one[0], one[1])
 			}
 		}

@@ -45,8 +45,12 @@ const (
 	CrossOrigin
 )
 
-// retrySoon is the Retry-After of a 503.
-const retrySoon = 5 * time.Second
+const (
+	// retrySoon is the Retry-After of a 503.
+	retrySoon = 5 * time.Second
+	// unreadyRetry is that of a gate that is starting.
+	unreadyRetry = 2 * time.Second
+)
 
 // Refuse answers in the gate's place a request to the backend, or one to no site at all.
 func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refusal) {
@@ -75,6 +79,17 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 	default:
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 	}
+}
+
+// Unready answers 503 while nothing has started yet that could write a page. Whether the site is https is not known then.
+func Unready(w http.ResponseWriter) {
+	header := w.Header()
+	for _, one := range fixedHeaders[:len(fixedHeaders)-1] {
+		header.Set(one[0], one[1])
+	}
+	header.Set("Content-Security-Policy", contentPolicy(nil))
+	header.Set("Retry-After", strconv.Itoa(seconds(unreadyRetry)))
+	http.Error(w, "The sign-in service is starting. Please try again in a moment.", http.StatusServiceUnavailable)
 }
 
 // refuseToken answers a request with a machine token. Who sends one reads no pages.
@@ -140,7 +155,7 @@ func (x *exchange) refuseMisdirected() {
 		}
 	}
 	// The wrong host may be plain http, or somebody else's: nothing about transport is promised for it.
-	x.w.Header().Del("Strict-Transport-Security")
+	x.w.Header().Del(hsts)
 	x.refuse(http.StatusMisdirectedRequest, templates.Misdirected)
 }
 
