@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 
-	httpgate "github.com/caddy-email-link/caddy-email-link/internal/gate"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // headersPackage is the home of the writer by which the directive `header` changes the headers of an answer that begins.
@@ -23,9 +23,9 @@ func ownAnswer(w http.ResponseWriter) http.ResponseWriter {
 	if below == nil {
 		return w
 	}
-	answer, ok := below.ResponseWriter.(*httpgate.OwnAnswer)
+	answer, ok := below.ResponseWriter.(*gate.OwnAnswer)
 	if !ok {
-		answer = &httpgate.OwnAnswer{ResponseWriter: below.ResponseWriter}
+		answer = &gate.OwnAnswer{ResponseWriter: below.ResponseWriter}
 		below.ResponseWriter = answer
 	}
 	return answer.Writer(w)

@@ -92,6 +92,9 @@ func (h *Handler) logsReferer(r *http.Request) bool {
 	return ok && server.Logs != nil
 }
 
+// Unwrap is what http.ResponseController calls: the recorder's interface hides its methods for flushing and taking over.
+func (q *redactedRequest) Unwrap() http.ResponseWriter { return q.ResponseRecorder }
+
 // ServeHTTP implements caddyhttp.Handler for the next handler.
 func (q *redactedRequest) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if q.err = q.next.ServeHTTP(w, r); q.err != nil && q.Status() < http.StatusOK {
