@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -66,7 +66,7 @@ func newShared(t *testing.T) *shared {
 		t.Fatal(err)
 	}
 	err = st.Store.Update(t.Context(), func(tx storage.Tx) error {
-		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr})
+		a, err := st.Accounts.Create(tx, accounts.NewAccount{Address: addr})
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 )
 
 const placeholderPrefix = "http.auth.user."
@@ -23,7 +23,7 @@ const (
 var fields = map[string]field{"id": fieldID, "email": fieldEmail, "name": fieldName, "roles": fieldRoles}
 
 // user shows an account to headers and placeholders.
-type user struct{ account *account.Account }
+type user struct{ account *accounts.Account }
 
 func (u user) get(f field) string {
 	switch f {

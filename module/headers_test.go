@@ -3,11 +3,11 @@ package module
 import (
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 )
 
 func TestCFG1_HeaderValues(t *testing.T) {
-	u := user{&account.Account{ID: "id1", Email: "{file./etc/hostname}{env.HOME}", Name: "Ada", Roles: []string{"admin", "staff"}}}
+	u := user{&accounts.Account{ID: "id1", Email: "{file./etc/hostname}{env.HOME}", Name: "Ada", Roles: []string{"admin", "staff"}}}
 	for in, want := range map[string]string{
 		"{http.auth.user.id}":                                "id1",
 		"{http.auth.user.roles}":                             "admin,staff",
@@ -34,7 +34,7 @@ func TestCFG1_HeaderValues(t *testing.T) {
 func FuzzCFG1_HeaderValue(f *testing.F) {
 	f.Add("{http.auth.user.id}")
 	f.Add("a{http.auth.user.roles}b}")
-	u := user{&account.Account{ID: "id1"}}
+	u := user{&accounts.Account{ID: "id1"}}
 	f.Fuzz(func(_ *testing.T, s string) {
 		if v, err := parseValue(s); err == nil {
 			_ = v.text(u)

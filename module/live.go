@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -146,7 +146,7 @@ func (a *App) siteOf(origin string) (*web.Site, bool) {
 }
 
 // open makes what requests work with, and lets them in.
-func (a *App) open(c *core, source account.Source, set *templates.Set) {
+func (a *App) open(c *core, source accounts.Source, set *templates.Set) {
 	l := &live{core: c, parts: a.newParts(c, source)}
 	l.pages = &web.Pages{
 		Flows: l.parts.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
@@ -160,7 +160,7 @@ func (a *App) open(c *core, source account.Source, set *templates.Set) {
 }
 
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
-func (a *App) newParts(c *core, source account.Source) *Parts {
+func (a *App) newParts(c *core, source accounts.Source) *Parts {
 	flows := &flow.Service{
 		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
 		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
@@ -186,7 +186,7 @@ func (a *App) newParts(c *core, source account.Source) *Parts {
 }
 
 // deliver opens the mailer and puts this configuration in force for what outlives it.
-func (a *App) deliver(c *core, source account.Source, set *templates.Set) error {
+func (a *App) deliver(c *core, source accounts.Source, set *templates.Set) error {
 	inner, err := a.mailer.OpenMailer()
 	if err != nil {
 		return err

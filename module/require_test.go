@@ -9,8 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 )
@@ -79,12 +79,12 @@ func TestAUTHZ1_EachRequireLineHolds(t *testing.T) {
 	} {
 		requiring(t, h, c.require)
 		for _, one := range c.passes {
-			if !h.meets(user{&account.Account{Email: one.email, Roles: one.roles}}) {
+			if !h.meets(user{&accounts.Account{Email: one.email, Roles: one.roles}}) {
 				t.Errorf("%s: %+v is refused", name, one)
 			}
 		}
 		for _, one := range c.refused {
-			if h.meets(user{&account.Account{Email: one.email, Roles: one.roles}}) {
+			if h.meets(user{&accounts.Account{Email: one.email, Roles: one.roles}}) {
 				t.Errorf("%s: %+v passes", name, one)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -49,7 +49,7 @@ type room struct {
 }
 
 // nobody is whom the placeholders show where there is no identity: a name that nobody answers would go on as it is written.
-var nobody account.Account
+var nobody accounts.Account
 
 // placeholders answers {http.auth.user.…}.
 func (p *pass) placeholders(name string) (any, bool) {

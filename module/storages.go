@@ -9,8 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
@@ -101,7 +100,7 @@ func (s *StorageBbolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // AccountsGuest is what a module in the namespace `email_link.accounts` is.
 type AccountsGuest interface {
 	// OpenAccounts returns who looks accounts up; own are the accounts in the open store.
-	OpenAccounts(own *embedded.Accounts) (account.Source, error)
+	OpenAccounts(own *accounts.Service) (accounts.Source, error)
 }
 
 // AccountsEmbedded keeps the accounts in the module's own store.
@@ -113,7 +112,7 @@ func (AccountsEmbedded) CaddyModule() caddy.ModuleInfo {
 }
 
 // OpenAccounts implements AccountsGuest.
-func (*AccountsEmbedded) OpenAccounts(own *embedded.Accounts) (account.Source, error) {
+func (*AccountsEmbedded) OpenAccounts(own *accounts.Service) (accounts.Source, error) {
 	return own, nil
 }
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -15,7 +15,7 @@ import (
 // subject is on whose behalf a request is made: a [person] or a [program]. Nobody is nil.
 type subject interface {
 	// who is the account, scopes what a token was made for, since when the person has proven themselves by the gate's clock.
-	who() *account.Account
+	who() *accounts.Account
 	scopes() []string
 	since() time.Time
 	credential.Credential
@@ -33,9 +33,9 @@ type subject interface {
 // person is somebody with a session.
 type person struct{ *session.Live }
 
-func (p person) who() *account.Account { return &p.Account }
-func (p person) scopes() []string      { return people }
-func (p person) since() time.Time      { return p.Session.AuthTime }
+func (p person) who() *accounts.Account { return &p.Account }
+func (p person) scopes() []string       { return people }
+func (p person) since() time.Time       { return p.Session.AuthTime }
 
 func (p person) track(c *core, q *credential.Request)   { c.Sessions.Track(q) }
 func (p person) untrack(c *core, q *credential.Request) { c.Sessions.Untrack(q) }
@@ -51,9 +51,9 @@ func (p person) identity(c *core) identity.Identity {
 // program is something with a machine token.
 type program struct{ *machine.Live }
 
-func (p program) who() *account.Account { return &p.Account }
-func (p program) scopes() []string      { return p.Scopes }
-func (p program) since() time.Time      { return p.Issued }
+func (p program) who() *accounts.Account { return &p.Account }
+func (p program) scopes() []string       { return p.Scopes }
+func (p program) since() time.Time       { return p.Issued }
 
 func (p program) track(c *core, q *credential.Request)   { c.Machines.Track(q) }
 func (p program) untrack(c *core, q *credential.Request) { c.Machines.Untrack(q) }

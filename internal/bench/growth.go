@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -126,7 +126,7 @@ func (c *crowd) addSample(tx storage.Tx, i int) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace"})
+	a, err := c.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace"})
 	if err != nil {
 		return err
 	}

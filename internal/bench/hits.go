@@ -8,8 +8,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -30,7 +30,7 @@ func hitRow(b *bench) ([]figure, error) {
 	ctx := context.Background()
 	var cookie string
 	err = g.bolt.Update(ctx, func(tx storage.Tx) error {
-		a, err := g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		a, err := g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
 		if err != nil {
 			return err
 		}

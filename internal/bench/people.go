@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
@@ -151,7 +151,7 @@ func settle(database, site string, people []person) (cookie string, err error) {
 			if err != nil {
 				return err
 			}
-			a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr, Password: p.record})
+			a, err := st.Accounts.Create(tx, accounts.NewAccount{Address: addr, Password: p.record})
 			if err != nil {
 				return err
 			}

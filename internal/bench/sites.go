@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
@@ -170,7 +169,7 @@ func (s *sites) signIn(database string, many int) error {
 	if err != nil {
 		return err
 	}
-	open := func(tx storage.Tx, a account.Account, site string) (string, error) {
+	open := func(tx storage.Tx, a accounts.Account, site string) (string, error) {
 		cookie, _, err := manager.Open(tx, a, session.OpenInput{
 			Site: "http://" + s.addr[site], Mailbox: addr.Mailbox(st.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
 			Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
@@ -179,7 +178,7 @@ func (s *sites) signIn(database string, many int) error {
 	}
 	var id string
 	err = store.Update(ctx, func(tx storage.Tx) error {
-		a, err := st.Accounts.Create(tx, embedded.NewAccount{Address: addr})
+		a, err := st.Accounts.Create(tx, accounts.NewAccount{Address: addr})
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -60,7 +60,7 @@ func tokenHitRow(b *bench) ([]figure, error) {
 	ctx := context.Background()
 	var id string
 	err = g.bolt.Update(ctx, func(tx storage.Tx) error {
-		a, err := g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		a, err := g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
 		id = a.ID
 		return err
 	})

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -183,9 +183,9 @@ func TestFLOW1_TheFirstPasswordIsOptional(t *testing.T) {
 func TestFLOW1_WhatWasImportedWithoutAProofHasNoPassword(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
-		done, _, err := g.Accounts.ImportAll(context.Background(), []embedded.ImportAccount{
+		done, _, err := g.Accounts.ImportAll(context.Background(), []accounts.ImportAccount{
 			{Email: ada, Name: "Eve was here", Record: g.record(oldWords)},
-		}, embedded.ImportOptions{})
+		}, accounts.ImportOptions{})
 		if err != nil || !done[0].LeftOut {
 			t.Fatalf("imported %+v, %v", done, err)
 		}

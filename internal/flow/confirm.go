@@ -5,7 +5,7 @@ import (
 	"crypto/subtle"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -29,7 +29,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, i
 		rec  record
 	)
 	err := func() (err error) {
-		if err := embedded.CheckName(in.Name); err != nil {
+		if err := accounts.CheckName(in.Name); err != nil {
 			return &Invalid{Field: "name", Code: "syntax", Err: err}
 		}
 		if c.parsed, err = s.read(site, in.Token, c.now); err != nil {
@@ -88,7 +88,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 		purpose, wanted, words = o.Purpose, true, c.site.about(o.Username, c.in.Name)
 		if o.Purpose == Reset {
 			words.Name = l.account.Name
-			var of embedded.Credentials
+			var of accounts.Credentials
 			of, _, err = c.s.Accounts.Credentials(tx, l.account.ID)
 			if history = of.Passwords; err == nil {
 				reusedLimits = c.site.Limits.ReusedPassword(l.flow.Key.Digest)

@@ -3,7 +3,7 @@ package flow
 import (
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -18,7 +18,7 @@ type authentication struct {
 	site      Site
 	requester Requester
 	now       time.Time
-	account   account.Account
+	account   accounts.Account
 	mailbox   storage.Digest
 	// method is what it was proven by.
 	method string

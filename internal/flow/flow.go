@@ -16,7 +16,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -46,7 +46,7 @@ const (
 	// MaxReturnTo is the longest path to go to after a flow, in bytes.
 	MaxReturnTo = 2048
 	// MaxName is the longest name of an account, in bytes.
-	MaxName = embedded.MaxName
+	MaxName = accounts.MaxName
 	// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
 	MuteDuration = outbox.MuteDuration
 	// EventLifetime is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
@@ -64,7 +64,7 @@ type Service struct {
 	Clock    *clock.Clock
 	Limiter  *limit.Limiter
 	Sessions *session.Manager
-	Accounts *embedded.Accounts
+	Accounts *accounts.Service
 	// Passwords hashes; nil: there are no passwords at any site. It must outlive configurations, see package password.
 	Passwords *password.Hasher
 	// Wake tells the mail worker that a mail was queued; nil: nobody is told.

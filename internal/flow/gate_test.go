@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
@@ -171,7 +171,7 @@ func (g *gate) open(clk *clock.Clock) {
 	}); err != nil {
 		g.t.Fatal(err)
 	}
-	accounts := &embedded.Accounts{Store: store, Ring: ring, Clock: clk}
+	accounts := &accounts.Service{Store: store, Ring: ring, Clock: clk}
 	limiter := &limit.Limiter{Ring: ring}
 	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
 	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: accounts, UnknownAddresses: g.site.Limits.MailStrangers})
@@ -204,7 +204,7 @@ func (g *gate) account(email string) string {
 	a := parseAddress(g.t, email)
 	var id string
 	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-		link, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada"})
+		link, err := g.Accounts.Create(tx, accounts.NewAccount{Address: a, Name: "Ada"})
 		id = link.ID
 		return err
 	}); err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -121,7 +121,7 @@ func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, refused, 
 		return rec, nil, err
 	case f.Purpose == Activation && found:
 		return rec, ErrTaken, nil
-	case f.Purpose != Activation && (!found || a.Status != account.Active):
+	case f.Purpose != Activation && (!found || a.Status != accounts.Active):
 		return rec, ErrNoAccount, nil
 	}
 	f.Account = a.ID

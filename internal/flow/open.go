@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -104,7 +104,7 @@ type linkTarget struct {
 	private private
 	addr    address.Address
 	// account is the flow's, when good; an activation has none.
-	account account.Account
+	account accounts.Account
 	// valid says that the token does something now.
 	valid bool
 	// unstoredFlow says that the flow is not in the store yet, unmarked that the token is not.

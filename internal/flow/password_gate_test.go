@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -100,7 +100,7 @@ func (g *gate) accountWith(email string, r password.Record) string {
 	a := parseAddress(g.t, email)
 	var id string
 	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-		link, err := g.Accounts.Create(tx, embedded.NewAccount{Address: a, Name: "Ada", Password: r})
+		link, err := g.Accounts.Create(tx, accounts.NewAccount{Address: a, Name: "Ada", Password: r})
 		id = link.ID
 		return err
 	}); err != nil {
@@ -110,7 +110,7 @@ func (g *gate) accountWith(email string, r password.Record) string {
 	return id
 }
 
-func (g *gate) credentials(email string) (c embedded.Credentials) {
+func (g *gate) credentials(email string) (c accounts.Credentials) {
 	g.t.Helper()
 	if err := g.bolt.View(context.Background(), func(tx storage.Tx) (err error) {
 		c, _, err = g.Accounts.CredentialsByAddress(tx, parseAddress(g.t, email))

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -131,7 +130,7 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 		}
 		p.compared = true
 		var upgraded password.Record
-		if verdict.Upgrade && known.Account.Status == account.Active {
+		if verdict.Upgrade && known.Account.Status == accounts.Active {
 			if upgraded, err = p.upgrade(ctx); err != nil {
 				return record{purpose: SignIn}, err
 			}
@@ -154,7 +153,7 @@ var errStale = errors.New("flow: the account has changed meanwhile")
 
 // accountSnapshot is what a password is compared with.
 type accountSnapshot struct {
-	embedded.Credentials
+	accounts.Credentials
 	found  bool
 	epochs storage.Epochs
 }
@@ -230,7 +229,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 	if ok, err := s.unchanged(tx, k); err != nil || !ok {
 		return rec, errStale, err
 	}
-	if k.Account.Status != account.Active {
+	if k.Account.Status != accounts.Active {
 		return rec, ErrDisabled, nil
 	}
 	if !upgraded.IsZero() {

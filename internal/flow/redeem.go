@@ -4,8 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -23,7 +22,7 @@ const (
 // plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
 // either.
 func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
-) (a account.Account, ok bool, err error) {
+) (a accounts.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
 	}
@@ -53,7 +52,7 @@ func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlo
 		return a, false, err
 	}
 	a, found, err = s.Accounts.Get(tx, f.Account)
-	return a, err == nil && found && a.Status == account.Active, err
+	return a, err == nil && found && a.Status == accounts.Active, err
 }
 
 // redemption is what ends a flow well.
@@ -136,13 +135,13 @@ func (s *Service) lock(tx storage.Tx, r redemption) error {
 // apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A
 // password that was chosen at an activation is in the same record as the account: there is none from before the proof.
 // What an app has started is the app's to apply.
-func (s *Service) apply(tx storage.Tx, r redemption, a account.Account) (account.Account, error) {
+func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accounts.Account, error) {
 	if r.private.App != nil {
 		return a, nil
 	}
 	switch r.flow.Purpose {
 	case Activation:
-		return s.Accounts.Create(tx, embedded.NewAccount{
+		return s.Accounts.Create(tx, accounts.NewAccount{
 			Address: r.addr, Name: r.name, Language: r.private.Locale, Password: r.password,
 		})
 	case Reset:

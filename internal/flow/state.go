@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -197,7 +197,7 @@ func cleanReturnTo(path string) string {
 
 // language returns a language tag that an account may have, else none.
 func language(tag string) string {
-	if embedded.CheckLanguage(tag) != nil {
+	if accounts.CheckLanguage(tag) != nil {
 		return ""
 	}
 	return tag

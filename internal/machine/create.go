@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -171,7 +171,7 @@ func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err
 				if err != nil {
 					return err
 				}
-				ended = append(ended, !same || !t.Revoked.IsZero() || !found || a.Status != account.Active)
+				ended = append(ended, !same || !t.Revoked.IsZero() || !found || a.Status != accounts.Active)
 			}
 			return nil
 		})

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 )
 
@@ -25,7 +25,7 @@ type Live struct {
 	// Issued and Ends are times of the gate's clock (clock.Now), not of the wall clock.
 	Issued, Ends time.Time
 	// Account is the account as it was read; when it changes, the next request gets a new Live.
-	Account account.Account
+	Account accounts.Account
 
 	m     *Manager
 	key   [32]byte
@@ -97,7 +97,7 @@ func (l *Live) Recheck() (alive, same bool) {
 	return true, same
 }
 
-func sameAccount(a, b account.Account) bool {
+func sameAccount(a, b accounts.Account) bool {
 	return a.ID == b.ID && a.Email == b.Email && a.Name == b.Name && a.Status == b.Status && slices.Equal(a.Roles, b.Roles)
 }
 

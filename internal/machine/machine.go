@@ -23,7 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -68,7 +68,7 @@ var (
 
 // Accounts reads what the gate knows of an account, in the caller's transaction.
 type Accounts interface {
-	Get(tx storage.Tx, id string) (a account.Account, found bool, err error)
+	Get(tx storage.Tx, id string) (a accounts.Account, found bool, err error)
 }
 
 // Manager makes, finds and ends tokens. It is made by [NewManager] and safe for use by many goroutines.
@@ -202,7 +202,7 @@ func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time
 // verdict is what a transaction says of a token.
 type verdict struct {
 	ok      bool
-	account account.Account
+	account accounts.Account
 }
 
 // read asks the store whether a token is good at now: its record, its epochs and its account.
@@ -221,7 +221,7 @@ func (m *Manager) read(ctx context.Context, g *grant, now time.Time) (v verdict,
 			return err
 		}
 		a, found, err := m.accounts.Get(tx, t.Account)
-		v = verdict{found && a.Status == account.Active, a}
+		v = verdict{found && a.Status == accounts.Active, a}
 		return err
 	})
 	if err != nil {

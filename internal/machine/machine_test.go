@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
@@ -68,7 +67,7 @@ type rig struct {
 	t        testing.TB
 	spy      *spy
 	time     *clock.Fake
-	accounts *embedded.Accounts
+	accounts *accounts.Service
 	log      *bytes.Buffer
 }
 
@@ -85,7 +84,7 @@ func newRig(t testing.TB) *rig {
 	})
 	r := &rig{t: t, spy: &spy{Store: store}, time: clock.NewFake(noon), log: new(bytes.Buffer)}
 	ring := newRing(t)
-	r.accounts = &embedded.Accounts{Store: r.spy, Ring: ring, Clock: r.time.Clock()}
+	r.accounts = &accounts.Service{Store: r.spy, Ring: ring, Clock: r.time.Clock()}
 	r.start(ring)
 	return r
 }
@@ -119,14 +118,14 @@ func (r *rig) update(fn func(storage.Tx) error) {
 	}
 }
 
-func (r *rig) account(email string) (a account.Account) {
+func (r *rig) account(email string) (a accounts.Account) {
 	r.t.Helper()
 	addr, err := address.Parse(email)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.update(func(tx storage.Tx) (err error) {
-		a, err = r.accounts.Create(tx, embedded.NewAccount{Address: addr, Roles: []string{"user"}})
+		a, err = r.accounts.Create(tx, accounts.NewAccount{Address: addr, Roles: []string{"user"}})
 		return err
 	})
 	return a

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -48,14 +47,14 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 	if err != nil {
 		return Account{}, invalid("the address cannot be used: %v", err)
 	}
-	var made account.Account
+	var made accounts.Account
 	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		made, err = svc.State.Accounts.Create(tx, embedded.NewAccount{
+		made, err = svc.State.Accounts.Create(tx, accounts.NewAccount{
 			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language,
 		})
 		return err
 	})
-	if errors.Is(err, embedded.ErrTaken) {
+	if errors.Is(err, accounts.ErrTaken) {
 		return Account{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
 	}
 	if err != nil {
@@ -67,7 +66,7 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 // Accounts implements Operations.
 func (svc *Service) Accounts(ctx context.Context, each func(Account) error) error {
 	for after := ""; ; {
-		var list []embedded.Entry
+		var list []accounts.Entry
 		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
 			list, err = svc.State.Accounts.List(tx, after, page)
 			return err
@@ -87,13 +86,13 @@ func (svc *Service) Accounts(ctx context.Context, each func(Account) error) erro
 	}
 }
 
-func toAccount(e embedded.Entry) Account {
+func toAccount(e accounts.Entry) Account {
 	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
 }
 
 // Account implements Operations.
 func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
-	var list []embedded.Entry
+	var list []accounts.Entry
 	id, err := svc.find(ctx, who)
 	if err == nil {
 		err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
@@ -115,7 +114,7 @@ func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
 
 // find returns the id of an account that is named by its id or its address.
 func (svc *Service) find(ctx context.Context, who string) (id string, err error) {
-	var a account.Account
+	var a accounts.Account
 	var found bool
 	if addr, bad := address.Parse(who); bad == nil {
 		a, found, err = svc.State.Accounts.Lookup(ctx, addr.Typed())
@@ -184,11 +183,11 @@ func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx
 
 // accountError turns refusals of the accounts into ones for the operator.
 func accountError(err error) error {
-	var fault *embedded.InvalidError
+	var fault *accounts.InvalidError
 	switch {
 	case errors.As(err, &fault):
 		return invalid("%v", fault)
-	case errors.Is(err, embedded.ErrNotFound):
+	case errors.Is(err, accounts.ErrNotFound):
 		return notFound("there is no such account any more")
 	}
 	return err

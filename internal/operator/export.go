@@ -3,7 +3,7 @@ package operator
 import (
 	"context"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -11,7 +11,7 @@ import (
 // Export implements Operations.
 func (svc *Service) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
 	for after := ""; ; {
-		var list []embedded.Exported
+		var list []accounts.Exported
 		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
 			list, err = svc.State.Accounts.Export(tx, after, page)
 			return err

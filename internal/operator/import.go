@@ -8,8 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
@@ -119,7 +118,7 @@ type importing struct {
 // candidate is a well-formed account of a file.
 type candidate struct {
 	line int
-	in   embedded.ImportAccount
+	in   accounts.ImportAccount
 	addr address.Address
 }
 
@@ -283,15 +282,15 @@ func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
 	if err != nil {
 		return differs, err
 	}
-	want := account.Account{
-		ID: stored.ID, Email: c.addr.Typed(), Status: account.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language,
+	want := accounts.Account{
+		ID: stored.ID, Email: c.addr.Typed(), Status: accounts.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language,
 	}
 	record := ""
 	if c.in.Verified {
 		want.Name, record = c.in.Name, c.in.Record.Text()
 	}
 	if c.in.Disabled {
-		want.Status = account.Disabled
+		want.Status = accounts.Disabled
 	}
 	slices.Sort(want.Roles)
 	want.Roles = slices.Compact(want.Roles)
@@ -358,11 +357,11 @@ func (m *importing) writeAll(ctx context.Context) error {
 
 // write writes accounts: all of the list or none, unless bad ones are to be skipped.
 func (m *importing) write(ctx context.Context, part []candidate) error {
-	list := make([]embedded.ImportAccount, 0, len(part))
+	list := make([]accounts.ImportAccount, 0, len(part))
 	for _, c := range part {
 		list = append(list, c.in)
 	}
-	results, written, err := m.svc.State.Accounts.ImportAll(ctx, list, embedded.ImportOptions{GoOn: m.o.SkipBad})
+	results, written, err := m.svc.State.Accounts.ImportAll(ctx, list, accounts.ImportOptions{GoOn: m.o.SkipBad})
 	for i, one := range results {
 		if one.Err == nil {
 			if written || err != nil {
@@ -371,7 +370,7 @@ func (m *importing) write(ctx context.Context, part []candidate) error {
 			continue
 		}
 		reason := "it cannot be stored"
-		if errors.Is(one.Err, embedded.ErrTaken) {
+		if errors.Is(one.Err, accounts.ErrTaken) {
 			reason = "the mailbox has got an account meanwhile"
 		}
 		m.report.Bad = append(m.report.Bad, BadLine{part[i].line, part[i].addr.Display(), reason})

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -88,7 +88,7 @@ func (svc *Service) checkToken(in MachineTokenInput) error {
 	if in.TTL < time.Second || in.TTL > machine.MaxTTL {
 		return invalid("--ttl %s: must be a positive duration of at most %d days", in.TTL, machine.MaxTTL/(24*time.Hour))
 	}
-	if err := embedded.CheckName(in.Name); err != nil {
+	if err := accounts.CheckName(in.Name); err != nil {
 		return invalid("%v", err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -173,7 +173,7 @@ func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e
 
 // message returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The
 // epoch is the account's, which the links of a stateless flow carry.
-func (w *Worker) message(m storage.Mail, p Payload, kind Kind, a account.Account, epoch uint64) (l Message, err error) {
+func (w *Worker) message(m storage.Mail, p Payload, kind Kind, a accounts.Account, epoch uint64) (l Message, err error) {
 	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
 		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,

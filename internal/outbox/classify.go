@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -42,7 +42,7 @@ type classification struct {
 func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (classification, error) {
 	if m.Purpose == Notice {
 		kind := cmp.Or(p.Notice, KindNewDevice)
-		l, err := w.message(m, p, kind, account.Account{Name: p.Name, Language: p.Locale}, 0)
+		l, err := w.message(m, p, kind, accounts.Account{Name: p.Name, Language: p.Locale}, 0)
 		return classification{message: l, account: p.Account}, err
 	}
 	// Between the flow's birth and the Update below every change of the account raises the mailbox's epoch, so the answer
@@ -81,7 +81,7 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 }
 
 // lookup finds out whom a mail is for. Where an app has asked, it has said whether there is a user; one who signs up is none yet.
-func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a account.Account, found bool, err error) {
+func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a accounts.Account, found bool, err error) {
 	if p.App {
 		return a, !p.NoAccount && purpose != Activation, nil
 	}
@@ -90,8 +90,8 @@ func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a acco
 
 // chooseKind says which letter a mailbox gets, and why it gets none. Where there is nobody to write to the letter is still
 // chosen, so that it can be rendered and dropped.
-func chooseKind(purpose string, p Payload, a account.Account, found bool) (kind Kind, drop string) {
-	if found && !p.App && a.Status != account.Active {
+func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind Kind, drop string) {
+	if found && !p.App && a.Status != accounts.Active {
 		drop = dropNoRecipient
 	}
 	switch {

@@ -5,17 +5,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 func TestChoose_WhoGetsWhichLetter(t *testing.T) {
-	active, disabled := account.Account{ID: "a", Status: account.Active}, account.Account{ID: "a", Status: account.Disabled}
+	active, disabled := accounts.Account{ID: "a", Status: accounts.Active}, accounts.Account{ID: "a", Status: accounts.Disabled}
 	for _, c := range []struct {
 		purpose string
 		open    bool
-		found   *account.Account
+		found   *accounts.Account
 		kind    Kind
 		drop    bool
 	}{
@@ -33,7 +33,7 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 		{Reset, false, &active, KindReset, false},
 		{Reset, true, &disabled, KindReset, true},
 	} {
-		var a account.Account
+		var a accounts.Account
 		if c.found != nil {
 			a = *c.found
 		}
@@ -47,11 +47,11 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 	p := newPost(t)
 	m := storage.Mail{Purpose: Reset, Site: "https://app.example.com", End: p.Clock.Now().Add(DefaultSendTimeout)}
-	l, err := p.message(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, account.Account{}, 0)
+	l, err := p.message(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, accounts.Account{}, 0)
 	if err != nil || !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
 		t.Errorf("the letter says %+v", l)
 	}
-	if l, err = p.message(m, Payload{}, KindNoAccount, account.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
+	if l, err = p.message(m, Payload{}, KindNoAccount, accounts.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
 		t.Errorf("a letter to nobody says %+v", l)
 	}
 }

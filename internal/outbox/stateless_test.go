@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -121,7 +121,7 @@ func TestTOK5_AStatelessMailOfAFlowThatIsOverDoesNotLeave(t *testing.T) {
 			return 0
 		},
 		"disabled": func(p *post) int {
-			p.dir["ada@example.com"] = account.Account{ID: "ada", Email: "ada@example.com", Status: account.Disabled}
+			p.dir["ada@example.com"] = accounts.Account{ID: "ada", Email: "ada@example.com", Status: accounts.Disabled}
 			p.queueStateless("ada@example.com", 0)
 			return 0
 		},

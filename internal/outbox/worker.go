@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -46,7 +46,7 @@ type Delivery struct {
 	// Render writes a letter. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
 	Render func(Message) (mailer.Message, error)
 	// Source looks accounts up.
-	Source account.Source
+	Source accounts.Source
 	// UnknownAddresses is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
 	UnknownAddresses limit.Rates
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -23,10 +23,10 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
-// directory is an account.Source of active accounts.
-type directory map[string]account.Account
+// directory is an accounts.Source of active accounts.
+type directory map[string]accounts.Account
 
-func (d directory) Lookup(_ context.Context, email string) (account.Account, bool, error) {
+func (d directory) Lookup(_ context.Context, email string) (accounts.Account, bool, error) {
 	a, found := d[email]
 	return a, found, nil
 }
@@ -89,7 +89,7 @@ func newPost(t *testing.T) *post {
 	}
 	p := &post{
 		t: t, fake: clock.NewFake(time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)), server: &server{}, log: &bytes.Buffer{},
-		dir: directory{"ada@example.com": {ID: "ada", Email: "Ada@example.com", Name: "Ada", Status: account.Active}},
+		dir: directory{"ada@example.com": {ID: "ada", Email: "Ada@example.com", Name: "Ada", Status: accounts.Active}},
 	}
 	p.Worker = &Worker{
 		Store: store, Ring: ring, Clock: p.fake.Clock(), Limiter: &limit.Limiter{Ring: ring},
@@ -383,8 +383,8 @@ func TestDeliver_APanicOfAGuestIsOneFailedAttempt(t *testing.T) {
 // failing is a source that is down.
 type failing struct{ err error }
 
-func (f failing) Lookup(context.Context, string) (account.Account, bool, error) {
-	return account.Account{}, false, f.err
+func (f failing) Lookup(context.Context, string) (accounts.Account, bool, error) {
+	return accounts.Account{}, false, f.err
 }
 
 func TestJudge_AFailingSourceIsTriedAgain(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -116,7 +116,7 @@ func TestSES1_EndEverywhereSparesOthers(t *testing.T) {
 
 func TestEndEverywhereOfAnAccountOfAnApp(t *testing.T) {
 	r := newRig(t)
-	a := account.Account{ID: "app-7", Email: "ada@example.com", Status: account.Active}
+	a := accounts.Account{ID: "app-7", Email: "ada@example.com", Status: accounts.Active}
 	_, s := r.open(a, OpenInput{})
 	if err := r.EndEverywhere(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
@@ -316,7 +316,7 @@ func TestOpenRefusesWhatCannotLive(t *testing.T) {
 	r := newRig(t)
 	a := r.account("ada@example.com")
 	whole := OpenInput{Site: siteA, Mailbox: r.addr(a.Email).Mailbox(r.ring), Idle: time.Hour, Absolute: time.Hour}
-	try := func(a account.Account, in OpenInput) error {
+	try := func(a accounts.Account, in OpenInput) error {
 		return r.spy.Update(t.Context(), func(tx storage.Tx) error {
 			_, _, err := r.Open(tx, a, in)
 			return err
@@ -326,7 +326,7 @@ func TestOpenRefusesWhatCannotLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	disabled := a
-	disabled.Status = account.Disabled
+	disabled.Status = accounts.Disabled
 	if err := try(disabled, whole); !errors.Is(err, ErrNotActive) {
 		t.Errorf("a disabled account: %v", err)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -12,7 +12,7 @@ import (
 type verdict struct {
 	ok      bool
 	session storage.Session
-	account account.Account
+	account accounts.Account
 	ends    ends
 }
 
@@ -87,7 +87,7 @@ func (m *Manager) judge(tx storage.Tx, s storage.Session, now time.Time) (verdic
 		return verdict{}, err
 	}
 	a, found, err := m.accounts.Get(tx, s.Account)
-	if err != nil || !found || a.Status != account.Active {
+	if err != nil || !found || a.Status != accounts.Active {
 		return verdict{}, err
 	}
 	v.account = a

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -18,7 +18,7 @@ type Live struct {
 	// (clock.Now), not of the wall clock.
 	Session storage.Session
 	// Account is the account as it was read; when it changes, the next request gets a new Live.
-	Account account.Account
+	Account accounts.Account
 
 	m    *Manager
 	id   [32]byte
@@ -123,7 +123,7 @@ func (l *Live) Recheck() (alive, same bool) {
 	return true, same
 }
 
-func sameAccount(a, b account.Account) bool {
+func sameAccount(a, b accounts.Account) bool {
 	return a.ID == b.ID && a.Email == b.Email && a.Name == b.Name && a.Status == b.Status && a.Language == b.Language &&
 		slices.Equal(a.Roles, b.Roles)
 }

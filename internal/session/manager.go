@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -46,7 +46,7 @@ var (
 
 // Accounts reads what the gate knows of an account, in the transaction that reads the session.
 type Accounts interface {
-	Get(tx storage.Tx, id string) (a account.Account, found bool, err error)
+	Get(tx storage.Tx, id string) (a accounts.Account, found bool, err error)
 }
 
 // Lifetimes are how long sessions live. Zero means that there is no such bound.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -35,8 +35,8 @@ type OpenInput struct {
 // Open opens a session in the caller's transaction, under the epochs that hold in it, and returns the value of its cookie,
 // which is new at each call. Hand it out only after the commit. Nothing needs to be told to the manager afterwards, except
 // for in.Replaces.
-func (m *Manager) Open(tx storage.Tx, a account.Account, in OpenInput) (cookie string, s storage.Session, err error) {
-	if a.Status != account.Active {
+func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie string, s storage.Session, err error) {
+	if a.Status != accounts.Active {
 		return "", storage.Session{}, ErrNotActive
 	}
 	if lt := m.lifetimes.Load(); lt != nil {

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
@@ -64,7 +63,7 @@ type rig struct {
 	t        testing.TB
 	spy      *spy
 	time     *clock.Fake
-	accounts *embedded.Accounts
+	accounts *accounts.Service
 }
 
 func newRig(t testing.TB) *rig {
@@ -85,7 +84,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, spy: &spy{Store: store}, time: clock.NewFake(noon)}
-	r.accounts = &embedded.Accounts{Store: r.spy, Ring: ring, Clock: r.time.Clock()}
+	r.accounts = &accounts.Service{Store: r.spy, Ring: ring, Clock: r.time.Clock()}
 	r.Manager = NewManager(r.spy, ring, r.time.Clock(), r.accounts)
 	return r
 }
@@ -106,17 +105,17 @@ func (r *rig) addr(email string) address.Address {
 	return a
 }
 
-func (r *rig) account(email string) (a account.Account) {
+func (r *rig) account(email string) (a accounts.Account) {
 	r.t.Helper()
 	r.update(func(tx storage.Tx) (err error) {
-		a, err = r.accounts.Create(tx, embedded.NewAccount{Address: r.addr(email), Roles: []string{"user"}})
+		a, err = r.accounts.Create(tx, accounts.NewAccount{Address: r.addr(email), Roles: []string{"user"}})
 		return err
 	})
 	return a
 }
 
 // open signs an account in at site A, for an hour of idleness and a day in all unless in says otherwise.
-func (r *rig) open(a account.Account, in OpenInput) (cookie string, s storage.Session) {
+func (r *rig) open(a accounts.Account, in OpenInput) (cookie string, s storage.Session) {
 	r.t.Helper()
 	if in.Site == "" {
 		in.Site = siteA

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
@@ -43,7 +43,7 @@ type State struct {
 	Ring     *keyring.Ring
 	Signing  *keyring.SigningKeys
 	Clock    *clock.Clock
-	Accounts *embedded.Accounts
+	Accounts *accounts.Service
 	Sessions *session.Manager
 	Machines *machine.Manager
 	// Restored says that this was the first opening of a restored backup.
@@ -97,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 	if err := s.storeKeys(ctx, found.sealed, resealed); err != nil {
 		return nil, fmt.Errorf("state: opening the keys: %w", err)
 	}
-	s.Accounts = &embedded.Accounts{Store: s.Store, Ring: s.Ring, Clock: s.Clock}
+	s.Accounts = &accounts.Service{Store: s.Store, Ring: s.Ring, Clock: s.Clock}
 	s.Sessions = session.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)
 	s.Sessions.Log = s.log
 	s.Machines = machine.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)

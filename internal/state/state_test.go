@@ -13,8 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
@@ -73,14 +72,14 @@ func refused(t *testing.T, path string, keys ...[]byte) error {
 	return err
 }
 
-func signIn(t *testing.T, s *State, email string) (cookie string, a account.Account) {
+func signIn(t *testing.T, s *State, email string) (cookie string, a accounts.Account) {
 	t.Helper()
 	addr, err := address.Parse(email)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = s.Store.Update(t.Context(), func(tx storage.Tx) error {
-		if a, err = s.Accounts.Create(tx, embedded.NewAccount{Address: addr}); err != nil {
+		if a, err = s.Accounts.Create(tx, accounts.NewAccount{Address: addr}); err != nil {
 			return err
 		}
 		cookie, _, err = s.Sessions.Open(tx, a, session.OpenInput{

@@ -14,8 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 )
@@ -80,22 +79,22 @@ type FileError struct {
 func (e *FileError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
 // Account checks a row and makes of it what can be imported. The error is a *[LineError].
-func (r Row) Account() (embedded.ImportAccount, address.Address, error) {
+func (r Row) Account() (accounts.ImportAccount, address.Address, error) {
 	addr, err := address.Parse(r.Email)
 	if err != nil {
-		return embedded.ImportAccount{}, addr, r.bad("the address cannot be used: " + strings.TrimPrefix(err.Error(), "address: "))
+		return accounts.ImportAccount{}, addr, r.bad("the address cannot be used: " + strings.TrimPrefix(err.Error(), "address: "))
 	}
-	in := embedded.ImportAccount{
+	in := accounts.ImportAccount{
 		Email: r.Email, Name: r.Name, Roles: r.Roles, Language: r.Language, Verified: r.Verified, Created: r.Created,
 	}
-	for _, err := range []error{embedded.CheckName(r.Name), embedded.CheckRoles(r.Roles), embedded.CheckLanguage(r.Language)} {
+	for _, err := range []error{accounts.CheckName(r.Name), accounts.CheckRoles(r.Roles), accounts.CheckLanguage(r.Language)} {
 		if err != nil {
 			return in, addr, r.bad(strings.TrimPrefix(err.Error(), "account: "))
 		}
 	}
-	switch account.Status(r.Status) {
-	case "", account.Active:
-	case account.Disabled:
+	switch accounts.Status(r.Status) {
+	case "", accounts.Active:
+	case accounts.Disabled:
 		in.Disabled = true
 	default:
 		return in, addr, r.bad("the status is neither active nor disabled")

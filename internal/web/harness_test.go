@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
@@ -127,15 +126,15 @@ func (g *gate) delivery(set *templates.Set) outbox.Delivery {
 }
 
 // account makes an account.
-func (g *gate) account(email string) account.Account {
+func (g *gate) account(email string) accounts.Account {
 	g.t.Helper()
 	addr, err := address.Parse(email)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var a account.Account
+	var a accounts.Account
 	err = g.state.Store.Update(context.Background(), func(tx storage.Tx) (err error) {
-		a, err = g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr})
+		a, err = g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr})
 		return err
 	})
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -27,15 +26,15 @@ func (b *browser) speaking(language, method, target string, form url.Values) ans
 }
 
 // accountIn makes an account with a language.
-func (g *gate) accountIn(language, email string) account.Account {
+func (g *gate) accountIn(language, email string) accounts.Account {
 	g.t.Helper()
 	addr, err := address.Parse(email)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var a account.Account
+	var a accounts.Account
 	err = g.state.Store.Update(g.t.Context(), func(tx storage.Tx) (err error) {
-		a, err = g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Language: language})
+		a, err = g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Language: language})
 		return err
 	})
 	if err != nil {

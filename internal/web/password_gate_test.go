@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account/embedded"
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -56,7 +56,7 @@ func (g *gate) accountWith(email, words string) string {
 	}
 	var id string
 	err = g.state.Store.Update(ctx, func(tx storage.Tx) error {
-		a, err := g.state.Accounts.Create(tx, embedded.NewAccount{Address: addr, Password: r})
+		a, err := g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Password: r})
 		id = a.ID
 		return err
 	})

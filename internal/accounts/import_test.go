@@ -1,4 +1,4 @@
-package embedded
+package accounts
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -29,7 +28,7 @@ func parse(t *testing.T, text string) password.Record {
 	return r
 }
 
-func exported(t *testing.T, s *Accounts) (list []Exported) {
+func exported(t *testing.T, s *Service) (list []Exported) {
 	t.Helper()
 	if err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
 		for after := ""; ; {
@@ -46,7 +45,7 @@ func exported(t *testing.T, s *Accounts) (list []Exported) {
 	return list
 }
 
-func costs(t *testing.T, s *Accounts) (words []string) {
+func costs(t *testing.T, s *Service) (words []string) {
 	t.Helper()
 	set, err := s.Costs(t.Context())
 	if err != nil {
@@ -79,11 +78,11 @@ func TestImport_KeepsWhatWasThere(t *testing.T) {
 	}
 	a := byEmail["Ada@example.com"]
 	if a.ID != results[0].ID || a.Name != "Ada" || !cmp.Equal(a.Roles, []string{"a", "b"}) || a.Language != "de" ||
-		!a.Created.Equal(made) || a.Record.Text() != bcryptText || a.Status != account.Active {
+		!a.Created.Equal(made) || a.Record.Text() != bcryptText || a.Status != Active {
 		t.Errorf("exported %+v", a)
 	}
 	off := byEmail["off@example.com"]
-	if off.Status != account.Disabled || !off.Created.Equal(s.Clock.Now()) || !off.Record.IsZero() {
+	if off.Status != Disabled || !off.Created.Equal(s.Clock.Now()) || !off.Record.IsZero() {
 		t.Errorf("exported %+v", off)
 	}
 	if diff := cmp.Diff([]string{"argon2id:64:1:1", "bcrypt:4:0:0"}, costs(t, s)); diff != "" {

@@ -1,4 +1,4 @@
-// Package embedded keeps the accounts in the gate's own store.
+// Package accounts keeps the accounts in the gate's own store.
 //
 // What a person has told of themselves – the address as stored, the name, the language, the password's record – is sealed and
 // bound to the account's id: a stolen database tells none of it, and a sealed value moved to another account does not open.
@@ -7,7 +7,7 @@
 // The functions that take a [storage.Tx] are parts of a caller's step. Those that end access raise the epochs of the account
 // and of its mailbox in the same step, so that sessions, flows and links die with the commit; tell the session manager
 // (session.Manager.Changed) after the commit and before answering.
-package embedded
+package accounts
 
 import (
 	"context"
@@ -17,7 +17,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -38,14 +37,14 @@ var (
 	ErrDamaged = errors.New("account: damaged")
 )
 
-// Accounts are the embedded accounts. All fields are required.
-type Accounts struct {
+// Service keeps accounts in a store. All fields are required.
+type Service struct {
 	Store storage.Store
 	Ring  *keyring.Ring
 	Clock *clock.Clock
 }
 
-var _ account.Source = (*Accounts)(nil)
+var _ Source = (*Service)(nil)
 
 // private is the sealed part of an account.
 type private struct {
@@ -74,7 +73,7 @@ type NewAccount struct {
 
 // Entry is an account as operators see it.
 type Entry struct {
-	account.Account
+	Account
 	Mailbox storage.Digest
 	Created time.Time
 	// Password says that there is one.
@@ -82,50 +81,50 @@ type Entry struct {
 }
 
 // Lookup returns the account whose mailbox is that of email, in any spelling of it. What is no address has no account.
-func (s *Accounts) Lookup(ctx context.Context, email string) (a account.Account, found bool, err error) {
+func (s *Service) Lookup(ctx context.Context, email string) (a Account, found bool, err error) {
 	addr, err := address.Parse(email)
 	if err != nil {
-		return account.Account{}, false, nil
+		return Account{}, false, nil
 	}
 	err = s.Store.View(ctx, func(tx storage.Tx) (err error) {
 		a, found, err = s.ByAddress(tx, addr)
 		return err
 	})
 	if err != nil {
-		return account.Account{}, false, err
+		return Account{}, false, err
 	}
 	return a, found, nil
 }
 
 // Get returns the account with this id.
-func (s *Accounts) Get(tx storage.Tx, id string) (a account.Account, found bool, err error) {
+func (s *Service) Get(tx storage.Tx, id string) (a Account, found bool, err error) {
 	return s.open(tx.Accounts().Get(id))
 }
 
 // ByAddress returns the account of a mailbox.
-func (s *Accounts) ByAddress(tx storage.Tx, addr address.Address) (a account.Account, found bool, err error) {
+func (s *Service) ByAddress(tx storage.Tx, addr address.Address) (a Account, found bool, err error) {
 	return s.open(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
 }
 
 // ByAddressForUpdate is ByAddress for a read that guards a write of the same step.
-func (s *Accounts) ByAddressForUpdate(tx storage.Tx, addr address.Address) (a account.Account, found bool, err error) {
+func (s *Service) ByAddressForUpdate(tx storage.Tx, addr address.Address) (a Account, found bool, err error) {
 	return s.open(tx.Accounts().ByMailboxForUpdate(addr.Mailbox(s.Ring)))
 }
 
 // Create makes an account and raises the epoch of its mailbox, so that nothing from before it lives on. Errors: [ErrTaken]
 // and *[InvalidError], before anything is written.
-func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) {
+func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	if n.Address.IsZero() {
-		return account.Account{}, &InvalidError{"email", "is missing"}
+		return Account{}, &InvalidError{"email", "is missing"}
 	}
 	for _, err := range []error{CheckName(n.Name), CheckRoles(n.Roles), CheckLanguage(n.Language)} {
 		if err != nil {
-			return account.Account{}, err
+			return Account{}, err
 		}
 	}
 	mailbox := n.Address.Mailbox(s.Ring)
 	if _, taken, err := tx.Accounts().ByMailboxForUpdate(mailbox); err != nil || taken {
-		return account.Account{}, orElse(err, ErrTaken)
+		return Account{}, orElse(err, ErrTaken)
 	}
 	r := storage.Account{
 		ID:      token.NewID(),
@@ -142,24 +141,24 @@ func (s *Accounts) Create(tx storage.Tx, n NewAccount) (account.Account, error) 
 	}
 	r.Password = password.History{Current: n.Password}.Seal(s.Ring, r.ID)
 	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
-		return account.Account{}, err
+		return Account{}, err
 	}
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
-		return account.Account{}, err
+		return Account{}, err
 	}
 	created, err := tx.Accounts().Create(r)
 	if err != nil || !created {
-		return account.Account{}, orElse(err, ErrTaken)
+		return Account{}, orElse(err, ErrTaken)
 	}
 	if err := countCosts(tx, password.Record{}, n.Password); err != nil {
-		return account.Account{}, err
+		return Account{}, err
 	}
 	a, _, err := s.open(r, true, nil)
 	return a, err
 }
 
 // SetName changes the name. Sessions live on and show it with their next request.
-func (s *Accounts) SetName(tx storage.Tx, id, name string) error {
+func (s *Service) SetName(tx storage.Tx, id, name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -171,7 +170,7 @@ func (s *Accounts) SetName(tx storage.Tx, id, name string) error {
 }
 
 // SetLanguage changes the language of mails.
-func (s *Accounts) SetLanguage(tx storage.Tx, id, language string) error {
+func (s *Service) SetLanguage(tx storage.Tx, id, language string) error {
 	if err := CheckLanguage(language); err != nil {
 		return err
 	}
@@ -183,7 +182,7 @@ func (s *Accounts) SetLanguage(tx storage.Tx, id, language string) error {
 }
 
 // SetRoles changes the roles. Sessions live on and have them with their next request.
-func (s *Accounts) SetRoles(tx storage.Tx, id string, roles []string) error {
+func (s *Service) SetRoles(tx storage.Tx, id string, roles []string) error {
 	if err := CheckRoles(roles); err != nil {
 		return err
 	}
@@ -197,7 +196,7 @@ func (s *Accounts) SetRoles(tx storage.Tx, id string, roles []string) error {
 
 // SetStatus enables or disables an account. Either raises the epochs: what a disabled account had opened stays dead when it
 // is enabled again, also what was asked for in between.
-func (s *Accounts) SetStatus(tx storage.Tx, id string, status storage.Status) error {
+func (s *Service) SetStatus(tx storage.Tx, id string, status storage.Status) error {
 	if status != storage.StatusActive && status != storage.StatusDisabled {
 		return &InvalidError{"status", "is neither active nor disabled"}
 	}
@@ -209,7 +208,7 @@ func (s *Accounts) SetStatus(tx storage.Tx, id string, status storage.Status) er
 }
 
 // Delete removes the account and ends everything it had. Its mailbox may have a new account afterwards, with another id.
-func (s *Accounts) Delete(tx storage.Tx, id string) error {
+func (s *Service) Delete(tx storage.Tx, id string) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
@@ -228,7 +227,7 @@ func (s *Accounts) Delete(tx storage.Tx, id string) error {
 }
 
 // List returns up to limit accounts with ids after the given one, in the order of ids.
-func (s *Accounts) List(tx storage.Tx, after string, limit int) ([]Entry, error) {
+func (s *Service) List(tx storage.Tx, after string, limit int) ([]Entry, error) {
 	records, err := tx.Accounts().List(after, limit)
 	if err != nil {
 		return nil, err
@@ -245,10 +244,10 @@ func (s *Accounts) List(tx storage.Tx, after string, limit int) ([]Entry, error)
 }
 
 // Any says whether there is at least one account.
-func (s *Accounts) Any(tx storage.Tx) (bool, error) { return tx.Accounts().Any() }
+func (s *Service) Any(tx storage.Tx) (bool, error) { return tx.Accounts().Any() }
 
 // change applies f to an account and stores it when f says that something changed; ends raises the epochs with it.
-func (s *Accounts) change(tx storage.Tx, id string, ends bool, f func(*storage.Account, *private) bool) error {
+func (s *Service) change(tx storage.Tx, id string, ends bool, f func(*storage.Account, *private) bool) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
@@ -284,7 +283,7 @@ func raise(tx storage.Tx, r storage.Account) error {
 	return err
 }
 
-func (s *Accounts) seal(r *storage.Account, p private) error {
+func (s *Service) seal(r *storage.Account, p private) error {
 	plain, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -293,7 +292,7 @@ func (s *Accounts) seal(r *storage.Account, p private) error {
 	return nil
 }
 
-func (s *Accounts) unseal(r storage.Account) (p private, err error) {
+func (s *Service) unseal(r storage.Account) (p private, err error) {
 	plain, err := s.Ring.Open(label, []byte(r.ID), r.Private)
 	if err == nil {
 		err = json.Unmarshal(plain, &p)
@@ -305,20 +304,20 @@ func (s *Accounts) unseal(r storage.Account) (p private, err error) {
 }
 
 // open turns a record into what others see. A record of an unknown status is disabled.
-func (s *Accounts) open(r storage.Account, found bool, err error) (account.Account, bool, error) {
+func (s *Service) open(r storage.Account, found bool, err error) (Account, bool, error) {
 	if err != nil || !found {
-		return account.Account{}, false, err
+		return Account{}, false, err
 	}
 	p, err := s.unseal(r)
 	if err != nil {
-		return account.Account{}, false, err
+		return Account{}, false, err
 	}
-	a := account.Account{
+	a := Account{
 		ID: r.ID, Email: p.Email, Name: p.Name, Language: p.Language,
-		Roles: slices.Clone(r.Roles), Status: account.Disabled,
+		Roles: slices.Clone(r.Roles), Status: Disabled,
 	}
 	if r.Status == storage.StatusActive {
-		a.Status = account.Active
+		a.Status = Active
 	}
 	return a, true, nil
 }

@@ -1,11 +1,10 @@
-package embedded
+package accounts
 
 import (
 	"context"
 	"errors"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -44,14 +43,14 @@ type Imported struct {
 	Err error
 }
 
-// ImportOptions say how [Accounts.ImportAll] writes. The zero value writes everything or nothing.
+// ImportOptions say how [Service.ImportAll] writes. The zero value writes everything or nothing.
 type ImportOptions struct {
 	// GoOn writes what is good although something is bad. The accounts are then written by and by.
 	GoOn bool
 }
 
 // Import makes one account in the caller's step. Errors, before anything is written: [ErrTaken] and *[InvalidError].
-func (s *Accounts) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
+func (s *Service) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
 	addr, err := address.Parse(in.Email)
 	if err != nil {
 		return Imported{}, &InvalidError{"email", "is no address"}
@@ -79,7 +78,7 @@ var errKeepOut = errors.New("account: not written")
 // ImportAll makes many accounts and says of each what became of it, in the order given. written says that the good ones are
 // in the store now: unless told to go on only when all are good. All or nothing is one step, for which other writers wait. An
 // error means that the store failed: then nothing was written, or where told to go on, what stands in results.
-func (s *Accounts) ImportAll(ctx context.Context, list []ImportAccount, o ImportOptions) (results []Imported, written bool, err error) {
+func (s *Service) ImportAll(ctx context.Context, list []ImportAccount, o ImportOptions) (results []Imported, written bool, err error) {
 	batch := len(list)
 	if o.GoOn {
 		batch = importBatch
@@ -112,7 +111,7 @@ func (s *Accounts) ImportAll(ctx context.Context, list []ImportAccount, o Import
 }
 
 // importPart makes the good ones of a list.
-func (s *Accounts) importPart(tx storage.Tx, part []ImportAccount) (done []Imported, bad bool, err error) {
+func (s *Service) importPart(tx storage.Tx, part []ImportAccount) (done []Imported, bad bool, err error) {
 	done = make([]Imported, 0, len(part))
 	for _, in := range part {
 		one, err := s.Import(tx, in)
@@ -128,14 +127,14 @@ func (s *Accounts) importPart(tx storage.Tx, part []ImportAccount) (done []Impor
 
 // Exported is an account with all that is kept of it.
 type Exported struct {
-	account.Account
+	Account
 	Created time.Time
 	// Record is the password record, zero when there is none. Its text is a secret: whoever has it can try passwords.
 	Record password.Record
 }
 
 // Export returns up to limit accounts with ids after the given one, in the order of ids.
-func (s *Accounts) Export(tx storage.Tx, after string, limit int) ([]Exported, error) {
+func (s *Service) Export(tx storage.Tx, after string, limit int) ([]Exported, error) {
 	records, err := tx.Accounts().List(after, limit)
 	if err != nil {
 		return nil, err

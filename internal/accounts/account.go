@@ -1,5 +1,4 @@
-// Package account is the port to whoever owns the users.
-package account
+package accounts
 
 import "context"
 

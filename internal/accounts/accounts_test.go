@@ -1,4 +1,4 @@
-package embedded
+package accounts
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -19,7 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
-func newAccounts(t *testing.T) *Accounts {
+func newAccounts(t *testing.T) *Service {
 	t.Helper()
 	store, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "test.db")})
 	if err != nil {
@@ -36,7 +35,7 @@ func newAccounts(t *testing.T) *Accounts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Accounts{Store: store, Ring: ring, Clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)).Clock()}
+	return &Service{Store: store, Ring: ring, Clock: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)).Clock()}
 }
 
 func addr(t *testing.T, s string) address.Address {
@@ -48,14 +47,14 @@ func addr(t *testing.T, s string) address.Address {
 	return a
 }
 
-func update(t *testing.T, s *Accounts, fn func(storage.Tx) error) {
+func update(t *testing.T, s *Service, fn func(storage.Tx) error) {
 	t.Helper()
 	if err := s.Store.Update(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func create(t *testing.T, s *Accounts, n NewAccount) (a account.Account) {
+func create(t *testing.T, s *Service, n NewAccount) (a Account) {
 	t.Helper()
 	update(t, s, func(tx storage.Tx) (err error) {
 		a, err = s.Create(tx, n)
@@ -65,7 +64,7 @@ func create(t *testing.T, s *Accounts, n NewAccount) (a account.Account) {
 }
 
 // epochs returns the epochs of an account and of its mailbox.
-func epochs(t *testing.T, s *Accounts, id, email string) (acct, mailbox uint64) {
+func epochs(t *testing.T, s *Service, id, email string) (acct, mailbox uint64) {
 	t.Helper()
 	err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
 		if acct, err = tx.Epochs().Get(storage.AccountEpoch(id)); err != nil {
@@ -85,9 +84,9 @@ func TestEML3_SpellingsOfOneMailboxAreOneAccount(t *testing.T) {
 	a := create(t, s, NewAccount{
 		Address: addr(t, "Ada.L@Example.COM"), Name: "Ada Łovelace", Roles: []string{"user", "admin", "user"}, Language: "pl-PL",
 	})
-	want := account.Account{
+	want := Account{
 		ID: a.ID, Email: "Ada.L@example.com", Name: "Ada Łovelace", Roles: []string{"admin", "user"},
-		Status: account.Active, Language: "pl-PL",
+		Status: Active, Language: "pl-PL",
 	}
 	for _, spelling := range []string{"Ada.L@Example.COM", "ada.l@example.com"} {
 		got, found, err := s.Lookup(t.Context(), spelling)
@@ -147,35 +146,35 @@ func TestChangesAndTheirEpochs(t *testing.T) {
 		name          string
 		do            func(storage.Tx) error
 		acct, mailbox uint64
-		want          account.Account
+		want          Account
 	}{
 		{
 			"created", func(storage.Tx) error { return nil }, 0, 1,
-			account.Account{Name: "Ada", Status: account.Active},
+			Account{Name: "Ada", Status: Active},
 		},
 		{
 			"name", func(tx storage.Tx) error { return s.SetName(tx, a.ID, "Countess") }, 0, 1,
-			account.Account{Name: "Countess", Status: account.Active},
+			Account{Name: "Countess", Status: Active},
 		},
 		{
 			"roles", func(tx storage.Tx) error { return s.SetRoles(tx, a.ID, []string{"b", "a"}) }, 0, 1,
-			account.Account{Name: "Countess", Status: account.Active, Roles: []string{"a", "b"}},
+			Account{Name: "Countess", Status: Active, Roles: []string{"a", "b"}},
 		},
 		{
 			"language", func(tx storage.Tx) error { return s.SetLanguage(tx, a.ID, "en") }, 0, 1,
-			account.Account{Name: "Countess", Status: account.Active, Roles: []string{"a", "b"}, Language: "en"},
+			Account{Name: "Countess", Status: Active, Roles: []string{"a", "b"}, Language: "en"},
 		},
 		{
 			"disabled", func(tx storage.Tx) error { return s.SetStatus(tx, a.ID, storage.StatusDisabled) }, 1, 2,
-			account.Account{Name: "Countess", Status: account.Disabled, Roles: []string{"a", "b"}, Language: "en"},
+			Account{Name: "Countess", Status: Disabled, Roles: []string{"a", "b"}, Language: "en"},
 		},
 		{
 			"disabled again", func(tx storage.Tx) error { return s.SetStatus(tx, a.ID, storage.StatusDisabled) }, 1, 2,
-			account.Account{Name: "Countess", Status: account.Disabled, Roles: []string{"a", "b"}, Language: "en"},
+			Account{Name: "Countess", Status: Disabled, Roles: []string{"a", "b"}, Language: "en"},
 		},
 		{
 			"enabled", func(tx storage.Tx) error { return s.SetStatus(tx, a.ID, storage.StatusActive) }, 2, 3,
-			account.Account{Name: "Countess", Status: account.Active, Roles: []string{"a", "b"}, Language: "en"},
+			Account{Name: "Countess", Status: Active, Roles: []string{"a", "b"}, Language: "en"},
 		},
 	} {
 		update(t, s, step.do)
@@ -223,7 +222,7 @@ func TestList(t *testing.T) {
 	for _, e := range []string{"a@example.com", "b@example.com", "c@example.com"} {
 		create(t, s, NewAccount{Address: addr(t, e), Disabled: e == "b@example.com"})
 	}
-	seen := map[string]account.Status{}
+	seen := map[string]Status{}
 	err := s.Store.View(t.Context(), func(tx storage.Tx) error {
 		after := ""
 		for {
@@ -242,7 +241,7 @@ func TestList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]account.Status{"a@example.com": account.Active, "b@example.com": account.Disabled, "c@example.com": account.Active}
+	want := map[string]Status{"a@example.com": Active, "b@example.com": Disabled, "c@example.com": Active}
 	if d := cmp.Diff(want, seen); d != "" {
 		t.Error(d)
 	}

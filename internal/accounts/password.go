@@ -1,4 +1,4 @@
-package embedded
+package accounts
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/caddy-email-link/caddy-email-link/account"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -19,7 +18,7 @@ const metaCosts = "password_costs"
 
 // Credentials are an account with its password records.
 type Credentials struct {
-	Account account.Account
+	Account Account
 	// Mailbox is the digest of the account's canonical address.
 	Mailbox storage.Digest
 	// Passwords are the records; the zero value is an account without a password.
@@ -29,21 +28,21 @@ type Credentials struct {
 }
 
 // Credentials returns the account with this id and its records.
-func (s *Accounts) Credentials(tx storage.Tx, id string) (Credentials, bool, error) {
+func (s *Service) Credentials(tx storage.Tx, id string) (Credentials, bool, error) {
 	return s.credentials(tx.Accounts().Get(id))
 }
 
 // CredentialsByAddress returns the account of a mailbox and its records.
-func (s *Accounts) CredentialsByAddress(tx storage.Tx, addr address.Address) (Credentials, bool, error) {
+func (s *Service) CredentialsByAddress(tx storage.Tx, addr address.Address) (Credentials, bool, error) {
 	return s.credentials(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
 }
 
 // CredentialsForUpdate is Credentials for a read that guards a write of the same step.
-func (s *Accounts) CredentialsForUpdate(tx storage.Tx, id string) (Credentials, bool, error) {
+func (s *Service) CredentialsForUpdate(tx storage.Tx, id string) (Credentials, bool, error) {
 	return s.credentials(tx.Accounts().GetForUpdate(id))
 }
 
-func (s *Accounts) credentials(r storage.Account, found bool, err error) (Credentials, bool, error) {
+func (s *Service) credentials(r storage.Account, found bool, err error) (Credentials, bool, error) {
 	a, found, err := s.open(r, found, err)
 	if err != nil || !found {
 		return Credentials{}, false, err
@@ -57,20 +56,20 @@ func (s *Accounts) credentials(r storage.Account, found bool, err error) (Creden
 
 // SetPassword gives the account a new password and ends everything it had: sessions, links and flows. The policy says how
 // many earlier records are kept.
-func (s *Accounts) SetPassword(tx storage.Tx, id string, r password.Record, policy password.Policy) error {
+func (s *Service) SetPassword(tx storage.Tx, id string, r password.Record, policy password.Policy) error {
 	return s.changePassword(tx, id, true, func(k password.History) password.History { return policy.Replace(k, r) })
 }
 
 // UpgradePassword replaces the current record by another one of the same password. Nothing ends. The caller has compared
 // the version of the account in the same step.
-func (s *Accounts) UpgradePassword(tx storage.Tx, id string, r password.Record) error {
+func (s *Service) UpgradePassword(tx storage.Tx, id string, r password.Record) error {
 	return s.changePassword(tx, id, false, func(k password.History) password.History {
 		k.Current = r
 		return k
 	})
 }
 
-func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(password.History) password.History) error {
+func (s *Service) changePassword(tx storage.Tx, id string, ends bool, f func(password.History) password.History) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
@@ -97,7 +96,7 @@ func (s *Accounts) changePassword(tx storage.Tx, id string, ends bool, f func(pa
 }
 
 // kept opens the records of a stored account.
-func (s *Accounts) kept(r storage.Account) (password.History, error) {
+func (s *Service) kept(r storage.Account) (password.History, error) {
 	k, err := password.OpenHistory(s.Ring, r.ID, r.Password)
 	if err != nil {
 		return password.History{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)
@@ -107,7 +106,7 @@ func (s *Accounts) kept(r storage.Account) (password.History, error) {
 
 // Costs returns the costs of the records that accounts sign in with, in a stable order: what answers to sign-ins wait for
 // (password.Hasher.Measure).
-func (s *Accounts) Costs(ctx context.Context) (password.Costs, error) {
+func (s *Service) Costs(ctx context.Context) (password.Costs, error) {
 	var set password.Costs
 	err := s.Store.View(ctx, func(tx storage.Tx) error {
 		counts, err := readCosts(tx)
