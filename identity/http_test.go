@@ -21,7 +21,7 @@ func serve(h http.Handler, values ...string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestHandler(t *testing.T) {
+func TestJWT1_Handler(t *testing.T) {
 	var log bytes.Buffer
 	v := corpusVerifier(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -118,6 +118,17 @@ func TestKEY1_FailingKeyListRefusesNothingThatIsKnown(t *testing.T) {
 	}
 }
 
+// TestJWT1_TheFetchOfTheKeysFollowsNoRedirect leads the fetch to keys that would do.
+func TestJWT1_TheFetchOfTheKeysFollowsNoRedirect(t *testing.T) {
+	g := newGate(t, keyOne)
+	elsewhere := newGate(t, keyTwo)
+	g.Config.Handler = http.RedirectHandler(elsewhere.URL, http.StatusFound)
+	g.check(t, g.verifier(t), "k2", ErrKeysUnavailable, 0)
+	if n := elsewhere.reads.Load(); n != 0 {
+		t.Errorf("%d reads elsewhere", n)
+	}
+}
+
 func TestKeysUnavailableAtFirst(t *testing.T) {
 	g := newGate(t)
 	g.set(http.StatusBadGateway, nil)

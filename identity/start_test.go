@@ -171,6 +171,23 @@ func TestJWT1_StartsRefused(t *testing.T) {
 	}
 }
 
+// TestTOK3_AStartOfAnotherSiteOrAppIsRefused signs with the right key what is meant for another site, and by another app.
+func TestTOK3_AStartOfAnotherSiteOrAppIsRefused(t *testing.T) {
+	if _, err := verifyStart(signedStart(ordinaryStart())); err != nil {
+		t.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"another site": signedStart(ordinaryStart().with("aud", "https://other.example.com")),
+		"another port": signedStart(ordinaryStart().with("aud", "https://app.example.com:8443")),
+		"over http":    signedStart(ordinaryStart().with("aud", "http://app.example.com")),
+		"another app":  signedStart(ordinaryStart().with("iss", "other.example.com")),
+	} {
+		if s, err := verifyStart(token); err == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
 // TestStartWordsHelp says what to change, with both values.
 func TestStartWordsHelp(t *testing.T) {
 	for token, want := range map[string]string{

@@ -138,7 +138,18 @@ func TestREST1_WhatPeopleToldIsSealedAndBound(t *testing.T) {
 	}
 }
 
-func TestChangesAndTheirEpochs(t *testing.T) {
+// TestFLOW1_MakingAnAccountEndsWhatItsMailboxWasAskedFor: a flow from before has the mailbox's epoch from before.
+func TestFLOW1_MakingAnAccountEndsWhatItsMailboxWasAskedFor(t *testing.T) {
+	s := newAccounts(t)
+	const email = "ada@example.com"
+	_, before := epochs(t, s, "none", email)
+	a := create(t, s, NewAccount{Address: addr(t, email)})
+	if _, after := epochs(t, s, a.ID, email); after != before+1 {
+		t.Errorf("the mailbox's epoch was %d and is %d", before, after)
+	}
+}
+
+func TestFLOW5_ChangesAndTheirEpochs(t *testing.T) {
 	s := newAccounts(t)
 	const email = "ada@example.com"
 	a := create(t, s, NewAccount{Address: addr(t, email), Name: "Ada"})

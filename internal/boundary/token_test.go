@@ -58,7 +58,7 @@ func TestMACH3_TakeToken(t *testing.T) {
 	}
 }
 
-func TestWEB1_FromAnotherSite(t *testing.T) {
+func TestMACH3_ATokenByBasicFromAnotherSite(t *testing.T) {
 	const origin = "https://app.example.com"
 	for name, c := range map[string]struct {
 		header http.Header

@@ -89,7 +89,13 @@ func neutralRun(g *gate, purpose, email string) (seen []observed) {
 	return seen
 }
 
-func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) {
+func TestENUM1_WhatHappensElsewhereDoesNotShow(t *testing.T) { nothingElsewhereShows(t) }
+
+// TestTOK8_AttemptsGoOnWhenTheFlowHasEndedElsewhere: wrong codes are counted after such an end as before it.
+func TestTOK8_AttemptsGoOnWhenTheFlowHasEndedElsewhere(t *testing.T) { nothingElsewhereShows(t) }
+
+func nothingElsewhereShows(t *testing.T) {
+	t.Helper()
 	bothModes(t, func(t *testing.T) {
 		for _, purpose := range []string{SignIn, Reset} {
 			t.Run(purpose, func(t *testing.T) { elsewhereDoesNotShow(t, purpose) })

@@ -152,7 +152,7 @@ func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
 	})
 }
 
-func TestRL_ASlotComesBackWhenTheLinkIsUsed(t *testing.T) {
+func TestRL4_ASlotComesBackWhenTheLinkIsUsed(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		rates := must[limit.Rates](t)(limit.Parse("1-H"))
@@ -246,7 +246,13 @@ func TestRL6_AStrangerWithAThousandAddressesLocksNobodyOut(t *testing.T) {
 	})
 }
 
-func TestCancel_MutesStrangersOfThatNetworkForADay(t *testing.T) {
+// TestTOK5_ACancelMutesStrangersOfThatNetworkForADay, and TestRL6: a browser that is known for the mailbox gets its mails all the same.
+func TestTOK5_ACancelMutesStrangersOfThatNetworkForADay(t *testing.T) { cancelMutes(t) }
+
+func TestRL6_ACancelMutesNoKnownBrowser(t *testing.T) { cancelMutes(t) }
+
+func cancelMutes(t *testing.T) {
+	t.Helper()
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")

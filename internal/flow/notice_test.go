@@ -257,6 +257,21 @@ func TestTOK7_NothingIsHashedForADeadLink(t *testing.T) {
 				_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: second.link, H: shown.H, Password: nth(6)})
 				wantErr(t, err, ErrDead)
 			}
+			// A link that is good, and a button of no page that was shown for it.
+			g := newPasswordGate(t)
+			if purpose == Reset {
+				g.accountWith(ada, g.record(oldWords))
+			}
+			b := g.browser()
+			mail := b.mustAsk(purpose, ada)
+			g.Passwords = must[*password.Hasher](t)(password.NewHasher(password.Options{
+				Cost: cheap, Now: func() time.Time {
+					t.Errorf("%s: something was hashed for a button that was not shown", purpose)
+					return start
+				},
+			}))
+			_, err := g.Confirm(context.Background(), g.site, b.requester(), ConfirmInput{Token: mail.link, H: "x", Password: nth(6)})
+			wantErr(t, err, ErrChanged)
 		}
 	})
 }

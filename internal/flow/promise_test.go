@@ -216,7 +216,7 @@ func TestKnown_ANewDeviceIsToldToTheOwner(t *testing.T) {
 	})
 }
 
-func TestKnown_TheCookieIsBoundToSiteMailboxAndTime(t *testing.T) {
+func TestRL6_TheKnownCookieIsBoundToSiteMailboxAndTime(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		now := g.Clock.Now()
@@ -316,7 +316,7 @@ func TestCLK1_AClockThatJumpsBackRevivesNothing(t *testing.T) {
 	})
 }
 
-func TestRequest_AskingAgainContinuesTheFlow(t *testing.T) {
+func TestENUM1_AskingAgainContinuesTheFlow(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")

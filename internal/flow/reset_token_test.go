@@ -64,7 +64,12 @@ func TestTOK3_AResetLinkWorksAtItsOwnPurposeAndSiteOnly(t *testing.T) {
 	})
 }
 
-func TestTOK3_NoCodeResets(t *testing.T) {
+func TestTOK3_NoCodeResets(t *testing.T) { noCodeResets(t) }
+
+func TestTOK8_AResetHasNoCode(t *testing.T) { noCodeResets(t) }
+
+func noCodeResets(t *testing.T) {
+	t.Helper()
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
 		g.accountWith(ada, g.record(oldWords))

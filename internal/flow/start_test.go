@@ -208,7 +208,12 @@ func TestMAIL3_AppStartsCount(t *testing.T) {
 
 // TestENUM1_AppsThatKnowNobody mails "no account" where the app says so, and is otherwise the same for the browser that asked; no
 // code that is guessed ends such a flow.
-func TestENUM1_AppsThatKnowNobody(t *testing.T) {
+func TestENUM1_AppsThatKnowNobody(t *testing.T) { appsThatKnowNobody(t) }
+
+func TestTOK3_AFlowOfNobodyIsNotRedeemed(t *testing.T) { appsThatKnowNobody(t) }
+
+func appsThatKnowNobody(t *testing.T) {
+	t.Helper()
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		b, known := g.browser(), g.stranger(1)

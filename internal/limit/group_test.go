@@ -126,7 +126,7 @@ func TestEachRateRefusesUntilItsOwnEnd(t *testing.T) {
 
 // TestReturnToAWindowThatIsOver proves that a slot given back late takes nothing from the window of now, though the counter of
 // its own window is still kept.
-func TestReturnToAWindowThatIsOver(t *testing.T) {
+func TestRL4_RefundToAWindowThatIsOver(t *testing.T) {
 	l, tx := &Limiter{Ring: fakeRing{}}, newTx()
 	table := Defaults()
 	if err := table.Set(MailIP, "1-H", "5-D"); err != nil {

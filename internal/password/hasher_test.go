@@ -192,7 +192,7 @@ func TestTwoHundredAtOnceRunTwoAtATimeAndTheExcessIsSentAway(t *testing.T) {
 	}
 }
 
-func TestALeavingClientFreesNoPermit(t *testing.T) {
+func TestDOS1_ALeavingClientFreesNoPermit(t *testing.T) {
 	h := newHasher(t, Options{Permits: 1})
 	g := watched(h)
 	ctx, leave := context.WithCancel(t.Context())

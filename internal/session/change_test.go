@@ -49,7 +49,7 @@ func TestFLOW5_DisabledAndDeletedAreOut(t *testing.T) {
 	}
 }
 
-func TestRolesChangeWithTheNextRequest(t *testing.T) {
+func TestSES4_RolesChangeWithTheNextRequest(t *testing.T) {
 	r := newRig(t)
 	a := r.account("ada@example.com")
 	cookie, _ := r.open(a, OpenInput{})
@@ -201,7 +201,7 @@ func TestSES1_NothingIsLetInAfterTheAnswer(t *testing.T) {
 	}
 }
 
-func TestChildDiesWithItsParent(t *testing.T) {
+func TestSES4_ChildDiesWithItsParent(t *testing.T) {
 	for name, end := range map[string]func(r *rig, parent *Live) error{
 		"sign-out": func(r *rig, parent *Live) error { return r.End(t.Context(), parent) },
 		"its end": func(r *rig, parent *Live) error {
@@ -303,7 +303,7 @@ func TestSES4_TheRecordDecidesOverIdleness(t *testing.T) {
 	}
 }
 
-func TestTrackAfterTheEnd(t *testing.T) {
+func TestSES4_TrackAfterTheEnd(t *testing.T) {
 	r := newRig(t)
 	cookie, _ := r.open(r.account("ada@example.com"), OpenInput{})
 	l := r.mustFind(cookie, siteA)

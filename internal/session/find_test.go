@@ -114,7 +114,7 @@ func TestSES1_EndEverywhereSparesOthers(t *testing.T) {
 	}
 }
 
-func TestEndEverywhereOfAnAccountOfAnApp(t *testing.T) {
+func TestTOK5_EndEverywhereOfAnAccountOfAnApp(t *testing.T) {
 	r := newRig(t)
 	a := accounts.Account{ID: "app-7", Email: "ada@example.com", Status: accounts.Active}
 	_, s := r.open(a, OpenInput{})

@@ -64,3 +64,37 @@ func TestWEB3_ATemplateThatFailsSaysNothing(t *testing.T) {
 		t.Errorf("the operator is not told:\n%s", g.log.String())
 	}
 }
+
+// TestLOG1_APanicIsLoggedWithoutItsValue: it may hold what somebody typed.
+func TestLOG1_APanicIsLoggedWithoutItsValue(t *testing.T) {
+	g := newGate(t)
+	g.pages.JWKS = func() []byte { panic("secret-value") }
+	a := g.browser().get("/email-link/jwks.json").wants(t, 500, "")
+	if strings.Contains(a.body+g.log.String(), "secret-value") || !strings.Contains(g.log.String(), "event=panic") {
+		t.Errorf("the answer is %q, the log says:\n%s", a.body, g.log.String())
+	}
+}
+
+// TestTOK1_ADeadLinkSetsNoCookie opens links that are dead by what they are, and one that is dead by its use.
+func TestTOK1_ADeadLinkSetsNoCookie(t *testing.T) {
+	g := newGate(t)
+	g.account(known)
+	b := g.browser()
+	link := g.find(linkPattern, b.asks(known).Text)
+	b.get(link).wants(t, 303, "/")
+	for _, query := range []string{"/email-link/link", "/email-link/link?t=x", "/email-link/cancel?t=", link + "&t=b"} {
+		if a := g.browser().get(query); a.status != 410 || len(a.header.Values("Set-Cookie")) != 0 {
+			t.Errorf("%.40s: %d %v", query, a.status, a.header.Values("Set-Cookie"))
+		}
+	}
+	other := g.browser()
+	other.get(link).wants(t, 303, "/email-link/confirm")
+	for range 2 {
+		if a := other.get("/email-link/confirm"); a.status != 410 || len(a.header.Values("Set-Cookie")) != 0 {
+			t.Errorf("a used link: %d %v", a.status, a.header.Values("Set-Cookie"))
+		}
+		if a := other.post("/email-link/confirm", "h", "x"); a.status != 410 || len(a.header.Values("Set-Cookie")) != 0 {
+			t.Errorf("a used link, pressed: %d %v", a.status, a.header.Values("Set-Cookie"))
+		}
+	}
+}

@@ -156,7 +156,7 @@ func TestWEB2_PlainHTTPOnLocalhost(t *testing.T) {
 	}
 }
 
-func TestCookies_AsInTheContract(t *testing.T) { bothModes(t, testAsInTheContract) }
+func TestWEB2_CookiesAsInTheContract(t *testing.T) { bothModes(t, testAsInTheContract) }
 
 func testAsInTheContract(t *testing.T) {
 	g := newGate(t)
@@ -194,7 +194,7 @@ func testAsInTheContract(t *testing.T) {
 	}
 }
 
-func TestHealthAndLogo(t *testing.T) {
+func TestWEB2_HealthAndLogo(t *testing.T) {
 	g := newGate(t)
 	g.browser().get("/email-link/health").wants(t, 200, "").says(t, "ok")
 	g.site.Logo, g.site.LogoType = []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml"

@@ -186,8 +186,10 @@ func TestDOS1_MorePasswordsThanThereIsRoomFor(t *testing.T) {
 	both.Go(hash)
 	<-begun
 	both.Go(hash)
-	for hasher.Load() == 0 {
-		runtime.Gosched()
+	for end := time.Now().Add(time.Minute); hasher.Load() == 0; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("the second hash does not wait")
+		}
 	}
 	other := g.browser()
 	for name, a := range map[string]answer{

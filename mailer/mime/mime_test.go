@@ -89,6 +89,8 @@ func TestMailbox(t *testing.T) {
 func FuzzMAIL2_Build(f *testing.F) {
 	f.Add("Example <no-reply@example.com>", "a@example.org", "Sign in", "text\n", "<p>html</p>\n", "id@example.com", "en", false)
 	f.Add("a@b.example", "a@ü.example", "äöü =?utf-8?q?=0d=0aBcc:x?=", ".\n..\r\n", strings.Repeat("x", 2000), "i@d", "", true)
+	f.Add("a@b.example", "c@d.example", "bell\x07", "text\n", "html\n", "id@example.com", "", false)
+	f.Add("a@b.example", "c@d.example", "lone CR", "a\rb\n", "html\n", "id@example.com", "", false)
 	f.Add("\"\r\nBcc: x\" <a@b.example>", "a@b\x00", "a\rb", "\r", "\n\n", "@", "\n", true)
 	f.Fuzz(func(t *testing.T, from, to, subject, text, html, id, lang string, seven bool) {
 		m := mailer.Message{

@@ -58,3 +58,35 @@ func TestMAIL6_NoPasswordInPlainTextToAnotherMachine(t *testing.T) {
 		}
 	}
 }
+
+// TestMAIL6_NoPasswordIsConfiguredForPlainText: only a name that is this machine's may go with `tls none` and a password.
+func TestMAIL6_NoPasswordIsConfiguredForPlainText(t *testing.T) {
+	for addr, fine := range map[string]bool{
+		"localhost:25": true, "127.0.0.1:25": true, "[::1]:25": true, "mail.localhost:25": false,
+		"mail.example.com:25": false, "localhost.example.com:25": false, "192.0.2.1:25": false, "mail:25": false,
+	} {
+		if _, err := New(Config{Addr: addr, TLS: NoTLS, User: "u", Password: "p"}); (err == nil) != fine {
+			t.Errorf("%s: %v", addr, err)
+		}
+		if _, err := New(Config{Addr: addr, TLS: NoTLS}); err != nil {
+			t.Errorf("%s without a password: %v", addr, err)
+		}
+	}
+}
+
+// TestLOG1_ErrorsRepeatNoSecrets redacts, one at a time, what servers quote back.
+func TestLOG1_ErrorsRepeatNoSecrets(t *testing.T) {
+	for text, secret := range map[string]string{
+		"see https://app.example.com/x":                 "app.example.com",
+		"no such user bob@example.org":                  "bob",
+		"<Ada.Lovelace@example.com> unknown":            "lovelace",
+		"mailbox ada.lovelace is full":                  "lovelace",
+		"spam: AZaz09_-AZaz09_-AZaz09_-":                "AZaz09",
+		"code 1234 5678 listed":                         "5678",
+		"a link /email-link/link?t=AAAA in the message": "?t=",
+	} {
+		if got := redact(text, "ada.lovelace@example.com"); strings.Contains(strings.ToLower(got), strings.ToLower(secret)) {
+			t.Errorf("%q is told as %q", text, got)
+		}
+	}
+}

@@ -265,7 +265,7 @@ func TestGoexitInAStep(t *testing.T) {
 	}
 }
 
-func TestAFailingStepIsToldTheTruth(t *testing.T) {
+func TestDUR1_AFailingStepIsToldTheTruth(t *testing.T) {
 	s := open(t)
 	defer s.Close() //nolint:errcheck // the end of the test
 	var runs atomic.Int32

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -90,5 +91,56 @@ func TestDUR1_NothingIsAnsweredBeforeItsCommit(t *testing.T) {
 	s.commit = nil
 	if err := s.Update(context.Background(), func(tx storage.Tx) error { return nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTOK1_ATokenIsConsumedOnceAndInItsTime: the first time counts, the first replay is told, and what is over is not there.
+func TestTOK1_ATokenIsConsumedOnceAndInItsTime(t *testing.T) {
+	s := open(t)
+	k := storage.Key{End: 1000, Digest: storage.Digest{1}}
+	update := func(fn func(storage.Tx) error) {
+		t.Helper()
+		if err := s.Update(context.Background(), fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(func(tx storage.Tx) error { return tx.Tokens().Create(storage.Token{Key: k, Kind: storage.TokenLink}) })
+	for i, c := range []struct {
+		at   int64
+		want storage.TokenResult
+	}{
+		{1000, storage.TokenMissing},
+		{2000, storage.TokenMissing},
+		{999, storage.TokenConsumed},
+		{999, storage.TokenUsed},
+		{999, storage.TokenReplayed},
+		{999, storage.TokenReplayed},
+		{1000, storage.TokenMissing},
+	} {
+		update(func(tx storage.Tx) error {
+			_, got, err := tx.Tokens().Consume(k, time.Unix(c.at, 0))
+			if got != c.want {
+				t.Errorf("attempt %d at %d: %d, want %d", i, c.at, got, c.want)
+			}
+			return err
+		})
+	}
+}
+
+// TestTOK8_TheZeroDigestIsNoCode attempts it at a flow that has it among its codes, as one that has ended elsewhere may.
+func TestTOK8_TheZeroDigestIsNoCode(t *testing.T) {
+	s := open(t)
+	k := storage.Key{End: 1000, Digest: storage.Digest{1}}
+	if err := s.Update(context.Background(), func(tx storage.Tx) error {
+		if err := tx.Flows().Create(storage.Flow{Key: k, State: storage.FlowOpen, Codes: []storage.Digest{{}}}); err != nil {
+			return err
+		}
+		f, got, err := tx.Flows().AttemptCode(k, time.Unix(1, 0), storage.Digest{}, 5)
+		if got != storage.CodeWrong || f.WrongCodes != 1 {
+			t.Errorf("the zero digest is told as %d, %d wrong", got, f.WrongCodes)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
