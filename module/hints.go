@@ -4,11 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // hint logs what an operator may have overlooked, one line each, with the line to change. It is the half of `doctor` that asks
@@ -25,14 +25,12 @@ func (a *App) hint(ctx context.Context, c *core) {
 var forwarding = [...]string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip"}
 
 // client returns the client's address, the zero value where it is not known, which shares one strict bucket. Headers of peers
-// that Caddy does not trust change nothing; the first of them in a load is told, with the lines to paste.
+// that Caddy does not trust change nothing; the first of them in a load is told, with the lines to paste. Of peers that it trusts the
+// right-most entry counts: without `trusted_proxies_strict`, which the start asks for, Caddy takes the left-most one, which is what
+// the client has written itself.
 func (a *App) client(r *http.Request) netip.Addr {
 	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	client, err := netip.ParseAddr(text)
-	if err != nil {
-		client = netip.Addr{}
-	}
 	if !trusted {
 		for _, name := range forwarding {
 			if len(r.Header[name]) > 0 {
@@ -40,49 +38,27 @@ func (a *App) client(r *http.Request) netip.Addr {
 				break
 			}
 		}
-		return client.Unmap().WithZone("")
+		return gate.ParseClient(text)
 	}
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if server == nil || server.TrustedProxiesStrict > 0 || len(server.ClientIPHeaders) == 0 || !strings.EqualFold(server.ClientIPHeaders[0], "X-Forwarded-For") {
-		return client.Unmap().WithZone("")
-	}
-	// Without the strict option, which the start asks for, Caddy takes the left-most entry: what the client has written itself.
-	if last, ok := lastForwarded(r.Header["X-Forwarded-For"]); ok {
-		client = last
-	}
-	return client.Unmap().WithZone("")
-}
-
-// lastForwarded returns the right-most public address of X-Forwarded-For: what the nearest proxy has seen. Private ones are
-// proxies of one's own.
-func lastForwarded(values []string) (netip.Addr, bool) {
-	entries := strings.Split(strings.Join(values, ","), ",")
-	var last netip.Addr
-	for i := len(entries) - 1; i >= 0; i-- {
-		entry := strings.TrimSpace(entries[i])
-		addr, err := netip.ParseAddr(strings.Trim(entry, "[]"))
-		if err != nil {
-			port, e := netip.ParseAddrPort(entry)
-			if e != nil {
-				break
+	if server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); server != nil && server.TrustedProxiesStrict == 0 {
+		for _, name := range server.ClientIPHeaders {
+			if values := r.Header.Values(name); len(values) > 0 {
+				return gate.RightMost(values)
 			}
-			addr = port.Addr()
-		}
-		last = addr.Unmap()
-		if !last.IsPrivate() && !last.IsLoopback() && !last.IsLinkLocalUnicast() {
-			break
 		}
 	}
-	return last, last.IsValid()
+	return gate.ParseClient(text)
 }
 
+// tellUntrusted names the peer itself as the proxy to trust. A range would trust the clients in it as well.
 func (a *App) tellUntrusted(r *http.Request, name string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	ranges := "private_ranges"
-	if err == nil && !peer.Addr().IsPrivate() && !peer.Addr().IsLoopback() {
-		ranges = peer.Addr().Unmap().String()
+	from, lines := "a Unix socket", "\t\ttrusted_proxies_unix\n"
+	if err == nil {
+		addr := peer.Addr().Unmap().WithZone("")
+		from, lines = network(addr), "\t\ttrusted_proxies static "+addr.String()+"\n"
 	}
-	a.log.Warn(name+" came from "+network(peer.Addr())+", which Caddy does not trust, so it counts for nothing. "+
+	a.log.Warn(name+" came from "+from+", which Caddy does not trust, so it counts for nothing. "+
 		"If that is a proxy of yours, add to the global options:\n"+
-		"\tservers {\n\t\ttrusted_proxies static "+ranges+"\n\t\ttrusted_proxies_strict\n\t}", "event", "config")
+		"\tservers {\n"+lines+"\t\ttrusted_proxies_strict\n\t}", "event", "config")
 }

@@ -114,6 +114,7 @@ func TestLOG1_NoSecrets(t *testing.T) {
 func TestRL1_ForwardingHeaders(t *testing.T) {
 	for name, trusted := range map[string]string{
 		"untrusted": "", "trusted": "servers {\n trusted_proxies static 127.0.0.0/8\n}",
+		"private": "servers {\n trusted_proxies static private_ranges\n}",
 		"strict": "servers {\n trusted_proxies static 127.0.0.0/8 203.0.113.7\n trusted_proxies_strict\n}",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,10 +125,13 @@ func TestRL1_ForwardingHeaders(t *testing.T) {
 				c := w.client()
 				// The client writes what it likes; the proxy in front has appended what it saw.
 				seen := []string{"198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4"}[i]
-				if name != "strict" {
-					seen += ", 192.0.2.9"
-				} else {
+				switch name {
+				case "private":
+					seen += ", 192.168.1.9" // a client of the same network is what the proxy has seen
+				case "strict":
 					seen += ", 192.0.2.9, 203.0.113.7"
+				default:
+					seen += ", 192.0.2.9"
 				}
 				c.header = http.Header{"X-Forwarded-For": {seen}}
 				status, _, _ := c.post("/email-link/sign-up", url.Values{"email": {string(rune('a'+i)) + "@example.com"}})
