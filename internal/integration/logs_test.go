@@ -115,7 +115,7 @@ func TestRL1_ForwardingHeaders(t *testing.T) {
 	for name, trusted := range map[string]string{
 		"untrusted": "", "trusted": "servers {\n trusted_proxies static 127.0.0.0/8\n}",
 		"private": "servers {\n trusted_proxies static private_ranges\n}",
-		"strict": "servers {\n trusted_proxies static 127.0.0.0/8 203.0.113.7\n trusted_proxies_strict\n}",
+		"strict":  "servers {\n trusted_proxies static 127.0.0.0/8 203.0.113.7\n trusted_proxies_strict\n}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "caddy.log")

@@ -163,7 +163,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 		rt.get(x)
 	case r.Method == http.MethodPost && rt.post != nil:
 		if !sameOrigin(r, v.Site.Origin) {
-			x.refuse(http.StatusForbidden, templates.CrossOrigin)
+			x.refuseCrossOrigin()
 			return
 		}
 		x.originChecked = true
