@@ -5,37 +5,50 @@ import (
 	"strings"
 )
 
-// IsUpgrade says whether a request asks for another protocol: an Upgrade header (HTTP/1.1), or CONNECT with a protocol, which
+// IsUpgrade reports whether a request asks for another protocol: an Upgrade header (HTTP/1.1), or CONNECT with a protocol, which
 // net/http hands on as the header ":protocol" (HTTP/2, RFC 8441) or in Proto (HTTP/3, RFC 9220).
+//
+// A proxy that asks about a request by forward auth may leave Upgrade out of its question, since the header is hop-by-hop
+// (Traefik does), and still hand it to the app. The headers of a WebSocket handshake (RFC 6455 section 4.1) and the fetch mode are
+// end-to-end and no page can suppress them, so each of them counts as well.
 func IsUpgrade(r *http.Request) bool {
 	if r.Method == http.MethodConnect {
 		return len(r.Header[":protocol"]) > 0 || r.ProtoMajor == 3 && !strings.HasPrefix(r.Proto, "HTTP/")
 	}
-	return len(r.Header["Upgrade"]) > 0
+	h := r.Header
+	if len(h["Upgrade"]) > 0 || len(h["Sec-Websocket-Key"]) > 0 || len(h["Sec-Websocket-Version"]) > 0 {
+		return true
+	}
+	for _, mode := range h["Sec-Fetch-Mode"] {
+		if len(mode) == len("websocket") && strings.EqualFold(mode, "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 // DropHTTPUpgrade removes an Upgrade that offers to go on in another form of HTTP: h2c, another version, or TLS. What follows
-// the answer 101 passes through a proxy unread, so whoever may upgrade to HTTP on any path reaches every other one, with
-// headers of his own. Nobody needs it (RFC 9113 section 3.1 obsoletes h2c by Upgrade), and any server may pass an offer over.
-// Other protocols, such as websocket, stay as they are. It says whether there was such an offer.
+// the answer 101 passes through a proxy unread, so a client that may upgrade to HTTP on any path reaches every other one, with
+// headers of its own. No client depends on it (RFC 9113 section 3.1 obsoletes h2c by Upgrade), and a server may ignore any offer.
+// Other protocols, such as websocket, stay as they are. HTTP2-Settings accompanies such an offer and nothing else (RFC 7540
+// section 3.2.1), so it counts as one even where a proxy has removed Upgrade. It reports whether there was such an offer.
 func DropHTTPUpgrade(header http.Header) (dropped bool) {
-	offers, ok := header["Upgrade"]
-	if !ok {
-		return false
+	if _, ok := header["Http2-Settings"]; ok {
+		delete(header, "Http2-Settings")
+		dropped = true
 	}
-	for _, offer := range offers {
+	for _, offer := range header["Upgrade"] {
 		for protocol := range strings.SplitSeq(strings.ToLower(offer), ",") {
 			protocol = trimSpace(protocol)
 			for _, form := range [...]string{"h2", "h3", "http", "tls"} {
 				if strings.HasPrefix(protocol, form) {
 					delete(header, "Upgrade")
-					delete(header, "Http2-Settings")
 					return true
 				}
 			}
 		}
 	}
-	return false
+	return dropped
 }
 
 // SameOriginUpgrade says whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):

@@ -28,6 +28,12 @@ func TestSES4_Upgrades(t *testing.T) {
 		"CONNECT over HTTP/3":  {plainH3, false},
 		"CONNECT with Upgrade": {request("CONNECT", "Upgrade", "websocket"), false},
 		"GET":                  {request("GET"), false},
+		"key alone":            {request("GET", "Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), true},
+		"version alone":        {request("GET", "Sec-Websocket-Version", "13"), true},
+		"empty key":            {request("GET", "Sec-Websocket-Key", ""), true},
+		"fetch mode alone":     {request("GET", "Sec-Fetch-Mode", "websocket"), true},
+		"fetch mode, capitals": {request("GET", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "WebSocket"), true},
+		"another fetch mode":   {request("GET", "Sec-Fetch-Mode", "cors"), false},
 	} {
 		if got := IsUpgrade(c.r); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -197,14 +203,26 @@ func TestPATH1_DropHTTPUpgrade(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{"Upgrade": test.offers, "Http2-Settings": {"AAMAAABkAAQAAP__"}, "Connection": {"Upgrade"}}
-			DropHTTPUpgrade(header)
+			if !DropHTTPUpgrade(header) {
+				t.Error("HTTP2-Settings is not reported as an offer")
+			}
 			if _, kept := header["Upgrade"]; kept != test.kept {
 				t.Errorf("kept is %t", kept)
 			}
-			if _, kept := header["Http2-Settings"]; kept != test.kept {
-				t.Errorf("the settings: kept is %t", kept)
+			if _, kept := header["Http2-Settings"]; kept {
+				t.Error("the settings are kept")
+			}
+			header = http.Header{"Upgrade": test.offers}
+			if got := DropHTTPUpgrade(header); got == test.kept {
+				t.Errorf("without settings: reported is %t", got)
 			}
 		})
 	}
-	DropHTTPUpgrade(nil)
+	header := http.Header{"Http2-Settings": {""}}
+	if !DropHTTPUpgrade(header) || len(header) > 0 {
+		t.Errorf("settings without Upgrade: %v", header)
+	}
+	if DropHTTPUpgrade(nil) || DropHTTPUpgrade(http.Header{"Connection": {"Upgrade, HTTP2-Settings"}}) {
+		t.Error("an offer where there is none")
+	}
 }

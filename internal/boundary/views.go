@@ -13,18 +13,15 @@ import (
 // ErrPath says that a path holds NUL or an escape that is none: 400.
 var ErrPath = errors.New("the path holds NUL or a malformed escape")
 
-// maxViewed is the length in bytes up to which an ambiguous path is seen in every way; longer ones are seen undecoded,
-// decoded once and decoded twice.
-const maxViewed = 4096
-
-// Views returns what a path may mean to whoever reads it behind the gate: raw is the path as it will be forwarded
-// (URL.EscapedPath). A path is public only when every view is; it needs a session when any view does.
+// Views returns what a path may mean to a program that reads it behind the gate: raw is the path as it will be forwarded
+// (SentPath). A path is public only when every view is; it is protected when any view is.
 //
 // A spelling is ambiguous when programs differ on what it means: an escaped slash, backslash, percent sign, dot, semicolon,
 // question mark, hash, control or unreserved character; a backslash, a semicolon, a raw control character, "?" or "#"; empty
 // and dot segments, segments that end in a dot or a space; bytes that are not UTF-8, and characters that compatibility or
-// case mapping turns into ASCII. An ambiguous path is never public. Its views are raw, decoded once and twice, each as it is
-// and with backslashes as slashes, parameters cut off, empty segments dropped, dot segments resolved, in lower case.
+// case mapping turns into ASCII. An ambiguous path is never public. Its views are all results of the readings listed at
+// [readings], as they are and in lower case, raw itself first. They are nil where there are too many of them to look at: such a
+// path has to be taken for any.
 //
 // Of any other path, the views are the decoded one and the same in lower case: its escapes can only be read in one way.
 func Views(raw string) (views []string, ambiguous bool, err error) {
@@ -32,7 +29,7 @@ func Views(raw string) (views []string, ambiguous bool, err error) {
 	if err != nil || views != nil {
 		return views, err != nil, err
 	}
-	return allViews(raw, once, decodeLenient(once)), true, nil
+	return allViews(raw, once), true, nil
 }
 
 // ClearViews is Views for whoever does not need the views of an ambiguous path: it has none then. The many views of a long path
@@ -183,24 +180,6 @@ func asciiInDisguise(r rune) bool {
 	return strings.ContainsFunc(norm.NFKC.String(string(r)), func(r rune) bool { return r < utf8.RuneSelf })
 }
 
-func allViews(raw, once, twice string) []string {
-	var views []string
-	for _, base := range []string{raw, once, twice} {
-		views = withLower(views, base)
-		if len(raw) > maxViewed {
-			continue
-		}
-		for _, params := range []string{base, cutParams(base)} {
-			for _, slashed := range []string{params, strings.ReplaceAll(params, `\`, "/")} {
-				views = withLower(views, slashed)
-				views = withLower(views, resolve(slashed, true))
-				views = withLower(views, resolve(slashed, false))
-			}
-		}
-	}
-	return views
-}
-
 // withLower adds a view and the same in lower case, once.
 func withLower(views []string, view string) []string {
 	for _, v := range []string{view, strings.ToLower(view)} {
@@ -209,53 +188,4 @@ func withLower(views []string, view string) []string {
 		}
 	}
 	return views
-}
-
-// cutParams cuts ";params" off each segment.
-func cutParams(path string) string {
-	if strings.IndexByte(path, ';') < 0 {
-		return path
-	}
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
-	}
-	return strings.Join(segments, "/")
-}
-
-// resolve resolves dot segments, escaped ones too, as browsers do, and drops empty segments where collapse says so. The result begins with a slash.
-func resolve(path string, collapse bool) string {
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	out := make([]string, 0, len(segments)+1)
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		dots := dotsOf(segment)
-		switch {
-		case dots != "":
-			if dots == ".." && len(out) > 0 {
-				out = out[:len(out)-1]
-			}
-			if last {
-				out = append(out, "")
-			}
-		case segment == "" && collapse && !last:
-		default:
-			out = append(out, segment)
-		}
-	}
-	return "/" + strings.Join(out, "/")
-}
-
-// dotsOf returns "." or ".." for a segment that is one to a browser (https://url.spec.whatwg.org/#single-dot-path-segment),
-// else nothing.
-func dotsOf(segment string) string {
-	if len(segment) > len("%2e%2e") {
-		return ""
-	}
-	switch dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", "."); dots {
-	case ".", "..":
-		return dots
-	default:
-		return ""
-	}
 }
