@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -281,6 +282,6 @@ func (h *Handler) closed(r *http.Request, path string) bool {
 	}
 	seen := *r
 	seen.Method, seen.URL, seen.RequestURI = http.MethodGet, u, path
-	needed, err := h.needsSession(&seen)
-	return needed || err != nil
+	need, err := h.access.Need(&seen)
+	return need != gate.NeedNothing || err != nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -66,11 +67,14 @@ type Handler struct {
 	// verifyPath is where a proxy asks, peers those that are answered.
 	verifyPath string
 	peers      []netip.Prefix
-	protect    caddyhttp.MatcherSets
-	public     caddyhttp.MatcherSets
-	emails     [][]address.Pattern
-	plain      []plainHeader
-	identity   identityConfig
+	// access is what the matchers say about requests. inner are the handlers that a request can come to after this one and that
+	// ask for more; innerAnyCase reports whether a matcher on the way to one of them names capital letters.
+	access       gate.Access
+	inner        []innerGate
+	innerAnyCase bool
+	emails       [][]address.Pattern
+	plain        []plainHeader
+	identity     identityConfig
 	// stripper knows the names of all handlers of the configuration.
 	stripper *boundary.Stripper
 
@@ -210,12 +214,14 @@ func (h *Handler) readHeaders() error {
 	return nil
 }
 
+// loadMatchers loads the matchers of the handler and makes them readable as what opens and as what protects.
 func (h *Handler) loadMatchers(ctx caddy.Context) error {
+	h.access = gate.Access{Optional: h.Optional, See: asSeen}
 	for _, m := range []struct {
 		field string
-		raw   caddyhttp.RawMatcherSets
-		into  *caddyhttp.MatcherSets
-	}{{"ProtectRaw", h.ProtectRaw, &h.protect}, {"PublicRaw", h.PublicRaw, &h.public}} {
+		raw   caddyhttp.RawMatcherSets // Caddy drops it from the handler once it is loaded
+		into  *gate.Sets
+	}{{"ProtectRaw", h.ProtectRaw, &h.access.Protect}, {"PublicRaw", h.PublicRaw, &h.access.Public}} {
 		for _, set := range m.raw {
 			if len(set) == 0 {
 				return errors.New("an empty matcher set would match everything; write 'optional' to let everyone in")
@@ -228,7 +234,11 @@ func (h *Handler) loadMatchers(ctx caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("loading matchers: %w", err)
 		}
-		if err := m.into.FromInterface(loaded); err != nil {
+		var sets caddyhttp.MatcherSets
+		if err := sets.FromInterface(loaded); err != nil {
+			return err
+		}
+		if *m.into, err = matcherSets(ctx, sets, m.raw); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -84,7 +85,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		return h.judge(w, r, next, p)
 	}
-	if r.URL.Path == h.verifyPath {
+	if r.URL.Path == h.verifyPath && r.URL.RawPath == "" { // as it is written: a proxy in front blocks that spelling
 		return h.verify(w, r, tunnel, token)
 	}
 	site, origin, known := h.siteFor(r.Host)
@@ -185,10 +186,23 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 
 // decide decides whether a request goes on, and with whose identity; without a session it goes on as anybody's.
 func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
-	needed, err := h.needsSession(r)
+	need, err := h.demandOf(r, p)
 	if err != nil {
 		return nil, web.BadRequest
 	}
+	sess, why := h.decideFor(r, p, need)
+	if why == 0 && p.outer == h {
+		why = h.refusedInside(r, p, sess)
+	}
+	if why != 0 {
+		return nil, why
+	}
+	return sess, 0
+}
+
+// decideFor decides by what the handler itself asks for.
+func (h *Handler) decideFor(r *http.Request, p *pass, need gate.Need) (subject, web.Refusal) {
+	needed := need == gate.NeedAll
 	if p.token.Presented {
 		return h.decideToken(r, p, needed)
 	}
@@ -197,7 +211,7 @@ func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
 	case p.sess == nil:
 		why = web.SignIn
 	case boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, p.site.Origin):
-		why = web.UpgradeOrigin
+		why, needed = web.UpgradeOrigin, need != gate.NeedNothing
 	case p.withheld || !h.scoped(p) || !h.meets(user{p.sess.who()}):
 		why = web.Forbidden
 	case needed && h.tooOld(p):

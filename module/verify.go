@@ -27,6 +27,10 @@ type Verify struct {
 // nothing where that was a machine token.
 const AuthorizationHeader = "Email-Link-Authorization"
 
+// VerifiedHeader is on each answer of the endpoint that lets a request pass, and on no other. A proxy that looks for it takes no
+// answer for one that something else has given: a server that has no site for the Host, say, answers an empty 200.
+const VerifiedHeader = "Email-Link-Verified"
+
 // Check says whether the peers are networks or addresses, as far as that can be told without the environment.
 func (v *Verify) Check() error {
 	if v == nil {
@@ -220,6 +224,7 @@ func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess su
 	}
 	// What goes on of the client's own Authorization: a token does not.
 	header.Set(AuthorizationHeader, strings.Join(r.Header["Authorization"], ", "))
+	header.Set(VerifiedHeader, "1")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)

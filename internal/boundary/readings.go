@@ -65,7 +65,9 @@ func allViews(raw, once string) []string {
 			}
 		}
 		for _, form := range forms {
-			views = withLower(views, form)
+			if !slices.Contains(views, form) {
+				views = append(views, form)
+			}
 		}
 		if len(views) > maxViews {
 			return nil

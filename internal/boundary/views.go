@@ -2,7 +2,6 @@ package boundary
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,53 +13,45 @@ import (
 var ErrPath = errors.New("the path holds NUL or a malformed escape")
 
 // Views returns what a path may mean to a program that reads it behind the gate: raw is the path as it will be forwarded
-// (SentPath). A path is public only when every view is; it is protected when any view is.
+// (SentPath). A path is public only when every view is; it is protected when any view is. Views leave case as it is: what compares
+// them knows whether case matters.
 //
 // A spelling is ambiguous when programs differ on what it means: an escaped slash, backslash, percent sign, dot, semicolon,
 // question mark, hash, control or unreserved character; a backslash, a semicolon, a raw control character, "?" or "#"; empty
 // and dot segments, segments that end in a dot or a space; bytes that are not UTF-8, and characters that compatibility or
-// case mapping turns into ASCII. An ambiguous path is never public. Its views are all results of the readings listed at
-// [readings], as they are and in lower case, raw itself first. They are nil where there are too many of them to look at: such a
-// path has to be taken for any.
+// case mapping turns into ASCII. An ambiguous path is never public. Its views are all results of [readings], raw itself first.
+// They are nil where there are too many of them to look at: such a path has to be taken for any.
 //
-// Of any other path, the views are the decoded one and the same in lower case: its escapes can only be read in one way.
+// Any other path has one view, the decoded one: its escapes can only be read in one way.
 func Views(raw string) (views []string, ambiguous bool, err error) {
-	views, once, err := clearViews(raw)
-	if err != nil || views != nil {
-		return views, err != nil, err
+	once, ambiguous, err := decodePath(raw)
+	switch {
+	case err != nil:
+		return nil, true, err
+	case ambiguous:
+		return allViews(raw, once), true, nil
+	default:
+		return []string{once}, false, nil
 	}
-	return allViews(raw, once), true, nil
 }
 
-// ClearViews is Views for whoever does not need the views of an ambiguous path: it has none then. The many views of a long path
-// cost far more than the rest of a request.
-func ClearViews(raw string) (views []string, ambiguous bool, err error) {
-	views, _, err = clearViews(raw)
-	return views, views == nil, err
+// Ambiguous reports whether programs differ on what a path means. It builds no views, since those of a long path cost far more
+// than the rest of a request.
+func Ambiguous(raw string) (ambiguous bool, err error) {
+	_, ambiguous, err = decodePath(raw)
+	return ambiguous, err
 }
 
-// CheckPath is the error of Views for whoever needs no view.
-func CheckPath(raw string) error {
+// decodePath returns a path decoded once.
+func decodePath(raw string) (once string, ambiguous bool, err error) {
 	if ordinary(raw) {
-		return nil
-	}
-	_, _, err := clearViews(raw)
-	return err
-}
-
-// clearViews returns the views of a path that is not ambiguous, else none and the path decoded once.
-func clearViews(raw string) (views []string, once string, err error) {
-	if ordinary(raw) {
-		return []string{raw}, "", nil
+		return raw, false, nil
 	}
 	once, oddEscape, ok := decode(raw)
 	if !ok || strings.IndexByte(once, 0) >= 0 {
-		return nil, "", ErrPath
+		return "", true, ErrPath
 	}
-	if !oddEscape && !strings.ContainsAny(raw, "\\;?#") && unambiguous(once) {
-		return withLower(nil, once), once, nil
-	}
-	return nil, once, nil
+	return once, oddEscape || strings.ContainsAny(raw, "\\;?#") || !unambiguous(once), nil
 }
 
 // ordinary says whether a path has but one view: lower-case unreserved characters in segments that are plain.
@@ -178,14 +169,4 @@ func asciiInDisguise(r rune) bool {
 		return true
 	}
 	return strings.ContainsFunc(norm.NFKC.String(string(r)), func(r rune) bool { return r < utf8.RuneSelf })
-}
-
-// withLower adds a view and the same in lower case, once.
-func withLower(views []string, view string) []string {
-	for _, v := range []string{view, strings.ToLower(view)} {
-		if !slices.Contains(views, v) {
-			views = append(views, v)
-		}
-	}
-	return views
 }

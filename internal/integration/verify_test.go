@@ -53,7 +53,7 @@ func refused(t *testing.T, what string, res *http.Response, want int) {
 	if res.StatusCode != want {
 		t.Errorf("%s: %d, want %d", what, res.StatusCode, want)
 	}
-	for _, name := range []string{"Email-Link-Assertion", "Remote-User", "Set-Cookie"} {
+	for _, name := range []string{"Email-Link-Assertion", "Email-Link-Verified", "Remote-User", "Set-Cookie"} {
 		if _, ok := res.Header[name]; ok {
 			t.Errorf("%s: %d with %s", what, res.StatusCode, name)
 		}
@@ -76,6 +76,9 @@ func passed(t *testing.T, what string, res *http.Response, email string) {
 	}
 	if (assertion[0] != "") != (email != "") || user[0] != email {
 		t.Errorf("%s: an assertion of %d bytes, Remote-User %q, want that of %q", what, len(assertion[0]), user[0], email)
+	}
+	if v := res.Header.Values("Email-Link-Verified"); len(v) != 1 || v[0] != "1" {
+		t.Errorf("%s: Email-Link-Verified %q", what, v)
 	}
 	if len(res.Header.Values("Set-Cookie")) != 0 || res.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s: %v", what, res.Header)
@@ -334,5 +337,79 @@ func TestHDR3_VerifyRequires(t *testing.T) {
 	err := w.tryLoad(asked("verify from 127.0.0.1", "route /admin/* {\n email_link {\n require role admin\n }\n}"))
 	if err == nil || !strings.Contains(err.Error(), "verify judges by the first email_link") {
 		t.Errorf("an email_link that verify never gets to: %v", err)
+	}
+}
+
+// TestCONF5_Verified: the mark of an answer that lets pass is on no other, comes from nobody else and reaches neither an app nor a
+// client; and the endpoint answers at its exact bytes alone, since those are what a proxy in front blocks.
+func TestCONF5_Verified(t *testing.T) {
+	w := start(t, asked(verifySite, ""))
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	cookie := c.cookie()
+	res, _ := w.asks(cookie, question{})
+	passed(t, "signed in", res, "ada@example.com")
+	for what, q := range map[string]question{
+		"anonymous": {more: "Email-Link-Verified: 1\n"}, "no host": {host: "-"}, "another host": {host: "evil.example"},
+		"a tunnel": {uri: "/open/x", more: "HTTP2-Settings: AAMAAABkAAQAAP__\n"},
+	} {
+		res, _ := w.asks("", q)
+		if res.StatusCode < 400 || res.Header.Get("Email-Link-Verified") != "" {
+			t.Errorf("%s: %d, Email-Link-Verified %q", what, res.StatusCode, res.Header.Get("Email-Link-Verified"))
+		}
+	}
+	for _, path := range []string{"/email-link/%76erify", "/email-link/verif%79", "/email-link%2fverify", "/email-link/verify/", "//email-link/verify", "/email-link/./verify"} {
+		res, _ := w.raw("GET " + path + " HTTP/1.1\nHost: $HOST\nCookie: " + cookie +
+			"\nX-Forwarded-Method: GET\nX-Forwarded-Proto: http\nX-Forwarded-Host: $HOST\nX-Forwarded-Uri: /app\n\n")
+		if res.Header.Get("Email-Link-Verified") != "" || res.Header.Get("Email-Link-Assertion") != "" {
+			t.Errorf("%s answers: %d, %v", path, res.StatusCode, res.Header)
+		}
+	}
+	w.backend.taken()
+	res, _ = w.raw("GET /app HTTP/1.1\nHost: $HOST\nCookie: " + cookie + "\nEmail-Link-Verified: 1\nemail_link_verified: 1\n\n")
+	if res.StatusCode != http.StatusOK || res.Header.Get("Email-Link-Verified") != "" {
+		t.Errorf("an ordinary request: %d, %v", res.StatusCode, res.Header)
+	}
+	for _, r := range w.backend.taken() {
+		for name := range r.header {
+			if strings.Contains(strings.ToLower(name), "verified") {
+				t.Errorf("%s reached the app", name)
+			}
+		}
+	}
+}
+
+// TestCONF5_UpgradeWithoutUpgrade: a proxy that removes Upgrade from its question hands it to the app all the same.
+func TestCONF5_UpgradeWithoutUpgrade(t *testing.T) {
+	w := start(t, asked(verifySite, ""))
+	c := w.client()
+	w.signUp(c, "ada@example.com")
+	cookie := c.cookie()
+	for _, sign := range []string{
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n", "Sec-WebSocket-Version: 13\n", "Sec-Fetch-Mode: websocket\n", "Upgrade: websocket\n",
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Version: 13\nSec-Fetch-Mode: websocket\nUpgrade: websocket\n",
+	} {
+		res, _ := w.asks(cookie, question{more: sign + "Origin: https://evil.example\n"})
+		refused(t, sign+"from elsewhere", res, http.StatusForbidden)
+		res, _ = w.asks(cookie, question{more: sign})
+		refused(t, sign+"without Origin", res, http.StatusForbidden)
+		res, _ = w.asks(cookie, question{more: sign + "Origin: " + w.origin() + "\n"})
+		passed(t, sign+"from here", res, "ada@example.com")
+		if res, _ := w.raw("GET /app HTTP/1.1\nHost: $HOST\nCookie: " + cookie + "\n" + sign + "Origin: https://evil.example\n\n"); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s at the gate itself, from elsewhere: %d", sign, res.StatusCode)
+		}
+	}
+	for _, sign := range []string{"HTTP2-Settings: AAMAAABkAAQAAP__\n", "HTTP2-Settings: AAMAAABkAAQAAP__\nUpgrade: h2c\n", "Upgrade: h2c\n"} {
+		for _, uri := range []string{"/app", "/open/x"} {
+			res, _ := w.asks(cookie, question{uri: uri, more: sign + "Origin: " + w.origin() + "\n"})
+			refused(t, sign+"at "+uri, res, http.StatusForbidden)
+		}
+		w.backend.taken()
+		_, _ = w.raw("GET /app HTTP/1.1\nHost: $HOST\nCookie: " + cookie + "\n" + sign + "Connection: Upgrade, HTTP2-Settings\nOrigin: " + w.origin() + "\n\n")
+		for _, r := range w.backend.taken() {
+			if r.header.Get("Upgrade") != "" || r.header.Get("Http2-Settings") != "" {
+				t.Errorf("%s reached the app: %v", sign, r.header)
+			}
+		}
 	}
 }

@@ -1,0 +1,125 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
+)
+
+// withMatchers loads a handler's matchers from JSON, as Caddy does.
+func withMatchers(t *testing.T, protect, public string) *Handler {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	h := &Handler{}
+	for _, one := range []struct {
+		text string
+		into *caddyhttp.RawMatcherSets
+	}{{protect, &h.ProtectRaw}, {public, &h.PublicRaw}} {
+		if one.text == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(one.text), one.into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.loadMatchers(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// requestFor is a request for a path as Caddy's server hands it to handlers.
+func requestFor(method, path string) *http.Request {
+	r := httptest.NewRequest(method, "http://localhost"+path, nil)
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), httptest.NewRecorder(), &caddyhttp.Server{})
+}
+
+// TestCONF2_Matchers reads each kind of matcher as what opens, case included, and as what protects, in any case.
+func TestCONF2_Matchers(t *testing.T) {
+	t.Setenv("EMAIL_LINK_TEST_SHARE", "/share/Xy7")
+	const open, closed, asked, unasked = gate.NeedNothing, gate.NeedAll, gate.NeedAll, gate.NeedNothing
+	type paths map[string]gate.Need
+	for name, c := range map[string]struct {
+		protect, public string
+		want            paths
+	}{
+		"public path": {public: `[{"path":["/share/Xy7"]}]`, want: paths{"/share/Xy7": open, "/share/xY7": closed, "/share/xy7": closed, "/share/Xy7/": closed}},
+		"public path, a prefix": {public: `[{"path":["/Docs/*"]}]`, want: paths{
+			"/Docs/a": open, "/Docs/A.md": open, "/docs/a": closed, "/DOCS/A.md": closed, "/Docs/a%20B": open, "/Docs/%C3%89": open,
+		}},
+		"public path, lower case": {public: `[{"path":["/docs/*"]}]`, want: paths{"/docs/README.md": open, "/Docs/README.md": closed, "/docs/É": open}},
+		"public path, other patterns": {public: `[{"path":["*.Png","*/Open/*","/a/*/B","/É"]}]`, want: paths{
+			"/x.Png": open, "/x.png": closed, "/X/Open/y": open, "/x/open/y": closed, "/a/Q/B": open, "/a/q/b": closed, "/%C3%89": open, "/%C3%A9": closed,
+		}},
+		"public path, escaped": {public: `[{"path":["/caf%C3%89/*","/A%20b"]}]`, want: paths{
+			"/caf%C3%89/x": open, "/caf%C3%89/X": open, "/Caf%C3%89/x": closed, "/A%20b": open, "/a%20b": closed,
+		}},
+		"public path, a placeholder": {public: `[{"path":["{env.EMAIL_LINK_TEST_SHARE}/*"]}]`, want: paths{"/share/Xy7/a": open, "/share/xY7/a": closed}},
+		"public path and method":     {public: `[{"path":["/Docs/*"],"method":["GET"]}]`, want: paths{"/Docs/a": open, "/docs/a": closed}},
+		"public, alternatives":       {public: `[{"path":["/Docs/*"],"method":["POST"]},{"path":["/docs/*"]}]`, want: paths{"/Docs/a": closed, "/docs/a": open}},
+		"public path_regexp":         {public: `[{"path_regexp":{"pattern":"^/share/Xy7$"}}]`, want: paths{"/share/Xy7": open, "/share/xy7": closed}},
+		"public but path":            {public: `[{"not":[{"path":["/Admin/*"]}]}]`, want: paths{"/a": open, "/Admin/x": closed, "/admin/x": closed, "/ADMIN/x": closed}},
+		"public but path_regexp": {public: `[{"not":[{"path_regexp":{"pattern":"^/Admin/"}}]}]`, want: paths{
+			"/A": open, "/Admin/x": closed, "/admin/x": closed, "/ADMIN/x": closed,
+		}},
+		"public, twice not": {public: `[{"not":[{"not":[{"path":["/share/Xy7"]}]}]}]`, want: paths{"/share/Xy7": open, "/share/xY7": closed}},
+		"public expression": {public: `[{"expression":"path('/share/Xy7', '/docs/*') && method('GET')"}]`, want: paths{
+			"/share/Xy7": open, "/share/xY7": closed, "/share/xy7": closed, "/docs/Target.txt": open, "/Docs/x": closed,
+		}},
+		"public expression, placeholder": {public: `[{"expression":"{http.request.uri.path}.startsWith('/share/Xy7')"}]`, want: paths{
+			"/share/Xy7": open, "/share/xY7": closed, "/share/xy7": closed, "/share/Xy7/target": open,
+		}},
+		"public expression, but": {public: `[{"expression":"!path_regexp('^/Admin/')"}]`, want: paths{
+			"/a": open, "/Admin/x": closed, "/admin/x": closed, "/ADMIN/x": closed,
+		}},
+		"public vars":  {public: `[{"vars":{"{http.request.uri.path}":["/share/Xy7"]}}]`, want: paths{"/share/Xy7": open, "/share/xy7": closed}},
+		"protect path": {protect: `[{"path":["/Admin/*"]}]`, want: paths{"/admin/x": asked, "/ADMIN/x": asked, "/a": unasked}},
+		"protect path_regexp": {protect: `[{"path_regexp":{"pattern":"^/Admin/[A-Z]+"}}]`, want: paths{
+			"/admin/x": asked, "/ADMIN/x": asked, "/Admin/X": asked, "/a": unasked,
+		}},
+		"protect expression": {protect: `[{"expression":"{http.request.uri.path}.startsWith('/Admin/')"}]`, want: paths{
+			"/admin/x": asked, "/ADMIN/x": asked, "/Admin/X": asked, "/a": unasked,
+		}},
+		"protect vars_regexp": {protect: `[{"vars_regexp":{"{http.request.uri.path}":{"pattern":"^/Admin/\\W*x"}}}]`, want: paths{
+			"/admin/x": asked, "/ADMIN/X": asked, "/a": unasked,
+		}},
+		"protect but path":        {protect: `[{"not":[{"path":["/share/Xy7"]}]}]`, want: paths{"/share/Xy7": unasked, "/share/xY7": asked, "/a": asked}},
+		"protect but path_regexp": {protect: `[{"not":[{"path_regexp":{"pattern":"^/share/Xy7$"}}]}]`, want: paths{"/share/Xy7": unasked, "/share/xy7": asked}},
+	} {
+		h := withMatchers(t, c.protect, c.public)
+		for path, want := range c.want {
+			if got, err := h.access.Need(requestFor(http.MethodGet, path)); got != want || err != nil {
+				t.Errorf("%s: %s needs %d, want %d (%v)", name, path, got, want, err)
+			}
+		}
+	}
+}
+
+// TestCONF2_SeenRequests: matchers see the path that is tried by its placeholders too, and leave nothing behind on the request.
+func TestCONF2_SeenRequests(t *testing.T) {
+	r := requestFor(http.MethodGet, "/sent?q=1")
+	caddyhttp.SetVar(r.Context(), "who", "ann")
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl.Set("of.the.request", "kept")
+	seen := asSeen(r, "/seen")
+	h := withMatchers(t, `[{"path_regexp":{"name":"re","pattern":"^/(seen)$"}}]`, "")
+	if !h.access.Protect.Demands(seen) || !h.access.Protect.Opens(seen) {
+		t.Error("the path is not seen")
+	}
+	other := seen.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	const text = "{http.request.uri} {http.vars.who} {of.the.request} {http.regexp.re.1} {http.request.method}"
+	if got := other.ReplaceAll(text, "-"); got != "/seen?q=1 ann kept seen GET" {
+		t.Errorf("the seen request: %s", got)
+	}
+	if got := repl.ReplaceAll(text, "-"); got != "/sent?q=1 ann kept - GET" {
+		t.Errorf("the request: %s", got)
+	}
+}
