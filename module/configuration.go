@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
@@ -27,16 +29,15 @@ type configuration struct {
 // position is one place of a handler in the routes.
 type position struct {
 	handler *Handler
+	// server is the name of the server, and failed reports whether only requests with an error come here.
+	server string
+	failed bool
 	// hosts are those of the site; none means any.
 	hosts []string
 	// steps lead from the server to the handler. A request comes by if it passes each of them.
 	steps []step
-	// outer is the first of our handlers on the way, nil for the first one itself. inner are, of a first one, all that can
-	// follow on the way of a request, and fromOuter is, of each of those, the part of steps that lies behind the outer one: a
-	// request that the outer one lets on comes by an inner one if it passes them.
-	outer     *position
-	inner     []*position
-	fromOuter []step
+	// outer is the first of our handlers on the way, nil for the first one itself.
+	outer *position
 	// paths are those of the nearest route with a path matcher around an inner one. inheritedScopes are the scopes of the
 	// outer one with which machine tokens pass an inner one that names no scope.
 	paths, inheritedScopes []string
@@ -52,6 +53,10 @@ type step struct {
 	// unless are the matchers of earlier routes that keep a request away from this one: of `handle` blocks before it, of which
 	// the first that matches wins, and of terminal routes.
 	unless []caddyhttp.MatcherSets
+	// rewrite changes the path of those that matchers match, and lets the others pass as they are. perhaps reports whether it
+	// depends on more than matchers.
+	rewrite *rewrite.Rewrite
+	perhaps bool
 }
 
 // names returns the header names that any handler of the configuration sets. What one sets, each has to strip, because
@@ -68,11 +73,15 @@ func (c *configuration) names(handlers []*Handler) []string {
 }
 
 // prepare gives each handler what depends on all others. It runs once, when all are bound.
-func (c *configuration) prepare(handlers []*Handler) {
+func (c *configuration) prepare(ctx caddy.Context, handlers []*Handler) error {
 	stripper := boundary.NewStripper(boundary.Rules{Own: c.names(handlers)})
 	for _, h := range handlers {
 		h.stripper = stripper
+		if err := c.prepareOthers(ctx, h); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // audiences are the audience names of a position.

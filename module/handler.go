@@ -67,14 +67,16 @@ type Handler struct {
 	// verifyPath is where a proxy asks, peers those that are answered.
 	verifyPath string
 	peers      []netip.Prefix
-	// access is what the matchers say about requests. inner are the handlers that a request can come to after this one and that
-	// ask for more; innerAnyCase reports whether a matcher on the way to one of them names capital letters.
-	access       gate.Access
-	inner        []innerGate
-	innerAnyCase bool
-	emails       [][]address.Pattern
-	plain        []plainHeader
-	identity     identityConfig
+	// access is what the matchers say about requests; protectsCapitals reports whether those of protect name capital letters.
+	access           gate.Access
+	protectsCapitals bool
+	// others are the handlers of the same host that ask for more and that a path may lead to by another reading. othersInAnyCase
+	// reports whether a matcher on the way to one of them names capital letters.
+	others          []otherGate
+	othersInAnyCase bool
+	emails          [][]address.Pattern
+	plain           []plainHeader
+	identity        identityConfig
 	// stripper knows the names of all handlers of the configuration.
 	stripper *boundary.Stripper
 
@@ -240,6 +242,9 @@ func (h *Handler) loadMatchers(ctx caddy.Context) error {
 		}
 		if *m.into, err = matcherSets(ctx, sets, m.raw); err != nil {
 			return err
+		}
+		if m.field == "ProtectRaw" {
+			h.protectsCapitals = namesCapitals(sets)
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
@@ -170,7 +171,7 @@ func TestSES4_WhatEndsMeanwhileIsNotVouchedFor(t *testing.T) {
 					t.Fatal(err)
 				}
 				m := &meanwhile{}
-				h.protect = caddyhttp.MatcherSets{caddyhttp.MatcherSet{m}}
+				h.access.Protect = gate.Sets{{caddyMatcher{caddyhttp.MatcherSet{m}}}}
 				send := func() trial {
 					r := request(http.MethodGet, hotOrigin+"/app", cookie)
 					if asked {
@@ -262,10 +263,10 @@ func TestLOG1_NoPlaceLogsALink(t *testing.T) {
 // TestHDR3_AnAnswerThatIsTakenBackTellsNothing: a matcher that cannot say whether it matches makes no path public.
 func TestHDR3_AnAnswerThatIsTakenBackTellsNothing(t *testing.T) {
 	h, _ := started(t)
-	failing := caddyhttp.MatcherSets{caddyhttp.MatcherSet{failingMatcher{}}}
+	failing := gate.Sets{{caddyMatcher{caddyhttp.MatcherSet{failingMatcher{}}}}}
 	for name, set := range map[string]func(){
-		"public":  func() { h.public, h.protect = failing, nil },
-		"protect": func() { h.public, h.protect = nil, failing },
+		"public":  func() { h.access.Public, h.access.Protect = failing, nil },
+		"protect": func() { h.access.Public, h.access.Protect = nil, failing },
 	} {
 		set()
 		if got := try(t, h, request(http.MethodGet, hotOrigin+"/app", "")); got.code != http.StatusUnauthorized || got.arrived != nil {

@@ -60,17 +60,29 @@ func readableMatcher(ctx caddy.Context, m any, raw caddy.ModuleMap) (gate.Matche
 		sets, err := matcherSets(ctx, t.MatcherSets, nested)
 		return gate.Not{Sets: sets}, err
 	case *caddyhttp.MatchExpression:
-		return exactExpression(ctx, plain, t)
+		return exactExpression(ctx, plain, t, len(raw) > 0)
 	case *caddyhttp.MatchHost, *caddyhttp.MatchMethod, *caddyhttp.MatchHeader, *caddyhttp.MatchHeaderRE, *caddyhttp.MatchQuery,
 		*caddyhttp.MatchProtocol, *caddyhttp.MatchTLS, *caddyhttp.MatchRemoteIP, *caddyhttp.MatchClientIP:
 		return plain, nil
 	default:
-		text, err := json.Marshal(m)
-		if err != nil {
-			text = nil // a module without JSON has no text to take words from
-		}
-		return opaqueMatcher{plain, pathWords(string(text))}, nil
+		return opaqueMatcher{plain, wordsOf(m)}, nil
 	}
+}
+
+// wordsOf returns the words with capital letters of which a matcher may make a difference between paths.
+func wordsOf(m any) [][]string {
+	switch t := m.(type) {
+	case *caddyhttp.MatchExpression:
+		return pathWords(t.Expr)
+	case *caddyhttp.MatchPath, *caddyhttp.MatchHost, *caddyhttp.MatchMethod, *caddyhttp.MatchHeader, *caddyhttp.MatchHeaderRE, *caddyhttp.MatchQuery,
+		*caddyhttp.MatchProtocol, *caddyhttp.MatchTLS, *caddyhttp.MatchRemoteIP, *caddyhttp.MatchClientIP:
+		return nil
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil // a module without JSON has no text to take words from
+	}
+	return pathWords(string(text))
 }
 
 // caddyMatcher is a matcher of Caddy's in which case plays no part. An error opens nothing and demands everything.
@@ -321,9 +333,9 @@ type expressionMatcher struct {
 	exact caddyMatcher
 }
 
-func exactExpression(ctx caddy.Context, plain caddyMatcher, m *caddyhttp.MatchExpression) (gate.Matcher, error) {
+func exactExpression(ctx caddy.Context, plain caddyMatcher, m *caddyhttp.MatchExpression, exactly bool) (gate.Matcher, error) {
 	opaque := opaqueMatcher{plain, pathWords(m.Expr)}
-	if !calls.MatchString(m.Expr) {
+	if !exactly || !calls.MatchString(m.Expr) {
 		return opaque, nil
 	}
 	exact := &caddyhttp.MatchExpression{Name: m.Name, Expr: calls.ReplaceAllStringFunc(m.Expr, marked)}

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // beginsWith is a matcher that compares paths with regard to case, as path_regexp and expressions do and path does not.
@@ -17,11 +20,15 @@ func (m beginsWith) MatchWithError(r *http.Request) (bool, error) {
 
 // TestPATH1_EveryViewIsMatched asks for one path in several spellings: it is protected where any view of it is, and public where all are.
 func TestPATH1_EveryViewIsMatched(t *testing.T) {
-	set := func(path string) caddyhttp.MatcherSets {
-		return caddyhttp.MatcherSets{caddyhttp.MatcherSet{beginsWith(path)}}
+	set := func(path string) gate.Sets {
+		sets, err := matcherSets(caddy.Context{}, []caddyhttp.MatcherSet{{beginsWith(path)}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sets
 	}
 	for name, c := range map[string]struct {
-		protect, public caddyhttp.MatcherSets
+		protect, public gate.Sets
 		open, shut      []string
 	}{
 		"protect": {
@@ -32,14 +39,14 @@ func TestPATH1_EveryViewIsMatched(t *testing.T) {
 			public: set("/open"), open: []string{"/open", "/open/x"},
 			shut: []string{"/", "/Open/x", "/OPEN", "/open/../x", "/open/%2e%2e/x", "/open/..%2fx", "/open%2f..%2fx", "//open"},
 		},
-		"public in capitals": {public: set("/Open"), shut: []string{"/Open/x", "/open/x", "/OPEN/x"}},
+		"public in capitals": {public: set("/Open"), open: []string{"/Open/x"}, shut: []string{"/open/x", "/OPEN/x"}},
 		"both": {
 			protect: set("/a"), public: set("/a/open"), open: []string{"/b", "/a/open/x"},
 			shut: []string{"/a/x", "/A/open/x", "/a/OPEN/x", "/A/x"},
 		},
 	} {
 		h, _ := started(t)
-		h.protect, h.public = c.protect, c.public
+		h.access.Protect, h.access.Public = c.protect, c.public
 		for want, paths := range map[int][]string{http.StatusOK: c.open, http.StatusUnauthorized: c.shut} {
 			for _, path := range paths {
 				r := request(http.MethodGet, hotOrigin+"/", "")

@@ -192,7 +192,7 @@ func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
 	}
 	sess, why := h.decideFor(r, p, need)
 	if why == 0 && p.outer == h {
-		why = h.refusedInside(r, p, sess)
+		why = h.refusedElsewhere(r, p, sess)
 	}
 	if why != 0 {
 		return nil, why

@@ -39,7 +39,9 @@ func (a *App) configure(ctx caddy.Context) error {
 			return err
 		}
 	}
-	a.configuration.prepare(a.handlers)
+	if err := a.configuration.prepare(ctx, a.handlers); err != nil {
+		return err
+	}
 	return a.configuration.check()
 }
 
@@ -65,7 +67,7 @@ func survey(servers map[string]*caddyhttp.Server) *configuration {
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		server := servers[name]
 		c.servers = append(c.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
-		w := walker{configuration: c, named: server.NamedRoutes}
+		w := walker{configuration: c, server: name, named: server.NamedRoutes}
 		w.routes(server.Routes, way{})
 		if server.Errors != nil {
 			w.routes(server.Errors.Routes, way{failed: true})
@@ -85,9 +87,8 @@ func trustsProxies(server *caddyhttp.Server) bool {
 type way struct {
 	hosts, paths []string
 	steps        []step
-	// outer is the first of our handlers on the way, and shared how many of the steps lie before the routes that it is in.
-	outer  *position
-	shared int
+	// outer is the first of our handlers on the way.
+	outer *position
 	// scopeDeclared reports whether one of our handlers inside outer has said which tokens pass.
 	scopeDeclared bool
 	// moved describes a rewrite that every request on this way has gone through.
@@ -99,7 +100,8 @@ type way struct {
 
 type walker struct {
 	*configuration
-	named map[string]*caddyhttp.Route
+	server string
+	named  map[string]*caddyhttp.Route
 }
 
 // maxDepth ends the walk of named routes that invoke each other.
@@ -111,7 +113,7 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 		return at
 	}
 	var terminal []caddyhttp.MatcherSets
-	groups := map[string][]caddyhttp.MatcherSets{}
+	groups := map[string]*siblings{}
 	for i := range list {
 		route := &list[i]
 		inner := at
@@ -121,37 +123,79 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 		if paths := pathsOf(route.MatcherSets); len(paths) > 0 {
 			inner.paths = paths
 		}
-		inner.steps = append(slices.Clip(at.steps), step{route.MatcherSets, slices.Concat(terminal, groups[route.Group])})
+		own := step{matchers: route.MatcherSets, unless: slices.Clone(terminal)}
+		inner.steps = slices.Clone(at.steps)
+		for _, name := range slices.Sorted(maps.Keys(groups)) {
+			if name == route.Group {
+				own.unless = append(own.unless, groups[name].matchers...)
+			} else {
+				inner.steps = append(inner.steps, groups[name].rewrites...)
+			}
+		}
+		inner.steps = append(inner.steps, own)
+		before := len(inner.steps)
 		for _, handler := range route.Handlers {
-			w.handler(handler, &inner, len(at.steps))
+			w.handler(handler, &inner)
 		}
-		if route.Group != "" {
-			groups[route.Group] = append(groups[route.Group], route.MatcherSets)
-		}
-		if route.Terminal {
+		rewrites := own.conditional(inner.steps[before:])
+		switch {
+		case route.Terminal:
 			terminal = append(terminal, route.MatcherSets)
+			rewrites = nil
+		case route.Group != "":
+			if groups[route.Group] == nil {
+				groups[route.Group] = &siblings{}
+			}
+			groups[route.Group].matchers = append(groups[route.Group].matchers, route.MatcherSets)
+			groups[route.Group].rewrites = append(groups[route.Group].rewrites, rewrites...)
+			rewrites = nil
 		}
+		steps := append(slices.Clip(at.steps), rewrites...)
 		if len(route.MatcherSets) == 0 {
-			inner.steps, inner.shared = at.steps, min(inner.shared, len(at.steps))
 			at = inner // what stands on an unconditional route lies on the way of the ones that follow
 		} else if inner.outer != at.outer && at.outer == nil && len(hostsOf(route.MatcherSets)) == 0 {
-			at.outer, at.shared = inner.outer, min(inner.shared, len(at.steps))
+			at.outer = inner.outer
 		}
+		at.steps = steps
 	}
 	return at
 }
 
+// siblings are the routes of one group, of which the first that matches wins: their matchers, and what they do to the path of
+// requests that go on to routes outside of the group.
+type siblings struct {
+	matchers []caddyhttp.MatcherSets
+	rewrites []step
+}
+
+// conditional returns those of the steps inside a route that change the path of requests which go on behind it.
+func (s *step) conditional(inside []step) (rewrites []step) {
+	for _, one := range inside {
+		switch {
+		case one.rewrite == nil:
+			continue
+		case len(s.matchers) == 0 && len(s.unless) == 0:
+		case len(one.matchers) == 0 && !one.perhaps && len(s.unless) == 0:
+			one.matchers = s.matchers
+		default:
+			one.matchers, one.perhaps = nil, true
+		}
+		rewrites = append(rewrites, one)
+	}
+	return rewrites
+}
+
 // after puts what a list of routes has left on the way that goes on behind it.
 func (at *way) after(end way) {
-	at.outer, at.shared = end.outer, min(end.shared, len(at.steps))
+	at.outer, at.steps = end.outer, end.steps
 	at.scopeDeclared, at.moved = end.scopeDeclared, end.moved
 }
 
-// handler looks at one handler of a route; shared is how many steps lead to the list that the route is in.
-func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way, shared int) {
+// handler looks at one handler of a route.
+func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) {
 	switch t := handler.(type) {
 	case *Handler:
-		w.ours(t, at, shared)
+		w.ours(t, at)
 	case *caddyhttp.Subroute:
 		if t.Errors != nil {
 			inner := *at
@@ -167,20 +211,20 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way, shared in
 		if how := moves(t); how != "" {
 			at.moved = how
 		}
+		at.steps = append(slices.Clip(at.steps), step{rewrite: t})
 	case *reverseproxy.Handler:
 		w.backend(t, at)
 	}
 }
 
-func (w *walker) ours(h *Handler, at *way, shared int) {
-	p := &position{handler: h, hosts: at.hosts, steps: at.steps, moved: at.moved}
+func (w *walker) ours(h *Handler, at *way) {
+	p := &position{handler: h, server: w.server, failed: at.failed, hosts: at.hosts, steps: at.steps, moved: at.moved}
 	w.positions = append(w.positions, p)
 	if at.outer == nil {
-		at.outer, at.shared = p, shared
+		at.outer = p
 		return
 	}
-	p.outer, p.paths, p.fromOuter = at.outer, at.paths, at.steps[at.shared:]
-	at.outer.inner = append(at.outer.inner, p)
+	p.outer, p.paths = at.outer, at.paths
 	if at.scopeDeclared = at.scopeDeclared || len(h.Require.Scope) > 0; !at.scopeDeclared {
 		p.inheritedScopes = at.outer.handler.Require.besidePeople()
 	}
