@@ -116,3 +116,23 @@ func checkSmuggled(t *testing.T, b *exampletest.Browser, app *exampletest.App) {
 		t.Errorf("Connection took away who it is: %v", got)
 	}
 }
+
+// TestCONF5_ForwardAuthTakesNoOtherAnswer puts a server in the gate's place that answers an empty 200 to everything, as Caddy does for
+// a host that it has no site for: nothing reaches the app.
+func TestCONF5_ForwardAuthTakesNoOtherAnswer(t *testing.T) {
+	port, app, gate := exampletest.Port(t), exampletest.NewApp(t), exampletest.NewApp(t)
+	origin := "http://localhost:" + port
+	exampletest.StartCaddy(t, exampletest.Read(t, "Caddyfile", "app.example.com", origin, "127.0.0.1:9091", gate.Addr, "localhost:3000", app.Addr), "127.0.0.1:"+port)
+	b := exampletest.NewBrowser(t, origin)
+	for _, lines := range [][]string{nil, {"Email-Link-Verified: 1"}, {"Email_Link_Verified: 1"}, {"Cookie: email_link=x"}} {
+		if res, body := b.Do(http.MethodGet, "/secret", nil, lines...); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%v: %d %s", lines, res.StatusCode, body)
+		}
+	}
+	if got := app.Taken(); len(got) != 0 {
+		t.Errorf("%d requests reached the app", len(got))
+	}
+	if len(gate.Taken()) == 0 {
+		t.Error("the gate was not asked")
+	}
+}

@@ -33,7 +33,7 @@ func startNginx(t *testing.T, port, gate, app string) {
 			t.Fatal(err)
 		}
 	}
-	write("email_link_http.conf", exampletest.Read(t, "email_link_http.conf"))
+	write("email_link_http.conf", exampletest.Read(t, "email_link_http.conf", "127.0.0.1:9092", "127.0.0.1:"+exampletest.Port(t)))
 	write("email_link_location.conf", exampletest.Read(t, "email_link_location.conf"))
 	write("email_link_server.conf", exampletest.Read(t, "email_link_server.conf", "127.0.0.1:9091", gate, " $host;", " $host:$server_port;"))
 	write("app.conf", exampletest.Read(t, "app.conf", "443 ssl", "127.0.0.1:"+port, "app.example.com;", "localhost;", "127.0.0.1:3000", app,
@@ -143,5 +143,24 @@ func checkPassed(t *testing.T, r *http.Request, path string) {
 	}
 	if c := r.Header.Get("Cookie"); strings.Contains(c, "email_link") || !strings.Contains(c, "mine=1; theirs=2") {
 		t.Errorf("%s: Cookie %q", path, c)
+	}
+}
+
+// TestCONF5_NginxTakesNoOtherAnswer puts a server in the gate's place that answers an empty 200 to everything, as Caddy does for a
+// host that it has no site for: nothing reaches the app.
+func TestCONF5_NginxTakesNoOtherAnswer(t *testing.T) {
+	port, app, gate := exampletest.Port(t), exampletest.NewApp(t), exampletest.NewApp(t)
+	startNginx(t, port, gate.Addr, app.Addr)
+	b := exampletest.NewBrowser(t, "http://localhost:"+port)
+	for _, lines := range [][]string{nil, {"Email-Link-Verified: 1"}, {"Email_Link_Verified: 1"}, {"Cookie: email_link=x"}} {
+		if res, body := b.Do(http.MethodGet, "/secret", nil, lines...); res.StatusCode != http.StatusForbidden {
+			t.Errorf("%v: %d %s", lines, res.StatusCode, body)
+		}
+	}
+	if got := app.Taken(); len(got) != 0 {
+		t.Errorf("%d requests reached the app", len(got))
+	}
+	if len(gate.Taken()) == 0 {
+		t.Error("the gate was not asked")
 	}
 }
