@@ -325,6 +325,21 @@ func TestASweptSessionLeavesNoIndexEntry(t *testing.T) {
 	if n, err := s.Sweep(context.Background(), time.Unix(1, 0), 9); n != 1 || err != nil {
 		t.Fatalf("Sweep = %d, %v", n, err)
 	}
+	// Nor does one that was deleted.
+	k := storage.Key{End: 9, Digest: storage.Digest{2}}
+	err = s.Update(context.Background(), func(tx storage.Tx) error {
+		if err := tx.Sessions().Create(storage.Session{Key: k, Account: "me"}); err != nil {
+			return err
+		}
+		deleted, err := tx.Sessions().Delete(k)
+		if !deleted {
+			t.Error("not deleted")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	err = s.View(context.Background(), func(st storage.Tx) error {
 		return st.(*tx).scan(bSignedIn, nil, func(k, _ []byte) (bool, error) {
 			t.Errorf("%q is left", k)
