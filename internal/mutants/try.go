@@ -167,7 +167,7 @@ var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 // test builds and runs tests with an overlay. failed names the first test that failed.
 func (t *tester) test(ctx context.Context, overlay string, o one) (built bool, failed string, err error) {
 	program := filepath.Join(t.dir, "program.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, "./"+o.dir) //nolint:gosec // this repository's own
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./"+o.dir) //nolint:gosec // this repository's own
 	if out, err := build.CombinedOutput(); err != nil {
 		return false, "", fmt.Errorf("%w: %s", err, firstLines(out))
 	}
