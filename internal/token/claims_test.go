@@ -50,6 +50,10 @@ func TestTOK3_AStatelessLinkIsBoundToSiteKindAndKey(t *testing.T) {
 		}
 		c.Account = "AAAAAAAAAAAAAAAA"
 	}
+	// Each link of each mail has a mark of its own.
+	if c.Key(r, 0, false) == c.Key(r, 0, true) || c.Key(r, 0, false) == c.Key(r, 1, false) {
+		t.Error("two links have one mark")
+	}
 	if size, err := c.LinkSize(); err != nil || size > MaxLink {
 		t.Errorf("%d characters, %v", size, err)
 	}
