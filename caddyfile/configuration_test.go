@@ -130,3 +130,25 @@ func TestCONF4_Validate(t *testing.T) {
 		})
 	}
 }
+
+// TestCFG1_AccountsIsGone: configurations of earlier builds are refused in words that can be obeyed, in either form.
+func TestCFG1_AccountsIsGone(t *testing.T) {
+	const site = "http://localhost:9080 {\n\temail_link\n\treverse_proxy localhost:3000\n}\n"
+	const options = "{\n\temail_link {\n\t\tbase_url http://localhost:9080\n\t\tfrom no-reply@example.com\n\t\tmailer none\n%s\t}\n}\n\n"
+	without := strings.Replace(options, "%s", "", 1) + site
+	const want = "accounts is gone: remove the line; the gate keeps its own accounts, or an app its own by app-started flows"
+	if err := load(t, strings.Replace(options, "%s", "\t\taccounts embedded\n", 1)+site); err == nil || !strings.Contains(err.Error(), want+", at Caddyfile:6") {
+		t.Errorf("Caddyfile: %v", err)
+	}
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(without), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.Replace(string(config), `"email_link":{`, `"email_link":{"accounts":{"source":"embedded"},`, 1)
+	if err := loadJSON(t, []byte(old)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("JSON: %v", err)
+	}
+	if err := load(t, without); err != nil {
+		t.Errorf("without the line: %v", err)
+	}
+}

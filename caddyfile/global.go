@@ -39,7 +39,6 @@ func short(d caddy.Duration) string {
 //		contact   <text>
 //		site_name <text>
 //		logo      <file>
-//		accounts  embedded
 //		sign_up   closed | open [<domain>...]
 //		sign_in   link code password
 //		links     stored | stateless
@@ -90,10 +89,7 @@ func globalBlock(app *module.App) block {
 				app.MailerRaw, err = guest(d, "mailer", "email_link.mailers", "transport")
 				return
 			},
-			"accounts": func(d *caddyfile.Dispenser) (err error) {
-				app.AccountsRaw, err = guest(d, "accounts", "email_link.accounts", "source")
-				return
-			},
+			"accounts":  func(d *caddyfile.Dispenser) error { return d.WrapErr(module.ErrAccountsGone) },
 			"secret":    func(d *caddyfile.Dispenser) error { return words(d, &app.Secret) },
 			"from":      func(d *caddyfile.Dispenser) error { return mailbox(d, &app.From) },
 			"reply_to":  func(d *caddyfile.Dispenser) error { return mailbox(d, &app.ReplyTo) },

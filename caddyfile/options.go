@@ -13,11 +13,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
-// laterGuests are guest modules of the contract that this version does not have.
-var laterGuests = map[string]string{
-	"email_link.accounts.backend": "; the accounts are the embedded ones",
-}
-
 // origins reads origins and checks each as the module will.
 func origins(d *caddyfile.Dispenser, into *[]string) error {
 	from := len(*into)
@@ -42,13 +37,7 @@ func guest(d *caddyfile.Dispenser, option, namespace, key string) (json.RawMessa
 		names = append(names, m.ID.Name())
 	}
 	slices.Sort(names)
-	later := map[string]string{}
-	for id, why := range laterGuests {
-		if rest, ok := strings.CutPrefix(id, namespace+"."); ok {
-			later[rest] = why
-		}
-	}
-	name, err := choice(d, option, names, later)
+	name, err := choice(d, option, names, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -123,9 +123,9 @@ func headerCases() []corpusCase {
 	jws := sign(in.String(), ordinaryClaims().String(), corpusSigner)
 	zipped := seal(out.with("zip", "DEF").String(), deflate(jws))
 	return []corpusCase{
-		{Name: "typ of another kind of token, inside", Token: inner(in.with("typ", TypeEvent).String()), Refusal: RefusedType},
-		{Name: "typ of another kind of token, outside", Token: outer(out.with("typ", TypeEvent).String()), Refusal: RefusedType},
-		{Name: "an event's token", Token: seal(out.with("typ", TypeEvent).String(), sign(in.with("typ", TypeEvent).String(), ordinaryClaims().String(), corpusSigner)), Refusal: RefusedType},
+		{Name: "typ of another kind of token, inside", Token: inner(in.with("typ", otherType).String()), Refusal: RefusedType},
+		{Name: "typ of another kind of token, outside", Token: outer(out.with("typ", otherType).String()), Refusal: RefusedType},
+		{Name: "an event's token", Token: seal(out.with("typ", otherType).String(), sign(in.with("typ", otherType).String(), ordinaryClaims().String(), corpusSigner)), Refusal: RefusedType},
 		{Name: "typ JWT, inside", Token: inner(in.with("typ", "JWT").String()), Refusal: RefusedType},
 		{Name: "no typ, inside", Token: inner(in.with("typ", nil).String()), Refusal: RefusedType},
 		{Name: "no typ, outside", Token: outer(out.with("typ", nil).String()), Refusal: RefusedType},

@@ -31,8 +31,6 @@ const (
 	Header = "Email-Link-Assertion"
 	// TypeAssertion is the typ of an assertion; a verifier has to be told which type it is for.
 	TypeAssertion = "email-link+jwt"
-	// TypeEvent is the typ of what the gate sends to an app that owns the accounts.
-	TypeEvent = "email-link-event+jwt"
 
 	// MaxLifetime is the longest time between iat and exp.
 	MaxLifetime = 5 * time.Minute

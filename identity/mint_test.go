@@ -16,6 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// otherType is the typ of a kind of token that is none of ours.
+const otherType = "email-link-event+jwt"
+
 func corpusSign() (string, ed25519.PrivateKey) { return corpusKid, corpusSigner }
 
 func minter(tb testing.TB, edit func(*MinterConfig)) *Minter {
@@ -60,7 +63,7 @@ func TestMintAndVerify(t *testing.T) {
 		"key as text":    {nil, func(c *Config) { c.Keys, c.Key = nil, base64.StdEncoding.EncodeToString(corpusKey) }},
 		"a key rotation": {nil, func(c *Config) { c.Keys = append([][]byte{digest("new key")}, c.Keys...) }},
 		"with a cache":   {nil, func(c *Config) { c.CacheSize = 8 }},
-		"an event":       {func(c *MinterConfig) { c.Type = TypeEvent }, func(c *Config) { c.Type = TypeEvent }},
+		"an event":       {func(c *MinterConfig) { c.Type = otherType }, func(c *Config) { c.Type = otherType }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, v := minter(t, tc.mint), corpusVerifier(t, tc.verify)
@@ -95,7 +98,7 @@ func TestMintAndVerify(t *testing.T) {
 }
 
 func TestJWT2_KindsAndFormatsAreNotExchanged(t *testing.T) {
-	event := minter(t, func(c *MinterConfig) { c.Type = TypeEvent })
+	event := minter(t, func(c *MinterConfig) { c.Type = otherType })
 	signed := minter(t, func(c *MinterConfig) { c.Key, c.Format = nil, FormatJWS })
 	encrypted := minter(t, nil)
 	other := minter(t, func(c *MinterConfig) { c.Key = digest("another audience") })
@@ -106,10 +109,10 @@ func TestJWT2_KindsAndFormatsAreNotExchanged(t *testing.T) {
 		want Refusal
 	}{
 		"event as assertion":         {event, nil, RefusedType},
-		"assertion as event":         {encrypted, func(c *Config) { c.Type = TypeEvent }, RefusedType},
+		"assertion as event":         {encrypted, func(c *Config) { c.Type = otherType }, RefusedType},
 		"signed as encrypted":        {signed, nil, RefusedForm},
 		"encrypted as signed":        {encrypted, signedOnly, RefusedForm},
-		"signed event as assertion":  {minter(t, func(c *MinterConfig) { c.Key, c.Format, c.Type = nil, FormatJWS, TypeEvent }), signedOnly, RefusedType},
+		"signed event as assertion":  {minter(t, func(c *MinterConfig) { c.Key, c.Format, c.Type = nil, FormatJWS, otherType }), signedOnly, RefusedType},
 		"encrypted to another":       {other, nil, RefusedKey},
 		"for another audience's app": {encrypted, func(c *Config) { c.Audience = "other" }, RefusedAudience},
 	} {

@@ -106,7 +106,7 @@ func TestJWT1_StartsRefused(t *testing.T) {
 		"JWT":                {header("typ", "JWT"), "header"},
 		"typ missing":        {header("typ", nil), "header"},
 		"assertion's typ":    {header("typ", TypeAssertion), "header"},
-		"event's typ":        {header("typ", TypeEvent), "header"},
+		"event's typ":        {header("typ", otherType), "header"},
 		"answer's typ":       {header("typ", "email-link-answer+jwt"), "header"},
 		"crit":               {header("crit", []string{"x"}), "header"},
 		"b64":                {header("b64", false), "header"},

@@ -117,11 +117,7 @@ func openOffline(ctx context.Context, configuration []byte, create bool) (comman
 	if err != nil {
 		return command.Opened{}, err
 	}
-	source, err := app.accounts.OpenAccounts(c.Accounts)
-	if err != nil {
-		return command.Opened{}, errors.Join(err, c.Destruct())
-	}
-	return command.Opened{Operations: app.operate(app.newParts(c, source), c), Close: c.Destruct, Restored: c.Restored}, nil
+	return command.Opened{Operations: app.operate(app.newParts(c), c), Close: c.Destruct, Restored: c.Restored}, nil
 }
 
 // onlyErrors is for commands: they tell in their own words what a running gate logs.

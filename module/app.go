@@ -63,8 +63,8 @@ type App struct {
 	SiteName string `json:"site_name,omitempty"`
 	// Logo is the path of an image file, such as an SVG, that pages show. Default: none.
 	Logo string `json:"logo,omitempty"`
-	// AccountsRaw is who owns the accounts. Default: embedded.
-	AccountsRaw json.RawMessage `json:"accounts,omitempty" caddy:"namespace=email_link.accounts inline_key=source"`
+	// RemovedAccounts is refused, see [ErrAccountsGone]: earlier builds had an option of this name.
+	RemovedAccounts json.RawMessage `json:"accounts,omitempty"`
 	// SignUp says who may make an account. Default: nobody.
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
@@ -108,7 +108,6 @@ type App struct {
 	secrets     secrets
 	storage     StorageGuest
 	mailer      MailerGuest
-	accounts    AccountsGuest
 	emitter     *emitter
 	pages       *templates.Set
 	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
@@ -187,12 +186,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return a.configure(ctx)
 }
 
+// ErrAccountsGone refuses the option `accounts` of earlier builds, of which `embedded` was the only value.
+var ErrAccountsGone = errors.New("accounts is gone: remove the line; the gate keeps its own accounts, or an app its own by app-started flows")
+
 func (a *App) loadGuests(ctx caddy.Context) error {
 	if len(a.StorageRaw) == 0 {
 		a.StorageRaw = json.RawMessage(`{"engine":"bbolt"}`)
 	}
-	if len(a.AccountsRaw) == 0 {
-		a.AccountsRaw = json.RawMessage(`{"source":"embedded"}`)
+	if len(a.RemovedAccounts) > 0 {
+		return a.Source.wrap("accounts", ErrAccountsGone)
 	}
 	for _, g := range []struct {
 		field, option string
@@ -200,7 +202,6 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 	}{
 		{"StorageRaw", "storage", func(v any) (ok bool) { a.storage, ok = v.(StorageGuest); return ok }},
 		{"MailerRaw", "mailer", func(v any) (ok bool) { a.mailer, ok = v.(MailerGuest); return ok }},
-		{"AccountsRaw", "accounts", func(v any) (ok bool) { a.accounts, ok = v.(AccountsGuest); return ok }},
 	} {
 		v, err := ctx.LoadModule(a, g.field)
 		if err != nil {
@@ -276,16 +277,12 @@ func (a *App) start() error {
 	if a.offersPasswords() {
 		c.measure(ctx)
 	}
-	source, err := a.accounts.OpenAccounts(c.Accounts)
-	if err != nil {
-		return err
-	}
-	if err := a.deliver(c, source, a.pages); err != nil {
+	if err := a.deliver(c, a.pages); err != nil {
 		return err
 	}
 	a.emitter.start()
 	a.stopReports = a.reportOmitted(c.Clock.Wall)
-	a.open(c, source, a.pages)
+	a.open(c, a.pages)
 	running.add(a)
 	a.hint(ctx, c)
 	if !shared {

@@ -100,7 +100,7 @@ func (s *shared) configuration(idle time.Duration, scopes ...string) *tells {
 	m := &relay{core: s.core, from: "no-reply@example.com", inner: d.box}
 	d.delivery = &delivery{
 		mailer: m, lifetimes: session.Lifetimes{Idle: idle, Absolute: idle}, scopes: scopes, log: slog.NewTextHandler(&d.log, nil),
-		outbox: outbox.Delivery{Mailer: m, Source: s.Accounts, Render: func(outbox.Message) (mailer.Message, error) {
+		outbox: outbox.Delivery{Mailer: m, Accounts: s.Accounts, Render: func(outbox.Message) (mailer.Message, error) {
 			return mailer.Message{From: "no-reply@example.com", Text: "x"}, nil
 		}},
 	}

@@ -83,7 +83,7 @@ func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
 	}
 	h.stripper = boundary.NewStripper(boundary.Rules{Own: []string{identity.Header}})
 	app.handlers = []*Handler{h}
-	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, st.Accounts, set)
+	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, set)
 	return h, cookie
 }
 

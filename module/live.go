@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
-	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -146,8 +145,8 @@ func (a *App) siteOf(origin string) (*web.Site, bool) {
 }
 
 // open makes what requests work with, and lets them in.
-func (a *App) open(c *core, source accounts.Source, set *templates.Set) {
-	l := &live{core: c, parts: a.newParts(c, source)}
+func (a *App) open(c *core, set *templates.Set) {
+	l := &live{core: c, parts: a.newParts(c)}
 	l.pages = &web.Pages{
 		Flows: l.parts.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
 		JWKS:   func() []byte { return jwks(c) },
@@ -160,13 +159,13 @@ func (a *App) open(c *core, source accounts.Source, set *templates.Set) {
 }
 
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
-func (a *App) newParts(c *core, source accounts.Source) *Parts {
+func (a *App) newParts(c *core) *Parts {
 	flows := &flow.Service{
 		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
 		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
 	}
 	p := &Parts{
-		State: c.State, Limiter: c.limiter, Source: source, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
+		State: c.State, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
 		Site: func(origin string) (flow.Site, bool) {
 			s, ok := a.siteOf(origin)
 			if !ok {
@@ -186,7 +185,7 @@ func (a *App) newParts(c *core, source accounts.Source) *Parts {
 }
 
 // deliver opens the mailer and puts this configuration in force for what outlives it.
-func (a *App) deliver(c *core, source accounts.Source, set *templates.Set) error {
+func (a *App) deliver(c *core, set *templates.Set) error {
 	inner, err := a.mailer.OpenMailer()
 	if err != nil {
 		return err
@@ -195,7 +194,7 @@ func (a *App) deliver(c *core, source accounts.Source, set *templates.Set) error
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
-			Mailer: m, Source: source, UnknownAddresses: a.policy.limits.MailStrangers,
+			Mailer: m, Accounts: c.Accounts, UnknownAddresses: a.policy.limits.MailStrangers,
 			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
@@ -15,7 +14,6 @@ import (
 type Parts struct {
 	*state.State
 	Limiter *limit.Limiter
-	Source  accounts.Source
 	Worker  *outbox.Worker
 	Flows   *flow.Service
 	// Sites are those of the configuration, entries with a star aside.

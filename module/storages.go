@@ -9,14 +9,12 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
 func init() {
 	caddy.RegisterModule(StorageBbolt{})
-	caddy.RegisterModule(AccountsEmbedded{})
 }
 
 // StorageGuest is what a module in the namespace `email_link.storage` is.
@@ -97,38 +95,8 @@ func (s *StorageBbolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return refuseBlock(d, "storage bbolt")
 }
 
-// AccountsGuest is what a module in the namespace `email_link.accounts` is.
-type AccountsGuest interface {
-	// OpenAccounts returns who looks accounts up; own are the accounts in the open store.
-	OpenAccounts(own *accounts.Service) (accounts.Source, error)
-}
-
-// AccountsEmbedded keeps the accounts in the module's own store.
-type AccountsEmbedded struct{}
-
-// CaddyModule returns the Caddy module information.
-func (AccountsEmbedded) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "email_link.accounts.embedded", New: func() caddy.Module { return new(AccountsEmbedded) }}
-}
-
-// OpenAccounts implements AccountsGuest.
-func (*AccountsEmbedded) OpenAccounts(own *accounts.Service) (accounts.Source, error) {
-	return own, nil
-}
-
-// UnmarshalCaddyfile reads `embedded`.
-func (*AccountsEmbedded) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next()
-	if d.NextArg() {
-		return d.Errf("accounts embedded takes no value, found %q", d.Val())
-	}
-	return refuseBlock(d, "accounts embedded")
-}
-
 var (
 	_ StorageGuest          = (*StorageBbolt)(nil)
-	_ AccountsGuest         = (*AccountsEmbedded)(nil)
 	_ caddy.Provisioner     = (*StorageBbolt)(nil)
 	_ caddyfile.Unmarshaler = (*StorageBbolt)(nil)
-	_ caddyfile.Unmarshaler = (*AccountsEmbedded)(nil)
 )

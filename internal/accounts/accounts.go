@@ -44,8 +44,6 @@ type Service struct {
 	Clock *clock.Clock
 }
 
-var _ Source = (*Service)(nil)
-
 // private is the sealed part of an account.
 type private struct {
 	Email    string `json:"email"`

@@ -104,7 +104,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{
-		Mailer: g, Source: g.state.Accounts, UnknownAddresses: limits.MailStrangers,
+		Mailer: g, Accounts: g.state.Accounts, UnknownAddresses: limits.MailStrangers,
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			_, text, _ := strings.Cut(l.Link, "?t=")
 			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil

@@ -139,7 +139,7 @@ func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		rates := must[limit.Rates](t)(limit.Parse("2-H"))
-		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Source: g.Accounts, UnknownAddresses: rates})
+		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts, UnknownAddresses: rates})
 		for i := range 5 {
 			g.stranger(i).mustAsk(Activation, fmt.Sprintf("u%d@example.com", i))
 		}

@@ -235,7 +235,7 @@ func appFlow(t *testing.T, a *ownUsers) {
 		}
 	}
 	parts, _ := module.Running()
-	if _, found, err := parts.Source.Lookup(context.Background(), "activationlink@example.com"); err != nil || found {
+	if _, found, err := parts.Accounts.Lookup(context.Background(), "activationlink@example.com"); err != nil || found {
 		t.Errorf("an account: %v, %v", found, err)
 	}
 }

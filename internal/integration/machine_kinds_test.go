@@ -27,7 +27,7 @@ func TestJWT2_MachineTokensAndOthers(t *testing.T) {
 	}
 	assertion := w.backend.taken()[0].header.Get("Email-Link-Assertion")
 	config := identity.MinterConfig{
-		Type: identity.TypeEvent, Key: parts.Ring.AudienceKey(audience), Now: parts.Clock.Wall,
+		Type: "email-link-event+jwt", Key: parts.Ring.AudienceKey(audience), Now: parts.Clock.Wall,
 		Signer: func() (string, ed25519.PrivateKey) {
 			k := parts.Signing.Current(parts.Clock.Now())
 			return k.ID, k.Private

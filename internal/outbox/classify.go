@@ -85,7 +85,7 @@ func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a acco
 	if p.App {
 		return a, !p.NoAccount && purpose != Activation, nil
 	}
-	return d.Source.Lookup(ctx, p.To)
+	return d.Accounts.Lookup(ctx, p.To)
 }
 
 // chooseKind says which letter a mailbox gets, and why it gets none. Where there is nobody to write to the letter is still

@@ -13,7 +13,7 @@ func TestMAIL4_NobodyTakesAMailWhileItIsBeingSent(t *testing.T) {
 	p.queue("ada@example.com")
 	other := &Worker{Store: p.Store, Ring: p.Ring, Clock: p.Clock, Limiter: p.Limiter}
 	sent := 0
-	other.Use(Delivery{Mailer: &server{}, Source: p.dir, Render: func(Message) (mailer.Message, error) {
+	other.Use(Delivery{Mailer: &server{}, Accounts: p.dir, Render: func(Message) (mailer.Message, error) {
 		sent++
 		return mailer.Message{From: `"Example" <no-reply@example.com>`, Text: "again"}, nil
 	}})

@@ -60,7 +60,7 @@ func TestFLOW3_ANoticeSaysWhatHappenedAndHasNoLink(t *testing.T) {
 	for notice, want := range map[Kind]Kind{"": KindNewDevice, KindNewDevice: KindNewDevice, KindPasswordChanged: KindPasswordChanged} {
 		p := newPost(t)
 		var got []Message
-		p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Message) (mailer.Message, error) {
+		p.Use(Delivery{Mailer: p.server, Accounts: p.dir, Render: func(l Message) (mailer.Message, error) {
 			got = append(got, l)
 			return mailer.Message{From: "no-reply@example.com"}, nil
 		}})

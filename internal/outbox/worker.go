@@ -45,10 +45,15 @@ type Delivery struct {
 	Mailer mailer.Mailer
 	// Render writes a letter. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
 	Render func(Message) (mailer.Message, error)
-	// Source looks accounts up.
-	Source accounts.Source
+	// Accounts finds the account of a mail's address.
+	Accounts AccountFinder
 	// UnknownAddresses is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
 	UnknownAddresses limit.Rates
+}
+
+// AccountFinder returns the account whose mailbox is that of email, in any spelling of it. found is false if there is none.
+type AccountFinder interface {
+	Lookup(ctx context.Context, email string) (a accounts.Account, found bool, err error)
 }
 
 // Worker sends queued mails. It outlives configurations: make one for each store, Run it once, and Use the delivery of each

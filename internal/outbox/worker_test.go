@@ -23,7 +23,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
-// directory is an accounts.Source of active accounts.
+// directory is an AccountFinder of active accounts.
 type directory map[string]accounts.Account
 
 func (d directory) Lookup(_ context.Context, email string) (accounts.Account, bool, error) {
@@ -95,7 +95,7 @@ func newPost(t *testing.T) *post {
 		Store: store, Ring: ring, Clock: p.fake.Clock(), Limiter: &limit.Limiter{Ring: ring},
 		Log: slog.New(slog.NewTextHandler(p.log, nil)),
 	}
-	p.Use(Delivery{Mailer: p.server, Source: p.dir, Render: func(l Message) (mailer.Message, error) {
+	p.Use(Delivery{Mailer: p.server, Accounts: p.dir, Render: func(l Message) (mailer.Message, error) {
 		return mailer.Message{From: `"Example" <no-reply@example.com>`, Text: strings.Join([]string{l.Link, l.Cancel, l.Code}, "\n")}, nil
 	}})
 	return p
@@ -351,7 +351,7 @@ func TestRun_SendsWhatIsQueuedWhileItRests(t *testing.T) {
 func TestUse_NothingLeavesWithoutAMailer(t *testing.T) {
 	p := newPost(t)
 	d := *p.delivery.Load()
-	p.Use(Delivery{Source: p.dir})
+	p.Use(Delivery{Accounts: p.dir})
 	p.queue("ada@example.com")
 	p.flush()
 	if len(p.list(false)) != 1 || p.list(false)[0].Attempts != 0 {
@@ -387,11 +387,11 @@ func (f failing) Lookup(context.Context, string) (accounts.Account, bool, error)
 	return accounts.Account{}, false, f.err
 }
 
-func TestJudge_AFailingSourceIsTriedAgain(t *testing.T) {
+func TestJudge_AFailingLookupIsTriedAgain(t *testing.T) {
 	p := newPost(t)
 	d := *p.delivery.Load()
 	broken := d
-	broken.Source = failing{errors.New("backend is down")}
+	broken.Accounts = failing{errors.New("backend is down")}
 	p.Use(broken)
 	p.queue("ada@example.com")
 	p.flush()
