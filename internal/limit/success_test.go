@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -37,6 +38,30 @@ func TestDOS1_ARightPasswordCostsItsMailboxAndItsClient(t *testing.T) {
 		}
 		if got := counters(full); !slices.Equal(got, c.full) {
 			t.Errorf("%s: %q, want %q", name, got, c.full)
+		}
+	}
+}
+
+// TestRL4_EachRateHasACounterOfItsOwn looks at a whole day: at some hour the windows of the hour and of the day end together.
+func TestRL4_EachRateHasACounterOfItsOwn(t *testing.T) {
+	l := &Limiter{Ring: fakeRing{}}
+	s := Subject{Mailbox: storage.Digest{1}, Client: netip.MustParseAddr("2001:db8::1")}
+	for _, name := range Names() {
+		var table Table
+		if err := table.Set(name, "5-M", "50-H", "500-D"); err != nil {
+			t.Fatal(err)
+		}
+		for minute := range 25 * 60 {
+			at := start.Add(time.Duration(minute) * time.Minute)
+			slots := l.Prepare(at, table.LimitsFor(name, s)...).Slots()
+			if n := len(slots); n == 0 || n%3 != 0 {
+				t.Fatalf("%s: %d counters", name, n)
+			}
+			for i, slot := range slots {
+				if slices.Contains(slots[:i], slot) {
+					t.Fatalf("%s at %v: two rates share a counter", name, at)
+				}
+			}
 		}
 	}
 }
