@@ -36,6 +36,7 @@ var roles = map[string]func() error{
 	"caddy":     func() error { caddycmd.Main(); return nil },
 	"backend":   backendRole,
 	"load":      loadRole,
+	"hold":      holdRole,
 	"passwords": passwordsRole,
 	"durable":   durableRole,
 }
@@ -246,9 +247,10 @@ func (b *bench) run(j job) (outcome, error) {
 	return o, nil
 }
 
-// backendRole answers everything with 1 KiB, and /assertion with what it was told of who asks.
+// backendRole answers everything with 1 KiB, /assertion with what it was told of who asks, and does not end what openBackend serves.
 func backendRole() error {
 	body := []byte(strings.Repeat("0123456789abcde\n", 64))
+	var open openBackend
 	l, err := net.Listen("tcp", os.Getenv("EMAIL_LINK_BENCH_ADDR")) //nolint:noctx // at the start
 	if err != nil {
 		return err
@@ -256,6 +258,9 @@ func backendRole() error {
 	server := http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/assertion" {
 			_, _ = io.WriteString(w, r.Header.Get("Email-Link-Assertion"))
+			return
+		}
+		if open.serve(w, r) {
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain")

@@ -34,6 +34,20 @@ func memoryOf(pid int) (m memory, err error) {
 	}, nil
 }
 
+// raiseFiles lets this process and its children hold so many files and connections.
+func raiseFiles(many int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = max(limit.Cur, uint64(many)) //nolint:gosec // above zero
+	limit.Max = max(limit.Max, limit.Cur)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("ulimit -n %d is needed: %w", many, err)
+	}
+	return nil
+}
+
 // written returns how many bytes this process has written so far, to whatever.
 func written() (float64, error) {
 	text, err := os.ReadFile("/proc/self/io")
