@@ -91,6 +91,7 @@ func TestSES7_EachDirectionOfAConnection(t *testing.T) {
 	if n, err := conn.Read(buf); n != 0 || !errors.Is(err, errEnded) {
 		t.Errorf("reading: %d, %v", n, err)
 	}
+	go func() { _, _ = io.Copy(io.Discard, there) }()
 	if n, err := conn.Write(buf); n != 0 || !errors.Is(err, errEnded) {
 		t.Errorf("writing: %d, %v", n, err)
 	}
