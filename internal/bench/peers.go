@@ -57,7 +57,10 @@ func peersRow(b *bench) (figures []figure, err error) {
 		if err != nil {
 			return figures, err
 		}
-		figures = append(figures, atLeast(f, 1), bare)
+		if engine == "sqlite" { // PostgreSQL is what an engine of its own will be compared with
+			f = atLeast(f, 1.2)
+		}
+		figures = append(figures, f, bare)
 	}
 	return figures, nil
 }

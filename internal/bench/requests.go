@@ -196,7 +196,7 @@ func anonymousRow(floor string, header func() []string, status int, target float
 		if err != nil {
 			return nil, err
 		}
-		against := map[string]string{siteRespond: "respond 401", siteAnswer: "respond with all of our answer", siteRedirect: "redir 303"}[floor]
+		against := map[string]string{siteAnswer: "respond with all of our answer", siteRedirect: "redir 303"}[floor]
 		speed := figure{what: "requests/s", floor: against, values: perSecond(a, c)}
 		if target > 0 {
 			speed = atLeast(speed, target)

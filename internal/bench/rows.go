@@ -9,7 +9,7 @@ func init() { // rows and the rows' functions know each other
 	rows = []row{
 		{"signed/32", "a signed-in request, 32 connections", signedRow(siteStatic, shape{conns: 32}, siteSigned, 0.98, 1.04)},
 		{"signed/128", "the same, 128 connections", signedRow(siteStatic, shape{conns: 128}, siteSigned, 0.98, 1.04)},
-		{"signed/bare", "the same, 32 connections", signedRow(siteBare, shape{conns: 32}, siteSigned, 0.95, 0)},
+		{"signed/bare", "the same, 32 connections", signedRow(siteBare, shape{conns: 32}, siteSigned, 0, 0)},
 		{"signed/bytes", "no gate, but a header of that size", signedRow(siteBare, shape{conns: 32}, siteStatic, 0, 0)},
 		{"signed/h2", "the same, HTTP/2, 32 streams on 4 connections", signedRow(siteStatic, shape{conns: 32, h2: true}, siteSigned, 0.98, 1.04)},
 		{"signed/p50", "the same, one connection", latencyRow},
@@ -21,8 +21,8 @@ func init() { // rows and the rows' functions know each other
 		{"open/sockets", "many open WebSockets", openRow(openSockets)},
 		{"open/events", "many open event streams", openRow(openEvents)},
 		{"open/uploads", "many long uploads", openRow(openUploads)},
-		{"anon/401", "nobody signed in, a script", anonymousRow(siteRespond, func() []string { return browser("") }, 401, 0.9)},
-		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 3, time.Millisecond: 25})},
+		{"anon/401", "nobody signed in, a script", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 1)},
+		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 4, time.Millisecond: 12})},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
 		{"redeem/peers", "the same", peersRow},
 		{"growth", "operations on large databases", growthRow},
@@ -41,7 +41,6 @@ func init() { // rows and the rows' functions know each other
 		{"jws", "signed, not encrypted", signedRow(siteBare, shape{conns: 32, brief: true}, siteSignature, 0, 0)},
 		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32, brief: true}, siteHeaders, 0, 0)},
 		{"public", "a public path", publicRow},
-		{"anon/same", "the same", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 0)},
 		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 	}
 }

@@ -26,7 +26,6 @@ import (
 const (
 	siteBare      = "bare"      // reverse_proxy alone
 	siteStatic    = "static"    // and a request header of the assertion's size
-	siteRespond   = "respond"   // 401 and nothing else
 	siteRedirect  = "redirect"  // 303 and nothing else
 	siteAnswer    = "answer"    // the gate's own 401, byte for byte, as a fixed text
 	siteSigned    = "signed"    // the gate as it comes
@@ -41,7 +40,6 @@ const (
 var siteBlocks = []struct{ name, text string }{
 	{siteBare, "reverse_proxy $BACKEND"},
 	{siteStatic, "request_header Email-Link-Assertion \"$STATIC\"\n\treverse_proxy $BACKEND"},
-	{siteRespond, "respond 401"},
 	{siteRedirect, "redir * /email-link/sign-in?return_to=%2Fx 303"},
 	{siteAnswer, "$ANSWER"},
 	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},

@@ -159,7 +159,7 @@ func wholeRow(b *bench) ([]figure, error) {
 		}
 		size.missing, size.values = "", []float64{sizes[0] - sizes[1]}
 	}
-	figures := []figure{atMost(size, 3)}
+	figures := []figure{atMost(size, 6.6)}
 
 	own := figure{what: "idle memory of its own, more", floor: "bare Caddy", unit: "MiB"}
 	resident := figure{what: "idle memory with the program's pages, more", floor: "bare Caddy", unit: "MiB"}
