@@ -180,9 +180,12 @@ func resend(d *caddyfile.Dispenser, into *module.Resend) error {
 }
 
 func limit(d *caddyfile.Dispenser, app *module.App) error {
-	name, err := choice(d, "limit", module.LimitNames(), nil)
-	if err != nil {
-		return err
+	if !d.NextArg() {
+		return d.Errf("limit: a name is missing; expected one of %s", strings.Join(module.LimitNames(), ", "))
+	}
+	name := d.Val()
+	if err := module.CheckLimitName(name); err != nil {
+		return d.WrapErr(err)
 	}
 	if _, twice := app.Limit[name]; twice {
 		return d.Errf("limit %s is given twice", name)

@@ -16,7 +16,6 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +77,7 @@ type App struct {
 	// Resend says how often a mail may be asked for again.
 	Resend Resend `json:"resend,omitzero"`
 	// Limit holds rates such as `5-H`, by the name of the limit: `mail_ip` (60-H 300-D), `mail_address` (5-H),
-	// `mail_mailbox` (20-D), `mail_known` (5-H 20-D), `mail_strangers` (500-H), `redeem_ip` (60-H), `password_ip` (30-H),
+	// `mail_mailbox` (20-D), `mail_known` (5-H 20-D), `mail_unknown` (500-H), `redeem_ip` (60-H), `password_ip` (30-H),
 	// `password_mailbox` (10-H).
 	Limit map[string][]string `json:"limit,omitempty"`
 	// Session says how long a sign-in lasts.
@@ -403,9 +402,6 @@ func (a *App) readLogo() error {
 
 func (a *App) readLimits() error {
 	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
-		if !slices.Contains(LimitNames(), name) {
-			return fmt.Errorf("unrecognized limit %q; expected one of %s", name, strings.Join(LimitNames(), ", "))
-		}
 		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {
 			return err
 		}

@@ -30,6 +30,9 @@ const (
 // LimitNames lists the names that `limit` knows.
 func LimitNames() []string { return limit.Names() }
 
+// CheckLimitName returns an error for what is not the name of a limit; it says what to write instead.
+func CheckLimitName(name string) error { return limit.CheckName(name) }
+
 // policy returns the policy of new passwords.
 func (p Password) policy() password.Policy {
 	return password.Policy{MinLength: p.MinLength, Last: p.History}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -194,7 +195,7 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
-			Mailer: m, Accounts: c.Accounts, UnknownAddresses: a.policy.limits.MailStrangers,
+			Mailer: m, Accounts: c.Accounts, UnknownAddresses: a.policy.limits[limit.MailUnknown],
 			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{

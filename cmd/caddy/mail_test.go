@@ -226,7 +226,7 @@ func TestEventsLimitsAndKeys(t *testing.T) {
 	if out := limits("reset", "anna@example.com"); !strings.HasPrefix(out, "nothing was counted") {
 		t.Errorf("a second reset printed %q", out)
 	}
-	if out := limits("show", "shared"); !strings.Contains(out, "mail_strangers") {
+	if out := limits("show", "shared"); !strings.Contains(out, "mail_unknown") {
 		t.Errorf("the shared limits:\n%s", out)
 	}
 	for _, bad := range [][]string{{"show", "x"}, {"show", "127.0.0.1", "::1"}, {"reset", "a@example.com", "b@example.com"}, {"reset", "shared", "::1"}} {

@@ -78,11 +78,11 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	if g.state, err = openState(ctx, g.store, clk); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	var limits limit.Table
+	limits := limit.Table{}
 	for _, name := range limit.Names() {
 		// As many rates as by default, none of which is reached.
 		rates := limit.Defaults()
-		n := len(rates.Rates(name))
+		n := len(rates[name])
 		if err := limits.Set(name, []string{"100000000-H", "100000000-D"}[:n]...); err != nil {
 			return nil, err
 		}
@@ -104,7 +104,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{
-		Mailer: g, Accounts: g.state.Accounts, UnknownAddresses: limits.MailStrangers,
+		Mailer: g, Accounts: g.state.Accounts, UnknownAddresses: limits[limit.MailUnknown],
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			_, text, _ := strings.Cut(l.Link, "?t=")
 			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil

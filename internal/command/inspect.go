@@ -105,7 +105,7 @@ Example: caddy email-link events -n 100`, 0, 0,
 }
 
 const subjectHelp = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network
-(mail_address) shows only then. The word shared names the counters that all share (mail_strangers, and clients whose address
+(mail_address) shows only then. The word shared names the counters that all share (mail_unknown, and clients whose address
 is not known).`
 
 func (r *root) limits() *cobra.Command {

@@ -73,7 +73,7 @@ func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, refused, err er
 		return done, rec, codeOff(), nil
 	}
 	charges := t.site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: t.requester.Client})
-	v, err := s.Limiter.CheckAll(tx, t.now, charges...)
+	v, err := s.Limiter.Check(tx, t.now, charges...)
 	if err != nil {
 		return done, rec, nil, err
 	}
@@ -88,7 +88,7 @@ func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, refused, err er
 		done, rec, err = t.accept(tx, h, f)
 		return done, rec, nil, err
 	}
-	if _, err := s.Limiter.SpendAll(tx, t.now, charges...); err != nil {
+	if _, err := s.Limiter.Spend(tx, t.now, charges...); err != nil {
 		return done, rec, nil, err
 	}
 	refused, err = t.reject(tx, h)

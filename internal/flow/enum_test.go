@@ -63,7 +63,7 @@ func TestENUM1_AskingIsNeutral(t *testing.T) {
 func neutralRun(g *gate, purpose, email string) (seen []observed) {
 	b := g.browser()
 	// Windows of limits begin at moments that differ from mailbox to mailbox, so caps are looked at while no time passes.
-	g.site.Limits.MailAddress, g.site.Limits.MailMailbox = nil, nil
+	g.site.Limits[limit.MailAddress], g.site.Limits[limit.MailMailbox] = nil, nil
 	for range 2 {
 		result, err := b.ask(purpose, email)
 		seen = append(seen, watch(g, result.Pending, err))

@@ -55,7 +55,7 @@ func TestMAIL3_CapsByMailboxAreExactUnderParallelRequestsAndRestart(t *testing.T
 func (g *gate) newWindow(table limit.Table, email string) {
 	g.t.Helper()
 	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-		counted, err := g.Limiter.Usage(tx, g.Clock.Now(), &table, limit.Subject{Mailbox: parseAddress(g.t, email).LimitKey(g.Ring)})
+		counted, err := g.Limiter.Usage(tx, g.Clock.Now(), table, limit.Subject{Mailbox: parseAddress(g.t, email).LimitKey(g.Ring)})
 		if len(counted) != 1 {
 			g.t.Fatalf("%d windows", len(counted))
 		}
@@ -70,7 +70,7 @@ func TestMAIL3_ASpentCapKeepsResendsBackWithoutAWord(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
-		g.newWindow(limit.Table{MailMailbox: g.site.Limits.MailMailbox}, "ada@example.com")
+		g.newWindow(limit.Table{limit.MailMailbox: g.site.Limits[limit.MailMailbox]}, "ada@example.com")
 		b := g.browser()
 		b.mustAsk(SignIn, "ada@example.com")
 		for i := range 30 {
@@ -156,7 +156,7 @@ func TestRL4_ASlotComesBackWhenTheLinkIsUsed(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		rates := must[limit.Rates](t)(limit.Parse("1-H"))
-		g.site.Limits.MailIP = rates
+		g.site.Limits[limit.MailIP] = rates
 		for i := range 3 {
 			email := fmt.Sprintf("u%d@example.com", i)
 			mail := g.browser().mustAsk(Activation, email)

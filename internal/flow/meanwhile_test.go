@@ -121,7 +121,7 @@ func TestENUM2_ARightPasswordIsNotHashedAnewWhereTheLimitsAreSpent(t *testing.T)
 	for _, spent := range []bool{true, false} {
 		g := newPasswordGate(t)
 		g.accountWith(ada, bcryptRecord(t, oldWords)) // a record that is hashed anew
-		g.site.Limits.PasswordMailbox = must[limit.Rates](t)(limit.Parse("1-H"))
+		g.site.Limits[limit.PasswordMailbox] = must[limit.Rates](t)(limit.Parse("1-H"))
 		inner, hashes, counting := g.Store, 0, false
 		w := &stopwatch{now: start}
 		slow := must[*password.Hasher](t)(password.NewHasher(password.Options{Cost: cheap, Queue: 100, After: w.After, Now: func() time.Time {

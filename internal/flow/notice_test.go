@@ -135,7 +135,7 @@ func TestRL4_WrongCodesCountAgainstTheClient(t *testing.T) {
 		g := newGate(t)
 		g.account(ada)
 		g.account("eve@example.com")
-		g.site.Limits.RedeemIP = must[limit.Rates](t)(limit.Parse("3-H"))
+		g.site.Limits[limit.RedeemIP] = must[limit.Rates](t)(limit.Parse("3-H"))
 		b := g.browser()
 		first := b.mustAsk(SignIn, ada)
 		for range 2 {
@@ -183,7 +183,7 @@ func TestRL4_EveryStepThatMailsTellsTheClientsLimit(t *testing.T) {
 		} {
 			g := newGate(t)
 			g.account(ada)
-			g.site.Limits.MailIP = must[limit.Rates](t)(limit.Parse("1-D"))
+			g.site.Limits[limit.MailIP] = must[limit.Rates](t)(limit.Parse("1-D"))
 			b := g.browser()
 			b.mustAsk(SignIn, ada)
 			g.fake.Advance(DefaultResendWait)
@@ -203,7 +203,7 @@ func TestRL4_EveryStepThatMailsTellsTheClientsLimit(t *testing.T) {
 // TestDOS1_RightPasswordsOfOneClientAreCounted signs in to one account after the other, so that no mailbox's count refuses.
 func TestDOS1_RightPasswordsOfOneClientAreCounted(t *testing.T) {
 	g := newPasswordGate(t)
-	g.site.Limits.PasswordIP = must[limit.Rates](t)(limit.Parse("1-H"))
+	g.site.Limits[limit.PasswordIP] = must[limit.Rates](t)(limit.Parse("1-H"))
 	record := g.record(oldWords)
 	good, limited := 0, new(Limited)
 	for i := range 30 {

@@ -172,7 +172,7 @@ func (p *passwordSignIn) readAccount(ctx context.Context) (k accountSnapshot, er
 
 // checkLimits says whether no more wrong passwords are permitted.
 func (s *Service) checkLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
-	v, err := s.Limiter.CheckAll(tx, now, charges...)
+	v, err := s.Limiter.Check(tx, now, charges...)
 	if err != nil || v.Allowed {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, refused, err error) {
 	successes := p.successes
 	if len(p.noticeLimits) > 0 {
-		v, err := p.s.Limiter.CheckAll(tx, p.now, p.noticeLimits...)
+		v, err := p.s.Limiter.Check(tx, p.now, p.noticeLimits...)
 		if err != nil {
 			return false, nil, err
 		}
@@ -270,7 +270,7 @@ func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, 
 
 // spendLimits counts what is not refused.
 func (s *Service) spendLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
-	v, err := s.Limiter.SpendAll(tx, now, charges...)
+	v, err := s.Limiter.Spend(tx, now, charges...)
 	if err != nil || v.Allowed {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -350,7 +351,7 @@ func TestResend_WaitsAndEnds(t *testing.T) {
 		if _, err := b.resend(); !errors.As(err, &limited) || limited.Name != LimitResend || !limited.RetryAt.Equal(result.Pending.NextResend) {
 			t.Errorf("too early: %v", err)
 		}
-		g.site.Limits.MailAddress = nil
+		g.site.Limits[limit.MailAddress] = nil
 		for i := range DefaultResends {
 			g.fake.Advance(DefaultResendWait)
 			p := must[Pending](t)(b.resend())

@@ -135,7 +135,7 @@ func (r *request) mailInput(f storage.Flow, cookie string, c *token.Claims) mail
 func (s *Service) refuseSignUp(ctx context.Context, site *Site, r *request) error {
 	return s.view(ctx, func(tx storage.Tx) (refused, err error) {
 		client, _ := mailLimits(site, r.subject)
-		v, err := s.Limiter.CheckAll(tx, r.now, client...)
+		v, err := s.Limiter.Check(tx, r.now, client...)
 		if err != nil {
 			return nil, err
 		}

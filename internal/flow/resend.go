@@ -123,14 +123,14 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 func (s *Service) spendResend(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
 ) (slots []storage.Key, refused, err error) {
 	client, mailbox := mailLimits(site, subject)
-	v, err := s.Limiter.CheckAll(tx, now, client...)
+	v, err := s.Limiter.Check(tx, now, client...)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !v.Allowed {
 		return nil, limited(v), nil
 	}
-	v, err = s.Limiter.SpendAll(tx, now, append(client, mailbox...)...)
+	v, err = s.Limiter.Spend(tx, now, append(client, mailbox...)...)
 	if err == nil && !v.Allowed {
 		rec.dropped = v.Name
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -186,7 +187,7 @@ func TestTOK1_OneOfFiftyParallelResetsWinsAndOnlyItsPasswordWorks(t *testing.T) 
 func TestSES5_NoSignInWithTheOldPasswordOutlivesAReset(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
-		g.site.Limits.PasswordMailbox, g.site.Limits.PasswordIP = nil, nil
+		g.site.Limits[limit.PasswordMailbox], g.site.Limits[limit.PasswordIP] = nil, nil
 		id := g.accountWith(ada, g.record(oldWords))
 		b := g.browser()
 		mail := b.mustAsk(Reset, ada)

@@ -56,7 +56,7 @@ func TestDOS1_RightPasswordsAreCounted(t *testing.T) {
 			g := newPasswordGate(t)
 			g.accountWith(ada, g.record(oldWords))
 			g.accountWith("eve@example.com", g.record(oldWords))
-			g.site.Limits.PasswordMailbox = must[limit.Rates](t)(limit.Parse("1-H"))
+			g.site.Limits[limit.PasswordMailbox] = must[limit.Rates](t)(limit.Parse("1-H"))
 			known := g.browser()
 			must[Done](t)(known.signIn(ada, oldWords))
 			link = known.mustAsk(Reset, ada).link

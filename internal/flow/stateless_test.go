@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -53,7 +54,7 @@ func (g *gate) watchWorker() *counting {
 func TestFLOW2_TenThousandAbandonedSignUpsLeaveNothingBehind(t *testing.T) {
 	g := statelessGate(t)
 	worker := g.watchWorker()
-	g.site.Limits.MailMailbox = nil
+	g.site.Limits[limit.MailMailbox] = nil
 	result := 0
 	const atOnce = 1000
 	round := func(n int) {
@@ -133,7 +134,7 @@ func TestTOK6_StatelessLinksFitIntoMails(t *testing.T) {
 func TestTOK6_EveryChangedByteOfAStatelessLinkOrCookieIsDead(t *testing.T) {
 	g := statelessGate(t)
 	g.account("ada@example.com")
-	g.site.Limits.RedeemIP = nil
+	g.site.Limits[limit.RedeemIP] = nil
 	b := g.browser()
 	mail := b.mustAsk(SignIn, "ada@example.com")
 	for _, text := range []string{mail.link, mail.cancel} {

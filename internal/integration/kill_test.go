@@ -39,7 +39,7 @@ func rounds(t *testing.T, name string, few int) int {
 
 // unlimited are limits that no load of a test reaches.
 const unlimited = "limit mail_ip 10000000-H\nlimit mail_address 10000000-H\nlimit mail_mailbox 10000000-D\nlimit mail_known 10000000-H\n" +
-	"limit mail_strangers 10000000-H\nlimit redeem_ip 10000000-H"
+	"limit mail_unknown 10000000-H\nlimit redeem_ip 10000000-H"
 
 // person is one sign-up as the client knows it: what was answered, and what was sent without an answer.
 type person struct {

@@ -95,7 +95,7 @@ func startTroubled(t testing.TB, s *mailertest.FaultyServer, trouble mailertest.
 		own += "\t\t\tca " + s.CAFile + "\n"
 	}
 	standard := fmt.Sprintf("mailer smtp %s {\n\t\t\ttls none\n", w.mails.Addr)
-	text := w.caddyfile(setup{global: "sign_up open\n\t\tlimit mail_ip 100000-H\n\t\tlimit mail_strangers 100000-H"})
+	text := w.caddyfile(setup{global: "sign_up open\n\t\tlimit mail_ip 100000-H\n\t\tlimit mail_unknown 100000-H"})
 	if !strings.Contains(text, standard) {
 		t.Fatalf("the configuration has no\n%s", standard)
 	}

@@ -42,7 +42,7 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 	charge := func(tx storage.Tx, i int) (limit.Decision, error) {
 		client := limit.Subject{Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Mailbox: storage.Digest{1}}
 		charges := table.LimitsFor(limit.MailIP, client)
-		return limiter.SpendAll(tx, now, append(charges, table.LimitsFor(limit.MailMailbox, client)...)...)
+		return limiter.Spend(tx, now, append(charges, table.LimitsFor(limit.MailMailbox, client)...)...)
 	}
 	path := filepath.Join(t.TempDir(), "limits", "test.db")
 	store := open(t, path)
@@ -71,7 +71,7 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 		t.Error(err)
 	}
 	err = store.View(ctx, func(tx storage.Tx) error {
-		_, err := limiter.Spend(tx, now, limit.RedeemIP, "x", table.RedeemIP)
+		_, err := limiter.Spend(tx, now, limit.Charge{Name: limit.RedeemIP, Subject: "x", Rates: table[limit.RedeemIP]})
 		return err
 	})
 	if !errors.Is(err, storage.ErrReadOnly) {
@@ -108,13 +108,13 @@ func TestRL4_ASweepEndsNoWindowEarly(t *testing.T) {
 		}
 		var usages []limit.Usage
 		if err := store.View(ctx, func(tx storage.Tx) (err error) {
-			usages, err = limiter.Usage(tx, now, &table, subject)
+			usages, err = limiter.Usage(tx, now, table, subject)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
 		n := int(together(t, store, 20, func(tx storage.Tx) (limit.Decision, error) {
-			return limiter.SpendAll(tx, now, append(table.LimitsFor(limit.MailIP, subject), table.LimitsFor(limit.MailMailbox, subject)...)...)
+			return limiter.Spend(tx, now, append(table.LimitsFor(limit.MailIP, subject), table.LimitsFor(limit.MailMailbox, subject)...)...)
 		}))
 		for _, u := range usages {
 			if counts, found := permitted[u.Rate]; found && u.Name == limit.MailIP {

@@ -10,8 +10,8 @@ import (
 	"github.com/ulule/limiter/v3"
 )
 
-// asksOfMail are all counters that one request for a mail takes.
-func asksOfMail(table *Table, s Subject) []Charge {
+// mailCharges are all counters that one request for a mail takes.
+func mailCharges(table Table, s Subject) []Charge {
 	return append(append(table.LimitsFor(MailIP, s), table.LimitsFor(MailAddress, s)...), table.LimitsFor(MailMailbox, s)...)
 }
 
@@ -40,7 +40,7 @@ func TestCountersOfAMailLieTogether(t *testing.T) {
 			if client != "" {
 				s.Client = netip.MustParseAddr(client)
 			}
-			charges := asksOfMail(&table, s)
+			charges := mailCharges(table, s)
 			if n := groups(l, now, charges); n != 2 {
 				t.Fatalf("%s at %s: counters at %d places, want 2", client, now, n)
 			}
@@ -68,12 +68,12 @@ func TestWindowsOfAGroupEndWhenTheySay(t *testing.T) {
 	for _, period := range []time.Duration{time.Second, time.Minute, time.Hour, 7 * time.Hour, 24 * time.Hour, 72 * time.Hour} {
 		rate := limiter.Rate{Period: period, Limit: 1}
 		seconds := int64(period / time.Second)
-		store := TxStore{Ring: fakeRing{}, Name: MailIP, group: "a group"}
+		store := windows{ring: fakeRing{}, name: MailIP, group: "a group"}
 		seen := map[storage.Key]int64{}
 		var before slot
 		for i := range int64(3*24*3600) / min(seconds, 60) {
-			store.Now = start.Add(time.Duration(i*min(seconds, 60)) * time.Second)
-			now := store.Now.Unix()
+			store.now = start.Add(time.Duration(i*min(seconds, 60)) * time.Second)
+			now := store.now.Unix()
 			got := store.slot("a", rate)
 			if got.ends <= now || got.ends > now+seconds {
 				t.Fatalf("%s: a window ends %d s after a moment in it", period, got.ends-now)
@@ -142,7 +142,7 @@ func TestRL4_RefundToAWindowThatIsOver(t *testing.T) {
 	if err := l.Refund(tx, first.Slots); err != nil {
 		t.Fatal(err)
 	}
-	usage, err := l.Usage(tx, later, &table, Subject{Client: netip.MustParseAddr("192.0.2.1")})
+	usage, err := l.Usage(tx, later, table, Subject{Client: netip.MustParseAddr("192.0.2.1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestReloadOfOtherRatesKeepsCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return take(t, l, tx, start, asksOfMail(&table, s)...).Allowed
+		return take(t, l, tx, start, mailCharges(table, s)...).Allowed
 	}
 	if !charge("3-H") || !charge("3-H", "9-D") || !charge("4-M", "3-H", "9-D") {
 		t.Fatal("refused too early")

@@ -1,13 +1,19 @@
-// Package limit counts what strangers may cause, over the counters of a storage transaction, so that a limit and the effect
-// it permits are one step: exact under parallel requests and after a crash.
+// Package limit counts what clients may cause, over the counters of a storage transaction, so that a limit and the effect it
+// permits are one step: exact under parallel requests and after a crash.
 //
-// A step takes all its limits at once with SpendAll: they are all looked at before one is written, so a refusal writes
-// nothing and costs no sync of the disk, however often it is asked for.
+// The arithmetic is ulule/limiter's: [TxStore] is a limiter.Store over a transaction, and what a counter answers is a
+// limiter.Context. What spans several rates has the words of rate limiters that do the same: a [Charge] is checked, spent and
+// refunded, and the answer is a [Decision]. A step spends all its charges at once: all counters are read before one is written, so
+// a refusal writes nothing and costs no sync of the disk, however often it is asked for.
+//
+// Each limit is one entry of the table in descriptors.go.
 package limit
 
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -33,125 +39,118 @@ type Charge struct {
 	tier48  bool   // the second tier of an IPv6 address
 }
 
-// Decision is the answer to an ask.
+// Decision is the answer to one or more charges.
 type Decision struct {
 	Allowed bool
 	// Name is the limit that refused; when several did, the one that ends last.
 	Name string
 	// RetryAt is when the last of the windows that refused ends; zero when Allowed.
 	RetryAt time.Time
-	// Slots are the counters that were taken, for Return.
+	// Slots are the counters that were spent, for Refund.
 	Slots []storage.Key
 
 	names []string // of the limits that Slots belong to
 }
 
-// SlotsOf returns the counters that were taken for one limit.
-func (v Decision) SlotsOf(name string) []storage.Key {
+// SlotsOf returns the counters that were spent for one limit.
+func (d Decision) SlotsOf(name string) []storage.Key {
 	var slots []storage.Key
-	for i, slot := range v.Slots {
-		if v.names[i] == name {
+	for i, slot := range d.Slots {
+		if d.names[i] == name {
 			slots = append(slots, slot)
 		}
 	}
 	return slots
 }
 
-// Spend counts one for the subject under each of the rates, or under none.
-func (l *Limiter) Spend(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Decision, error) {
-	return l.SpendAll(tx, now, Charge{Name: name, Subject: subject, Rates: rates})
-}
-
-// Check says whether Take would succeed, and counts nothing. It is for limits that count failures only.
-func (l *Limiter) Check(tx storage.Tx, now time.Time, name, subject string, rates Rates) (Decision, error) {
-	return l.CheckAll(tx, now, Charge{Name: name, Subject: subject, Rates: rates})
-}
-
-// SpendAll counts one for each ask under each of its rates, or nothing at all. Counters are written in the order of their
-// keys, as every step does.
-func (l *Limiter) SpendAll(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
+// Spend counts one for each charge under each of its rates, or nothing at all. Counters are written in the order of their keys,
+// as every step does.
+func (l *Limiter) Spend(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
 	return l.Prepare(now, charges...).Spend(tx)
 }
 
-// CheckAll says whether SpendAll would succeed, and counts nothing.
-func (l *Limiter) CheckAll(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
+// Check reports whether Spend would be allowed, and counts nothing. It is for limits that count failures only.
+func (l *Limiter) Check(tx storage.Tx, now time.Time, charges ...Charge) (Decision, error) {
 	return l.Prepare(now, charges...).Check(tx)
 }
 
-// Prepared are asks whose counters have been found. Finding them costs digests and needs no transaction; the transaction is
-// everybody's bottleneck.
+// Prepared are charges whose counters have been found. Finding them costs digests and needs no transaction, and transactions run
+// one at a time.
 type Prepared struct{ counts []count }
 
-// Prepare finds the counters of asks at one moment.
+// Prepare finds the counters of charges at one time.
 func (l *Limiter) Prepare(now time.Time, charges ...Charge) Prepared {
 	var counts []count
 	for _, charge := range charges {
-		store := TxStore{Ring: l.Ring, Now: now, Name: cmp.Or(charge.counter, charge.Name), group: charge.group}
+		w := windows{ring: l.Ring, now: now, name: cmp.Or(charge.counter, charge.Name), group: charge.group}
 		for _, rate := range charge.Rates {
-			counts = append(counts, count{charge.Name, rate, store.slot(charge.Subject, rate)})
+			slot := w.slot(charge.Subject, rate)
+			counts = append(counts, count{charge.Name, rate, slot.key, slot.text()})
 		}
 	}
-	slices.SortFunc(counts, func(a, b count) int { return compare(a.slot.key, b.slot.key) })
+	slices.SortFunc(counts, func(a, b count) int { return compare(a.key, b.key) })
 	return Prepared{counts}
 }
 
-// Slots returns the counters, as Take does when it takes them.
+// Slots returns the counters, as Spend does when it is allowed.
 func (p Prepared) Slots() []storage.Key {
 	slots := make([]storage.Key, len(p.counts))
 	for i, c := range p.counts {
-		slots[i] = c.slot.key
+		slots[i] = c.key
 	}
 	return slots
 }
 
-// Spend is SpendAll.
+// Spend is Limiter.Spend.
 func (p Prepared) Spend(tx storage.Tx) (Decision, error) {
-	verdict, err := p.Check(tx)
-	if err != nil || !verdict.Allowed {
-		return verdict, err
+	decision, err := p.Check(tx)
+	if err != nil || !decision.Allowed {
+		return decision, err
 	}
-	verdict.Slots = make([]storage.Key, 0, len(p.counts))
-	verdict.names = make([]string, 0, len(p.counts))
+	store := TxStore{tx.Counters()}
+	decision.Slots = make([]storage.Key, 0, len(p.counts))
+	decision.names = make([]string, 0, len(p.counts))
 	for _, c := range p.counts {
-		_, taken, err := tx.Counters().Spend(c.slot.key, 1, c.rate.Limit)
+		got, err := store.Increment(context.Background(), c.slot, 1, c.rate)
 		if err != nil {
 			return Decision{}, err
 		}
-		if !taken { // an engine with row locks: another step was faster than this one's peek
-			for _, slot := range verdict.Slots {
+		if got.Reached { // an engine with row locks: another step was faster than this one's check
+			for _, slot := range decision.Slots {
 				if _, err := tx.Counters().Refund(slot, 1); err != nil {
 					return Decision{}, err
 				}
 			}
-			return Decision{Name: c.name, RetryAt: c.slot.Ends()}, nil
+			return Decision{Name: c.name, RetryAt: time.Unix(got.Reset, 0)}, nil
 		}
-		verdict.Slots = append(verdict.Slots, c.slot.key)
-		verdict.names = append(verdict.names, c.name)
+		decision.Slots = append(decision.Slots, c.key)
+		decision.names = append(decision.names, c.name)
 	}
-	return verdict, nil
+	return decision, nil
 }
 
-// Check is CheckAll.
+// Check is Limiter.Check.
 func (p Prepared) Check(tx storage.Tx) (Decision, error) {
-	verdict := Decision{Allowed: true}
+	store := TxStore{tx.Counters()}
+	decision := Decision{Allowed: true}
 	for _, c := range p.counts {
-		n, err := tx.Counters().Peek(c.slot.key)
+		got, err := store.Peek(context.Background(), c.slot, c.rate)
 		if err != nil {
 			return Decision{}, err
 		}
-		if n >= c.rate.Limit {
-			verdict.Allowed = false
-			if ends := c.slot.Ends(); ends.After(verdict.RetryAt) {
-				verdict.Name, verdict.RetryAt = c.name, ends
+		if got.Reached {
+			decision.Allowed = false
+			if ends := time.Unix(got.Reset, 0); ends.After(decision.RetryAt) {
+				decision.Name, decision.RetryAt = c.name, ends
 			}
 		}
 	}
-	return verdict, nil
+	return decision, nil
 }
 
-// Refund gives one back to each counter, as when a mailed link is used. Counters whose window is over do not mind.
+// Refund gives one back to each counter, as when a mailed link is used. It does nothing to counters whose window has ended.
 func (l *Limiter) Refund(tx storage.Tx, slots []storage.Key) error {
-	for _, slot := range sortedKeys(slots) {
+	for _, slot := range slices.SortedFunc(slices.Values(slots), compare) {
 		if _, err := tx.Counters().Refund(slot, 1); err != nil {
 			return err
 		}
@@ -159,7 +158,7 @@ func (l *Limiter) Refund(tx storage.Tx, slots []storage.Key) error {
 	return nil
 }
 
-// Usage is the state of one counter.
+// Usage is what one counter holds.
 type Usage struct {
 	// Name is the limit's.
 	Name string
@@ -175,50 +174,51 @@ type Usage struct {
 	Ends time.Time
 }
 
-// Usage tells what has been counted for a subject, under every limit that counts it; for the zero Subject, the counters that
-// many share (mail_strangers, and those of clients whose address is not known). A mailbox is counted under mail_address only
-// together with a client.
-func (l *Limiter) Usage(tx storage.Tx, now time.Time, table *Table, subject Subject) ([]Usage, error) {
+// Usage returns what has been counted for a subject, under every limit that counts it; for the zero Subject, the counters that
+// many clients share (mail_unknown, and those of clients whose address is not known). A mailbox is counted under mail_address
+// only together with a client.
+func (l *Limiter) Usage(tx storage.Tx, now time.Time, table Table, subject Subject) ([]Usage, error) {
+	store := TxStore{tx.Counters()}
 	var usages []Usage
 	for _, charge := range table.inspected(subject) {
 		for _, c := range l.Prepare(now, charge).counts {
-			n, err := tx.Counters().Peek(c.slot.key)
+			// Under the largest limit what remains shows a count that is above the limit, too: after a reload with a smaller one.
+			got, err := store.Peek(context.Background(), c.slot, limiter.Rate{Limit: math.MaxInt64})
 			if err != nil {
 				return nil, err
 			}
 			usages = append(usages, Usage{
-				Name: charge.Name, Rate: rateName(c.rate), Tier48: charge.tier48, Known: charge.Name == MailKnown || charge.counter == passwordKnown,
-				Count: n, Limit: c.rate.Limit, Ends: c.slot.Ends(),
+				Name: charge.Name, Rate: rateName(c.rate), Tier48: charge.tier48,
+				Known: charge.Name == MailKnown || charge.counter == passwordKnown,
+				Count: got.Limit - got.Remaining, Limit: c.rate.Limit, Ends: time.Unix(got.Reset, 0),
 			})
 		}
 	}
 	return usages, nil
 }
 
-// Reset forgets what Show tells, and says how many counters there were.
-func (l *Limiter) Reset(tx storage.Tx, now time.Time, table *Table, subject Subject) (int, error) {
+// Reset removes the counters that Usage returns, and returns how many there were.
+func (l *Limiter) Reset(tx storage.Tx, now time.Time, table Table, subject Subject) (int, error) {
+	store := TxStore{tx.Counters()}
 	reset := 0
 	for _, c := range l.Prepare(now, table.inspected(subject)...).counts {
-		existed, err := tx.Counters().Reset(c.slot.key)
+		got, err := store.Reset(context.Background(), c.slot, c.rate)
 		if err != nil {
 			return 0, err
 		}
-		if existed {
+		if !got.Reached {
 			reset++
 		}
 	}
 	return reset, nil
 }
 
-// count is one counter of an ask.
+// count is one counter of a charge; slot is its key in a TxStore.
 type count struct {
 	name string
 	rate limiter.Rate
-	slot slot
-}
-
-func sortedKeys(slots []storage.Key) []storage.Key {
-	return slices.SortedFunc(slices.Values(slots), compare)
+	key  storage.Key
+	slot string
 }
 
 func compare(a, b storage.Key) int {

@@ -27,7 +27,7 @@ func rates(t *testing.T, words ...string) Rates {
 
 func take(t *testing.T, l *Limiter, tx storage.Tx, now time.Time, charges ...Charge) Decision {
 	t.Helper()
-	v, err := l.SpendAll(tx, now, charges...)
+	v, err := l.Spend(tx, now, charges...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,36 +39,36 @@ func TestTake(t *testing.T) {
 	hourly := rates(t, "3-H")
 	var last Decision
 	for i := range 3 {
-		v, err := l.Spend(tx, start, MailIP, "192.0.2.1", hourly)
+		v, err := l.Spend(tx, start, Charge{Name: MailIP, Subject: "192.0.2.1", Rates: hourly})
 		if err != nil || !v.Allowed || len(v.Slots) != 1 || !v.RetryAt.IsZero() {
 			t.Fatalf("take %d: %+v, %v", i, v, err)
 		}
 		last = v
 	}
-	refused, err := l.Spend(tx, start, MailIP, "192.0.2.1", hourly)
+	refused, err := l.Spend(tx, start, Charge{Name: MailIP, Subject: "192.0.2.1", Rates: hourly})
 	if err != nil || refused.Allowed || refused.Name != MailIP || refused.Slots != nil {
 		t.Fatalf("fourth take: %+v, %v", refused, err)
 	}
 	if wait := refused.RetryAt.Sub(start); wait <= 0 || wait > time.Hour {
 		t.Errorf("retry in %v, want within the hour", wait)
 	}
-	if v, _ := l.Spend(tx, start, MailIP, "192.0.2.2", hourly); !v.Allowed {
+	if v, _ := l.Spend(tx, start, Charge{Name: MailIP, Subject: "192.0.2.2", Rates: hourly}); !v.Allowed {
 		t.Error("another subject is refused")
 	}
-	if v, _ := l.Spend(tx, start, RedeemIP, "192.0.2.1", hourly); !v.Allowed {
+	if v, _ := l.Spend(tx, start, Charge{Name: RedeemIP, Subject: "192.0.2.1", Rates: hourly}); !v.Allowed {
 		t.Error("another limit is refused")
 	}
 	// Exact at the edge: refused one second before, permitted at the end.
-	if v, _ := l.Check(tx, refused.RetryAt.Add(-time.Second), MailIP, "192.0.2.1", hourly); v.Allowed {
+	if v, _ := l.Check(tx, refused.RetryAt.Add(-time.Second), Charge{Name: MailIP, Subject: "192.0.2.1", Rates: hourly}); v.Allowed {
 		t.Error("permitted before the window ends")
 	}
-	if v, _ := l.Check(tx, refused.RetryAt, MailIP, "192.0.2.1", hourly); !v.Allowed {
+	if v, _ := l.Check(tx, refused.RetryAt, Charge{Name: MailIP, Subject: "192.0.2.1", Rates: hourly}); !v.Allowed {
 		t.Error("refused when the window has ended")
 	}
 	if err := l.Refund(tx, last.Slots); err != nil {
 		t.Fatal(err)
 	}
-	if v, _ := l.Spend(tx, start, MailIP, "192.0.2.1", hourly); !v.Allowed {
+	if v, _ := l.Spend(tx, start, Charge{Name: MailIP, Subject: "192.0.2.1", Rates: hourly}); !v.Allowed {
 		t.Error("refused although a slot came back")
 	}
 }
@@ -142,7 +142,7 @@ func TestRetryAtIsTheLastWindow(t *testing.T) {
 func TestWindowsDoNotEndTogether(t *testing.T) {
 	ends := map[int64]bool{}
 	for i := range 100 {
-		s := TxStore{Ring: fakeRing{}, Now: start, Name: MailIP}
+		s := windows{ring: fakeRing{}, now: start, name: MailIP}
 		slot := s.slot(fmt.Sprint(i), limiter.Rate{Period: time.Hour, Limit: 5})
 		if in := slot.ends - start.Unix(); in <= 0 || in > 3600 {
 			t.Fatalf("window ends in %d s", in)
@@ -152,7 +152,7 @@ func TestWindowsDoNotEndTogether(t *testing.T) {
 	if len(ends) < 80 {
 		t.Errorf("100 subjects share %d ends", len(ends))
 	}
-	before := TxStore{Ring: fakeRing{}, Now: time.Unix(-5000, 0), Name: MailIP}
+	before := windows{ring: fakeRing{}, now: time.Unix(-5000, 0), name: MailIP}
 	if slot := before.slot("a", limiter.Rate{Period: time.Hour}); slot.ends <= -5000 || slot.ends > -1400 {
 		t.Errorf("window of a time before 1970 ends at %d", slot.ends)
 	}
@@ -174,23 +174,25 @@ func TestReloadKeepsCounts(t *testing.T) {
 
 func TestTxStore(t *testing.T) {
 	ctx, tx := context.Background(), newTx()
-	lim := limiter.New(TxStore{Counters: tx.Counters(), Ring: fakeRing{}, Now: start, Name: MailIP}, rates(t, "2-H")[0])
+	rate := rates(t, "2-H")[0]
+	lim := limiter.New(TxStore{Counters: tx.Counters()}, rate)
+	key := windows{ring: fakeRing{}, now: start, name: MailIP}.slot("a", rate).text()
 	for want := int64(1); want >= 0; want-- {
-		got, err := lim.Get(ctx, "a")
+		got, err := lim.Get(ctx, key)
 		if err != nil || got.Reached || got.Remaining != want || got.Limit != 2 {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
-	if got, _ := lim.Get(ctx, "a"); !got.Reached || got.Remaining != 0 {
+	if got, _ := lim.Get(ctx, key); !got.Reached || got.Remaining != 0 {
 		t.Errorf("third: %+v", got)
 	}
-	if got, _ := lim.Peek(ctx, "a"); !got.Reached {
+	if got, _ := lim.Peek(ctx, key); !got.Reached {
 		t.Errorf("peek: %+v", got)
 	}
-	if got, _ := lim.Reset(ctx, "a"); got.Reached || got.Remaining != 2 {
+	if got, _ := lim.Reset(ctx, key); got.Reached || got.Remaining != 2 {
 		t.Errorf("reset: %+v", got)
 	}
-	if got, _ := lim.Increment(ctx, "a", 3); !got.Reached || got.Remaining != 2 {
+	if got, _ := lim.Increment(ctx, key, 3); !got.Reached || got.Remaining != 2 {
 		t.Errorf("an increment that does not fit: %+v", got)
 	}
 }
@@ -313,14 +315,14 @@ func TestShowAndReset(t *testing.T) {
 	for _, name := range []string{MailIP, MailMailbox} {
 		take(t, l, tx, start, table.LimitsFor(name, s)...)
 	}
-	take(t, l, tx, start, table.LimitsFor(MailStrangers, s)...)
-	got, err := l.Usage(tx, start, &table, s)
+	take(t, l, tx, start, table.LimitsFor(MailUnknown, s)...)
+	got, err := l.Usage(tx, start, table, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var counted []Usage
 	for _, u := range got {
-		if u.Name == MailStrangers {
+		if u.Name == MailUnknown {
 			t.Error("a counter of everybody is shown for one subject")
 		}
 		if u.Count > 0 {
@@ -340,10 +342,10 @@ func TestShowAndReset(t *testing.T) {
 	if diff := cmp.Diff(want, counted, opts); diff != "" {
 		t.Errorf("show (-want +got):\n%s", diff)
 	}
-	if n, err := l.Reset(tx, start, &table, s); err != nil || n != 5 {
+	if n, err := l.Reset(tx, start, table, s); err != nil || n != 5 {
 		t.Errorf("reset %d, %v; want 5", n, err)
 	}
-	if n, err := l.Reset(tx, start, &table, Subject{}); err != nil || n != 1 || len(tx.counts) != 0 {
+	if n, err := l.Reset(tx, start, table, Subject{}); err != nil || n != 1 || len(tx.counts) != 0 {
 		t.Errorf("reset of what many share: %d, %v; left %v", n, err, tx.counts)
 	}
 }

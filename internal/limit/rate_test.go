@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -59,12 +61,12 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestTableSet(t *testing.T) {
-	var table Table
+	table := Table{}
 	for _, name := range Names() {
 		if err := table.Set(name, "7-H"); err != nil {
 			t.Error(err)
 		}
-		if got := table.Rates(name).String(); got != "7-H" {
+		if got := table[name].String(); got != "7-H" {
 			t.Errorf("%s is %q", name, got)
 		}
 		if len(table.LimitsFor(name, Subject{})) == 0 {
@@ -75,22 +77,25 @@ func TestTableSet(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), strings.Join(Names(), ", ")) {
 		t.Errorf("the error does not list the names: %v", err)
 	}
+	if err := table.Set("mail_strangers", "7-H"); err == nil || !strings.Contains(err.Error(), "write 'limit mail_unknown'") {
+		t.Errorf("the old name of a limit: %v", err)
+	}
 	if err := table.Set(MailIP, "x"); err == nil || !strings.Contains(err.Error(), "mail_ip") {
 		t.Errorf("the error does not name the limit: %v", err)
 	}
-	if table.Rates("x") != nil || table.LimitsFor("x", Subject{}) != nil {
+	if table["x"] != nil || table.LimitsFor("x", Subject{}) != nil {
 		t.Error("an unknown name has rates")
 	}
 }
 
 func TestDefaults(t *testing.T) {
 	want := map[string]string{
-		MailIP: "60-H 300-D", MailAddress: "5-H", MailMailbox: "20-D", MailKnown: "5-H 20-D", MailStrangers: "500-H",
+		MailIP: "60-H 300-D", MailAddress: "5-H", MailMailbox: "20-D", MailKnown: "5-H 20-D", MailUnknown: "500-H",
 		RedeemIP: "60-H", PasswordIP: "30-H", PasswordMailbox: "10-H",
 	}
 	table := Defaults()
 	for _, name := range Names() {
-		if got := table.Rates(name).String(); got != want[name] {
+		if got := table[name].String(); got != want[name] {
 			t.Errorf("%s is %s, want %s", name, got, want[name])
 		}
 	}
@@ -113,4 +118,18 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: %s does not read back: %v", word, rates, err)
 		}
 	})
+}
+
+// TestDescriptorsAreInTheReference proves that docs/reference.md has a row for each limit, with its default rates.
+func TestDescriptorsAreInTheReference(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range Descriptors() {
+		row := regexp.MustCompile("(?m)^\\| `" + d.Name + "` \\|.*\\| " + d.Defaults + " \\|$")
+		if !row.Match(reference) || d.Doc == "" {
+			t.Errorf("docs/reference.md has no row for %s with its defaults, %s", d.Name, d.Defaults)
+		}
+	}
 }

@@ -4,10 +4,10 @@ import "github.com/caddy-email-link/caddy-email-link/storage"
 
 // Names of limits that have no option of their own: they follow from others.
 const (
-	// PasswordSuccess counts right passwords, at successFactor times the rates of wrong ones. Somebody who has an account could else
-	// keep the hasher busy, and so everybody else out, and fill the disk with sessions.
+	// PasswordSuccess counts right passwords, at successFactor times the rates of wrong ones. An account's owner could otherwise
+	// occupy the hasher, which everybody shares, and fill the disk with sessions.
 	PasswordSuccess = "password_right"
-	// SignInNotices counts the mails that tell somebody of sign-ins with the password, at the rates of MailKnown.
+	// SignInNotices counts the mails about sign-ins with a password, at the rates of MailKnown.
 	SignInNotices = "mail_notices"
 )
 
@@ -15,12 +15,14 @@ const (
 	successFactor = 20
 	// successClient is the counter of right passwords from one client address.
 	successClient = "password_right of a client"
+	// successReset is the counter of reused passwords on the form of one reset.
+	successReset = "password_right of a reset"
 )
 
-// SuccessLimits returns what a right password costs. early is what may be asked before the password is compared, when nobody has proven
-// anything: whether it is spent does not tell a stranger whether there is an account.
-func (t *Table) SuccessLimits(s Subject) (preCheck, all []Charge) {
-	mailbox := []Charge{{Name: PasswordSuccess, Subject: string(s.Mailbox[:]), Rates: t.PasswordMailbox.scaled(successFactor)}}
+// SuccessLimits returns what a right password is charged. preCheck is what may be checked before the password is compared, when
+// nothing has been proven yet: whether it is spent does not reveal whether there is an account.
+func (t Table) SuccessLimits(s Subject) (preCheck, all []Charge) {
+	mailbox := []Charge{t.success(string(s.Mailbox[:]))}
 	if s.Known {
 		return mailbox, mailbox
 	}
@@ -28,8 +30,12 @@ func (t *Table) SuccessLimits(s Subject) (preCheck, all []Charge) {
 	return preCheck, append(mailbox, preCheck...)
 }
 
-// clientSuccessLimits returns what a right password costs the client.
-func (t *Table) clientSuccessLimits(s Subject) []Charge {
+func (t Table) success(subject string) Charge {
+	return Charge{Name: PasswordSuccess, Subject: subject, Rates: t[PasswordMailbox].scaled(successFactor)}
+}
+
+// clientSuccessLimits returns what a right password is charged to the client.
+func (t Table) clientSuccessLimits(s Subject) []Charge {
 	charges := t.LimitsFor(PasswordIP, s)
 	for i := range charges {
 		charges[i].Name, charges[i].counter, charges[i].Rates = PasswordSuccess, successClient, charges[i].Rates.scaled(successFactor)
@@ -37,13 +43,15 @@ func (t *Table) clientSuccessLimits(s Subject) []Charge {
 	return charges
 }
 
-// ReusedPassword returns what an old password costs on the form of one reset. Whoever knows the password, and spends what it costs elsewhere,
-// keeps nobody from setting another one.
-func (t *Table) ReusedPassword(flow storage.Digest) []Charge {
-	return []Charge{{Name: PasswordSuccess, counter: "password_right of a reset", Subject: string(flow[:]), Rates: t.PasswordMailbox.scaled(successFactor)}}
+// ReusedPassword returns what a reused password is charged on the form of one reset. A client that knows the password, and spends
+// the limit elsewhere, does not keep the owner from setting another one.
+func (t Table) ReusedPassword(flow storage.Digest) []Charge {
+	c := t.success(string(flow[:]))
+	c.counter = successReset
+	return []Charge{c}
 }
 
-// SignInNotice returns what a mail costs that tells of a sign-in with the password.
-func (t *Table) SignInNotice(s Subject) []Charge {
-	return []Charge{{Name: SignInNotices, Subject: string(s.Mailbox[:]), Rates: t.MailKnown}}
+// SignInNotice returns what a mail about a sign-in with a password is charged.
+func (t Table) SignInNotice(s Subject) []Charge {
+	return []Charge{{Name: SignInNotices, Subject: string(s.Mailbox[:]), Rates: t[MailKnown]}}
 }

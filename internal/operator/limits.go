@@ -70,7 +70,7 @@ func (svc *Service) Limits(ctx context.Context, words []string) ([]Limit, error)
 	}
 	var found []limit.Usage
 	err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-		found, err = svc.Limiter.Usage(tx, svc.State.Clock.Now(), &svc.Rates, s)
+		found, err = svc.Limiter.Usage(tx, svc.State.Clock.Now(), svc.Rates, s)
 		return err
 	})
 	list := make([]Limit, 0, len(found))
@@ -96,7 +96,7 @@ func (svc *Service) ResetLimits(ctx context.Context, words []string) (LimitsRese
 	}
 	var done LimitsReset
 	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		done.Reset, err = svc.Limiter.Reset(tx, svc.State.Clock.Now(), &svc.Rates, s)
+		done.Reset, err = svc.Limiter.Reset(tx, svc.State.Clock.Now(), svc.Rates, s)
 		return err
 	})
 	return done, err

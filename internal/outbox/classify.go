@@ -22,7 +22,7 @@ const (
 	dropAccountChanged     = "the account has changed"
 	dropNoRecipient        = "nobody to write to"
 	dropMuted              = "muted"
-	dropUnknownLimit       = limit.MailStrangers
+	dropUnknownLimit       = limit.MailUnknown
 	dropNoAccountSentToday = "told today already"
 )
 
@@ -146,13 +146,13 @@ func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classifi
 			return err
 		}
 	}
-	table := limit.Table{MailStrangers: d.UnknownAddresses}
-	v, err := w.Limiter.SpendAll(tx, now, table.LimitsFor(limit.MailStrangers, limit.Subject{})...)
+	table := limit.Table{limit.MailUnknown: d.UnknownAddresses}
+	v, err := w.Limiter.Spend(tx, now, table.LimitsFor(limit.MailUnknown, limit.Subject{})...)
 	if err != nil {
 		return err
 	}
 	if !v.Allowed {
-		j.drop, j.limit = dropUnknownLimit, limit.MailStrangers
+		j.drop, j.limit = dropUnknownLimit, limit.MailUnknown
 		return nil
 	}
 	if once {

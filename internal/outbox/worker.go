@@ -47,7 +47,7 @@ type Delivery struct {
 	Render func(Message) (mailer.Message, error)
 	// Accounts finds the account of a mail's address.
 	Accounts AccountFinder
-	// UnknownAddresses is the rate of mails to addresses without an account (mail_strangers), told by limit.Table.
+	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown), told by limit.Table.
 	UnknownAddresses limit.Rates
 }
 

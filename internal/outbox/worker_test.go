@@ -410,7 +410,7 @@ func TestJudge_AFailingLookupIsTriedAgain(t *testing.T) {
 func (p *post) newWindow(table limit.Table, subject limit.Subject) {
 	p.t.Helper()
 	if err := p.Store.View(context.Background(), func(tx storage.Tx) error {
-		counted, err := p.Limiter.Usage(tx, p.Clock.Now(), &table, subject)
+		counted, err := p.Limiter.Usage(tx, p.Clock.Now(), table, subject)
 		if len(counted) != 1 {
 			p.t.Fatalf("%d windows", len(counted))
 		}
@@ -430,7 +430,7 @@ func TestMAIL3_ARetryIsNotCountedAgain(t *testing.T) {
 	}
 	d.UnknownAddresses = rates
 	p.Use(d)
-	p.newWindow(limit.Table{MailStrangers: rates}, limit.Subject{})
+	p.newWindow(limit.Table{limit.MailUnknown: rates}, limit.Subject{})
 	p.server.script(func(context.Context, mailer.Message) error { return errors.New("try later") })
 	p.queue("bob@example.com")
 	p.flush()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 )
 
 func TestEML1_OneAddressForEachRequest(t *testing.T) { bothModes(t, testOneAddressForEachRequest) }
@@ -96,7 +97,7 @@ func TestRED1_OnlyPathsOfTheSite(t *testing.T) {
 			if strings.ContainsRune(to, 0) {
 				continue
 			}
-			g.site.Limits.MailAddress, g.site.Limits.MailIP, g.site.Limits.MailMailbox = nil, nil, nil
+			g.site.Limits[limit.MailAddress], g.site.Limits[limit.MailIP], g.site.Limits[limit.MailMailbox] = nil, nil, nil
 			b.post("/email-link/sign-up", "email", "x@example.com", "return_to", to).wants(t, 303, "/email-link/resend")
 			mails := g.deliver()
 			link := g.find(linkPattern, mails[len(mails)-1].Text)
