@@ -31,6 +31,7 @@ import (
 //		headers {
 //			<Name> <placeholder>
 //		}
+//		client_headers <Name>...
 //		sign_up  closed | open [<domain>...]
 //		max_age  <duration>
 //		verify   from <network>...
@@ -81,7 +82,7 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 	return block{
 		what:   "email_link",
 		source: handler.Source,
-		repeat: []string{"base_url", "public", "require"},
+		repeat: []string{"base_url", "client_headers", "public", "require"},
 		other:  func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &handler.BaseURL) },
@@ -100,10 +101,19 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 			"require":  func(d *caddyfile.Dispenser) error { return require(d, &handler.Require) },
 			"audience": func(d *caddyfile.Dispenser) error { return word(d, &handler.Audience) },
 			"identity": func(d *caddyfile.Dispenser) error { return identity(d, handler) },
-			"headers":  func(d *caddyfile.Dispenser) error { return headers(d, handler) },
-			"sign_up":  func(d *caddyfile.Dispenser) error { return signUp(d, &handler.SignUp) },
-			"max_age":  func(d *caddyfile.Dispenser) error { return duration(d, "max_age", 0, &handler.MaxAge) },
-			"verify":   func(d *caddyfile.Dispenser) error { return verify(d, &handler.Verify) },
+			"client_headers": func(d *caddyfile.Dispenser) error {
+				if err := words(d, &handler.ClientHeaders); err != nil {
+					return err
+				}
+				if err := module.CheckClientHeaders(handler.ClientHeaders); err != nil {
+					return d.WrapErr(err)
+				}
+				return nil
+			},
+			"headers": func(d *caddyfile.Dispenser) error { return headers(d, handler) },
+			"sign_up": func(d *caddyfile.Dispenser) error { return signUp(d, &handler.SignUp) },
+			"max_age": func(d *caddyfile.Dispenser) error { return duration(d, "max_age", 0, &handler.MaxAge) },
+			"verify":  func(d *caddyfile.Dispenser) error { return verify(d, &handler.Verify) },
 		},
 	}
 }

@@ -16,6 +16,9 @@ func (c *configuration) check() error {
 			return err
 		}
 	}
+	if err := c.checkClientHeaders(); err != nil {
+		return err
+	}
 	return c.checkAudiences()
 }
 

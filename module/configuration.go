@@ -8,8 +8,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
-	"github.com/caddy-email-link/caddy-email-link/identity"
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
@@ -59,24 +57,10 @@ type step struct {
 	perhaps bool
 }
 
-// names returns the header names that any handler of the configuration sets. What one sets, each has to strip, because
-// backends are shared: a name that passes one site unstripped is believed behind the other.
-func (c *configuration) names(handlers []*Handler) []string {
-	names := []string{identity.Header, "Email-Link-Start", "Email-Link-Done"}
-	for _, h := range handlers {
-		names = append(names, h.identity.header)
-		for _, one := range h.plain {
-			names = append(names, one.name)
-		}
-	}
-	return sorted(names)
-}
-
 // prepare gives each handler what depends on all others. It runs once, when all are bound.
 func (c *configuration) prepare(ctx caddy.Context, handlers []*Handler) error {
-	stripper := boundary.NewStripper(boundary.Rules{Own: c.names(handlers)})
+	c.prepareNames(handlers)
 	for _, h := range handlers {
-		h.stripper = stripper
 		if err := c.prepareOthers(ctx, h); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	for _, p := range s.positions {
 		site := doctor.Site{
 			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
+			ClientHeaders: p.handler.ClientHeaders, OpenSuffixes: p.handler.openSuffixes,
 			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
 		}
 		for _, o := range p.handler.origins {

@@ -49,6 +49,9 @@ type Handler struct {
 	Identity *Identity `json:"identity,omitempty"`
 	// Headers are plain headers with parts of the identity. Default: none.
 	Headers []Header `json:"headers,omitempty"`
+	// ClientHeaders are known headers that clients may send to the app, such as `X-Access-Token`, or families such as
+	// `X-Hasura-*`; never one that a handler of the configuration sets. Default: none.
+	ClientHeaders []string `json:"client_headers,omitempty"`
 	// SignUp says who may make an account at this site. Default: as the app says.
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// MaxAge asks for a new proof when the last one is older. Default: none.
@@ -77,8 +80,15 @@ type Handler struct {
 	emails          [][]address.Pattern
 	plain           []plainHeader
 	identity        identityConfig
-	// stripper knows the names of all handlers of the configuration.
-	stripper *boundary.Stripper
+	// stripper knows the names of all handlers of the configuration. innerStripper is for requests that have passed the stripper of
+	// an outer handler: it knows the handler's own names, so that what the outer one has set goes on.
+	stripper, innerStripper *boundary.Stripper
+	// methodDecides reports whether a matcher of the handler looks at the method, openSuffixes are the patterns of public that begin
+	// with a star.
+	methodDecides bool
+	openSuffixes  []string
+	// answered are the names that any handler sets, for answers of /verify.
+	answered []string
 
 	template web.Site
 	sites    map[string]*web.Site
@@ -131,6 +141,9 @@ func (h *Handler) Check() error {
 	}
 	if err := CheckHeaders(h.Headers); err != nil {
 		return fmt.Errorf("headers: %w", err)
+	}
+	if err := CheckClientHeaders(h.ClientHeaders); err != nil {
+		return err
 	}
 	return checkIdentity(h.Identity, h.Headers)
 }
@@ -243,8 +256,11 @@ func (h *Handler) loadMatchers(ctx caddy.Context) error {
 		if *m.into, err = matcherSets(ctx, sets, m.raw); err != nil {
 			return err
 		}
+		h.methodDecides = h.methodDecides || namesMethod(sets)
 		if m.field == "ProtectRaw" {
 			h.protectsCapitals = namesCapitals(sets)
+		} else {
+			h.openSuffixes = suffixesOf(sets)
 		}
 	}
 	return nil

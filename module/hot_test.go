@@ -81,7 +81,7 @@ func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
 	if err := errors.Join(h.readIdentity(), h.buildSites()); err != nil {
 		t.Fatal(err)
 	}
-	h.stripper = boundary.NewStripper(boundary.Rules{Own: []string{identity.Header}})
+	new(configuration).prepareNames([]*Handler{h})
 	app.handlers = []*Handler{h}
 	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, set)
 	return h, cookie

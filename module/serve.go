@@ -76,8 +76,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 	}
 	// First of all, on every request and whatever follows: error routes see the same header.
-	h.stripper.Request(r.Header, r.Trailer, h.fromProxy(r, vars))
-	h.stripper.Body(r)
+	stripper := h.stripper
+	if inner {
+		stripper = h.innerStripper
+	}
+	stripper.Request(r.Header, r.Trailer, h.fromProxy(r, vars))
+	stripper.Body(r)
 	tunnel := boundary.DropHTTPUpgrade(r.Header)
 	if inner {
 		if p.sess != nil {

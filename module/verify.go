@@ -199,8 +199,8 @@ func (h *Handler) asked(w http.ResponseWriter, r *http.Request, f boundary.Forwa
 	return caddyhttp.PrepareRequest(asked, caddy.NewReplacer(), w, server)
 }
 
-// vouch answers that a request may pass, with whose identity. Each header of ours is there, an empty one where there is no value, so
-// that no proxy leaves the client's in its place.
+// vouch answers that a request may pass, with whose identity. Each name that a handler of the configuration sets is there, empty
+// where there is no value, so that no proxy leaves the client's in its place.
 func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess subject) web.Refusal {
 	if sess != nil {
 		if err := h.identify(r, p, sess, new([1]string)); err != nil {
@@ -216,11 +216,8 @@ func (h *Handler) vouch(w http.ResponseWriter, r *http.Request, p *pass, sess su
 		}
 	}
 	header := w.Header()
-	if h.identity.format != "" {
-		header.Set(h.identity.header, r.Header.Get(h.identity.header))
-	}
-	for _, one := range h.plain {
-		header.Set(one.name, r.Header.Get(one.name))
+	for _, name := range h.answered {
+		header.Set(name, r.Header.Get(name))
 	}
 	// What goes on of the client's own Authorization: a token does not.
 	header.Set(AuthorizationHeader, strings.Join(r.Header["Authorization"], ", "))

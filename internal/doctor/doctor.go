@@ -90,6 +90,8 @@ type Site struct {
 	// OpenedByPath names another site, where more people can sign up than here: accounts are good at every site that requires
 	// nothing. Empty: there is none.
 	OpenedByPath string
+	// ClientHeaders are identity headers that clients may send to the app, OpenSuffixes the public paths that begin with a star.
+	ClientHeaders, OpenSuffixes []string
 	// VerifyFrom are the peers that may ask whether a request may pass.
 	VerifyFrom []netip.Prefix
 	// TokenScopes are the scopes with which machine tokens pass.
@@ -120,7 +122,7 @@ type Server struct {
 // Offline makes the checks that need no network, in a fixed order.
 func Offline(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, scopes, verify, errorSites, proxies, cookies, files, mails, accounts, tokens} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, names, public, scopes, verify, errorSites, proxies, cookies, files, mails, accounts, tokens} {
 		list = append(list, check(f)...)
 	}
 	return list

@@ -88,6 +88,29 @@ func signUp(f Facts) []Finding {
 	return r.orOK("accounts, sign_up or require say who gets in")
 }
 
+// names lists the identity headers that clients may send.
+func names(f Facts) []Finding {
+	r := report{check: "client_headers"}
+	for _, s := range f.Sites {
+		if len(s.ClientHeaders) > 0 {
+			r.add(Warn, "clients of "+s.title()+" may send "+strings.Join(s.ClientHeaders, ", ")+" to the app: it must verify what they hold, and take nobody's word for who somebody is by them", "")
+		}
+	}
+	return r.list
+}
+
+// public finds paths that are open by how they end.
+func public(f Facts) []Finding {
+	r := report{check: "public"}
+	for _, s := range f.Sites {
+		for _, pattern := range s.OpenSuffixes {
+			r.add(Warn, fmt.Sprintf("public %s of %s opens every path that ends so, such as /admin/x%s, and many apps serve /admin there", pattern, s.title(), pattern[1:]),
+				"write the folder that holds such files, like 'public /assets/*'")
+		}
+	}
+	return r.list
+}
+
 // errorSites finds backends that answer past the gate.
 func errorSites(f Facts) []Finding {
 	r := report{check: "handle_errors"}

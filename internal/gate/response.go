@@ -1,4 +1,3 @@
-// Package gate is the path of a request through the gate, in plain net/http.
 package gate
 
 import (
