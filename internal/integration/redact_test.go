@@ -114,6 +114,12 @@ func TestLOG2_NoSpellingIsLogged(t *testing.T) {
 			send(w.client(), http.MethodGet, path, navigation)                     // led to the sign-in
 			send(w.client(), http.MethodGet, "http://127.0.0.1:"+w.port+path, nil) // no address of the site: 421
 		}
+		// The address of the sign-in that a link below another path leads to does not repeat it: pages, logs in front and flows would have it.
+		_, header, _ := w.client().do(http.MethodGet, "/email-link/link?t="+token, nil, navigation)
+		requests++
+		if to := header.Get("Location"); to != "/auth/sign-in" {
+			t.Errorf("a link below another path leads to %s", to)
+		}
 		for _, path := range []string{"/x", "/dead/x", "/missing", "/open/x", "/auth/sign-in"} {
 			for _, referer := range []string{link, w.origin() + "/auth/link/" + escaped(token)} {
 				send(c, http.MethodGet, path, http.Header{"Referer": {referer}})

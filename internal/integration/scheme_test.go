@@ -46,11 +46,11 @@ func TestWEB1_OverPlainHTTPPeopleGetTheRightAddress(t *testing.T) {
 			if status, _, body := c.do(http.MethodGet, wrong+"/email-link/sign-up", nil, http.Header{"Accept": {"text/html"}}); status != http.StatusOK || !strings.Contains(body, "<form") {
 				t.Fatalf("the form: %d", status)
 			}
-			status, header, body := c.postFrom(wrong, right, "ada@example.com", shape.tunnel)
+			status, header, _ := c.postFrom(wrong, right, "ada@example.com", shape.tunnel)
 			if status != http.StatusSeeOther || header.Get("Location") != "/email-link/resend" {
 				t.Errorf("a browser that is at %s: %d %q", right, status, header.Get("Location"))
 			}
-			status, header, body = c.postFrom(wrong, wrong, "grace@example.com", nil)
+			status, header, body := c.postFrom(wrong, wrong, "grace@example.com", nil)
 			if status != http.StatusMisdirectedRequest || !strings.Contains(body, `href="`+right) || header.Get("Location") != "" || header.Get("Strict-Transport-Security") != "" || len(header["Set-Cookie"]) > 0 {
 				t.Errorf("a browser that is at %s: %d %v\n%s", wrong, status, header, body)
 			}
