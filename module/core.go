@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -26,7 +26,7 @@ var cores = caddy.NewUsagePool()
 // core is what outlives a configuration: the open state, whose memory must survive a reload, and the mail worker. The sockets
 // that end with their session are registered in its session manager.
 type core struct {
-	*state.State
+	*vault.Vault
 	limiter *limit.Limiter
 	worker  *outbox.Worker
 	// passwords hashes for all configurations: what is under way at a reload counts for the next one.
@@ -66,7 +66,7 @@ func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *logSwi
 		return nil, err
 	}
 	c := &core{logs: logs, log: slog.New(logs)}
-	c.State, err = state.Open(ctx, state.Config{Store: timedStore{store}, Masters: sec.load, Log: c.log})
+	c.Vault, err = vault.Open(ctx, vault.Config{Store: timedStore{store}, Masters: sec.load, Log: c.log})
 	if err != nil {
 		return nil, errors.Join(sec.explain(err), store.Close())
 	}

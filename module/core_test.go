@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -46,14 +46,14 @@ func newShared(t *testing.T) *shared {
 		t.Fatal(err)
 	}
 	s := &shared{t: t, time: clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
-	st, err := state.Open(t.Context(), state.Config{Store: store, Clock: s.time.Clock(), Masters: func([]byte) ([][]byte, error) {
+	st, err := vault.Open(t.Context(), vault.Config{Store: store, Clock: s.time.Clock(), Masters: func([]byte) ([][]byte, error) {
 		return [][]byte{[]byte("a master key of thirty-two bytes")}, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	logs := newLogSwitch(slog.DiscardHandler)
-	s.core = &core{State: st, logs: logs, log: slog.New(logs), limiter: &limit.Limiter{Ring: st.Ring}}
+	s.core = &core{Vault: st, logs: logs, log: slog.New(logs), limiter: &limit.Limiter{Ring: st.Ring}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.worker = &outbox.Worker{Store: st.Store, Ring: st.Ring, Clock: st.Clock, Limiter: s.limiter, Log: s.log}
 	t.Cleanup(func() {

@@ -20,7 +20,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -42,7 +42,7 @@ func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := state.Open(ctx, state.Config{Store: store, Clock: clk, Masters: func([]byte) ([][]byte, error) {
+	st, err := vault.Open(ctx, vault.Config{Store: store, Clock: clk, Masters: func([]byte) ([][]byte, error) {
 		return [][]byte{[]byte("a master key of thirty-two bytes")}, nil
 	}})
 	if err != nil {
@@ -83,7 +83,7 @@ func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
 	}
 	new(configuration).prepareNames([]*Handler{h})
 	app.handlers = []*Handler{h}
-	app.open(&core{State: st, limiter: &limit.Limiter{Ring: st.Ring}}, set)
+	app.open(&core{Vault: st, limiter: &limit.Limiter{Ring: st.Ring}}, set)
 	return h, cookie
 }
 

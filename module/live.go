@@ -166,7 +166,7 @@ func (a *App) newParts(c *core) *Parts {
 		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
 	}
 	p := &Parts{
-		State: c.State, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
+		Vault: c.Vault, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
 		Site: func(origin string) (flow.Site, bool) {
 			s, ok := a.siteOf(origin)
 			if !ok {

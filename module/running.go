@@ -7,12 +7,12 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 )
 
 // Parts are the pieces of a gate that operators work with.
 type Parts struct {
-	*state.State
+	*vault.Vault
 	Limiter *limit.Limiter
 	Worker  *outbox.Worker
 	Flows   *flow.Service

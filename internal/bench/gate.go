@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -35,7 +35,7 @@ type gate struct {
 	path  string
 	bolt  *bolt.Store
 	store *switchStore
-	state *state.State
+	state *vault.Vault
 	clock *clock.Fake
 	pages *web.Pages
 	site  *web.Site

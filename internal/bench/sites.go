@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
@@ -201,8 +201,8 @@ func (s *sites) signIn(database string, many int) error {
 }
 
 // openState opens a database with the benchmark's key.
-func openState(ctx context.Context, store storage.Store, clk *clock.Clock) (*state.State, error) {
-	return state.Open(ctx, state.Config{
+func openState(ctx context.Context, store storage.Store, clk *clock.Clock) (*vault.Vault, error) {
+	return vault.Open(ctx, vault.Config{
 		Store: store, Clock: clk, Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte(master)}, nil },
 	})
 }

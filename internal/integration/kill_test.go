@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -233,7 +233,7 @@ func (p *process) inspect(t *testing.T, people []*person) map[string]bool {
 	if err := store.Check(t.Context()); err != nil {
 		t.Errorf("the database has damage: %v", err)
 	}
-	s, err := state.Open(t.Context(), state.Config{Store: store, Masters: func([]byte) ([][]byte, error) {
+	s, err := vault.Open(t.Context(), vault.Config{Store: store, Masters: func([]byte) ([][]byte, error) {
 		return keyring.ParseMasters([]string{os.Getenv("EMAIL_LINK_TEST_SECRET")})
 	}})
 	if err != nil {

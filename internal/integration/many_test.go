@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -43,7 +43,7 @@ func (*lastLink) Close(context.Context) error { return nil }
 
 // timeless is a gate without Caddy, whose clock is the test's.
 type timeless struct {
-	*state.State
+	*vault.Vault
 	t     *testing.T
 	path  string
 	fake  *clock.Fake
@@ -60,7 +60,7 @@ func newTimeless(t *testing.T) *timeless {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.State, err = state.Open(t.Context(), state.Config{Store: store, Clock: g.fake.Clock(), Masters: func([]byte) ([][]byte, error) {
+	g.Vault, err = vault.Open(t.Context(), vault.Config{Store: store, Clock: g.fake.Clock(), Masters: func([]byte) ([][]byte, error) {
 		return [][]byte{[]byte("a master key of thirty-two bytes")}, nil
 	}})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
-	"github.com/caddy-email-link/caddy-email-link/internal/minted"
+	"github.com/caddy-email-link/caddy-email-link/internal/assertioncache"
 )
 
 // Live is a token that was good when it was found. It is shared by all requests with the token: read its fields, never change
@@ -35,7 +35,7 @@ type Live struct {
 	// recent spares the entry when the cache makes room.
 	recent atomic.Bool
 
-	assertions minted.Assertions
+	assertions assertioncache.Cache
 }
 
 // stamp is what something read depends on, as it was before the read.

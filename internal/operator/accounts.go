@@ -48,8 +48,8 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 		return Account{}, invalid("the address cannot be used: %v", err)
 	}
 	var made accounts.Account
-	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		made, err = svc.State.Accounts.Create(tx, accounts.NewAccount{
+	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		made, err = svc.Vault.Accounts.Create(tx, accounts.NewAccount{
 			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language,
 		})
 		return err
@@ -67,8 +67,8 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 func (svc *Service) Accounts(ctx context.Context, each func(Account) error) error {
 	for after := ""; ; {
 		var list []accounts.Entry
-		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-			list, err = svc.State.Accounts.List(tx, after, page)
+		err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
+			list, err = svc.Vault.Accounts.List(tx, after, page)
 			return err
 		})
 		if err != nil {
@@ -95,9 +95,9 @@ func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
 	var list []accounts.Entry
 	id, err := svc.find(ctx, who)
 	if err == nil {
-		err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+		err = svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
 			// The list starts after the id before this one: ids are texts, and shortening one gives a text before it.
-			list, err = svc.State.Accounts.List(tx, id[:len(id)-1], page)
+			list, err = svc.Vault.Accounts.List(tx, id[:len(id)-1], page)
 			return err
 		})
 	}
@@ -117,10 +117,10 @@ func (svc *Service) find(ctx context.Context, who string) (id string, err error)
 	var a accounts.Account
 	var found bool
 	if addr, bad := address.Parse(who); bad == nil {
-		a, found, err = svc.State.Accounts.Lookup(ctx, addr.Typed())
+		a, found, err = svc.Vault.Accounts.Lookup(ctx, addr.Typed())
 	} else {
-		err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-			a, found, err = svc.State.Accounts.Get(tx, who)
+		err = svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
+			a, found, err = svc.Vault.Accounts.Get(tx, who)
 			return err
 		})
 	}
@@ -138,22 +138,22 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 	}
 	err := svc.change(ctx, who, func(tx storage.Tx, id string) error {
 		if change.Name != nil {
-			if err := svc.State.Accounts.SetName(tx, id, *change.Name); err != nil {
+			if err := svc.Vault.Accounts.SetName(tx, id, *change.Name); err != nil {
 				return err
 			}
 		}
 		if change.Roles != nil {
-			if err := svc.State.Accounts.SetRoles(tx, id, *change.Roles); err != nil {
+			if err := svc.Vault.Accounts.SetRoles(tx, id, *change.Roles); err != nil {
 				return err
 			}
 		}
 		if change.Language != nil {
-			if err := svc.State.Accounts.SetLanguage(tx, id, *change.Language); err != nil {
+			if err := svc.Vault.Accounts.SetLanguage(tx, id, *change.Language); err != nil {
 				return err
 			}
 		}
 		if change.Status != nil {
-			return svc.State.Accounts.SetStatus(tx, id, status[*change.Status])
+			return svc.Vault.Accounts.SetStatus(tx, id, status[*change.Status])
 		}
 		return nil
 	})
@@ -165,7 +165,7 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 
 // DeleteAccount implements Operations.
 func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
-	return svc.change(ctx, who, svc.State.Accounts.Delete)
+	return svc.change(ctx, who, svc.Vault.Accounts.Delete)
 }
 
 // change applies f in one step and makes the sessions of the account end or be read anew.
@@ -174,9 +174,9 @@ func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx
 	if err != nil {
 		return err
 	}
-	err = svc.State.Store.Update(ctx, func(tx storage.Tx) error { return f(tx, id) })
+	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error { return f(tx, id) })
 	if err == nil || errors.Is(err, storage.ErrUnknown) {
-		svc.State.Sessions.Changed(id)
+		svc.Vault.Sessions.Changed(id)
 	}
 	return accountError(err)
 }

@@ -18,7 +18,7 @@ type BackupInfo struct {
 
 // BackupInfo implements Operations.
 func (svc *Service) BackupInfo(ctx context.Context) (info BackupInfo, err error) {
-	err = svc.State.Store.View(ctx, func(tx storage.Tx) error {
+	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) error {
 		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
 		if err == nil {
 			// The ring still names the key that opened it: a reload may have sealed the data key with another one since.
@@ -43,7 +43,7 @@ func (svc *Service) MasterKeys(context.Context) (string, error) {
 
 // Backup implements Operations.
 func (svc *Service) Backup(ctx context.Context, w io.Writer) error {
-	b, ok := svc.State.Store.(storage.Backuper)
+	b, ok := svc.Vault.Store.(storage.Backuper)
 	if !ok {
 		return conflict("this storage makes no copies of itself: use its own tools")
 	}

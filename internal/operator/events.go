@@ -25,7 +25,7 @@ func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
 		return nil, invalid("-n %d is not a number from 1 to %d", n, MaxListed)
 	}
 	var found []storage.Event
-	err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+	err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
 		found, err = tx.Events().List(n)
 		return err
 	})

@@ -12,8 +12,8 @@ import (
 func (svc *Service) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
 	for after := ""; ; {
 		var list []accounts.Exported
-		err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-			list, err = svc.State.Accounts.Export(tx, after, page)
+		err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
+			list, err = svc.Vault.Accounts.Export(tx, after, page)
 			return err
 		})
 		if err != nil {

@@ -72,7 +72,7 @@ type BadLine struct {
 func (svc *Service) Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error) {
 	m := &importing{
 		svc: svc, o: o, report: ImportReport{DryRun: o.DryRun, Bad: []BadLine{}},
-		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: svc.State.Clock.Now(),
+		lines: map[[16]byte]int{}, costs: map[password.Cost]bool{}, now: svc.Vault.Clock.Now(),
 	}
 	err := m.read(ctx, in)
 	switch {
@@ -212,7 +212,7 @@ func (m *importing) validate(row transfer.Row) error {
 	if err != nil {
 		return err
 	}
-	mailbox := addr.Mailbox(m.svc.State.Ring)
+	mailbox := addr.Mailbox(m.svc.Vault.Ring)
 	key := [16]byte(mailbox[:])
 	if before := m.lines[key]; before > 0 {
 		return &transfer.LineError{Line: row.Line, Reason: fmt.Sprintf("the mailbox is in line %d already", before)}
@@ -234,7 +234,7 @@ func (m *importing) validate(row transfer.Row) error {
 // lookUp checks a part of the file against the store.
 func (m *importing) lookUp(ctx context.Context) error {
 	found := make([]presence, len(m.part))
-	err := m.svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+	err := m.svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
 		for i, c := range m.part {
 			if found[i], err = m.svc.present(tx, c); err != nil {
 				return err
@@ -274,11 +274,11 @@ const (
 )
 
 func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
-	stored, found, err := tx.Accounts().ByMailbox(c.addr.Mailbox(svc.State.Ring))
+	stored, found, err := tx.Accounts().ByMailbox(c.addr.Mailbox(svc.Vault.Ring))
 	if err != nil || !found {
 		return absent, err
 	}
-	has, _, err := svc.State.Accounts.Credentials(tx, stored.ID)
+	has, _, err := svc.Vault.Accounts.Credentials(tx, stored.ID)
 	if err != nil {
 		return differs, err
 	}
@@ -309,7 +309,7 @@ func (m *importing) measure(ctx context.Context) error {
 	if m.svc.Flows.Passwords == nil || len(m.costs) == 0 {
 		return nil
 	}
-	costs, err := m.svc.State.Accounts.Costs(ctx)
+	costs, err := m.svc.Vault.Accounts.Costs(ctx)
 	if err != nil {
 		return err
 	}
@@ -361,7 +361,7 @@ func (m *importing) write(ctx context.Context, part []candidate) error {
 	for _, c := range part {
 		list = append(list, c.in)
 	}
-	results, written, err := m.svc.State.Accounts.ImportAll(ctx, list, accounts.ImportOptions{GoOn: m.o.SkipBad})
+	results, written, err := m.svc.Vault.Accounts.ImportAll(ctx, list, accounts.ImportOptions{GoOn: m.o.SkipBad})
 	for i, one := range results {
 		if one.Err == nil {
 			if written || err != nil {

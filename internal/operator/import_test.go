@@ -22,8 +22,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
 	"github.com/caddy-email-link/caddy-email-link/internal/transfer"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
@@ -58,7 +58,7 @@ func newService(t *testing.T) (*operator.Service, *failingStore) {
 	}
 	store := &failingStore{Store: opened}
 	master := bytes.Repeat([]byte{1, 2, 3, 4}, 8)
-	s, err := state.Open(t.Context(), state.Config{
+	s, err := vault.Open(t.Context(), vault.Config{
 		Store: store, Clock: clock.NewFake(noon).Clock(),
 		Masters: func([]byte) ([][]byte, error) { return [][]byte{master}, nil },
 	})
@@ -70,7 +70,7 @@ func newService(t *testing.T) (*operator.Service, *failingStore) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &operator.Service{State: s, Flows: &flow.Service{
+	return &operator.Service{Vault: s, Flows: &flow.Service{
 		Store: s.Store, Ring: s.Ring, Clock: s.Clock, Accounts: s.Accounts, Sessions: s.Sessions, Passwords: hasher,
 	}}, store
 }
@@ -190,7 +190,7 @@ func TestImport_NothingIsWrittenWhenALineIsBad(t *testing.T) {
 		if costs := svc.Flows.Passwords.Costs(); len(costs) != 2 {
 			t.Errorf("ENUM-2: answers wait for %v", costs)
 		}
-		if costs, err := svc.State.Accounts.Costs(t.Context()); err != nil || len(costs) != 1 || costs[0].Kind != password.Bcrypt {
+		if costs, err := svc.Vault.Accounts.Costs(t.Context()); err != nil || len(costs) != 1 || costs[0].Kind != password.Bcrypt {
 			t.Errorf("ENUM-2: the store has %v, %v", costs, err)
 		}
 	})
@@ -284,8 +284,8 @@ func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, skip := range []bool{false, true} {
 		svc, _ := newService(t)
-		r := &racing{Store: svc.State.Store}
-		svc.State.Store, svc.State.Accounts.Store = r, r
+		r := &racing{Store: svc.Vault.Store}
+		svc.Vault.Store, svc.Vault.Accounts.Store = r, r
 		r.before = func() {
 			if _, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "P1@example.com"}); err != nil {
 				t.Error(err)

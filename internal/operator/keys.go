@@ -46,9 +46,9 @@ func (svc *Service) AudienceKey(_ context.Context, audience string, sign bool) (
 		return AudienceKey{}, invalid("an audience is a host, such as app.example.com, not an origin")
 	}
 	k := AudienceKey{Audience: audience, Use: "key", Warning: svc.audienceWarning(audience)}
-	key := svc.State.Ring.AudienceKey(audience)
+	key := svc.Vault.Ring.AudienceKey(audience)
 	if sign {
-		k.Use, key = "sign_key", svc.State.Ring.SignKey(audience)
+		k.Use, key = "sign_key", svc.Vault.Ring.SignKey(audience)
 	}
 	k.Key = base64.RawURLEncoding.EncodeToString(key)
 	return k, nil
@@ -92,10 +92,10 @@ func hostOf(name string) string {
 
 // SigningKeys implements Operations.
 func (svc *Service) SigningKeys(context.Context) ([]SigningKey, error) {
-	now := svc.State.Clock.Now()
-	current := svc.State.Signing.Current(now).ID
+	now := svc.Vault.Clock.Now()
+	current := svc.Vault.Signing.Current(now).ID
 	list := []SigningKey{}
-	for _, k := range svc.State.Signing.Listed(now) {
+	for _, k := range svc.Vault.Signing.Listed(now) {
 		list = append(list, SigningKey{ID: k.ID, InUse: k.ID == current})
 	}
 	return list, nil
@@ -103,12 +103,12 @@ func (svc *Service) SigningKeys(context.Context) ([]SigningKey, error) {
 
 // RotateKey implements Operations.
 func (svc *Service) RotateKey(ctx context.Context) (Rotated, error) {
-	id, err := svc.State.RotateSigningKey(ctx)
+	id, err := svc.Vault.RotateSigningKey(ctx)
 	if errors.Is(err, keyring.ErrRotating) {
 		return Rotated{}, conflict("%s", strings.TrimPrefix(err.Error(), "keyring: "))
 	}
 	if err != nil {
 		return Rotated{}, err
 	}
-	return Rotated{ID: id, UsedFrom: svc.displayTime(svc.State.Clock.Now().Add(keyring.SigningLead))}, nil
+	return Rotated{ID: id, UsedFrom: svc.displayTime(svc.Vault.Clock.Now().Add(keyring.SigningLead))}, nil
 }

@@ -54,7 +54,7 @@ func (svc *Service) subject(words []string) (limit.Subject, error) {
 		if !s.Mailbox.IsZero() {
 			return s, invalid("%s is a second mailbox: name one", word)
 		}
-		s.Mailbox = mailbox.LimitKey(svc.State.Ring)
+		s.Mailbox = mailbox.LimitKey(svc.Vault.Ring)
 	}
 	if s == (limit.Subject{}) {
 		return s, invalid("name whom to look at: an IP address, an email address, both, or %q", LimitShared)
@@ -69,8 +69,8 @@ func (svc *Service) Limits(ctx context.Context, words []string) ([]Limit, error)
 		return nil, err
 	}
 	var found []limit.Usage
-	err = svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
-		found, err = svc.Limiter.Usage(tx, svc.State.Clock.Now(), svc.Rates, s)
+	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
+		found, err = svc.Limiter.Usage(tx, svc.Vault.Clock.Now(), svc.Rates, s)
 		return err
 	})
 	list := make([]Limit, 0, len(found))
@@ -95,8 +95,8 @@ func (svc *Service) ResetLimits(ctx context.Context, words []string) (LimitsRese
 		return LimitsReset{}, err
 	}
 	var done LimitsReset
-	err = svc.State.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		done.Reset, err = svc.Limiter.Reset(tx, svc.State.Clock.Now(), svc.Rates, s)
+	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		done.Reset, err = svc.Limiter.Reset(tx, svc.Vault.Clock.Now(), svc.Rates, s)
 		return err
 	})
 	return done, err

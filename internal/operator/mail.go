@@ -57,7 +57,7 @@ type Retried struct {
 // Mails implements Operations.
 func (svc *Service) Mails(ctx context.Context) ([]Mail, error) {
 	var waiting, dead []storage.Mail
-	err := svc.State.Store.View(ctx, func(tx storage.Tx) (err error) {
+	err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
 		if waiting, err = tx.Outbox().List(false, MaxListed); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (svc *Service) toMail(m storage.Mail) Mail {
 	}
 	due := svc.displayTime(m.Due)
 	out.Due = &due
-	if p, err := outbox.OpenPayload(svc.State.Ring, m.ID, m.Sealed); err == nil {
+	if p, err := outbox.OpenPayload(svc.Vault.Ring, m.ID, m.Sealed); err == nil {
 		if to, err := address.Parse(p.To); err == nil {
 			out.To = to.Masked()
 		}
@@ -106,7 +106,7 @@ func (svc *Service) toMail(m storage.Mail) Mail {
 // RetryMail implements Operations.
 func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 	var done Retried
-	err := svc.State.Store.Update(ctx, func(tx storage.Tx) error {
+	err := svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
 		done = Retried{IDs: []string{}}
 		waiting, err := tx.Outbox().List(false, MaxListed)
 		if err != nil {
@@ -121,7 +121,7 @@ func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 			if _, underWay := outbox.Progress(m); underWay {
 				continue // a second copy would leave
 			}
-			requeued, err := tx.Outbox().Requeue(m.ID, svc.State.Clock.Now())
+			requeued, err := tx.Outbox().Requeue(m.ID, svc.Vault.Clock.Now())
 			if err != nil {
 				return err
 			}

@@ -10,12 +10,12 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 )
 
-// Service does what an operator asks for, on an open state. KeyFile, Wake, Test and Doctor may be missing.
+// Service does what an operator asks for, on an open vault. KeyFile, Wake, Test and Doctor may be missing.
 type Service struct {
-	State *state.State
+	Vault *vault.Vault
 	Flows *flow.Service
 	// Sites are the origins that the configuration names; Site also finds those below an entry with a star.
 	Sites []flow.Site
@@ -45,7 +45,7 @@ const MaxListed = 1000
 
 // displayTime is one of the gate's own times as the system's clock has it.
 func (svc *Service) displayTime(t time.Time) time.Time {
-	return svc.State.Clock.ToWall(t).UTC().Truncate(time.Second)
+	return svc.Vault.Clock.ToWall(t).UTC().Truncate(time.Second)
 }
 
 // site finds the site a link is for.

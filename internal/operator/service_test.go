@@ -15,12 +15,12 @@ func TestBackupInfo_NamesTheKeyThatSealsNow(t *testing.T) {
 	t.Parallel()
 	svc, _ := newService(t)
 	before, err := svc.BackupInfo(t.Context())
-	if err != nil || before.Fingerprint != svc.State.Ring.Fingerprint() {
+	if err != nil || before.Fingerprint != svc.Vault.Ring.Fingerprint() {
 		t.Fatalf("%+v %v", before, err)
 	}
 	// As a reload with another key first does it.
 	next := bytes.Repeat([]byte{9, 8, 7, 6}, 8)
-	if err := svc.State.Store.Update(t.Context(), func(tx storage.Tx) error {
+	if err := svc.Vault.Store.Update(t.Context(), func(tx storage.Tx) error {
 		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
 		if err != nil {
 			return err

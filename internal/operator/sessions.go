@@ -23,7 +23,7 @@ func (svc *Service) Sessions(ctx context.Context, who string) ([]Session, error)
 	if err != nil {
 		return nil, err
 	}
-	found, err := svc.State.Sessions.List(ctx, id)
+	found, err := svc.Vault.Sessions.List(ctx, id)
 	list := make([]Session, 0, len(found))
 	for _, s := range found {
 		list = append(list, Session{
@@ -40,5 +40,5 @@ func (svc *Service) EndSessions(ctx context.Context, who string) error {
 	if err != nil {
 		return err
 	}
-	return svc.State.Sessions.EndEverywhere(ctx, id)
+	return svc.Vault.Sessions.EndEverywhere(ctx, id)
 }

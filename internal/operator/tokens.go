@@ -59,7 +59,7 @@ func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (Mach
 	if err != nil {
 		return MachineToken{}, err
 	}
-	text, made, err := svc.State.Machines.Create(ctx, machine.Input{
+	text, made, err := svc.Vault.Machines.Create(ctx, machine.Input{
 		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name,
 	})
 	if errors.Is(err, machine.ErrNoAccount) {
@@ -103,16 +103,16 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 			return nil, err
 		}
 	}
-	found, err := svc.State.Machines.List(ctx, id)
+	found, err := svc.Vault.Machines.List(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	var list []MachineToken
-	err = svc.State.Store.View(ctx, func(tx storage.Tx) error {
+	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) error {
 		list = make([]MachineToken, 0, len(found))
 		for _, t := range found {
 			one := svc.toMachineToken(t)
-			a, _, err := svc.State.Accounts.Get(tx, t.Account)
+			a, _, err := svc.Vault.Accounts.Get(tx, t.Account)
 			if err != nil {
 				return err
 			}
@@ -126,7 +126,7 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 
 // RevokeToken implements Operations.
 func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
-	t, _, err := svc.State.Machines.Revoke(ctx, id)
+	t, _, err := svc.Vault.Machines.Revoke(ctx, id)
 	if errors.Is(err, machine.ErrNotFound) {
 		return MachineToken{}, notFound("there is no token %s, or it has expired; 'caddy email-link tokens list' names them", id)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
-	"github.com/caddy-email-link/caddy-email-link/internal/minted"
+	"github.com/caddy-email-link/caddy-email-link/internal/assertioncache"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -33,7 +33,7 @@ type Live struct {
 	recent atomic.Bool
 	stamp  atomic.Pointer[stamp]
 
-	assertions minted.Assertions
+	assertions assertioncache.Cache
 }
 
 func (m *Manager) newLive(id [32]byte, v verdict, st stamp) *Live {

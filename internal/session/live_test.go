@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/assertioncache"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
-	"github.com/caddy-email-link/caddy-email-link/internal/minted"
 )
 
 func TestAssertionIsSharedForHalfItsLife(t *testing.T) {
@@ -112,10 +112,10 @@ func TestAssertionsOfOneSessionAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := l.assertions.Len(); n != minted.Most {
+	if n := l.assertions.Len(); n != assertioncache.MaxEntries {
 		t.Errorf("%d assertions", n)
 	}
-	if grown := r.Stats().Bytes - empty; grown != minted.Most*(minted.Size+len("text")+2) {
+	if grown := r.Stats().Bytes - empty; grown != assertioncache.MaxEntries*(assertioncache.EntrySize+len("text")+2) {
 		t.Errorf("counted as %d bytes", grown)
 	}
 	r.time.Advance(time.Minute)

@@ -23,7 +23,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/internal/state"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -40,7 +40,7 @@ type gate struct {
 	t     *testing.T
 	site  *Site
 	pages *Pages
-	state *state.State
+	state *vault.Vault
 	clock *clock.Fake
 	work  *outbox.Worker
 	// maxAge is how old the last proof may be; 0: any age.
@@ -78,7 +78,7 @@ func newGate(t *testing.T) *gate {
 		t.Fatal(err)
 	}
 	g := &gate{t: t, clock: clock.NewFake(time.Date(2026, 11, 21, 14, 3, 17, 0, time.UTC))}
-	g.state, err = state.Open(ctx, state.Config{
+	g.state, err = vault.Open(ctx, vault.Config{
 		Store: store, Clock: g.clock.Clock(),
 		Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}, nil },
 	})

@@ -1,4 +1,4 @@
-package state
+package vault
 
 import (
 	"context"
@@ -19,25 +19,25 @@ const (
 )
 
 // Start begins to look after the state, until Close. Only the first call does.
-func (s *State) Start() {
-	s.start.Do(func() {
+func (v *Vault) Start() {
+	v.start.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		s.cancel = cancel
-		s.every(ctx, tickEvery, func(ctx context.Context) error {
-			s.Sessions.Tick(s.Clock.Now())
-			return s.Machines.Tick(ctx, s.Clock.Now())
+		v.cancel = cancel
+		v.every(ctx, tickEvery, func(ctx context.Context) error {
+			v.Sessions.Tick(v.Clock.Now())
+			return v.Machines.Tick(ctx, v.Clock.Now())
 		})
-		s.every(ctx, sweepEvery, func(ctx context.Context) error {
-			s.reportStep()
-			_, err := s.Sweep(ctx)
+		v.every(ctx, sweepEvery, func(ctx context.Context) error {
+			v.reportStep()
+			_, err := v.Sweep(ctx)
 			return err
 		})
 	})
 }
 
 // every calls f in a goroutine of its own, again and again. Its failures are logged; the next call may do better.
-func (s *State) every(ctx context.Context, d time.Duration, f func(context.Context) error) {
-	s.wg.Go(func() {
+func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Context) error) {
+	v.wg.Go(func() {
 		t := time.NewTicker(d)
 		defer t.Stop()
 		for {
@@ -47,7 +47,7 @@ func (s *State) every(ctx context.Context, d time.Duration, f func(context.Conte
 			case <-t.C:
 			}
 			if err := f(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, storage.ErrClosed) {
-				s.log.Error("looking after the database failed", "event", "store", "error", err)
+				v.log.Error("looking after the database failed", "event", "store", "error", err)
 			}
 		}
 	})
@@ -58,16 +58,16 @@ func (s *State) every(ctx context.Context, d time.Duration, f func(context.Conte
 //
 // The clock comes first: whatever has been deleted stays over, also for a process that starts with the system's clock set back.
 // A link that carries its flow would be good again for as long as nothing says that it was used.
-func (s *State) Sweep(ctx context.Context) (deleted int, err error) {
-	now := s.Clock.Now()
-	if err := s.SaveClock(ctx); err != nil {
+func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
+	now := v.Clock.Now()
+	if err := v.SaveClock(ctx); err != nil {
 		return 0, err
 	}
 	for {
-		if _, doubtful := s.Clock.Stepped(); doubtful {
+		if _, doubtful := v.Clock.Stepped(); doubtful {
 			return deleted, nil
 		}
-		n, err := s.Store.Sweep(ctx, now, sweepChunk)
+		n, err := v.Store.Sweep(ctx, now, sweepChunk)
 		deleted += n
 		if err != nil || n < sweepChunk {
 			return deleted, err
@@ -81,16 +81,16 @@ func (s *State) Sweep(ctx context.Context) (deleted int, err error) {
 }
 
 // reportStep logs that the wall clock has stepped away from the gate's time, and that it is back.
-func (s *State) reportStep() {
-	d, doubtful := s.Clock.Stepped()
-	if (d != 0) == s.stepped {
+func (v *Vault) reportStep() {
+	d, doubtful := v.Clock.Stepped()
+	if (d != 0) == v.stepped {
 		return
 	}
-	s.stepped = d != 0
-	if s.stepped {
-		s.log.Warn("the system's clock has jumped; what ends here goes by the time before the jump until the clock has settled",
+	v.stepped = d != 0
+	if v.stepped {
+		v.log.Warn("the system's clock has jumped; what ends here goes by the time before the jump until the clock has settled",
 			"event", "clock", "step", d, "doubtful", doubtful)
 	} else {
-		s.log.Info("the system's clock and the gate's agree again", "event", "clock")
+		v.log.Info("the system's clock and the gate's agree again", "event", "clock")
 	}
 }

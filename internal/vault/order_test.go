@@ -1,4 +1,4 @@
-package state
+package vault
 
 import (
 	"context"
@@ -33,7 +33,7 @@ func (n *noting) Sweep(ctx context.Context, until time.Time, limit int) (int, er
 }
 
 // expired stores counters that end one second after noon.
-func expired(t *testing.T, s *State, n int) {
+func expired(t *testing.T, s *Vault, n int) {
 	t.Helper()
 	err := s.Store.Update(t.Context(), func(tx storage.Tx) error {
 		for i := range n {

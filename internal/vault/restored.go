@@ -1,4 +1,4 @@
-package state
+package vault
 
 import (
 	"context"
@@ -17,10 +17,10 @@ const (
 // killRestored ends everything that was alive when a backup was made. The queued mails go first and the mark goes last,
 // together with the old epoch, so that an opening that is cut off is done again by the next one. Flows, tokens and sessions
 // die by the epoch and are swept at their ends.
-func (s *State) killRestored(ctx context.Context) error {
+func (v *Vault) killRestored(ctx context.Context) error {
 	mails := 0
 	for {
-		n, err := s.dropMails(ctx)
+		n, err := v.dropMails(ctx)
 		if err != nil {
 			return err
 		}
@@ -29,8 +29,8 @@ func (s *State) killRestored(ctx context.Context) error {
 			break
 		}
 	}
-	now := s.Clock.Now()
-	err := s.Store.Update(ctx, func(tx storage.Tx) error {
+	now := v.Clock.Now()
+	err := v.Store.Update(ctx, func(tx storage.Tx) error {
 		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
 			return err
 		}
@@ -46,16 +46,16 @@ func (s *State) killRestored(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Restored = true
-	s.log.Warn("this database is a restored backup: all links, sessions and queued mails it held have been ended",
+	v.Restored = true
+	v.log.Warn("this database is a restored backup: all links, sessions and queued mails it held have been ended",
 		"event", "changed", "outcome", "restored", "mails", mails)
 	return nil
 }
 
 // dropMails deletes some of the mails that wait, whenever they are due: nothing else uses the store yet.
-func (s *State) dropMails(ctx context.Context) (n int, err error) {
-	far := s.Clock.Now().AddDate(100, 0, 0)
-	err = s.Store.Update(ctx, func(tx storage.Tx) error {
+func (v *Vault) dropMails(ctx context.Context) (n int, err error) {
+	far := v.Clock.Now().AddDate(100, 0, 0)
+	err = v.Store.Update(ctx, func(tx storage.Tx) error {
 		mails, err := tx.Outbox().Lease(far, far.Add(time.Minute), dropChunk)
 		if err != nil {
 			return err

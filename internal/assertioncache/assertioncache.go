@@ -1,5 +1,5 @@
-// Package minted keeps the assertions of one session or one machine token, so that a request finds its assertion and mints none.
-package minted
+// Package assertioncache keeps the assertions of one session or one machine token, so that a request finds its assertion and mints none.
+package assertioncache
 
 import (
 	"sync"
@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// Most is how many assertions are kept; what they are kept with is of one site, which has one audience.
-	Most = 8
-	// Size is about what an assertion takes in memory beside its text and its key, in bytes.
-	Size = 112
+	// MaxEntries is how many assertions are kept; what they are kept with is of one site, which has one audience.
+	MaxEntries = 8
+	// EntrySize is about what an assertion takes in memory beside its text and its key, in bytes.
+	EntrySize = 112
 )
 
-// Assertions are texts under keys. The zero value is ready, and safe for use by many goroutines.
-type Assertions struct {
+// Cache holds assertions under keys. The zero value is ready, and safe for use by many goroutines.
+type Cache struct {
 	minting sync.Mutex
 	list    atomic.Pointer[[]assertion]
 }
@@ -32,7 +32,7 @@ type assertion struct {
 // clock of [clock.Clock.Read]; of concurrent misses one mints and the others wait for it. mint returns the text and when it
 // expires by the wall clock. Its errors are not kept. grown is by how many bytes the assertions take more memory than before,
 // below zero for less.
-func (a *Assertions) Get(clk *clock.Clock, at time.Time, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
+func (a *Cache) Get(clk *clock.Clock, at time.Time, key string, mint func() (text string, exp time.Time, err error)) (text string, grown int, err error) {
 	if text, ok := a.find(at, key); ok {
 		return text, 0, nil
 	}
@@ -48,14 +48,14 @@ func (a *Assertions) Get(clk *clock.Clock, at time.Time, key string, mint func()
 		return "", 0, err
 	}
 	next := []assertion{{key, text, from, from.Add(exp.Sub(from) / 2)}}
-	grown = len(text) + len(key) + Size
+	grown = len(text) + len(key) + EntrySize
 	if old := a.list.Load(); old != nil {
 		for _, one := range *old {
-			if one.key != key && from.Before(one.until) && len(next) < Most {
+			if one.key != key && from.Before(one.until) && len(next) < MaxEntries {
 				next = append(next, one)
 				continue
 			}
-			grown -= len(one.text) + len(one.key) + Size
+			grown -= len(one.text) + len(one.key) + EntrySize
 		}
 	}
 	a.list.Store(&next)
@@ -64,7 +64,7 @@ func (a *Assertions) Get(clk *clock.Clock, at time.Time, key string, mint func()
 
 // find judges by the wall clock, as verifiers do, and refuses a text from its future too: a wall clock that has been put back
 // must not stretch the use of what was minted before.
-func (a *Assertions) find(now time.Time, key string) (string, bool) {
+func (a *Cache) find(now time.Time, key string) (string, bool) {
 	list := a.list.Load()
 	if list == nil {
 		return "", false
@@ -78,7 +78,7 @@ func (a *Assertions) find(now time.Time, key string) (string, bool) {
 }
 
 // Len returns how many assertions are kept.
-func (a *Assertions) Len() int {
+func (a *Cache) Len() int {
 	if list := a.list.Load(); list != nil {
 		return len(*list)
 	}

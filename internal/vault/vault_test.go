@@ -1,4 +1,4 @@
-package state
+package vault
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func openStore(t *testing.T, path string) storage.Store {
 	return store
 }
 
-func open(t *testing.T, path string, clk *clock.Clock, keys ...[]byte) *State {
+func open(t *testing.T, path string, clk *clock.Clock, keys ...[]byte) *Vault {
 	t.Helper()
 	store := openStore(t, path)
 	s, err := Open(t.Context(), Config{Store: store, Masters: masters(keys...), Clock: clk})
@@ -53,7 +53,7 @@ func open(t *testing.T, path string, clk *clock.Clock, keys ...[]byte) *State {
 	return s
 }
 
-func closed(t *testing.T, s *State) {
+func closed(t *testing.T, s *Vault) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func refused(t *testing.T, path string, keys ...[]byte) error {
 	return err
 }
 
-func signIn(t *testing.T, s *State, email string) (cookie string, a accounts.Account) {
+func signIn(t *testing.T, s *Vault, email string) (cookie string, a accounts.Account) {
 	t.Helper()
 	addr, err := address.Parse(email)
 	if err != nil {
@@ -93,7 +93,7 @@ func signIn(t *testing.T, s *State, email string) (cookie string, a accounts.Acc
 	return cookie, a
 }
 
-func alive(t *testing.T, s *State, cookie string) bool {
+func alive(t *testing.T, s *Vault, cookie string) bool {
 	t.Helper()
 	l, err := s.Sessions.Find(t.Context(), cookie, site)
 	if err != nil {
@@ -270,7 +270,7 @@ func TestREST2_ARestoredBackupStartsEmpty(t *testing.T) {
 	closed(t, s)
 }
 
-func born(t *testing.T, s *State) (at time.Time) {
+func born(t *testing.T, s *Vault) (at time.Time) {
 	t.Helper()
 	if err := s.Store.View(t.Context(), func(tx storage.Tx) (err error) {
 		at, _, err = storage.MetaTime(tx, storage.MetaCreated)
@@ -284,7 +284,7 @@ func born(t *testing.T, s *State) (at time.Time) {
 func TestREST2_ADatabaseKnowsWhenItWasMadeOrPutBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	now := clock.NewFake(noon)
-	meta := func(s *State, change func(storage.Meta) error) {
+	meta := func(s *Vault, change func(storage.Meta) error) {
 		t.Helper()
 		if err := s.Store.Update(t.Context(), func(tx storage.Tx) error { return change(tx.Meta()) }); err != nil {
 			t.Fatal(err)

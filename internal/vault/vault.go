@@ -1,7 +1,7 @@
-// Package state opens a database and its keys into parts that are ready to use, for the running gate and for commands that
+// Package vault opens a database and its keys into parts that are ready to use, for the running gate and for commands that
 // open the file themselves, and looks after them: it persists the clock, sweeps what has expired and ends the sockets of
 // sessions that are over.
-package state
+package vault
 
 import (
 	"context"
@@ -22,11 +22,11 @@ import (
 
 // ErrNoDataKey says that a database holds accounts or keys, but not the data key they are sealed with. A new one would make
 // them unreadable for good.
-var ErrNoDataKey = errors.New("state: the database has lost its data key; restore a backup")
+var ErrNoDataKey = errors.New("vault: the database has lost its data key; restore a backup")
 
 // Config says what to open.
 type Config struct {
-	// Store is the open store. Required; it belongs to the State once Open has succeeded.
+	// Store is the open store. Required; it belongs to the Vault once Open has succeeded.
 	Store storage.Store
 	// Masters returns the master keys. Required. It is called once, with the sealed data key of the database, which is empty
 	// when the database is new: a key may be made then, and only then.
@@ -37,8 +37,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// State is an open database with its keys.
-type State struct {
+// Vault is an open database with its keys.
+type Vault struct {
 	Store    storage.Store
 	Ring     *keyring.Ring
 	Signing  *keyring.SigningKeys
@@ -60,25 +60,25 @@ type State struct {
 	stepped bool
 }
 
-// Open opens what is in a store. It starts nothing: see [State.Start]. On an error the store stays the caller's.
+// Open opens what is in a store. It starts nothing: see [Vault.Start]. On an error the store stays the caller's.
 //
 // Errors: keyring.ErrForeignKey when no master key opens the database, [ErrNoDataKey], those of cfg.Masters and the store's.
-func Open(ctx context.Context, cfg Config) (*State, error) {
-	s := &State{Store: cfg.Store, Clock: cfg.Clock, log: cfg.Log}
-	if s.Clock == nil {
-		s.Clock = clock.New(nil)
+func Open(ctx context.Context, cfg Config) (*Vault, error) {
+	v := &Vault{Store: cfg.Store, Clock: cfg.Clock, log: cfg.Log}
+	if v.Clock == nil {
+		v.Clock = clock.New(nil)
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
 	}
 	found, err := read(ctx, cfg.Store)
 	if err != nil {
-		return nil, fmt.Errorf("state: reading the database: %w", err)
+		return nil, fmt.Errorf("vault: reading the database: %w", err)
 	}
 	if len(found.sealed) == 0 && found.used {
 		return nil, ErrNoDataKey
 	}
-	s.Created = len(found.sealed) == 0
+	v.Created = len(found.sealed) == 0
 	masters, err := cfg.Masters(found.sealed)
 	if err != nil {
 		return nil, err
@@ -87,27 +87,27 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Ring = ring
-	s.Clock.Restore(found.clock)
+	v.Ring = ring
+	v.Clock.Restore(found.clock)
 	if found.restored {
-		if err := s.killRestored(ctx); err != nil {
-			return nil, fmt.Errorf("state: ending what a backup held: %w", err)
+		if err := v.killRestored(ctx); err != nil {
+			return nil, fmt.Errorf("vault: ending what a backup held: %w", err)
 		}
 	}
-	if err := s.storeKeys(ctx, found.sealed, resealed); err != nil {
-		return nil, fmt.Errorf("state: opening the keys: %w", err)
+	if err := v.storeKeys(ctx, found.sealed, resealed); err != nil {
+		return nil, fmt.Errorf("vault: opening the keys: %w", err)
 	}
-	s.Accounts = &accounts.Service{Store: s.Store, Ring: s.Ring, Clock: s.Clock}
-	s.Sessions = session.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)
-	s.Sessions.Log = s.log
-	s.Machines = machine.NewManager(s.Store, s.Ring, s.Clock, s.Accounts)
-	s.Machines.Log = s.log
-	s.Sessions.Also = s.Machines.Changed
-	if err := s.Machines.Load(ctx); err != nil {
+	v.Accounts = &accounts.Service{Store: v.Store, Ring: v.Ring, Clock: v.Clock}
+	v.Sessions = session.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
+	v.Sessions.Log = v.log
+	v.Machines = machine.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
+	v.Machines.Log = v.log
+	v.Sessions.Also = v.Machines.Changed
+	if err := v.Machines.Load(ctx); err != nil {
 		// Requests with a token get a 503 until Start's ticking has loaded them; everybody else goes on.
-		s.log.Error("the machine tokens could not be loaded", "event", "unavailable", "error", err)
+		v.log.Error("the machine tokens could not be loaded", "event", "unavailable", "error", err)
 	}
-	return s, nil
+	return v, nil
 }
 
 // contents is what Open finds in a database.
@@ -144,9 +144,9 @@ func read(ctx context.Context, store storage.Store) (c contents, err error) {
 }
 
 // storeKeys opens the signing keys and stores what is new of all keys, in one step.
-func (s *State) storeKeys(ctx context.Context, sealed, resealed []byte) error {
+func (v *Vault) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 	var signing *keyring.SigningKeys
-	err := s.Store.Update(ctx, func(tx storage.Tx) error {
+	err := v.Store.Update(ctx, func(tx storage.Tx) error {
 		now, _, err := tx.Meta().Get(storage.MetaDataKey)
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ func (s *State) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 		if err != nil {
 			return err
 		}
-		keys, changed, err := s.Ring.OpenSigningKeys(old, s.Clock.Now())
+		keys, changed, err := v.Ring.OpenSigningKeys(old, v.Clock.Now())
 		if err != nil {
 			return err
 		}
@@ -173,42 +173,42 @@ func (s *State) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 			}
 		}
 		signing = keys
-		return s.bear(tx)
+		return v.recordCreation(tx)
 	})
-	s.Signing = signing
+	v.Signing = signing
 	return err
 }
 
-// bear notes the birth of a database that does not know it: a new one, or one from before anything asked for it.
-func (s *State) bear(tx storage.Tx) error {
+// recordCreation stores the time of creation in a database that has none: a new one, or one of a build that did not store it.
+func (v *Vault) recordCreation(tx storage.Tx) error {
 	if _, known, err := storage.MetaTime(tx, storage.MetaCreated); err != nil || known {
 		return err
 	}
-	return storage.SetMetaTime(tx, storage.MetaCreated, s.Clock.Now())
+	return storage.SetMetaTime(tx, storage.MetaCreated, v.Clock.Now())
 }
 
 // RotateSigningKey makes a new signing key, which is used once verifiers have had the time to fetch it. It returns the new
 // key's id. Errors: keyring.ErrRotating while a rotation is under way, and the store's.
-func (s *State) RotateSigningKey(ctx context.Context) (id string, err error) {
-	s.rotating.Lock()
-	defer s.rotating.Unlock()
-	now := s.Clock.Now()
-	sealed, err := s.Signing.Rotate(now)
+func (v *Vault) RotateSigningKey(ctx context.Context) (id string, err error) {
+	v.rotating.Lock()
+	defer v.rotating.Unlock()
+	now := v.Clock.Now()
+	sealed, err := v.Signing.Rotate(now)
 	if err != nil {
 		return "", err
 	}
-	err = s.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaSigningKeys, sealed) })
+	err = v.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaSigningKeys, sealed) })
 	if err != nil {
-		return "", errors.Join(err, s.reloadSigning())
+		return "", errors.Join(err, v.reloadSigning())
 	}
-	listed := s.Signing.Listed(now)
+	listed := v.Signing.Listed(now)
 	return listed[len(listed)-1].ID, nil
 }
 
 // reloadSigning takes over what is stored, after a rotation that was not.
-func (s *State) reloadSigning() error {
+func (v *Vault) reloadSigning() error {
 	var sealed []byte
-	err := s.Store.View(context.Background(), func(tx storage.Tx) error {
+	err := v.Store.View(context.Background(), func(tx storage.Tx) error {
 		value, _, err := tx.Meta().Get(storage.MetaSigningKeys)
 		sealed = append([]byte(nil), value...)
 		return err
@@ -216,29 +216,29 @@ func (s *State) reloadSigning() error {
 	if err != nil {
 		return err
 	}
-	return s.Signing.Reload(sealed)
+	return v.Signing.Reload(sealed)
 }
 
 // Close ends what Start has begun, persists the clock and closes the store. Call it once.
-func (s *State) Close() error {
+func (v *Vault) Close() error {
 	// A Start that comes later begins nothing.
-	s.start.Do(func() {})
-	if s.cancel != nil {
-		s.cancel()
+	v.start.Do(func() {})
+	if v.cancel != nil {
+		v.cancel()
 	}
-	s.wg.Wait()
-	err := s.SaveClock(context.Background())
+	v.wg.Wait()
+	err := v.SaveClock(context.Background())
 	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) {
 		// What is lost is a minute of the clock; why has been told where it happened.
 		err = nil
 	}
-	return errors.Join(err, s.Store.Close())
+	return errors.Join(err, v.Store.Close())
 }
 
 // SaveClock persists the largest time believed.
-func (s *State) SaveClock(ctx context.Context) error {
-	value := binary.BigEndian.AppendUint64(nil, uint64(s.Clock.Trusted().Unix()))
-	return s.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaClock, value) })
+func (v *Vault) SaveClock(ctx context.Context) error {
+	value := binary.BigEndian.AppendUint64(nil, uint64(v.Clock.Trusted().Unix()))
+	return v.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaClock, value) })
 }
 
 // parseTime reads what SaveClock writes; anything else is no time.
