@@ -139,6 +139,39 @@ func TestHDR3_WhatCannotBeMintedGoesNowhere(t *testing.T) {
 	}
 }
 
+// TestHDR3_WhatCannotBeReadIsNotNobody closes the store under each place that looks for a session or a token: none may go on as if there
+// were neither.
+func TestHDR3_WhatCannotBeReadIsNotNobody(t *testing.T) {
+	for _, optional := range []bool{false, true} {
+		h, cookie := verifying(t)
+		h.Optional = optional
+		bearer := "Bearer " + tokenOf(t, h, cookie)
+		c := h.wait(t.Context()).core
+		live, err := c.Sessions.Find(t.Context(), cookie, hotOrigin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.Sessions.Changed(live.Account.ID) // so that the store is asked again
+		for name, r := range map[string]*http.Request{
+			"a session":                 request(http.MethodGet, hotOrigin+"/app", cookie),
+			"a page of ours":            request(http.MethodGet, hotOrigin+DefaultPath+"/session", cookie),
+			"a session, asked by proxy": described(http.MethodGet, "/app", cookie),
+			"a token":                   request(http.MethodGet, hotOrigin+"/app", ""),
+			"a token, asked by a proxy": described(http.MethodGet, "/app", ""),
+		} {
+			if strings.Contains(name, "token") {
+				r.Header.Set("Authorization", bearer)
+			}
+			if got := try(t, h, r); got.code != http.StatusServiceUnavailable || got.arrived != nil || got.header[identity.Header] != nil {
+				t.Errorf("optional %v, %s: %d, the backend got %v", optional, name, got.code, got.arrived)
+			}
+		}
+	}
+}
+
 // meanwhile is a matcher during which something happens: between the look at the session and the answer.
 type meanwhile struct{ happens func() }
 
