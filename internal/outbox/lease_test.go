@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
@@ -27,5 +28,33 @@ func TestMAIL4_NobodyTakesAMailWhileItIsBeingSent(t *testing.T) {
 	}
 	if n := len(p.list(false)) + len(p.list(true)); n != 0 {
 		t.Errorf("%d mails are left", n)
+	}
+}
+
+// TestMAIL4_AMailerThatPanicsHasTheMailTwiceAtMost: it may have sent the mail before. A template that panics has sent nothing.
+func TestMAIL4_AMailerThatPanicsHasTheMailTwiceAtMost(t *testing.T) {
+	for name, want := range map[string]int{"mailer": maxUnanswered, "template": 5} {
+		p := newPost(t)
+		p.queue("ada@example.com")
+		tries := 0
+		render := p.delivery.Load().Render
+		p.Use(Delivery{Mailer: p.server, Accounts: p.dir, Render: func(m Message) (mailer.Message, error) {
+			if name == "template" {
+				tries++
+				panic("a template")
+			}
+			return render(m)
+		}})
+		p.server.script(func(context.Context, mailer.Message) error {
+			tries++
+			panic("a mailer")
+		})
+		for range 5 {
+			p.flush()
+			p.fake.Advance(2 * time.Minute)
+		}
+		if tries != want {
+			t.Errorf("a %s that panics had the mail %d times, want %d", name, tries, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package mime_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,15 @@ func TestMAIL2_OneBadCharacterRefusesAMail(t *testing.T) {
 		for _, bad := range []string{"\r", "\n", "\x00", "\x07", "\x1b", "\x7f", "\u0085", "\u2028", "\u2029", "\xff"} {
 			m := good
 			change(&m, bad)
+			if _, err := mime.Build(m, mime.Options{}); !mailer.IsPermanent(err) {
+				t.Errorf("%s with %q: %v", name, bad, err)
+			}
+		}
+	}
+	for _, bad := range strings.Split("( ) < > [ ] : ; @ \\ , \"", " ") {
+		for _, name := range []string{"to", "message id"} {
+			m := good
+			header[name](&m, bad)
 			if _, err := mime.Build(m, mime.Options{}); !mailer.IsPermanent(err) {
 				t.Errorf("%s with %q: %v", name, bad, err)
 			}
