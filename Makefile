@@ -46,8 +46,9 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
 	cd internal/bench/peers && CGO_ENABLED=0 $(GO) vet ./... # SQLite itself takes a minute to compile, for the benchmark alone
 
-lint: ## golangci-lint with the import rules of the house
+lint: ## golangci-lint with the import rules of the house, and the names of declarations
 	$(LINT) run
+	$(GO) run ./scripts/dialect -allow 80
 
 fmt: ## write every Go file as gofumpt would
 	$(GOFUMPT) -w .

@@ -50,8 +50,8 @@ func (b block) parse(d *caddyfile.Dispenser, nesting int) error {
 				continue
 			}
 		}
-		if why, known := b.unavailable[name]; known {
-			return d.Errf("%s: %s is not available in this version%s", b.what, name, why)
+		if hint, known := b.unavailable[name]; known {
+			return d.Errf("%s: %s is not available in this version%s", b.what, name, hint)
 		}
 		parse, known := b.options[name]
 		if !known {
@@ -147,8 +147,8 @@ func choice(d *caddyfile.Dispenser, name string, allowed []string, unavailable m
 		return "", d.Errf("%s: a value is missing; expected one of %s", name, list)
 	}
 	v := d.Val()
-	if why, known := unavailable[v]; known {
-		return "", d.Errf("%s %s is not available in this version%s", name, v, why)
+	if hint, known := unavailable[v]; known {
+		return "", d.Errf("%s %s is not available in this version%s", name, v, hint)
 	}
 	if !slices.Contains(allowed, v) {
 		return "", d.Errf("unrecognized %s value %q; expected one of %s", name, v, list)

@@ -231,7 +231,7 @@ func (p *pass) finish(w *respWriter) {
 		p.disobey(identity.DoneHeader, "jti", "it is not the jti of the assertion that the request carried")
 		return
 	}
-	if err := p.live.pages.FinishHandover(w.ResponseWriter, t.r, p.visit, *t.handover); err != nil {
+	if err := p.live.pages.FinishHandoff(w.ResponseWriter, t.r, p.visit, *t.handover); err != nil {
 		// The cookie stays, so the app is told again, and says again that it is done.
 		p.outer.log.Error("the end of a hand-over could not be stored", "event", "unavailable", "flow", t.handover.Flow, "site", p.site.Origin, "error", err)
 		return

@@ -51,21 +51,21 @@ func fieldHint(err error, dot any) string {
 	if m == nil {
 		return ""
 	}
-	asked := typeNamed(m[1], dot)
-	if asked == nil || asked.Kind() != reflect.Struct {
+	requested := typeNamed(m[1], dot)
+	if requested == nil || requested.Kind() != reflect.Struct {
 		return ""
 	}
 	var names []string
-	for _, f := range reflect.VisibleFields(asked) {
+	for _, f := range reflect.VisibleFields(requested) {
 		if !f.Anonymous {
 			names = append(names, f.Name)
 		}
 	}
-	for i := range asked.NumMethod() {
-		names = append(names, asked.Method(i).Name)
+	for i := range requested.NumMethod() {
+		names = append(names, requested.Method(i).Name)
 	}
 	if len(names) == 0 {
-		return "; there is nothing in " + asked.Name()
+		return "; there is nothing in " + requested.Name()
 	}
 	return "; there is ." + strings.Join(names, ", .")
 }

@@ -74,9 +74,9 @@ func (b *backend) page(w http.ResponseWriter, r *http.Request) {
 	}
 	try := func(v *identity.Verifier, token string) string {
 		if _, err := v.Verify(r.Context(), token); err != nil {
-			var why identity.Refusal
-			if errors.As(err, &why) {
-				return "refused: " + string(why)
+			var reason identity.Refusal
+			if errors.As(err, &reason) {
+				return "refused: " + string(reason)
 			}
 			return "refused: " + err.Error()
 		}

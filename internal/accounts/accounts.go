@@ -217,11 +217,11 @@ func (s *Service) Delete(tx storage.Tx, id string) error {
 	if _, err = tx.Accounts().Delete(id); err != nil {
 		return err
 	}
-	kept, err := s.kept(r)
+	history, err := s.openHistory(r)
 	if err != nil {
 		return nil //nolint:nilerr // an account whose records do not open can be deleted like any other
 	}
-	return countCosts(tx, kept.Current, password.Record{})
+	return countCosts(tx, history.Current, password.Record{})
 }
 
 // List returns up to limit accounts with ids after the given one, in the order of ids.

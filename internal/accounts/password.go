@@ -47,11 +47,11 @@ func (s *Service) credentials(r storage.Account, found bool, err error) (Credent
 	if err != nil || !found {
 		return Credentials{}, false, err
 	}
-	kept, err := s.kept(r)
+	history, err := s.openHistory(r)
 	if err != nil {
 		return Credentials{}, false, err
 	}
-	return Credentials{Account: a, Mailbox: r.Mailbox, Passwords: kept, Version: r.Version}, true, nil
+	return Credentials{Account: a, Mailbox: r.Mailbox, Passwords: history, Version: r.Version}, true, nil
 }
 
 // SetPassword gives the account a new password and ends everything it had: sessions, links and flows. The policy says how
@@ -74,12 +74,12 @@ func (s *Service) changePassword(tx storage.Tx, id string, ends bool, f func(pas
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
 	}
-	old, err := s.kept(r)
+	old, err := s.openHistory(r)
 	if err != nil {
 		return err
 	}
-	kept := f(old)
-	r.Password = kept.Seal(s.Ring, r.ID)
+	history := f(old)
+	r.Password = history.Seal(s.Ring, r.ID)
 	if ends {
 		if err := raise(tx, r); err != nil {
 			return err
@@ -92,11 +92,11 @@ func (s *Service) changePassword(tx storage.Tx, id string, ends bool, f func(pas
 	if !replaced {
 		return fmt.Errorf("account %s: changed within one step", id)
 	}
-	return countCosts(tx, old.Current, kept.Current)
+	return countCosts(tx, old.Current, history.Current)
 }
 
-// kept opens the records of a stored account.
-func (s *Service) kept(r storage.Account) (password.History, error) {
+// openHistory opens the records of a stored account.
+func (s *Service) openHistory(r storage.Account) (password.History, error) {
 	k, err := password.OpenHistory(s.Ring, r.ID, r.Password)
 	if err != nil {
 		return password.History{}, fmt.Errorf("%w: %s: %w", ErrDamaged, r.ID, err)

@@ -118,8 +118,8 @@ func (g *gate) close() error { return g.state.Close() }
 // limits replaces the limits that nobody reaches by the default ones.
 func (g *gate) usualLimits() { g.site.Limits = limit.Defaults() }
 
-// asker is the n-th browser.
-func (g *gate) asker(n int64) flow.Requester {
+// requester is the n-th browser.
+func (g *gate) requester(n int64) flow.Requester {
 	return flow.Requester{Client: client(n), Device: "Firefox on Linux", Locale: "en", Origin: true}
 }
 
@@ -130,7 +130,7 @@ func client(n int64) netip.Addr {
 
 // ask asks for a link, as the n-th of all who ever asked.
 func (g *gate) ask(n int64) (flow.RequestResult, error) {
-	return g.pages.Flows.Request(context.Background(), g.site.Site, g.asker(n), flow.RequestInput{
+	return g.pages.Flows.Request(context.Background(), g.site.Site, g.requester(n), flow.RequestInput{
 		Purpose: flow.Activation, Email: fmt.Sprintf("person%d@example.com", n), ReturnTo: "/",
 	})
 }
@@ -178,7 +178,7 @@ func (g *gate) prepare(many int) ([]pending, error) {
 func (g *gate) prepareSome(many int, list *[]pending) error {
 	for range many {
 		n := g.seq.Add(1)
-		asked, err := g.ask(n)
+		result, err := g.ask(n)
 		if err != nil {
 			return err
 		}
@@ -189,16 +189,16 @@ func (g *gate) prepareSome(many int, list *[]pending) error {
 		if len(g.links) != 1 {
 			return fmt.Errorf("%d mails for one request", len(g.links))
 		}
-		*list = append(*list, pending{token: g.links[0], cookie: asked.FlowCookie, n: n})
+		*list = append(*list, pending{token: g.links[0], cookie: result.FlowCookie, n: n})
 	}
 	return nil
 }
 
 // redeem follows a link.
 func (g *gate) redeem(p pending) error {
-	asker := g.asker(p.n)
-	asker.FlowCookie, asker.Navigation = p.cookie, true
-	_, err := g.pages.Flows.Confirm(context.Background(), g.site.Site, asker, flow.ConfirmInput{Token: p.token, OneClick: true})
+	requester := g.requester(p.n)
+	requester.FlowCookie, requester.Navigation = p.cookie, true
+	_, err := g.pages.Flows.Confirm(context.Background(), g.site.Site, requester, flow.ConfirmInput{Token: p.token, OneClick: true})
 	return err
 }
 
@@ -264,8 +264,8 @@ func newDisk(store *bolt.Store) *disk {
 		}
 		out := in[0].MethodByName("Commit").Call(nil)
 		d.commits.Add(1)
-		if took := int64(time.Since(began)); took > d.longest.Load() {
-			d.longest.Store(took)
+		if elapsed := int64(time.Since(began)); elapsed > d.longest.Load() {
+			d.longest.Store(elapsed)
 		}
 		return out
 	})

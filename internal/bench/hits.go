@@ -75,22 +75,22 @@ func hitRow(b *bench) ([]figure, error) {
 	minting := figure{what: "minting an assertion", unit: "µs"}
 	var allocs []float64
 	for range b.options.pairs {
-		took, allocated, err := each(b.step, hit)
+		elapsed, allocated, err := each(b.step, hit)
 		if err != nil {
 			return nil, err
 		}
-		check.values, allocs = append(check.values, took), append(allocs, allocated)
-		took, _, err = each(b.step, func() error { _, _, err := mint(live); return err })
+		check.values, allocs = append(check.values, elapsed), append(allocs, allocated)
+		elapsed, _, err = each(b.step, func() error { _, _, err := mint(live); return err })
 		if err != nil {
 			return nil, err
 		}
-		minting.values = append(minting.values, took)
+		minting.values = append(minting.values, elapsed)
 	}
 	return []figure{atMost(check, 0.25), atMost(figure{what: "its allocations", values: allocs}, 0), minting}, nil
 }
 
 // each runs fn for a time and returns what one run takes: microseconds, and whole allocations.
-func each(length time.Duration, fn func() error) (took, allocs float64, err error) {
+func each(length time.Duration, fn func() error) (elapsed, allocs float64, err error) {
 	const batch = 256
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -103,7 +103,7 @@ func each(length time.Duration, fn func() error) (took, allocs float64, err erro
 		}
 		n += batch
 	}
-	took = float64(time.Since(began).Nanoseconds()) / 1000 / float64(n)
+	elapsed = float64(time.Since(began).Nanoseconds()) / 1000 / float64(n)
 	runtime.ReadMemStats(&after)
-	return took, float64((after.Mallocs - before.Mallocs) / uint64(n)), nil //nolint:gosec // positive
+	return elapsed, float64((after.Mallocs - before.Mallocs) / uint64(n)), nil //nolint:gosec // positive
 }

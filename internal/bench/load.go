@@ -79,9 +79,9 @@ type sender interface {
 
 // worker is one connection at work.
 type worker struct {
-	took  []int64
-	wrong int64
-	first string
+	elapsed []int64
+	wrong   int64
+	first   string
 }
 
 func (j *job) run() outcome {
@@ -112,7 +112,7 @@ func (j *job) run() outcome {
 	o := outcome{Seconds: seconds}
 	var all []int64
 	for _, w := range ws {
-		all = append(all, w.took...)
+		all = append(all, w.elapsed...)
 		if o.Wrong += w.wrong; o.First == "" {
 			o.First = w.first
 		}
@@ -142,7 +142,7 @@ func cpus(into []float64, pids []int) []float64 {
 
 // work sends until the time is over. A request that is late because the one before took long counts from when it was due.
 func (j *job) work(w *worker, s sender, next *atomic.Int64, i int, from, to time.Time) {
-	w.took = make([]int64, 0, 1<<14)
+	w.elapsed = make([]int64, 0, 1<<14)
 	var gap time.Duration
 	due := time.Now()
 	if j.Rate > 0 {
@@ -171,14 +171,14 @@ func (j *job) work(w *worker, s sender, next *atomic.Int64, i int, from, to time
 		case status != j.Status || j.Size >= 0 && size != j.Size:
 			w.fail(fmt.Sprintf("status %d with %d bytes", status, size))
 		case !start.Before(from) && !end.After(to):
-			w.took = append(w.took, int64(end.Sub(start)))
+			w.elapsed = append(w.elapsed, int64(end.Sub(start)))
 		}
 	}
 }
 
-func (w *worker) fail(why string) {
+func (w *worker) fail(reason string) {
 	if w.wrong++; w.first == "" {
-		w.first = why
+		w.first = reason
 	}
 }
 

@@ -62,9 +62,9 @@ func openRow(kind openKind) func(*bench) ([]figure, error) {
 		many := max(b.open/kind.part, 1)
 		ratio := figure{what: fmt.Sprintf("memory of %d open %s", many, kind.what), floor: "reverse_proxy"}
 		each := figure{what: "the same, for each of them", unit: "KiB"}
-		took := figure{what: "from one sign-out to the last of their ends", unit: "s"}
+		elapsed := figure{what: "from one sign-out to the last of their ends", unit: "s"}
 		if err := raiseFiles(3*many + 1000); err != nil {
-			ratio.missing, each.missing, took.missing = err.Error(), err.Error(), err.Error()
+			ratio.missing, each.missing, elapsed.missing = err.Error(), err.Error(), err.Error()
 		}
 		for range min(b.options.pairs, openPairs) {
 			if ratio.missing != "" {
@@ -80,7 +80,7 @@ func openRow(kind openKind) func(*bench) ([]figure, error) {
 					return nil, err
 				}
 				if grown[i] = more; gated {
-					took.values = append(took.values, last.Seconds())
+					elapsed.values = append(elapsed.values, last.Seconds())
 				}
 			}
 			if ratio.missing == "" {
@@ -88,7 +88,7 @@ func openRow(kind openKind) func(*bench) ([]figure, error) {
 				each.values = append(each.values, grown[1]*1024/float64(many))
 			}
 		}
-		return []figure{atMost(ratio, 1.1), each, atMost(took, 5)}, nil
+		return []figure{atMost(ratio, 1.1), each, atMost(elapsed, 5)}, nil
 	}
 }
 
@@ -301,8 +301,8 @@ func holdRole() error {
 	for range h.Many {
 		wg.Go(func() {
 			if err := h.one(text, dialing); err != nil {
-				why := err.Error()
-				failed.CompareAndSwap(nil, &why)
+				reason := err.Error()
+				failed.CompareAndSwap(nil, &reason)
 			}
 			for now := time.Now().UnixNano(); ; {
 				if old := last.Load(); now <= old || last.CompareAndSwap(old, now) {
@@ -313,8 +313,8 @@ func holdRole() error {
 	}
 	wg.Wait()
 	out := held{Last: last.Load()}
-	if why := failed.Load(); why != nil {
-		out.Err = *why
+	if reason := failed.Load(); reason != nil {
+		out.Err = *reason
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
 }

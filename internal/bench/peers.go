@@ -35,7 +35,7 @@ func peersRow(b *bench) (figures []figure, err error) {
 			if !errors.As(err, &missing) {
 				return figures, err
 			}
-			f.missing, bare.missing = missing.why, missing.why
+			f.missing, bare.missing = missing.reason, missing.reason
 			figures = append(figures, f, bare)
 			continue
 		}
@@ -66,9 +66,9 @@ func peersRow(b *bench) (figures []figure, err error) {
 }
 
 // missingError says why there is nothing to compare with.
-type missingError struct{ why string }
+type missingError struct{ reason string }
 
-func (e *missingError) Error() string { return e.why }
+func (e *missingError) Error() string { return e.reason }
 
 // peer is another database at work.
 type peer struct {

@@ -32,8 +32,8 @@ const (
 	otherWords = "a kettle of brass and seven plums"
 )
 
-// person is an account with a password.
-type person struct {
+// user is an account with a password.
+type user struct {
 	email  string
 	record password.Record
 }
@@ -94,7 +94,7 @@ const entranceText = `{
 `
 
 // entrance starts a Caddy with these people, under a limit of memory where there is one.
-func (b *bench) entrance(people []person, limit *group) (*entrance, error) {
+func (b *bench) entrance(people []user, limit *group) (*entrance, error) {
 	full, _, err := b.programs()
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (b *bench) entrance(people []person, limit *group) (*entrance, error) {
 
 // settle fills a database with people, and with somebody who is signed in. The session's last use is in an hour, as in signIn
 // of the rows about requests.
-func settle(database, site string, people []person) (cookie string, err error) {
+func settle(database, site string, people []user) (cookie string, err error) {
 	ctx := context.Background()
 	store, err := bolt.Open(ctx, bolt.Options{Path: database})
 	if err != nil {
@@ -146,7 +146,7 @@ func settle(database, site string, people []person) (cookie string, err error) {
 	later := clock.New(func() time.Time { return time.Now().Add(time.Hour) })
 	manager := session.NewManager(store, st.Ring, later, st.Accounts)
 	err = store.Update(ctx, func(tx storage.Tx) error {
-		for _, p := range append([]person{{email: "ada.lovelace@example.com"}}, people...) {
+		for _, p := range append([]user{{email: "ada.lovelace@example.com"}}, people...) {
 			addr, err := address.Parse(p.email)
 			if err != nil {
 				return err
@@ -182,7 +182,7 @@ type answer struct {
 }
 
 // signIn signs in from a browser that nobody knows: as a form, or as a program does with JSON.
-func (e *entrance) signIn(t http.RoundTripper, email, typed string, form bool) (a answer, took time.Duration, err error) {
+func (e *entrance) signIn(t http.RoundTripper, email, typed string, form bool) (a answer, elapsed time.Duration, err error) {
 	kind, accept := "application/json", "application/json"
 	body, err := json.Marshal(map[string]string{"email": email, "password": typed})
 	if err != nil {
@@ -207,9 +207,9 @@ func (e *entrance) signIn(t http.RoundTripper, email, typed string, form bool) (
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	took = time.Since(began)
+	elapsed = time.Since(began)
 	if err != nil {
-		return a, took, err
+		return a, elapsed, err
 	}
 	a.status = res.StatusCode
 	a.retryAfter, _ = strconv.Atoi(res.Header.Get("Retry-After"))
@@ -220,7 +220,7 @@ func (e *entrance) signIn(t http.RoundTripper, email, typed string, form bool) (
 	var same strings.Builder
 	_ = res.Header.Write(&same) // sorted; a builder takes all
 	a.same = fmt.Sprintf("%d\n%s\n%s", res.StatusCode, same.String(), text)
-	return a, took, nil
+	return a, elapsed, nil
 }
 
 // right says whether somebody was let in.

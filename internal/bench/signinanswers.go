@@ -15,8 +15,8 @@ type signInCase struct {
 	email string // with the number of the round
 	typed string
 	// right says that it lets in.
-	right bool
-	took  []float64
+	right   bool
+	elapsed []float64
 }
 
 // answersRow is how long answers to sign-ins take, one after the other on one connection, all cases in turns. Whoever is
@@ -35,10 +35,10 @@ func answersRow(b *bench) ([]figure, error) {
 		{what: "right password, argon2id", email: "own-yes-%06d@example.com", typed: words, right: true},
 		{what: "right password, bcrypt, replaced", email: "old-yes-%06d@example.com", typed: words, right: true},
 	}
-	var people []person
+	var people []user
 	for n := range b.answers + 1 { // one to warm up
 		for i, r := range []password.Record{own, imported, own, imported} {
-			people = append(people, person{email: fmt.Sprintf(cases[i+2].email, n), record: r})
+			people = append(people, user{email: fmt.Sprintf(cases[i+2].email, n), record: r})
 		}
 	}
 	e, err := b.entrance(people, nil)
@@ -55,7 +55,7 @@ func answersRow(b *bench) ([]figure, error) {
 			if n%2 == 1 { // so that each case comes behind more than one other
 				c = cases[(n+len(cases)-i)%len(cases)]
 			}
-			a, took, err := e.signIn(t, fmt.Sprintf(c.email, n), c.typed, false)
+			a, elapsed, err := e.signIn(t, fmt.Sprintf(c.email, n), c.typed, false)
 			if err != nil {
 				return nil, e.fate(fmt.Errorf("%s: %w", c.what, err))
 			}
@@ -68,7 +68,7 @@ func answersRow(b *bench) ([]figure, error) {
 				return nil, fmt.Errorf("%s: another refusal than in the other cases\n%s\n\n%s", c.what, a.same, refused)
 			}
 			if n > 0 {
-				c.took = append(c.took, float64(took.Nanoseconds())/1e6)
+				c.elapsed = append(c.elapsed, float64(elapsed.Nanoseconds())/1e6)
 			}
 		}
 	}
@@ -80,15 +80,15 @@ func answerFigures(cases []*signInCase, how string) []figure {
 	const unit = "ms"
 	var list []figure
 	var all, refusals, unknown []float64
-	earliest := cases[0].took[0]
+	earliest := cases[0].elapsed[0]
 	for _, c := range cases {
-		list = append(list, figure{what: c.what, floor: how, unit: unit, values: c.took})
-		m := median(c.took)
+		list = append(list, figure{what: c.what, floor: how, unit: unit, values: c.elapsed})
+		m := median(c.elapsed)
 		if all = append(all, m); c.right {
 			continue
 		}
 		refusals = append(refusals, m)
-		earliest = min(earliest, slices.Min(c.took))
+		earliest = min(earliest, slices.Min(c.elapsed))
 		if len(unknown) < 2 {
 			unknown = append(unknown, m)
 		}
@@ -96,7 +96,7 @@ func answerFigures(cases []*signInCase, how string) []figure {
 	list = append(list, figure{what: "release period: the earliest refusal", unit: unit, values: []float64{earliest}})
 	for _, c := range cases {
 		if !c.right {
-			list = append(list, figure{what: "a period later: " + c.what, floor: how, values: []float64{late(c.took, earliest)}})
+			list = append(list, figure{what: "a period later: " + c.what, floor: how, values: []float64{late(c.elapsed, earliest)}})
 		}
 	}
 	return append(list,
@@ -107,8 +107,8 @@ func answerFigures(cases []*signInCase, how string) []figure {
 }
 
 // late counts the answers that came a period later, or more.
-func late(took []float64, period float64) (n float64) {
-	for _, t := range took {
+func late(elapsed []float64, period float64) (n float64) {
+	for _, t := range elapsed {
 		if t > 1.5*period {
 			n++
 		}

@@ -35,9 +35,9 @@ func signInFloodRow(b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	var people []person
+	var people []user
 	for n := range together {
-		people = append(people, person{email: fmt.Sprintf("person%d@example.com", n), record: own})
+		people = append(people, user{email: fmt.Sprintf("person%d@example.com", n), record: own})
 	}
 	e, err := b.entrance(people, limit)
 	if e != nil && e.child != nil {
@@ -130,7 +130,7 @@ func (e *entrance) surge(s *surge) error {
 
 // goOn asks the backend again and again, signed in, on a connection of its own, until it is over. At least one answer came
 // before that.
-func (e *entrance) goOn(over <-chan struct{}, took []float64) ([]float64, error) {
+func (e *entrance) goOn(over <-chan struct{}, elapsed []float64) ([]float64, error) {
 	t := &http.Transport{MaxConnsPerHost: 1, ResponseHeaderTimeout: time.Minute}
 	defer t.CloseIdleConnections()
 	tick := time.NewTicker(pace)
@@ -138,15 +138,15 @@ func (e *entrance) goOn(over <-chan struct{}, took []float64) ([]float64, error)
 	for n := 0; ; n++ {
 		began := time.Now()
 		if err := e.askSignedIn(t); err != nil {
-			return took, err
+			return elapsed, err
 		}
-		took = append(took, float64(time.Since(began).Nanoseconds())/1e6)
+		elapsed = append(elapsed, float64(time.Since(began).Nanoseconds())/1e6)
 		select {
 		case <-over:
 			if n == 0 {
-				return took, errors.New("no signed-in request was answered meanwhile")
+				return elapsed, errors.New("no signed-in request was answered meanwhile")
 			}
-			return took, nil
+			return elapsed, nil
 		case <-tick.C:
 		}
 	}

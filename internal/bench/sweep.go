@@ -53,8 +53,8 @@ func sweep(g *gate, size int) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		if took := time.Since(start); took > longest {
-			longest, committing = took, time.Duration(g.disk.longest.Load())
+		if elapsed := time.Since(start); elapsed > longest {
+			longest, committing = elapsed, time.Duration(g.disk.longest.Load())
 		}
 		if deleted += n; n == 0 {
 			break

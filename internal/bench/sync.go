@@ -76,10 +76,10 @@ func syncRow(b *bench) ([]figure, error) {
 	together := figure{what: fmt.Sprintf("asks, of %d at once: the same", tracedTogether), floor: "strace"}
 	each := figure{what: "syncs for an ask, one at a time", floor: "strace"}
 	shared := figure{what: fmt.Sprintf("syncs for an ask, %d at once", tracedTogether), floor: "strace"}
-	missing := func(why string) ([]figure, error) {
+	missing := func(reason string) ([]figure, error) {
 		list := []figure{asks, follows, together, each, shared}
 		for i := range list {
-			list[i].missing = why
+			list[i].missing = reason
 		}
 		return list, nil
 	}

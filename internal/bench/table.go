@@ -122,7 +122,7 @@ func (t table) add(r row, figures []figure, err error) {
 		t.line(r.name, f.what, f.floor, f.target, number(m, f.unit), spread, met)
 	}
 	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), "\n") // all of it is told at the end
-		t.line(r.name, r.about, "", "", "failed", why, "no")
+		reason, _, _ := strings.Cut(err.Error(), "\n") // all of it is told at the end
+		t.line(r.name, r.about, "", "", "failed", reason, "no")
 	}
 }

@@ -92,15 +92,15 @@ func tokenHitRow(b *bench) ([]figure, error) {
 	again, first := figure{what: "a token seen before", unit: "µs"}, figure{what: "one that is none", unit: "µs"}
 	var allocs []float64
 	for range b.options.pairs {
-		took, allocated, err := each(b.step, seen)
+		elapsed, allocated, err := each(b.step, seen)
 		if err != nil {
 			return nil, err
 		}
-		again.values, allocs = append(again.values, took), append(allocs, allocated)
-		if took, _, err = each(b.step, forged); err != nil {
+		again.values, allocs = append(again.values, elapsed), append(allocs, allocated)
+		if elapsed, _, err = each(b.step, forged); err != nil {
 			return nil, err
 		}
-		first.values = append(first.values, took)
+		first.values = append(first.values, elapsed)
 	}
 	return []figure{again, atMost(figure{what: "its allocations", values: allocs}, 0), first}, nil
 }

@@ -168,7 +168,7 @@ func wholeRow(b *bench) ([]figure, error) {
 		var m [2]memory
 		var t [2]float64
 		for i, p := range []*program{bare, full} {
-			c, took, err := b.up(p, map[int]string{1: b.path("idle.db")}[i])
+			c, elapsed, err := b.up(p, map[int]string{1: b.path("idle.db")}[i])
 			if err != nil {
 				return figures, err
 			}
@@ -176,7 +176,7 @@ func wholeRow(b *bench) ([]figure, error) {
 			if errors.Is(err, errNoAccounting) {
 				own.missing, resident.missing, err = err.Error(), err.Error(), nil
 			}
-			t[i] = took.Seconds() * 1000
+			t[i] = elapsed.Seconds() * 1000
 			if c.stop(); err != nil {
 				return figures, err
 			}
@@ -206,10 +206,10 @@ func reloadRow(b *bench) ([]figure, error) {
 	defer without.stop()
 	both := []*instance{without, with}
 	var before, after [2]float64
-	var held, heldAfter [2]memory
-	look := func(goroutines *[2]float64, held *[2]memory) (err error) {
+	var used, usedAfter [2]memory
+	look := func(goroutines *[2]float64, used *[2]memory) (err error) {
 		for i, c := range both {
-			if held[i], err = c.settled(); err != nil && !errors.Is(err, errNoAccounting) {
+			if used[i], err = c.settled(); err != nil && !errors.Is(err, errNoAccounting) {
 				return err
 			}
 			if goroutines[i], err = c.goroutines(); err != nil {
@@ -224,34 +224,34 @@ func reloadRow(b *bench) ([]figure, error) {
 			return nil, c.fate(err)
 		}
 	}
-	if err := look(&before, &held); err != nil {
+	if err := look(&before, &used); err != nil {
 		return nil, err
 	}
-	var took [2][]float64
+	var elapsed [2][]float64
 	for range b.reloads {
 		for i, c := range both {
 			d, err := c.reload()
 			if err != nil {
 				return nil, c.fate(err)
 			}
-			took[i] = append(took[i], d.Seconds()*1000)
+			elapsed[i] = append(elapsed[i], d.Seconds()*1000)
 		}
 	}
-	if err := look(&after, &heldAfter); err != nil {
+	if err := look(&after, &usedAfter); err != nil {
 		return nil, err
 	}
 	many := fmt.Sprintf("after %d reloads", b.reloads)
 	time := figure{what: "a reload, more", floor: "bare Caddy", unit: "ms"}
-	for i := range took[0] {
-		time.values = append(time.values, took[1][i]-took[0][i])
+	for i := range elapsed[0] {
+		time.values = append(time.values, elapsed[1][i]-elapsed[0][i])
 	}
 	return []figure{
-		{what: "a reload of bare Caddy", unit: "ms", values: took[0]},
+		{what: "a reload of bare Caddy", unit: "ms", values: elapsed[0]},
 		atMost(time, 5),
 		atMost(figure{what: "goroutines " + many + ", more", floor: "after the first", values: []float64{after[1] - before[1]}}, 0),
 		{what: "the same of bare Caddy", floor: "after the first", values: []float64{after[0] - before[0]}},
-		{what: "memory " + many + ", more", floor: "after the first", unit: "MiB", values: []float64{heldAfter[1].own - held[1].own}},
-		{what: "the same of bare Caddy", floor: "after the first", unit: "MiB", values: []float64{heldAfter[0].own - held[0].own}},
+		{what: "memory " + many + ", more", floor: "after the first", unit: "MiB", values: []float64{usedAfter[1].own - used[1].own}},
+		{what: "the same of bare Caddy", floor: "after the first", unit: "MiB", values: []float64{usedAfter[0].own - used[0].own}},
 	}, nil
 }
 
@@ -275,16 +275,16 @@ func coldRow(b *bench) ([]figure, error) {
 		f := figure{what: fmt.Sprintf("start to the first 200 with %d accounts", size), floor: "an empty database"}
 		base := figure{what: "the same with an empty one", unit: "ms"}
 		for range max(b.options.pairs, 2) {
-			var took [2]float64
+			var elapsed [2]float64
 			for i, database := range []string{empty, large} {
 				one, d, err := b.up(full, database)
 				if err != nil {
 					return figures, err
 				}
 				one.stop()
-				took[i] = d.Seconds() * 1000
+				elapsed[i] = d.Seconds() * 1000
 			}
-			f.values, base.values = append(f.values, took[1]/took[0]), append(base.values, took[0])
+			f.values, base.values = append(f.values, elapsed[1]/elapsed[0]), append(base.values, elapsed[0])
 		}
 		// The first start on the empty one made it.
 		f.values, base.values = f.values[1:], base.values[1:]

@@ -86,7 +86,7 @@ func (r *Requests) Add(q *Request) {
 	l.mu.Unlock()
 	// Registered first, checked second: a revocation that did not see the request has changed what Valid looks at by now.
 	if !q.Credential.Valid(q.Since) {
-		r.judge(l, []*Request{q}, q.Since)
+		r.authorize(l, []*Request{q}, q.Since)
 	}
 }
 
@@ -115,12 +115,12 @@ func (r *Requests) Remove(q *Request) {
 func (r *Requests) Check(owner string, now time.Time) {
 	if owner != "" {
 		l := r.of(owner)
-		r.judge(l, l.doubtful(owner, now), now)
+		r.authorize(l, l.doubtful(owner, now), now)
 		return
 	}
 	for i := range r.lists {
 		l := &r.lists[i]
-		r.judge(l, l.doubtful("", now), now)
+		r.authorize(l, l.doubtful("", now), now)
 	}
 }
 
@@ -167,18 +167,18 @@ func (l *list) doubtful(owner string, now time.Time) (some []*Request) {
 	return some
 }
 
-// judge asks the store about the credentials of doubtful requests, each once, and ends those requests that may not go on.
-func (r *Requests) judge(l *list, doubtful []*Request, now time.Time) {
+// authorize asks the store about the credentials of doubtful requests, each once, and ends those requests that may not go on.
+func (r *Requests) authorize(l *list, doubtful []*Request, now time.Time) {
 	type verdict struct{ alive, same bool }
-	var asked map[Credential]verdict
+	var requested map[Credential]verdict
 	for _, q := range doubtful {
-		v, ok := asked[q.Credential]
+		v, ok := requested[q.Credential]
 		if !ok {
 			v.alive, v.same = q.Credential.Recheck()
-			if asked == nil {
-				asked = make(map[Credential]verdict)
+			if requested == nil {
+				requested = make(map[Credential]verdict)
 			}
-			asked[q.Credential] = v
+			requested[q.Credential] = v
 		}
 		switch {
 		case !v.alive:

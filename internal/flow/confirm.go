@@ -100,18 +100,18 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	if err != nil || !wanted {
 		return purpose, err
 	}
-	why, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, history)
+	reason, err := c.s.Passwords.Check(ctx, c.site.Passwords, c.in.Password, words, history)
 	if err != nil {
 		return purpose, err
 	}
-	if why == password.SameAsCurrent || why == password.Reused {
+	if reason == password.SameAsCurrent || reason == password.Reused {
 		// It has been told by hashes, which one who has an account could else ask for without end.
 		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.spendLimits(tx, c.now, reusedLimits) }); err != nil {
 			return purpose, err
 		}
 	}
-	if why != "" {
-		return purpose, &Invalid{Field: "password", Code: string(why)}
+	if reason != "" {
+		return purpose, &Invalid{Field: "password", Code: string(reason)}
 	}
 	c.password, err = c.s.Passwords.Hash(ctx, c.in.Password)
 	return purpose, err

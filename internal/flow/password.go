@@ -84,8 +84,8 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 		}
 		// What needs no look at the old passwords is told before they are: otherwise a password that cannot be set would be
 		// a way to try old ones.
-		if why := c.site.Passwords.Check(c.in.New, c.site.about(known.Account.Email, known.Account.Name)); why != "" {
-			return rec, &Invalid{Field: "password", Code: string(why)}
+		if reason := c.site.Passwords.Check(c.in.New, c.site.about(known.Account.Email, known.Account.Name)); reason != "" {
+			return rec, &Invalid{Field: "password", Code: string(reason)}
 		}
 		validation, err := c.validate(ctx, known)
 		if err != nil {

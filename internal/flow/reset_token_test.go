@@ -203,7 +203,7 @@ func TestTOK7_ARefusedPasswordUsesNothingUp(t *testing.T) {
 		must[Done](t)(b.set(b.mustAsk(Reset, ada).link, oldWords))
 		mail := b.mustAsk(Reset, ada)
 		g.spy.take()
-		for typed, why := range map[string]password.Reason{
+		for typed, reason := range map[string]password.Reason{
 			"":                       password.TooShort,
 			"short":                  password.TooShort,
 			"passwordpassword":       password.TooCommon,
@@ -218,7 +218,7 @@ func TestTOK7_ARefusedPasswordUsesNothingUp(t *testing.T) {
 		} {
 			for range 7 {
 				_, err := b.set(mail.link, typed)
-				wantInvalid(t, err, "password", string(why))
+				wantInvalid(t, err, "password", string(reason))
 			}
 		}
 		// What is told by comparing is counted, and that alone.

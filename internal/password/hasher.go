@@ -150,8 +150,8 @@ func (h *Hasher) wait(ctx context.Context, n int64) error {
 // Hash makes a record of a new password, which [Policy.Check] should have judged. Errors: [ErrInvalid], *[BusyError] and
 // that of ctx while it waits.
 func (h *Hasher) Hash(ctx context.Context, typed string) (r Record, err error) {
-	normal, why := Normalize(typed)
-	if why != "" || normal == "" {
+	normal, reason := Normalize(typed)
+	if reason != "" || normal == "" {
 		return Record{}, ErrInvalid
 	}
 	_, err = h.do(ctx, h.cost, func() { r = newRecord(h.cost, []byte(normal), random(saltSize)) })
@@ -199,8 +199,8 @@ func (h *Hasher) verify(ctx context.Context, r Record, typed string) (v Verdict,
 		}
 	})
 	if v.OK && NeedsUpgrade(r, h.cost) && !r.truncates(matched) {
-		_, why := Normalize(typed)
-		v.Upgrade = why == ""
+		_, reason := Normalize(typed)
+		v.Upgrade = reason == ""
 	}
 	return v, began, len(forms), err
 }

@@ -33,7 +33,7 @@ var ErrInvalid = errors.New("password: not a password")
 // spaces and its limits to old Unicode versions). It answers [TooLong] or [InvalidCharacters] for what cannot be a password:
 // control characters, NUL among them, invalid UTF-8 and lone surrogates, also where a JSON decoder has replaced them by
 // U+FFFD. What is too long is refused before it is read.
-func Normalize(typed string) (normal string, why Reason) {
+func Normalize(typed string) (normal string, reason Reason) {
 	if len(typed) > MaxBytes {
 		return "", TooLong
 	}

@@ -79,9 +79,9 @@ type Words struct {
 // Check judges a new password by itself; it is cheap and hashes nothing. See [Hasher.Check] for the comparison with the old
 // ones.
 func (p Policy) Check(typed string, w Words) Reason {
-	normal, why := Normalize(typed)
-	if why != "" {
-		return why
+	normal, reason := Normalize(typed)
+	if reason != "" {
+		return reason
 	}
 	if utf8.RuneCountInString(normal) < p.Min() {
 		return TooShort
@@ -92,8 +92,8 @@ func (p Policy) Check(typed string, w Words) Reason {
 // Check judges a new password: by itself first, then by what the account had. Each old record costs one hash. A refusal
 // changes nothing: the link that led here stays good. Errors: *[BusyError] and that of ctx while it waits.
 func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k History) (Reason, error) {
-	if why := p.Check(typed, w); why != "" {
-		return why, nil
+	if reason := p.Check(typed, w); reason != "" {
+		return reason, nil
 	}
 	old := append([]Record{k.Current}, k.Previous...)
 	for i, r := range old[:min(len(old), p.last())] {

@@ -156,31 +156,31 @@ func TestDiffersFromTheOld(t *testing.T) {
 	p := Policy{Last: 3}
 	var k History
 	for _, typed := range []string{first, second, third} {
-		if why, err := h.Check(t.Context(), p, typed, words, k); err != nil || why != "" {
-			t.Fatalf("%s: %q, %v", typed, why, err)
+		if reason, err := h.Check(t.Context(), p, typed, words, k); err != nil || reason != "" {
+			t.Fatalf("%s: %q, %v", typed, reason, err)
 		}
 		k = p.Replace(k, h.mustHash(t, typed))
 	}
 	for typed, want := range map[string]Reason{first: Reused, second: Reused, third: SameAsCurrent, fourth: "", "short": TooShort} {
-		if why, err := h.Check(t.Context(), p, typed, words, k); err != nil || why != want {
-			t.Errorf("%s: %q, %v; want %q", typed, why, err, want)
+		if reason, err := h.Check(t.Context(), p, typed, words, k); err != nil || reason != want {
+			t.Errorf("%s: %q, %v; want %q", typed, reason, err, want)
 		}
 	}
 	// A shorter memory takes effect at once.
-	if why, err := h.Check(t.Context(), Policy{}, second, words, k); err != nil || why != "" {
-		t.Errorf("with the default: %q, %v", why, err)
+	if reason, err := h.Check(t.Context(), Policy{}, second, words, k); err != nil || reason != "" {
+		t.Errorf("with the default: %q, %v", reason, err)
 	}
 	k = p.Replace(k, h.mustHash(t, fourth))
-	if why, err := h.Check(t.Context(), p, first, words, k); err != nil || why != "" || len(k.Previous) != 2 {
-		t.Errorf("the fourth last: %q, %v, %d earlier", why, err, len(k.Previous))
+	if reason, err := h.Check(t.Context(), p, first, words, k); err != nil || reason != "" || len(k.Previous) != 2 {
+		t.Errorf("the fourth last: %q, %v, %d earlier", reason, err, len(k.Previous))
 	}
 	if k = (Policy{}).Replace(k, k.Current); len(k.Previous) != 0 {
 		t.Errorf("%d earlier are kept by default", len(k.Previous))
 	}
 	// An imported one counts as well.
 	imported := History{Current: parsed(t, knownAnswers[4].record)}
-	if why, err := h.Check(t.Context(), Policy{}, pw, words, imported); err != nil || why != SameAsCurrent {
-		t.Errorf("imported: %q, %v", why, err)
+	if reason, err := h.Check(t.Context(), Policy{}, pw, words, imported); err != nil || reason != SameAsCurrent {
+		t.Errorf("imported: %q, %v", reason, err)
 	}
 }
 
@@ -253,10 +253,10 @@ func FuzzPolicy(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, typed string) {
-		why := Policy{}.Check(typed, words)
+		reason := Policy{}.Check(typed, words)
 		normal, refused := Normalize(typed)
-		if (refused != "") != (why == TooLong || why == InvalidCharacters) {
-			t.Fatalf("%q, %q", why, refused)
+		if (refused != "") != (reason == TooLong || reason == InvalidCharacters) {
+			t.Fatalf("%q, %q", reason, refused)
 		}
 		if again, w := Normalize(normal); refused == "" && (again != normal || w != "") {
 			t.Fatalf("not stable: %+q, %+q", normal, again)

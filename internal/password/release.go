@@ -92,8 +92,8 @@ func (h *Hasher) Period() time.Duration {
 func (h *Hasher) slowest() (d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, took := range h.durations {
-		d = max(d, took)
+	for _, elapsed := range h.durations {
+		d = max(d, elapsed)
 	}
 	return d
 }
@@ -105,11 +105,11 @@ func (h *Hasher) retryAfter() time.Duration {
 }
 
 // recordDuration notes the time of a cost that has not been measured: an account was imported meanwhile.
-func (h *Hasher) recordDuration(c Cost, took time.Duration) {
+func (h *Hasher) recordDuration(c Cost, elapsed time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, known := h.durations[c]; !known && !h.coveredCosts[c] {
-		h.durations[c] = took
+		h.durations[c] = elapsed
 	}
 }
 
@@ -128,15 +128,15 @@ func (h *Hasher) Measure(ctx context.Context, costs Costs) error {
 	keep, below, count := map[Cost]time.Duration{}, map[Cost]bool{}, map[Kind]int{}
 	var err error
 	for _, c := range set {
-		took, known := h.knownDuration(c)
+		elapsed, known := h.knownDuration(c)
 		switch {
 		case known:
-			keep[c] = took
+			keep[c] = elapsed
 		case c.covered(keep) || count[c.Kind] == maxMeasured:
 			below[c] = true
 		case err == nil:
-			if took, err = h.measure(ctx, c); err == nil {
-				keep[c] = took
+			if elapsed, err = h.measure(ctx, c); err == nil {
+				keep[c] = elapsed
 				count[c.Kind]++
 			}
 		}
@@ -168,11 +168,11 @@ func (c Cost) covered(by map[Cost]time.Duration) bool {
 	return false
 }
 
-func (h *Hasher) knownDuration(c Cost) (took time.Duration, known bool) {
+func (h *Hasher) knownDuration(c Cost) (elapsed time.Duration, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	took, known = h.durations[c]
-	return took, known
+	elapsed, known = h.durations[c]
+	return elapsed, known
 }
 
 // measure returns the time of one hash, the longest of up to three.
@@ -182,16 +182,16 @@ func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, er
 		if err := ctx.Err(); err != nil {
 			return 0, err // a free permit is given to whoever comes
 		}
-		var took time.Duration
+		var elapsed time.Duration
 		_, err := h.do(ctx, c, func() {
 			start := h.now()
 			r.matches([]byte("a password to measure with"))
-			took = h.now().Sub(start)
+			elapsed = h.now().Sub(start)
 		})
 		if err != nil {
 			return 0, err
 		}
-		longest, total = max(longest, took), total+took
+		longest, total = max(longest, elapsed), total+elapsed
 		if total > measured {
 			break
 		}

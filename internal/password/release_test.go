@@ -322,12 +322,12 @@ func TestCostsThatAreRefused(t *testing.T) {
 
 func TestRetryAfterIsBounded(t *testing.T) {
 	h := newHasher(t, Options{Permits: 2, Queue: 64})
-	for took, want := range map[time.Duration]time.Duration{
+	for elapsed, want := range map[time.Duration]time.Duration{
 		0: time.Second, 16 * time.Millisecond: time.Second, 250 * time.Millisecond: 9 * time.Second, 10 * time.Second: 30 * time.Second,
 	} {
-		h.durations[cheap] = took
+		h.durations[cheap] = elapsed
 		if got := h.retryAfter(); got != want {
-			t.Errorf("%v: %v, want %v", took, got, want)
+			t.Errorf("%v: %v, want %v", elapsed, got, want)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (w Words) list() []string {
 // strength asks zxcvbn about the password, or about its ends where it is long: what is hard to guess does not become easier by
 // what follows. A password that is one unit over and over is as good as the unit; zxcvbn sees that in ASCII only.
 func strength(normal string, words []string) Reason {
-	why := Reason("")
+	reason := Reason("")
 	for _, part := range ends(unit(normal)) {
 		r := zxcvbn.PasswordStrength(tame(part), words)
 		if r.Guesses >= minGuesses {
@@ -64,14 +64,14 @@ func strength(normal string, words []string) Reason {
 		}
 		for _, m := range r.Sequence {
 			if m.DictionaryName == "user_inputs" {
-				why = ContainsName
+				reason = ContainsName
 			}
 		}
 	}
-	if why == "" {
-		why = TooCommon
+	if reason == "" {
+		reason = TooCommon
 	}
-	return why
+	return reason
 }
 
 // unit returns the shortest beginning of which the whole is a repetition, the last time perhaps in part, or with one

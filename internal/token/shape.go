@@ -215,16 +215,16 @@ var digits = func() (table [256]int8) {
 // removeFolding removes, in place, what mail programs put into a long line and what nobody sees: white space of all kinds, invisible
 // characters, and the `=` of a soft line break (RFC 2045 section 6.7).
 func removeFolding(text []byte) []byte {
-	kept := text[:0]
+	stored := text[:0]
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
 		soft := r == '=' && i+1 < len(text) && (text[i+1] == '\r' || text[i+1] == '\n')
 		if !soft && !isFolding(r) {
-			kept = append(kept, text[i:i+size]...)
+			stored = append(stored, text[i:i+size]...)
 		}
 		i += size
 	}
-	return kept
+	return stored
 }
 
 func isFolding(r rune) bool {

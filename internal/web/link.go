@@ -39,11 +39,11 @@ func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
 // oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
 // twice. It says whether it has answered.
 func (x *exchange) oneClick(text string) bool {
-	asker := x.requester()
-	if !asker.Navigation || x.json || asker.FlowCookie == "" && x.Live == nil {
+	requester := x.requester()
+	if !requester.Navigation || x.json || requester.FlowCookie == "" && x.Live == nil {
 		return false
 	}
-	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, asker, text)
+	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, requester, text)
 	switch {
 	case err != nil:
 		return false
@@ -53,7 +53,7 @@ func (x *exchange) oneClick(text string) bool {
 	case !preview.OneClick || preview.Cancel:
 		return false
 	}
-	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, asker, flow.ConfirmInput{Token: text, OneClick: true})
+	done, err := x.Flows.Confirm(x.r.Context(), x.Site.Site, requester, flow.ConfirmInput{Token: text, OneClick: true})
 	if err != nil {
 		return false
 	}

@@ -53,9 +53,9 @@ const (
 )
 
 // Refuse answers in the gate's place a request to the backend, or one to no site at all.
-func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refusal) {
+func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, refusal Refusal) {
 	x := &exchange{Pages: p, Visit: v, w: w, r: r}
-	if why == SignIn { // what strangers ask for most costs the least
+	if refusal == SignIn { // what strangers ask for most costs the least
 		x.refuseAnonymous()
 		return
 	}
@@ -63,7 +63,7 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 	x.negotiate()
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
 	x.json = x.json || v.Token != nil || !acceptsHTML(r.Header)
-	switch why {
+	switch refusal {
 	case Forbidden:
 		x.refuse(http.StatusForbidden, templates.Forbidden)
 	case Misdirected:
@@ -75,7 +75,7 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, why Refu
 	case UpgradeOrigin:
 		x.refuse(http.StatusForbidden, templates.UpgradeOrigin)
 	case InvalidToken, TokenNotAllowed, CrossOrigin:
-		x.refuseToken(why)
+		x.refuseToken(refusal)
 	default:
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 	}
@@ -93,9 +93,9 @@ func Unready(w http.ResponseWriter) {
 }
 
 // refuseToken answers a request with a machine token. Who sends one reads no pages.
-func (x *exchange) refuseToken(why Refusal) {
+func (x *exchange) refuseToken(refusal Refusal) {
 	x.json = true
-	switch why {
+	switch refusal {
 	case InvalidToken:
 		x.refuse(http.StatusUnauthorized, templates.InvalidToken)
 	case CrossOrigin:

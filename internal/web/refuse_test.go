@@ -48,20 +48,20 @@ func testAStoreThatFailsSaysNothing(t *testing.T) {
 func TestRefuse_Language(t *testing.T) {
 	g := newGate(t)
 	titles := map[string]bool{}
-	for why := SignIn; why <= CrossOrigin; why++ {
+	for refusal := SignIn; refusal <= CrossOrigin; refusal++ {
 		for _, accept := range []string{"application/json", "text/html"} {
 			for result, want := range map[string]string{"de-CH, en;q=0.5": "de", "": "en", "tlh": "en", "fr": "fr"} {
 				r := httptest.NewRequest(http.MethodPost, origin+"/app", http.NoBody)
 				r.Header.Set("Accept", accept)
 				r.Header.Set("Accept-Language", result)
 				w := httptest.NewRecorder()
-				g.pages.Refuse(w, r, Visit{Site: g.site}, why)
+				g.pages.Refuse(w, r, Visit{Site: g.site}, refusal)
 				h := w.Header()
-				varies := why == SignIn || strings.Contains(h.Get("Vary"), "Accept-Language") // to a script's 401 no-store has to do
+				varies := refusal == SignIn || strings.Contains(h.Get("Vary"), "Accept-Language") // to a script's 401 no-store has to do
 				if got := h.Values("Content-Language"); len(got) != 1 || got[0] != want || !varies {
-					t.Errorf("%d in %q as %s: Content-Language %q, Vary %q", why, result, accept, got, h.Values("Vary"))
+					t.Errorf("%d in %q as %s: Content-Language %q, Vary %q", refusal, result, accept, got, h.Values("Vary"))
 				}
-				if why == SignIn {
+				if refusal == SignIn {
 					_, title, _ := strings.Cut(w.Body.String(), `"title":`)
 					titles[want+title] = true
 				}
@@ -81,7 +81,7 @@ func TestRefuse_Language(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	g := newGate(t)
-	refuse := func(why Refusal, change func(*http.Request, *Visit)) *httptest.ResponseRecorder {
+	refuse := func(refusal Refusal, change func(*http.Request, *Visit)) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", origin+"/app?x=1", nil)
 		r.Header.Set("Accept", "text/html")
 		v := Visit{Site: g.site}
@@ -89,21 +89,21 @@ func TestRefuse(t *testing.T) {
 			change(r, &v)
 		}
 		w := httptest.NewRecorder()
-		g.pages.Refuse(w, r, v, why)
+		g.pages.Refuse(w, r, v, refusal)
 		return w
 	}
-	for why, want := range map[Refusal]int{
+	for refusal, want := range map[Refusal]int{
 		SignIn: 303, Forbidden: 403, Misdirected: 421, Unavailable: 503, BadRequest: 400, MethodNotAllowed: 405, UpgradeOrigin: 403,
 	} {
-		if w := refuse(why, nil); w.Code != want {
-			t.Errorf("%d: %d, want %d", why, w.Code, want)
+		if w := refuse(refusal, nil); w.Code != want {
+			t.Errorf("%d: %d, want %d", refusal, w.Code, want)
 		}
-		if why == SignIn {
+		if refusal == SignIn {
 			continue
 		}
-		w := refuse(why, func(r *http.Request, v *Visit) { r.Header.Set("Accept", "application/json"); v.Site = nil })
+		w := refuse(refusal, func(r *http.Request, v *Visit) { r.Header.Set("Accept", "application/json"); v.Site = nil })
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%d without a site: %d %v", why, w.Code, w.Header())
+			t.Errorf("%d without a site: %d %v", refusal, w.Code, w.Header())
 		}
 	}
 	w := refuse(Misdirected, nil)

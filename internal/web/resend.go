@@ -33,7 +33,7 @@ func (x *exchange) resendPage() {
 	switch {
 	case err != nil:
 		x.refuseWith(x.problemOf(err))
-	case !ok && x.redirected():
+	case !ok && x.redirectToHandoff():
 	case !ok && x.Live != nil && !x.json:
 		x.redirect("/") // one click in another tab has ended the flow and cleared its cookie: on to the app
 	case !ok:

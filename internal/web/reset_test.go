@@ -185,13 +185,13 @@ func testRefusedPasswordsLeaveTheLinkGood(t *testing.T) {
 // TestPassword_EveryReasonHasWords ties package password to the catalogues.
 func TestPassword_EveryReasonHasWords(t *testing.T) {
 	g := newPasswordGate(t)
-	for _, why := range password.Reasons() {
+	for _, refusal := range password.Reasons() {
 		for _, language := range g.pages.Templates.Languages() {
-			words := g.pages.Templates.Text(language, templates.Problem{Code: templates.Code("password_" + why), Min: 12})
+			words := g.pages.Templates.Text(language, templates.Problem{Code: templates.Code("password_" + refusal), Min: 12})
 			if strings.HasPrefix(words, "problem.") || words == "" {
-				t.Errorf("%s: %s has no words", language, why)
+				t.Errorf("%s: %s has no words", language, refusal)
 			}
-			if why == password.TooLong && !strings.Contains(words, strconv.Itoa(password.MaxLength)) {
+			if refusal == password.TooLong && !strings.Contains(words, strconv.Itoa(password.MaxLength)) {
 				t.Errorf("%s: %q does not say the limit", language, words)
 			}
 		}

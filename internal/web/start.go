@@ -68,8 +68,8 @@ type handoffBody struct {
 	ReturnTo string `json:"return_to"`
 }
 
-// FinishHandover notes that the app is done with a hand-over, and takes its cookie back from the answer that w is going to be.
-func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, h flow.Handoff) error {
+// FinishHandoff notes that the app is done with a hand-over, and takes its cookie back from the answer that w is going to be.
+func (p *Pages) FinishHandoff(w http.ResponseWriter, r *http.Request, v Visit, h flow.Handoff) error {
 	x := p.exchange(w, r, v)
 	if err := p.Flows.FinishHandoff(r.Context(), v.Site.Site, x.requester(), h); err != nil {
 		return err
@@ -78,9 +78,9 @@ func (p *Pages) FinishHandover(w http.ResponseWriter, r *http.Request, v Visit, 
 	return nil
 }
 
-// redirected leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
+// redirectToHandoff leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
 // tab. It says whether it has answered.
-func (x *exchange) redirected() bool {
+func (x *exchange) redirectToHandoff() bool {
 	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handover)
 	if !ok {
 		return false

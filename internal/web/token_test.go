@@ -124,8 +124,8 @@ func TestFLOW7_APageConfirmsOnlyWhatItShowed(t *testing.T) {
 		g := newGate(t)
 		g.account(known)
 		g.account("sam@example.com")
-		asker := g.browser()
-		first := g.find(linkPattern, asker.asks(known).Text)
+		requester := g.browser()
+		first := g.find(linkPattern, requester.asks(known).Text)
 		asker2 := g.browser()
 		second := g.find(linkPattern, asker2.asks("sam@example.com").Text)
 
@@ -141,8 +141,8 @@ func TestFLOW7_APageConfirmsOnlyWhatItShowed(t *testing.T) {
 		victim.json("POST", "/email-link/confirm", `{"h":"x"}`).wants(t, 409, "").says(t, `"code":"changed"`)
 		// A sign-in in between changes it as well.
 		token := victim.cookies["__Host-email_link_token"]
-		asker.get(first).wants(t, 303, "/")
-		maps.Copy(victim.cookies, asker.cookies)
+		requester.get(first).wants(t, 303, "/")
+		maps.Copy(victim.cookies, requester.cookies)
 		victim.cookies["__Host-email_link_token"] = token
 		victim.post("/email-link/confirm", "h", g.find(hPattern, a.body)).wants(t, 409, "").says(t, "This browser is signed in as")
 		h = g.find(hPattern, victim.get("/email-link/confirm").body)
@@ -156,8 +156,8 @@ func TestTOK1_OfManyPressesOneCounts(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account(known)
-		asker := g.browser()
-		link := g.find(linkPattern, asker.asks(known).Text)
+		requester := g.browser()
+		link := g.find(linkPattern, requester.asks(known).Text)
 		const n = 50
 		statuses, sessions := make(chan int, n), make(chan string, n)
 		start := make(chan struct{})

@@ -13,11 +13,11 @@ const SignInHeader = "Email-Link-Sign-In"
 // RefuseVerify answers a proxy that has asked whether r may pass (forward-auth): 401 with the address of the sign-in, 503, and
 // 403 for everything else, since proxies know no more. With redirect, a browser's navigation is led to the sign-in: for
 // proxies that hand such an answer on to their client.
-func (p *Pages) RefuseVerify(w http.ResponseWriter, r *http.Request, v Visit, why Refusal, redirect bool) {
+func (p *Pages) RefuseVerify(w http.ResponseWriter, r *http.Request, v Visit, refusal Refusal, redirect bool) {
 	x := p.exchange(w, r, v)
 	x.setHeaders()
 	x.json = x.json || !acceptsHTML(r.Header)
-	switch why {
+	switch refusal {
 	case SignIn:
 		address := x.signInAddress(x.Site.Origin)
 		if redirect && boundary.IsNavigation(r) {
@@ -34,7 +34,7 @@ func (p *Pages) RefuseVerify(w http.ResponseWriter, r *http.Request, v Visit, wh
 	case UpgradeOrigin:
 		x.refuse(http.StatusForbidden, templates.UpgradeOrigin)
 	case InvalidToken, TokenNotAllowed, CrossOrigin:
-		x.refuseToken(why)
+		x.refuseToken(refusal)
 	default:
 		x.refuse(http.StatusForbidden, templates.BadRequest)
 	}

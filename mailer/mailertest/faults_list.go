@@ -54,11 +54,11 @@ var faultScenarios = map[string]FaultScenario{
 	}},
 	// The server keeps the message, and the connection is lost before the client hears of it: each time.
 	"DropAfter250": {Arrives: true, Twice: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
-		s.dialogue(c, hooks{kept: func(string) bool { return false }})
+		s.dialogue(c, hooks{stored: func(string) bool { return false }})
 	}},
 	// The same, once for each mail.
 	"DropAfter250Once": {Arrives: true, Twice: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
-		s.dialogue(c, hooks{kept: func(to string) bool { return !s.first(to) }})
+		s.dialogue(c, hooks{stored: func(to string) bool { return !s.first(to) }})
 	}},
 	// The server answers once the client has left, having kept the message.
 	"DropAfterAnswer": {Arrives: true, faults: map[Step]Fault{Done: {Drop: true}}},
@@ -91,7 +91,7 @@ var faultScenarios = map[string]FaultScenario{
 	"Binary":    {play: script("\x00\xff\x16\x03\x01\r\n\r\n\r\n")},
 	// The message is kept, and the yes has a code that nobody knows.
 	"Data259": {Arrives: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
-		s.dialogue(c, hooks{kept: func(string) bool { _, _ = io.WriteString(c, "259 kept\r\n"); return false }})
+		s.dialogue(c, hooks{stored: func(string) bool { _, _ = io.WriteString(c, "259 kept\r\n"); return false }})
 	}},
 	// The answers are SMTP and make no sense.
 	"Lying": {play: script("220 mx.example.net ESMTP\r\n",
@@ -155,7 +155,7 @@ func pause(ctx context.Context) bool {
 type hooks struct {
 	command func(line, to string) bool // a command, before the server sees it
 	dot     func(to string) bool       // the end of the message, before the server sees it
-	kept    func(to string) bool       // the answer to the message, before the client sees it
+	stored  func(to string) bool       // the answer to the message, before the client sees it
 	answer  func(line string) bool     // every line of the server, before the client sees it
 }
 
@@ -168,7 +168,7 @@ func (s *FaultyServer) dialogue(c net.Conn, h hooks) {
 	d := &dialogue{hooks: h, client: c, server: up}
 	var back sync.WaitGroup
 	back.Go(func() { d.pass(d.server, d.client, d.answered) })
-	d.pass(d.client, d.server, d.asked)
+	d.pass(d.client, d.server, d.requested)
 	back.Wait()
 }
 
@@ -200,7 +200,7 @@ func (d *dialogue) pass(from, to net.Conn, look func(line string) bool) {
 	}
 }
 
-func (d *dialogue) asked(line string) bool {
+func (d *dialogue) requested(line string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.inData {
@@ -222,7 +222,7 @@ func (d *dialogue) answered(line string) bool {
 	d.ended = false
 	d.inData = d.inData || strings.HasPrefix(line, "354")
 	d.mu.Unlock()
-	if ended && d.kept != nil && !d.kept(to) {
+	if ended && d.stored != nil && !d.stored(to) {
 		return false
 	}
 	return d.hooks.answer == nil || d.hooks.answer(line)

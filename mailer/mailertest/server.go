@@ -341,18 +341,18 @@ func (s *Server) keep(m Mail) {
 
 // loginServer is the server's side of AUTH LOGIN, which go-sasl no longer has.
 type loginServer struct {
-	check func(user, password string) error
-	user  string
-	asked int
+	check     func(user, password string) error
+	user      string
+	requested int
 }
 
 // Next implements sasl.Server.
 func (l *loginServer) Next(response []byte) ([]byte, bool, error) {
-	l.asked++
+	l.requested++
 	switch {
-	case l.asked == 1 && response == nil:
+	case l.requested == 1 && response == nil:
 		return []byte("Username:"), false, nil
-	case l.asked <= 2 && l.user == "":
+	case l.requested <= 2 && l.user == "":
 		l.user = string(response)
 		return []byte("Password:"), false, nil
 	}

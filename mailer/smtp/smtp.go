@@ -189,7 +189,7 @@ func (m *Mailer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("smtp: a mail is still under way: %w", ctx.Err())
 	}
-	if s := m.take(); s != nil {
+	if s := m.acquire(); s != nil {
 		s.quit()
 	}
 	return err
@@ -207,7 +207,7 @@ func (m *Mailer) begin() error {
 
 // session returns the spare connection if the server still answers on it, else a new one.
 func (m *Mailer) session(ctx context.Context, from string) (*session, error) {
-	if s := m.take(); s != nil {
+	if s := m.acquire(); s != nil {
 		if s.alive(ctx) {
 			return s, nil
 		}
@@ -216,7 +216,7 @@ func (m *Mailer) session(ctx context.Context, from string) (*session, error) {
 	return m.connect(ctx, from)
 }
 
-func (m *Mailer) take() *session {
+func (m *Mailer) acquire() *session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.spare

@@ -31,7 +31,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (err error) {
 	if err := s.copyTo(withContext{ctx, f}); err != nil {
 		return fmt.Errorf("copying the database: %w", err)
 	}
-	if err := restoredMark(f.Name()); err != nil {
+	if err := markRestored(f.Name()); err != nil {
 		return fmt.Errorf("marking the copy of the database: %w", err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -62,8 +62,8 @@ func (s *Store) copyTo(w io.Writer) (err error) {
 // markAlloc is by how much a copy may grow for its mark.
 const markAlloc = 64 << 10
 
-// restoredMark notes in a copy that it is one.
-func restoredMark(path string) error {
+// markRestored notes in a copy that it is one.
+func markRestored(path string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockSlice, FreelistType: bbolt.FreelistMapType})
 	if err != nil {
 		return err

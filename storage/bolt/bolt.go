@@ -214,8 +214,8 @@ func (s *Store) rollback(btx *bbolt.Tx) {
 }
 
 // damaged notes the reason for refusing writes from now on and returns it as an error.
-func (s *Store) damaged(why error) error {
-	err := fmt.Errorf("%w: %s: %w", storage.ErrDamaged, s.path, why)
+func (s *Store) damaged(hint error) error {
+	err := fmt.Errorf("%w: %s: %w", storage.ErrDamaged, s.path, hint)
 	s.damage.CompareAndSwap(nil, &err)
 	return err
 }

@@ -102,8 +102,8 @@ func (r *reader) done(what string) error {
 	return nil
 }
 
-// take returns the next n bytes, nil after a failure.
-func (r *reader) take(n uint64) []byte {
+// next returns the next n bytes, nil after a failure.
+func (r *reader) next(n uint64) []byte {
 	if r.bad || n > uint64(len(r.b)) {
 		r.bad = true
 		return nil
@@ -114,7 +114,7 @@ func (r *reader) take(n uint64) []byte {
 }
 
 func (r *reader) byte() byte {
-	if p := r.take(1); p != nil {
+	if p := r.next(1); p != nil {
 		return p[0]
 	}
 	return 0
@@ -140,11 +140,11 @@ func (r *reader) int() int {
 	return int(n)
 }
 
-func (r *reader) text() string { return string(r.take(r.num())) }
+func (r *reader) text() string { return string(r.next(r.num())) }
 
 // bytes returns a copy, nil for none.
 func (r *reader) bytes() []byte {
-	if p := r.take(r.num()); len(p) > 0 {
+	if p := r.next(r.num()); len(p) > 0 {
 		return append([]byte(nil), p...)
 	}
 	return nil
@@ -163,7 +163,7 @@ func (r *reader) flag() bool {
 }
 
 func (r *reader) digest() (d storage.Digest) {
-	copy(d[:], r.take(32))
+	copy(d[:], r.next(32))
 	return d
 }
 
@@ -171,7 +171,7 @@ func (r *reader) key() (k storage.Key) {
 	if !r.flag() {
 		return k
 	}
-	if p := r.take(endLen); p != nil {
+	if p := r.next(endLen); p != nil {
 		k.End = readEnd(p)
 	}
 	k.Digest = r.digest()

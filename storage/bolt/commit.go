@@ -86,8 +86,8 @@ func (q *queue) join(c *call) (leader bool) {
 	return false
 }
 
-// take removes up to maxBatch waiting calls.
-func (q *queue) take(n int) []*call {
+// nextBatch removes up to maxBatch waiting calls.
+func (q *queue) nextBatch(n int) []*call {
 	q.Lock()
 	defer q.Unlock()
 	n = min(n, len(q.waiting))
@@ -127,7 +127,7 @@ func (s *Store) await(c *call) error {
 	select {
 	case lead := <-c.wake:
 		if lead {
-			s.lead(append([]*call{c}, s.queue.take(maxBatch-1)...))
+			s.lead(append([]*call{c}, s.queue.nextBatch(maxBatch-1)...))
 		}
 		return nil
 	case <-c.ctx.Done():

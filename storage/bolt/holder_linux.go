@@ -12,14 +12,14 @@ import (
 
 // holder names the process that holds the lock of a file, from /proc/locks.
 func holder(path string) string {
-	const nobody = "another process"
+	const unknownHolder = "another process"
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return nobody
+		return unknownHolder
 	}
 	locks, err := os.ReadFile("/proc/locks")
 	if err != nil {
-		return nobody
+		return unknownHolder
 	}
 	for pid, device := range lockHolders(string(locks), st.Ino) {
 		// Some file systems show another device number here than to stat: then the process's own descriptors decide.
@@ -35,7 +35,7 @@ func holder(path string) string {
 		}
 		return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(name)))
 	}
-	return nobody
+	return unknownHolder
 }
 
 // lockHolders reads lines such as "3: FLOCK  ADVISORY  WRITE 4711 fd:00:1048602 0 EOF" and returns the device number by process

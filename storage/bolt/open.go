@@ -203,9 +203,9 @@ func (s *Store) upgrade() error {
 }
 
 // notOurs is the refusal of a file that is damaged or of another kind.
-func notOurs(path string, why error) error {
+func notOurs(path string, hint error) error {
 	return fmt.Errorf("%s is not a database of this program, or is damaged, and has not been touched: %w (%w)",
-		path, why, storage.ErrDamaged)
+		path, hint, storage.ErrDamaged)
 }
 
 // lockedError says who holds the file, or that the caller's context is over.

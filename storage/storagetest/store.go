@@ -218,13 +218,13 @@ func testClose(t *testing.T, s storage.Store) {
 }
 
 func testTxEnds(t *testing.T, s storage.Store) {
-	var kept storage.Tx
-	view(t, s, func(tx storage.Tx) error { kept = tx; return nil })
-	if _, _, err := kept.Meta().Get("x"); err == nil {
+	var stored storage.Tx
+	view(t, s, func(tx storage.Tx) error { stored = tx; return nil })
+	if _, _, err := stored.Meta().Get("x"); err == nil {
 		t.Error("a Tx of a View works after its end")
 	}
-	update(t, s, func(tx storage.Tx) error { kept = tx; return nil })
-	if err := kept.Meta().Put("x", nil); err == nil {
+	update(t, s, func(tx storage.Tx) error { stored = tx; return nil })
+	if err := stored.Meta().Put("x", nil); err == nil {
 		t.Error("a Tx of an Update works after its end")
 	}
 }

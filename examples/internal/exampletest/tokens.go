@@ -32,8 +32,8 @@ func CheckTokens(t *testing.T, g *Gate, app *App, origin string) {
 		}
 	}
 	res, _ := program.Do("PROPFIND", "/dav/", nil, "Authorization: Bearer the-apps-own")
-	if asked := res.Header.Values("WWW-Authenticate"); res.StatusCode != http.StatusUnauthorized || len(asked) != 1 || !strings.HasPrefix(asked[0], "Basic ") {
-		t.Errorf("a program that waits to be asked: %d %q", res.StatusCode, asked)
+	if requested := res.Header.Values("WWW-Authenticate"); res.StatusCode != http.StatusUnauthorized || len(requested) != 1 || !strings.HasPrefix(requested[0], "Basic ") {
+		t.Errorf("a program that waits to be asked: %d %q", res.StatusCode, requested)
 	}
 	if n := len(app.Taken()); n != 0 {
 		t.Errorf("%d requests without a good token reached the app", n)
