@@ -17,29 +17,27 @@ type inFlight struct {
 	entry  credential.Request
 	cancel context.CancelCauseFunc
 	// writer is what the gate was given to answer by.
-	writer  http.ResponseWriter
-	request http.Request
-	body    heldBody
+	writer http.ResponseWriter
+	body   heldBody
 }
 
-// begin registers a request, and returns the one that goes on. Call end when its handler has returned.
-func (f *inFlight) begin(p *pass, x *held, w http.ResponseWriter, r *http.Request) *http.Request {
+// begin registers a request. Call end when its handler has returned.
+//
+// The request changes in place, because Caddy's placeholders go on reading the one that they were made for. Its new context is not
+// canceled at the end, when error routes may need it, but ends with the server's own.
+func (f *inFlight) begin(p *pass, x *held, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	f.cancel, f.writer = cancel, w
-	f.request = *r.WithContext(ctx) // here and not in an allocation of its own
+	*r = *r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		f.body = heldBody{r.Body, x}
-		f.request.Body = &f.body
+		r.Body = &f.body
 	}
 	f.entry = credential.Request{Credential: x.subject, Target: f, Since: p.at.Now}
 	x.track(p.live.core, &f.entry)
-	return &f.request
 }
 
-func (f *inFlight) end(p *pass, x *held) {
-	x.untrack(p.live.core, &f.entry)
-	f.cancel(nil)
-}
+func (f *inFlight) end(p *pass, x *held) { x.untrack(p.live.core, &f.entry) }
 
 // End implements credential.Target. Canceling its context ends most handlers. One that waits for bytes of the client returns when
 // the connection's deadline has passed, and so does net/http, which reads on to the end of a body that a handler has left. What

@@ -263,7 +263,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 		made.held = held{sess, h, p, r}
 		rw.held = &made.held
 		if p.outer == h { // else the outer one has begun it
-			r = made.flight.begin(p, &made.held, w, r)
+			made.flight.begin(p, &made.held, w, r)
 			defer made.flight.end(p, &made.held)
 		}
 	}
