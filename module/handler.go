@@ -74,12 +74,13 @@ type Handler struct {
 	access           gate.Access
 	protectsCapitals bool
 	// others are the handlers of the same host that ask for more and that a path may lead to by another reading. othersInAnyCase
-	// reports whether a matcher on the way to one of them names capital letters.
-	others          []otherGate
-	othersInAnyCase bool
-	emails          [][]address.Pattern
-	plain           []plainHeader
-	identity        identityConfig
+	// reports whether a matcher on the way to one of them names capital letters, rewrittenBefore whether paths may have been
+	// rewritten before they come to this handler.
+	others                           []otherGate
+	othersInAnyCase, rewrittenBefore bool
+	emails                           [][]address.Pattern
+	plain                            []plainHeader
+	identity                         identityConfig
 	// stripper knows the names of all handlers of the configuration. innerStripper is for requests that have passed the stripper of
 	// an outer handler: it knows the handler's own names, so that what the outer one has set goes on.
 	stripper, innerStripper *boundary.Stripper

@@ -41,8 +41,19 @@ func matcherSets(ctx caddy.Context, sets []caddyhttp.MatcherSet, raw []caddy.Mod
 	return out, nil
 }
 
-// readableMatcher makes one matcher readable in both ways.
+// readableMatcher makes one matcher readable in both ways. One of a route is tried before its time.
 func readableMatcher(ctx caddy.Context, m any, raw caddy.ModuleMap) (gate.Matcher, error) {
+	readable, err := readNow(ctx, m, raw)
+	if err != nil || raw != nil {
+		return readable, err
+	}
+	if names := placeholdersOf(m); len(names) > 0 {
+		readable = earlyMatcher{readable, names}
+	}
+	return readable, nil
+}
+
+func readNow(ctx caddy.Context, m any, raw caddy.ModuleMap) (gate.Matcher, error) {
 	plain := caddyMatcher{caddyhttp.MatcherSet{m}}
 	switch t := m.(type) {
 	case *caddyhttp.MatchPath:
@@ -106,9 +117,51 @@ type regexpMatcher struct {
 	fold *regexp.Regexp
 }
 
-// Demands implements gate.Matcher.
+// Demands implements gate.Matcher. What the expression captures is there for matchers behind it.
 func (m regexpMatcher) Demands(r *http.Request) bool {
-	return m.fold.MatchString(caddyhttp.NormalizedPath(r.URL.Path, true))
+	return m.caddyMatcher.Demands(r) || m.fold.MatchString(caddyhttp.NormalizedPath(r.URL.Path, true))
+}
+
+// earlyMatcher is a matcher of a route behind the handler that tries it. What handlers in between set is not known yet, so where it
+// needs something that is not there, it opens nothing and demands everything.
+type earlyMatcher struct {
+	gate.Matcher
+	placeholders []string
+}
+
+// Opens implements gate.Matcher.
+func (m earlyMatcher) Opens(r *http.Request) bool { return m.known(r) && m.Matcher.Opens(r) }
+
+// Demands implements gate.Matcher.
+func (m earlyMatcher) Demands(r *http.Request) bool { return !m.known(r) || m.Matcher.Demands(r) }
+
+func (m earlyMatcher) known(r *http.Request) bool {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return ok && !slices.ContainsFunc(m.placeholders, func(name string) bool {
+		value, known := repl.Get(name)
+		return !known || value == nil // a variable that is not set is known, and nil
+	})
+}
+
+// placeholdersOf returns the names of the placeholders that a matcher compares.
+func placeholdersOf(m any) (names []string) {
+	var keys []string
+	switch t := m.(type) {
+	case *caddyhttp.MatchExpression:
+		return t.Placeholders()
+	case *caddyhttp.VarsMatcher:
+		keys = slices.Sorted(maps.Keys(*t))
+	case *caddyhttp.MatchVarsRE:
+		keys = slices.Sorted(maps.Keys(*t))
+	}
+	for _, key := range keys {
+		if name, ok := strings.CutPrefix(key, "{"); ok {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		} else {
+			names = append(names, "http.vars."+key)
+		}
+	}
+	return names
 }
 
 // opaqueMatcher is one of which no more is known than the words in it. A path is the same to a program that ignores case when it

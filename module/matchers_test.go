@@ -123,3 +123,30 @@ func TestCONF2_SeenRequests(t *testing.T) {
 		t.Errorf("the request: %s", got)
 	}
 }
+
+// TestCONF2_TriedBeforeTheirTime: a matcher of a route may compare what a handler before it sets, and is tried before that handler runs.
+func TestCONF2_TriedBeforeTheirTime(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	expression := &caddyhttp.MatchExpression{Expr: "{http.vars.kind} == 'admin'"}
+	if err := expression.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]any{
+		"expression": expression, "vars": &caddyhttp.VarsMatcher{"kind": {"admin"}}, "vars by placeholder": &caddyhttp.VarsMatcher{"{http.vars.kind}": {"admin"}},
+	} {
+		sets, err := matcherSets(ctx, []caddyhttp.MatcherSet{{m}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, want := range map[string][2]bool{"": {false, true}, "admin": {true, true}, "other": {false, false}} {
+			r := requestFor(http.MethodGet, "/")
+			if kind != "" {
+				caddyhttp.SetVar(r.Context(), "kind", kind)
+			}
+			if got := [2]bool{sets.Opens(r), sets.Demands(r)}; got != want {
+				t.Errorf("%s, the variable is %q: opens, demands are %v", name, kind, got)
+			}
+		}
+	}
+}

@@ -26,6 +26,9 @@ type otherGate struct {
 
 // prepareOthers finds the handlers that some reading of a request may lead to while Caddy picks h first.
 func (c *configuration) prepareOthers(ctx caddy.Context, h *Handler) error {
+	h.rewrittenBefore = slices.ContainsFunc(c.positions, func(p *position) bool {
+		return p.handler == h && slices.ContainsFunc(p.steps, func(s step) bool { return s.rewrite != nil })
+	})
 	for _, other := range c.positions {
 		if other.failed || other.handler == h || !other.handler.asksMoreThan(h) || !c.besides(h, other) {
 			continue
@@ -137,7 +140,9 @@ func (h *Handler) refusedElsewhere(r *http.Request, p *pass, sess subject) web.R
 	if len(h.others) == 0 {
 		return 0
 	}
-	r = asSent(r)
+	if h.rewrittenBefore {
+		r = asSent(r)
+	}
 	if !h.othersInAnyCase && r.URL.Opaque == "" && r.URL.RawPath == "" && boundary.IsOrdinary(r.URL.Path) {
 		return 0 // it has one reading, and Caddy picks by that
 	}
