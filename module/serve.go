@@ -190,6 +190,9 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 
 // decide decides whether a request goes on, and with whose identity; without a session it goes on as anybody's.
 func (h *Handler) decide(r *http.Request, p *pass) (subject, web.Refusal) {
+	if p.outer != h && p.sess != nil && !p.withheld && !h.access.Protects(r) {
+		return p.sess, 0 // an inner handler tightens what its matcher says, and takes nobody's identity elsewhere
+	}
 	need, err := h.demandOf(r, p)
 	if err != nil {
 		return nil, web.BadRequest

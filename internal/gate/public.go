@@ -50,7 +50,11 @@ func (a *Access) Need(r *http.Request) (Need, error) {
 	}
 }
 
-// Protects reports whether any view of an ambiguous path is protected.
+// Protects reports whether a request is protected in any reading of its path.
 func (a *Access) Protects(r *http.Request) bool {
-	return Way{{Match: a.Protect}}.Reaches(Read(r, a.See))
+	if len(a.Protect) == 0 || a.Protect.Demands(r) {
+		return true
+	}
+	ambiguous, _ := boundary.Ambiguous(boundary.SentPath(r.URL))
+	return ambiguous && Way{{Match: a.Protect}}.Reaches(Read(r, a.See))
 }

@@ -243,6 +243,21 @@ func TestCONF2_InnerDemands(t *testing.T) {
 	}
 }
 
+// TestCONF2_InnerMatcher: an inner email_link with a matcher concerns what that says, and leaves everybody's identity on the rest.
+func TestCONF2_InnerMatcher(t *testing.T) {
+	w := start(t, guard("its own matcher", "", "require role admin"))
+	c := w.client()
+	w.signUp(c, "mallory@example.com")
+	for _, path := range append([]string{"/ann/x", "/README.md"}, beside...) {
+		w.backend.taken()
+		res := w.asksFor(c.cookie(), path, "")
+		got := w.backend.taken()
+		if res.StatusCode != http.StatusOK || len(got) != 1 || len(got[0].header["Email-Link-Assertion"]) != 1 {
+			t.Errorf("%s: %d, %d requests arrived: %v", path, res.StatusCode, len(got), got)
+		}
+	}
+}
+
 // TestCONF2_InnerScopes: what a token must not open by one spelling it opens by none.
 func TestCONF2_InnerScopes(t *testing.T) {
 	w := start(t, guard("handle", "require scope calendar admin session", "require scope admin"))
