@@ -54,6 +54,18 @@ func TestCheap(t *testing.T) {
 			"whoever signs up at app.example.com can reach admin.example.com", "require email",
 		},
 		{
+			"headers of clients",
+			Facts{Sites: []Site{{Hosts: []string{"app.example.com"}, ClientHeaders: []string{"X-Access-Token", "X-Hasura-*"}}}},
+			"client_headers", Warn,
+			"clients of app.example.com may send X-Access-Token, X-Hasura-* to the app", "",
+		},
+		{
+			"a public suffix",
+			Facts{Sites: []Site{{Hosts: []string{"app.example.com"}, OpenSuffixes: []string{"*.css"}}}},
+			"public", Warn,
+			"public *.css of app.example.com opens every path that ends so, such as /admin/x.css", "public /assets/*",
+		},
+		{
 			"a backend for errors",
 			Facts{ErrorSites: []string{"app.example.com"}},
 			"handle_errors", Warn,
