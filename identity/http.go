@@ -25,13 +25,13 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 func (v *Verifier) Handler(next http.Handler) http.Handler { return v.handler(next, false) }
 
 // OptionalHandler is like [Verifier.Handler], but lets requests without an assertion through, without an identity. One that is
-// not valid is answered with 401 all the same: it is never taken for nobody.
+// not valid is answered with 401 all the same: it is never treated as an anonymous request.
 func (v *Verifier) OptionalHandler(next http.Handler) http.Handler { return v.handler(next, true) }
 
 func (v *Verifier) handler(next http.Handler, optional bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		values := r.Header.Values(Header)
-		// A proxy that asks /verify sends an empty value where there is nobody.
+		// A proxy that asks /verify sends an empty value where there is no session.
 		if optional && (len(values) == 0 || (len(values) == 1 && values[0] == "")) {
 			next.ServeHTTP(w, r)
 			return

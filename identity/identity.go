@@ -48,7 +48,7 @@ type Format string
 const (
 	// FormatJWE is signed and encrypted; it is the default.
 	FormatJWE Format = "jwe"
-	// FormatJWS is signed only, for apps that cannot decrypt: whoever sees one reads the address in it.
+	// FormatJWS is signed only, for apps that cannot decrypt: anyone who sees one reads the address in it.
 	FormatJWS Format = "jws"
 )
 
@@ -60,7 +60,7 @@ type Identity struct {
 	Subject string
 	// ID names this token (jti), SessionID the session behind it (sid).
 	ID, SessionID string
-	// Email is the address; EmailVerified says that its mailbox has been proven.
+	// Email is the address; EmailVerified is set when its mailbox has been proven.
 	Email         string
 	EmailVerified bool
 	// AuthTime is when the person last proved themselves, Methods how (amr): link, code, pwd, token.
@@ -78,7 +78,7 @@ type Identity struct {
 	IssuedAt, NotBefore, Expiry time.Time
 }
 
-// HasRole says whether the identity has the role.
+// HasRole reports whether the identity has the role.
 func (id *Identity) HasRole(role string) bool {
 	for _, r := range id.Roles {
 		if r == role {
@@ -88,7 +88,7 @@ func (id *Identity) HasRole(role string) bool {
 	return false
 }
 
-// HasScope says whether this is a program with a machine token of the scope. People have none.
+// HasScope reports whether this is a program with a machine token of the scope. People have none.
 func (id *Identity) HasScope(scope string) bool { return slices.Contains(id.Scope, scope) }
 
 // Refusal is the reason why a token is not accepted. It is an error for errors.Is, a stable word for logs, and holds nothing
@@ -122,5 +122,5 @@ const (
 // Error returns the reason as words.
 func (r Refusal) Error() string { return "identity: token refused: " + string(r) }
 
-// ErrKeysUnavailable says that the signing keys could not be read. That is no fault of the token: answer 503.
+// ErrKeysUnavailable reports that the signing keys could not be read. That is no fault of the token: answer 503.
 var ErrKeysUnavailable = errors.New("identity: the signing keys are unavailable")

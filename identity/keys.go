@@ -166,7 +166,7 @@ func newKeySource(c Config) (keySource, error) {
 	return s, nil
 }
 
-// checkURL accepts https, and http where nobody is in between.
+// checkURL accepts https, and http to this machine only.
 func checkURL(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.User != nil {
@@ -215,12 +215,12 @@ func fetchJWKS(ctx context.Context, client *http.Client, address string) ([]Publ
 	return ParseJWKS(b)
 }
 
-// loader keeps the keys of a file or URL. One goroutine reads at a time; whoever finds its key in the set at hand does not
+// loader keeps the keys of a file or URL. One goroutine reads at a time; a caller whose key is in the set at hand does not
 // wait for it.
 type loader struct {
 	now  func() time.Time
 	read func(context.Context) ([]PublicKey, error)
-	// lock is held by whoever reads.
+	// lock is held while the keys are read.
 	lock chan struct{}
 
 	mu   sync.Mutex
@@ -243,7 +243,7 @@ func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error
 		select {
 		case l.lock <- struct{}{}:
 		default:
-			return key, nil // somebody else is reading: what we have will do
+			return key, nil // another caller is reading: what is loaded will do
 		}
 	} else {
 		select {
@@ -261,7 +261,7 @@ func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error
 	return key, err
 }
 
-// refresh answers from the keys at hand; err says why there is none.
+// refresh answers from the keys at hand; err returns why there is none.
 func (l *loader) refresh(kid string) (key ed25519.PublicKey, isFresh bool, err error) {
 	now := l.now()
 	l.mu.Lock()
@@ -278,7 +278,7 @@ func (l *loader) refresh(kid string) (key ed25519.PublicKey, isFresh bool, err e
 	return l.keys[kid], age >= 0 && age < fresh, nil
 }
 
-// mayRefetch says whether the last read was begun long enough ago.
+// mayRefetch reports whether the last read was begun long enough ago.
 func (l *loader) mayRefetch() bool {
 	now := l.now()
 	l.mu.Lock()

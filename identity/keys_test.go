@@ -151,7 +151,7 @@ func TestKeysOfAWaiterThatGoesAway(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	<-l.lock
-	// A request that is over already still reads for the others.
+	// A request that has ended already still reads for the others.
 	if _, err := l.find(ctx, "k1"); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ErrTooLarge says that an assertion would be larger than [MaxSize]: too many or too long roles.
+// ErrTooLarge reports that an assertion would be larger than [MaxSize]: too many or too long roles.
 var ErrTooLarge = errors.New("identity: the assertion is larger than 4 KiB")
 
 // MinterConfig says how to mint for one audience.

@@ -60,7 +60,7 @@ type Start struct {
 	Locale string
 	// Continue is the path of the app that the flow leads to; empty: "/".
 	Continue string
-	// NoAccount says that the app has no user for this address (known: false): the mail says so, and has no link.
+	// NoAccount is set when the app has no user for this address (known: false): the mail says so, and has no link.
 	NoAccount bool
 }
 
@@ -203,7 +203,7 @@ func signedWithOne(keys [][]byte, text string, signature []byte) bool {
 	return slices.ContainsFunc(keys, func(key []byte) bool { return hmac.Equal(signature, hs256(key, text)) })
 }
 
-// wrongStartKey says that a signature does not fit, and whether it is the usual mistake.
+// wrongStartKey reports that a signature does not fit, and whether it is the usual mistake.
 func wrongStartKey(keys [][]byte, audience, text string, signature []byte) error {
 	var texts [][]byte
 	for _, key := range keys {

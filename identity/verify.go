@@ -27,9 +27,9 @@ type Config struct {
 	// Type is the typ that is accepted: [TypeAssertion] for requests. Required, so that a token made for one thing is never
 	// taken for another.
 	Type string
-	// Purposes are the purposes of hand-overs that are accepted, such as "activation" and "reset". Nil accepts none: whoever
+	// Purposes are the purposes of hand-overs that are accepted, such as "activation" and "reset". Nil accepts none: a user who
 	// opened a link that the app asked for is not signed in, so a token with a purpose is refused. Otherwise nothing but
-	// such hand-overs is accepted: somebody signed in has proven no such step. An app that takes both has two verifiers.
+	// such hand-overs is accepted: a session proves no such step. An app that takes both has two verifiers.
 	Purposes []string
 	// Format is the form that is accepted; empty means [FormatJWE]. A signed token is never taken for an encrypted one.
 	Format Format
@@ -306,7 +306,7 @@ func (v *Verifier) checkClaims(id *Identity, now time.Time) error {
 	return nil
 }
 
-// accepts says whether a token of this purpose is one of those that the verifier is for; none is the purpose of a sign-in.
+// accepts reports whether a token of this purpose is one of those that the verifier is for; none is the purpose of a sign-in.
 func (c *Config) accepts(purpose string) bool {
 	if len(c.Purposes) == 0 {
 		return purpose == ""

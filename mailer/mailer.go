@@ -13,7 +13,7 @@ import (
 
 // Mailer delivers messages. It is safe for concurrent use.
 type Mailer interface {
-	// Send delivers m and returns after the final answer of whoever took it, or when ctx ends. The same m, byte for byte, may
+	// Send delivers m and returns after the final answer of the server, or when ctx ends. The same m, byte for byte, may
 	// be sent again after an error.
 	Send(ctx context.Context, m Message) error
 	// Close gives connections back. It waits for running Sends until ctx ends.
@@ -49,7 +49,7 @@ func Permanent(err error) error {
 	return permanentError{err}
 }
 
-// IsPermanent says whether trying again is useless.
+// IsPermanent reports whether trying again is useless.
 func IsPermanent(err error) bool {
 	var p permanentError
 	return errors.As(err, &p)
@@ -68,7 +68,7 @@ func Unanswered(err error) error {
 	return unansweredError{err}
 }
 
-// IsUnanswered says whether the message may have arrived in spite of the error.
+// IsUnanswered reports whether the message may have arrived in spite of the error.
 func IsUnanswered(err error) bool {
 	var u unansweredError
 	return errors.As(err, &u)

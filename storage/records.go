@@ -12,7 +12,7 @@ type Digest [32]byte
 // String returns the digest as unpadded base64url, for logs and listings.
 func (d Digest) String() string { return base64.RawURLEncoding.EncodeToString(d[:]) }
 
-// IsZero says whether the digest is absent.
+// IsZero reports whether the digest is absent.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // Key finds a record that expires: its end in whole seconds since 1970 and a digest.
@@ -21,13 +21,13 @@ type Key struct {
 	Digest Digest
 }
 
-// IsZero says whether the key is absent.
+// IsZero reports whether the key is absent.
 func (k Key) IsZero() bool { return k == Key{} }
 
 // Ends returns the end as a time.
 func (k Key) Ends() time.Time { return time.Unix(k.End, 0) }
 
-// Alive says whether a record under this key is alive at now: until its end, not at it.
+// Alive reports whether a record under this key is alive at now: until its end, not at it.
 func (k Key) Alive(now time.Time) bool { return now.Unix() < k.End }
 
 // Status is the state of an account.
@@ -108,12 +108,12 @@ type Flow struct {
 	Epochs Epochs
 	// Account is the account the mail worker found, empty before it looked, for a new account and for a decoy.
 	Account string
-	// Bound says that the mail worker has looked the mailbox up.
+	// Bound is set when the mail worker has looked the mailbox up.
 	Bound bool
 	// MailIP is the counter slot that a successful redemption gives back.
 	MailIP  []Key
 	Started time.Time
-	// ResendsLeft counts down; NextResend is the earliest moment of the next one.
+	// ResendsLeft counts down; NextResend is the earliest time of the next one.
 	ResendsLeft int
 	NextResend  time.Time
 	// Codes are the digests of the typed codes, one for each mail; WrongCodes counts attempts.
@@ -166,7 +166,7 @@ type Token struct {
 	Kind TokenKind
 	// Flow is the flow the token belongs to.
 	Flow Key
-	// Used is when it was consumed; Replayed says that a replay has been seen and recorded.
+	// Used is when it was consumed; Replayed is set when a replay has been seen and recorded.
 	Used     time.Time
 	Replayed bool
 }
@@ -218,7 +218,7 @@ type MachineToken struct {
 	Site    string
 	Scopes  []string
 	Created time.Time
-	// Revoked is zero while nobody has revoked it.
+	// Revoked is zero unless the token has been revoked.
 	Revoked time.Time
 	// Private is sealed: what the operator calls it.
 	Private []byte
@@ -233,7 +233,7 @@ func (id MailID) String() string { return base64.RawURLEncoding.EncodeToString(i
 // Mail is one queued mail.
 type Mail struct {
 	ID MailID
-	// Due is the next moment to try it, End the moment it is given up: the end of its flow, to the second.
+	// Due is the next time to try it, End the time it is given up: the end of its flow, to the second.
 	Due, End time.Time
 	Queued   time.Time
 	// Attempts counts leases; the current one is the caller's proof that the lease is its own.

@@ -21,19 +21,19 @@ import (
 )
 
 var (
-	// ErrUnknown says that a commit failed in a way that leaves open whether it happened. The caller answers 503 and hands
+	// ErrUnknown reports that a commit failed in a way that leaves open whether it happened. The caller answers 503 and hands
 	// out nothing that the step produced.
 	ErrUnknown = errors.New("storage: the outcome of the commit is unknown")
-	// ErrClosed says that the store has been closed; a request that outlived its configuration sees it.
+	// ErrClosed reports that the store has been closed; a request that outlived its configuration sees it.
 	ErrClosed = errors.New("storage: closed")
-	// ErrDamaged says that the engine met damaged data or a failed sync. It refuses writes until it has been reopened and
+	// ErrDamaged reports that the engine met damaged data or a failed sync. It refuses writes until it has been reopened and
 	// checked.
 	ErrDamaged = errors.New("storage: damaged, refusing writes until the store has been reopened and checked")
-	// ErrLocked says that another process holds the store. The message names that process where the system tells.
+	// ErrLocked reports that another process holds the store. The message names that process where the system tells.
 	ErrLocked = errors.New("storage: held by another process")
-	// ErrNewer says that the store was written by a newer version of this program.
+	// ErrNewer reports that the store was written by a newer version of this program.
 	ErrNewer = errors.New("storage: written by a newer version")
-	// ErrReadOnly says that a View tried to write.
+	// ErrReadOnly reports that a View tried to write.
 	ErrReadOnly = errors.New("storage: write in a read-only transaction")
 )
 
@@ -49,7 +49,7 @@ type Store interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Sweep deletes up to max records whose end is at or before now and says how many it deleted. A dead letter goes
 	// [DeadLetterRetention] after its end. Sweep works in short transactions of its own; what it has deleted stays deleted when it
-	// answers an error.
+	// returns an error.
 	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
 	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
 	Close() error
@@ -85,16 +85,16 @@ type Accounts interface {
 	GetForUpdate(id string) (Account, bool, error)
 	// ByMailboxForUpdate is ByMailbox for a read that guards a write of the same step.
 	ByMailboxForUpdate(mailbox Digest) (Account, bool, error)
-	// Create stores a new account with Version 1. It answers false when the id or the mailbox is taken.
+	// Create stores a new account with Version 1. It returns false when the id or the mailbox is taken.
 	Create(a Account) (created bool, err error)
-	// Replace stores a over the record with the same id and Version, which it raises by one. It answers false when the record
+	// Replace stores a over the record with the same id and Version, which it raises by one. It returns false when the record
 	// is missing, has another Version, or when a new mailbox is taken.
 	Replace(a Account) (replaced bool, err error)
 	// Delete removes the account and frees its mailbox. Ids are never reused: they are random.
 	Delete(id string) (deleted bool, err error)
 	// List returns up to limit accounts with ids after the given one, in the order of ids.
 	List(after string, limit int) ([]Account, error)
-	// Any says whether there is at least one account.
+	// Any reports whether there is at least one account.
 	Any() (bool, error)
 }
 
@@ -113,19 +113,19 @@ type Flows interface {
 	Get(k Key) (Flow, bool, error)
 	// GetForUpdate is Get for a read that guards a write of the same step.
 	GetForUpdate(k Key) (Flow, bool, error)
-	// ConsumeResend spends one of the flow's resends at now, sets the next permitted moment to now+wait and records the new
-	// mail's code digest. It refuses when none is left, when it is too early and when the flow is missing or over; the
+	// ConsumeResend spends one of the flow's resends at now, sets the next permitted time to now+wait and records the new
+	// mail's code digest. It refuses when none is left, when it is too early and when the flow is missing or expired; the
 	// returned flow is then unchanged.
 	ConsumeResend(k Key, now time.Time, wait time.Duration, code Digest) (Flow, ResendResult, error)
-	// AttemptCode counts one attempt at the typed code before it is compared: it refuses when the flow is missing or over or
-	// when max wrong ones have been counted; else it counts the attempt and says whether the digest is one of the flow's
+	// AttemptCode counts one attempt at the typed code before it is compared: it refuses when the flow is missing or expired or
+	// when max wrong ones have been counted; else it counts the attempt and reports whether the digest is one of the flow's
 	// codes. A right code is not counted as wrong.
 	AttemptCode(k Key, now time.Time, code Digest, max int) (Flow, CodeResult, error)
 	// Bind notes what the mail worker found out: the account, its epoch, and that the flow has been looked up. The first
-	// binding stays; a later one changes nothing and is answered true when it names the same account. It answers false when
+	// binding stays; a later one changes nothing and returns true when it names the same account. It returns false when
 	// the flow is missing or no longer open.
 	Bind(k Key, account string, epoch uint64) (bound bool, err error)
-	// Finish ends an open flow: redeemed (by the token or code, with the session it opened) or cancelled. It answers false
+	// Finish ends an open flow: redeemed (by the token or code, with the session it opened) or cancelled. It returns false
 	// when the flow is missing or no longer open.
 	Finish(k Key, state FlowState, by Digest, session Key) (finished bool, err error)
 }
@@ -144,7 +144,7 @@ type Sessions interface {
 	Create(s Session) error
 	Get(k Key) (Session, bool, error)
 	// Touch moves the idle end and the last use, when the last use is at least every ago; otherwise it writes nothing.
-	// touched is false too when the session is missing or over.
+	// touched is false too when the session is missing or expired.
 	Touch(k Key, now, idleEnd time.Time, every time.Duration) (s Session, touched bool, err error)
 	Delete(k Key) (deleted bool, err error)
 	// ByAccount lists up to limit sessions of an account, over or not.
@@ -158,7 +158,7 @@ type Sessions interface {
 type MachineTokens interface {
 	Create(t MachineToken) error
 	Get(k Key) (MachineToken, bool, error)
-	// Revoke notes at now that a token is good no more. revoked is false when it is missing or was revoked before.
+	// Revoke marks a token as revoked at now. revoked is false when it is missing or was revoked before.
 	Revoke(k Key, now time.Time) (t MachineToken, revoked bool, err error)
 	// List returns up to limit tokens with keys after the given one, over and revoked ones too.
 	List(after Key, limit int) ([]MachineToken, error)
@@ -166,12 +166,12 @@ type MachineTokens interface {
 
 // Counters holds limits. A counter is found by the end of its window and the digest of its name.
 type Counters interface {
-	// Spend adds n when the sum stays within limit, and answers the count after it. When it does not fit, it answers the
+	// Spend adds n when the sum stays within limit, and returns the count after it. When it does not fit, it answers the
 	// unchanged count and false, and writes nothing.
 	Spend(k Key, n, limit int64) (count int64, taken bool, err error)
-	// Peek answers the count, 0 when absent.
+	// Peek returns the count, 0 when absent.
 	Peek(k Key) (int64, error)
-	// Refund gives n back, never below zero, and answers the count after it.
+	// Refund gives n back, never below zero, and returns the count after it.
 	Refund(k Key, n int64) (int64, error)
 	// Reset removes the counter.
 	Reset(k Key) (existed bool, err error)
@@ -180,7 +180,7 @@ type Counters interface {
 // Outbox holds mails that wait to be sent, and dead letters.
 type Outbox interface {
 	Enqueue(m Mail) error
-	// Lease hands out up to n mails that are due at now and not dead, each until the given moment, after which it may be
+	// Lease hands out up to n mails that are due at now and not dead, each until the given time, after which it may be
 	// leased again. Attempts has been raised by one in the mails returned.
 	Lease(now, until time.Time, n int) ([]Mail, error)
 	// Finish deletes a mail whose lease (Attempts) is still the caller's.
@@ -191,7 +191,7 @@ type Outbox interface {
 	DeadLetter(id MailID, attempt int, reason string) (dead bool, err error)
 	// Requeue makes a mail due at once, dead or waiting; a dead letter whose seed is gone cannot be sent again.
 	Requeue(id MailID, due time.Time) (requeued bool, err error)
-	// NextDue answers the earliest moment at which a mail is due, leases that end included.
+	// NextDue returns the earliest time at which a mail is due, leases that end included.
 	NextDue() (time.Time, bool, error)
 	// List returns up to limit mails, waiting or dead.
 	List(dead bool, limit int) ([]Mail, error)

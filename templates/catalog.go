@@ -42,7 +42,7 @@ func (f forms) get(name string) (text string, found bool) {
 	return "", false
 }
 
-// at names where the message stands, for errors.
+// at names where the message is, for errors.
 func (m message) at() string { return fmt.Sprintf("%s:%d", m.file, m.line) }
 
 var (
@@ -243,7 +243,7 @@ func (m message) holes() []string {
 	return slices.Compact(names)
 }
 
-// checkAgainst refuses messages that the default catalogue does not have, and words in braces nobody fills.
+// checkAgainst refuses messages that the default catalogue does not have, and words in braces that are never filled.
 func (c *catalog) checkAgainst(whole *catalog) error {
 	for _, key := range sortedKeys(c.messages) {
 		m := c.messages[key]

@@ -15,7 +15,7 @@ type Frame struct {
 	Prefix string
 	// Logo is the path of the logo, empty for none.
 	Logo string
-	// Contact is whom to ask: an address, a telephone number, a name; empty for nobody.
+	// Contact is whom to ask: an address, a telephone number, a name; it may be empty.
 	Contact string
 	// Now is the time of the request.
 	Now time.Time
@@ -97,7 +97,7 @@ type Problem struct {
 	Min int
 }
 
-// Is says whether p is one of the problems; templates use it to tie a message to its field.
+// Is reports whether p is one of the problems; templates use it to tie a message to its field.
 func (p Problem) Is(codes ...string) bool {
 	for _, c := range codes {
 		if p.Code == Code(c) {
@@ -107,7 +107,7 @@ func (p Problem) Is(codes ...string) bool {
 	return false
 }
 
-// NewPassword says whether p is about the new password, so that the message is tied to its field.
+// NewPassword reports whether p is about the new password, so that the message is tied to its field.
 func (p Problem) NewPassword() bool {
 	return p.Code == MissingPassword || strings.HasPrefix(string(p.Code), "password_") && p.Code != PasswordLimited
 }
@@ -136,15 +136,15 @@ type SignIn struct {
 	Email string
 	// ReturnTo is where to go after, empty for the site's front page.
 	ReturnTo string
-	// SignUp says that the page for a new account is open.
+	// SignUp is set when the page for a new account is open.
 	SignUp bool
-	// MailOff says that no mail leaves: ask the contact for a link.
+	// MailOff is set when no mail leaves: ask the contact for a link.
 	MailOff bool
-	// Password says that the form takes a password, Mail that it sends a mail as well; without Password it sends a mail.
+	// Password is set when the form takes a password, Mail when it sends a mail as well; without Password it sends a mail.
 	Password, Mail bool
-	// PasswordSet says that a new password has just been set.
+	// PasswordSet is set when a new password has just been set.
 	PasswordSet bool
-	// Again says that somebody who is signed in is asked for a fresh proof.
+	// Again is set when a signed-in person is asked for a fresh proof.
 	Again   bool
 	Problem Problem
 }
@@ -152,7 +152,7 @@ type SignIn struct {
 // SignUp is the page that asks for an address to make an account.
 type SignUp struct {
 	Email, ReturnTo string
-	// Closed says that accounts are made by the operator.
+	// Closed is set when accounts are made by the operator.
 	Closed, MailOff bool
 	Problem         Problem
 }
@@ -168,7 +168,7 @@ type Reset struct {
 type Password struct {
 	// Email is the account's address, which a password manager keeps the password with.
 	Email string
-	// None says that the account has no password: a mail leads to the page that sets one. MailOff says that none leaves.
+	// None is set when the account has no password: a mail leads to the page that sets one. MailOff is set when no mail leaves.
 	None, MailOff bool
 	// MinLength is the least number of characters.
 	MinLength int
@@ -183,14 +183,14 @@ type Resend struct {
 	// ResendsLeft of ResendsTotal are left, the next from NextResend on. Mails work until End.
 	ResendsLeft, ResendsTotal int
 	NextResend, End           time.Time
-	// Code says that a code may be typed, CodesOff that wrong ones have switched codes off; both are false where no codes are
+	// Code is set when a code may be typed, CodesOff when wrong ones have switched codes off; both are false where no codes are
 	// offered. Link says that mails carry links.
 	Code, CodesOff, Link bool
-	// App says that an app with users of its own has asked: the address is changed there, on the page Form where that is known,
+	// App is set when an app with users of its own has asked: the address is changed there, on the page Form where that is known,
 	// and on no page of ours.
 	App  bool
 	Form string
-	// Sent says that a further mail was asked for just now.
+	// Sent is set when a further mail was asked for just now.
 	Sent    bool
 	MailOff bool
 	Problem Problem
@@ -205,24 +205,24 @@ type Confirm struct {
 	Token string
 	// Account is the address, masked where this browser did not ask and is not signed in to it.
 	Account string
-	// SignUp says that the press of the button makes the account; AskName that it may be given a name. Reset says that it sets
+	// SignUp is set when the press of the button makes the account; AskName that it may be given a name. Reset says that it sets
 	// a new password.
 	SignUp, AskName, Reset bool
 	Name                   string
-	// AskPassword says that the form takes a new password of MinLength characters or more: a sign-up may do without one.
+	// AskPassword is set when the form takes a new password of MinLength characters or more: a sign-up may do without one.
 	AskPassword bool
 	MinLength   int
-	// Username is the address for a password manager to keep the password with, in a field that nobody sees, and empty where
+	// Username is the address for a password manager to keep the password with, in a hidden field, and empty where
 	// Account is masked: the manager then keeps it at the first sign-in with it.
 	Username string
-	// Asked, Device and Network are of the browser that asked; SameBrowser says that it is this one.
+	// Asked, Device and Network are of the browser that asked; SameBrowser is set when it is this one.
 	Asked       time.Time
 	Device      string
 	Network     string
 	SameBrowser bool
-	// App says that an app with users of its own has asked: the press of the button leads on to it, and that is all.
+	// App is set when an app with users of its own has asked: the press of the button leads on to it and is all.
 	App bool
-	// Code says that the code of the mail may be typed where it was asked for.
+	// Code is set when the code of the mail may be typed where it was asked for.
 	Code bool
 	// SignedInAs is the address of another account this browser is signed in to, empty otherwise.
 	SignedInAs string
@@ -243,7 +243,7 @@ type ConfirmCancel struct {
 
 // ConfirmNone is /confirm without an opened link.
 type ConfirmNone struct {
-	// Flow says that this browser waits for a mail.
+	// Flow is set when this browser waits for a mail.
 	Flow bool
 }
 
@@ -261,7 +261,7 @@ type Home struct {
 	Since, Ends time.Time
 	Device      string
 	Methods     []string
-	// Password says that passwords are offered here; PasswordSet that a new one has just been set.
+	// Password is set when passwords are offered here; PasswordSet that a new one has just been set.
 	Password, PasswordSet bool
 }
 
@@ -315,9 +315,9 @@ const (
 	MailNoAccount MailKind = "no-account"
 	// MailReset carries a link to the page that sets a new password.
 	MailReset MailKind = "reset"
-	// MailPasswordChanged says that there is a new password.
+	// MailPasswordChanged is set when there is a new password.
 	MailPasswordChanged MailKind = "password-changed"
-	// MailNewDevice says that a browser signed in that had not before.
+	// MailNewDevice is set when a browser signed in that had not before.
 	MailNewDevice MailKind = "new-device"
 )
 
@@ -327,9 +327,9 @@ var MailKinds = []MailKind{MailLink, MailReset, MailAccountExists, MailNoAccount
 // Mail is what a mail may say. It holds nothing that the asker wrote.
 type Mail struct {
 	Kind MailKind
-	// SignUp says that a link finishes a sign-up; it signs in otherwise.
+	// SignUp is set when a link finishes a sign-up; it signs in otherwise.
 	SignUp bool
-	// Reset says that a new password was asked for, App that an app with users of its own has asked, for MailNoAccount.
+	// Reset is set when a new password was asked for, App that an app with users of its own has asked, for MailNoAccount.
 	Reset, App bool
 	// Site is the site's name, Host its host, Origin its address, Prefix the path of our pages there.
 	Site, Host, Origin, Prefix string

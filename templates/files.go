@@ -14,7 +14,7 @@ import (
 // maxFile is the largest file that is read from an override directory, in bytes.
 const maxFile = 1 << 20
 
-// ignored says whether a name is an editor's or a file manager's own.
+// ignored reports whether a name is an editor's or a file manager's own.
 func ignored(name string) bool {
 	base := path.Base(name)
 	return strings.HasPrefix(base, ".") || strings.HasPrefix(base, "#") || strings.HasSuffix(base, "~") ||
@@ -55,7 +55,7 @@ func overrides(dir string) ([]string, error) {
 	return names, err
 }
 
-// known says whether a file of this name is read.
+// known reports whether a file of this name is read.
 func known(name string) bool {
 	if path.Dir(name) == "catalog" && path.Ext(name) == ".json" {
 		return true
@@ -97,7 +97,7 @@ type source struct {
 	name, text string
 }
 
-// validPrefix is the length in bytes of what stands before the first byte that is not UTF-8.
+// validPrefix is the length in bytes of what precedes the first byte that is not UTF-8.
 func validPrefix(s string) int {
 	for i, r := range s {
 		if r == utf8.RuneError && !strings.HasPrefix(s[i:], "\ufffd") {

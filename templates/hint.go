@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// hint names the candidate that somebody may have meant by name, for error messages; empty when none is near.
+// hint names the candidate that may have been meant by name, for error messages; empty when none is near.
 func hint(name string, candidates []string) string {
 	best, least := "", 1+max(2, len(name)/4)
 	for _, c := range candidates {

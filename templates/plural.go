@@ -51,7 +51,7 @@ func formsOf(tag string) (forms []string, first map[string]int) {
 	return forms, first
 }
 
-// rightToLeft says whether a language is written from the right unless its catalogue says otherwise.
+// rightToLeft reports whether a language is written from the right unless its catalogue says otherwise.
 func rightToLeft(tag string) bool {
 	script, _ := bcp47.Make(tag).Script()
 	return slices.Contains([]string{"Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm", "Rohg", "Mand", "Samr"}, script.String())

@@ -17,7 +17,7 @@ type MailSample struct {
 	Mail Mail
 }
 
-// sampleTime is the moment at which all samples happen.
+// sampleTime is the time at which all samples happen.
 var sampleTime = time.Date(2026, time.November, 21, 14, 3, 17, 0, time.UTC)
 
 const sampleLink = "https://app.example.com/email-link/link?t=AGkxQmF3b3JkaW5nIGFsb3VkIG9uY2UsIGFzIGEgcGVyc29u"

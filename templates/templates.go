@@ -28,13 +28,13 @@
 //     so does a load with a directory.
 //   - go test ./templates -update writes the mails in testdata/<language> anew: read the difference. make preview shows the rest.
 //
-// What is forgotten fails in TestCatalogues_AreCompleteAndHoldNothingElse (a file lacks the message, or nobody shows it), in
+// What is forgotten fails in TestCatalogues_AreCompleteAndHoldNothingElse (a file lacks the message, or no template shows it), in
 // TestTranslations_SayWhatEnglishSays (other words in braces or other strong words than English, or English left over), in
 // TestTranslations_Typography (quotation marks, spaces before signs) or in the load itself, with file, line and remedy.
 //
 // Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
 // words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
-// time, device a browser, methods how somebody signed in, group a code; until is the time from one moment to another; lang and
+// time, device a browser, methods how a session was opened, group a code; until is the time from one moment to another; lang and
 // dir are of the catalogue.
 //
 // What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a

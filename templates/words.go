@@ -45,7 +45,7 @@ func richText(s string) string {
 	return b.String()
 }
 
-// fill writes the message key with the pairs of name and value. A pair n, int chooses the plural form. A key nobody wrote
+// fill writes the message key with the pairs of name and value. A pair n, int chooses the plural form. A key that does not exist
 // comes out as itself; the checks at load keep that from happening.
 func (c *catalog) fill(key string, pairs []any, w writer) string {
 	out, err := c.tryFill(key, pairs, w)
@@ -232,7 +232,7 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 	}
 }
 
-// methods says how somebody signed in.
+// methods returns how a session was opened.
 func (c *catalog) methods(amr []string) string {
 	for _, m := range []string{"link", "code", "pwd"} {
 		for _, a := range amr {

@@ -67,7 +67,7 @@ func Parse(s string) (Address, error) {
 	return Address{typed: local, local: strings.ToLower(local), domain: ascii}, nil
 }
 
-// IsZero says whether a is no address.
+// IsZero reports whether a is no address.
 func (a Address) IsZero() bool { return a.domain == "" }
 
 // String returns the canonical form: lower case, the domain as A-labels. Parsing it gives it back.
@@ -101,7 +101,7 @@ func (a Address) Mailbox(ring Ring) storage.Digest {
 
 // LimitKey returns the keyed digest under which mails to the mailbox are counted: "+tag" is folded, because all of ada+1@,
 // ada+2@ … mostly arrive in one mailbox. So are dots at Gmail, which takes no notice of them: a name of ten letters would be
-// 512 mailboxes to a limit, and one to whoever gets the mails (https://support.google.com/mail/answer/7436150).
+// 512 mailboxes to a limit, and one to their owner (https://support.google.com/mail/answer/7436150).
 func (a Address) LimitKey(ring Ring) storage.Digest {
 	local, domain := a.local, a.domain
 	if i := strings.IndexByte(local, '+'); i > 0 {
@@ -120,7 +120,7 @@ func (a Address) join(local, domain string) string {
 	return local + "@" + domain
 }
 
-// dotAtom says whether s is a dot-atom of RFC 5322 section 3.2.3 without "!" and "%", which are routes to old mail servers.
+// dotAtom reports whether s is a dot-atom of RFC 5322 section 3.2.3 without "!" and "%", which are routes to old mail servers.
 func dotAtom(s string) bool {
 	dot := true // a dot may not come first, last or twice
 	for i := 0; i < len(s); i++ {

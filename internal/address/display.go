@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// displayDomain returns the U-labels of a domain where every label is of one script and of letters that nobody takes for
+// displayDomain returns the U-labels of a domain where every label is of one script and of letters that are not taken for
 // others, else the A-labels. The list is closed and short: Latin letters of Western and Central Europe, Japanese, Chinese and
 // Korean, and Cyrillic and Greek below a top-level domain of the same script. Scripts that run from right to left reorder
 // the text round them, and combining marks can hide, so both stay punycode.

@@ -72,7 +72,7 @@ func permittedTop(label string) bool {
 	return strings.ContainsFunc(label, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// permitted says whether each character of a U-label is PVALID or, in its context, CONTEXTO (RFC 5892). Joiners
+// permitted reports whether each character of a U-label is PVALID or, in its context, CONTEXTO (RFC 5892). Joiners
 // (CONTEXTJ) are format characters and refused. That two kinds of Arabic digits do not meet follows from the bidi rule of the
 // profile.
 func permitted(label []rune) bool {

@@ -1,6 +1,6 @@
 package address
 
-// Error says why a text is no address. It never holds a part of it, so it can be shown and logged.
+// Error returns why a text is no address. It never holds a part of it, so it can be shown and logged.
 type Error struct {
 	// Code is stable: callers and catalogues of texts rely on it.
 	Code string

@@ -54,7 +54,7 @@ func CompilePattern(s string) (Pattern, error) {
 	return Pattern{local: strings.ToLower(local), labels: labels}, nil
 }
 
-// Match says whether the pattern covers a.
+// Match reports whether the pattern covers a.
 func (p Pattern) Match(a Address) bool {
 	if a.IsZero() || p.local == "" || p.local != "*" && p.local != a.local {
 		return false
@@ -70,7 +70,7 @@ func (p Pattern) Match(a Address) bool {
 	return true
 }
 
-// ParsePattern says whether p is a pattern, for checks of a configuration.
+// ParsePattern reports whether p is a pattern, for checks of a configuration.
 func ParsePattern(p string) error {
 	_, err := CompilePattern(p)
 	return err

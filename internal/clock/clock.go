@@ -1,7 +1,7 @@
 // Package clock is the one place that reads the time.
 //
-// [Clock.Now] judges everything that ends here: links, codes, sessions, limits. It is the largest time believed so far plus
-// the monotonic time since, so it never runs back and never stands still. [Clock.Wall] is the system's time, for what others
+// [Clock.Now] decides about everything that ends here: links, codes, sessions, limits. It is the largest time believed so far plus
+// the monotonic time since, so it never runs back and never stops. [Clock.Wall] is the system's time, for what others
 // verify: iat, nbf, exp, Date.
 //
 // How Now follows the system's time:
@@ -17,7 +17,7 @@
 //     but until it has agreed for Settle it is doubted, and if it falls back within that time (a hardware clock that NTP puts
 //     right) Now stays where it is, and the next start begins without it.
 //
-// While there is doubt ([Clock.Stepped]) nobody may sweep up to Now. [Clock.Trusted], the time to persist, stays on the line that
+// While there is doubt ([Clock.Stepped]) no sweep may go up to Now. [Clock.Trusted], the time to persist, stays on the line that
 // was believed before, and may always be swept up to. So a clock that was wrong for a few minutes has neither deleted nor
 // remembered anything, and no doubt keeps dead records for good.
 package clock
@@ -39,7 +39,7 @@ const (
 	recheckInterval = 100 * time.Millisecond
 )
 
-// Clock tells the time. The zero value is ready and tells the system's time. It is safe for use by many goroutines and must
+// Clock is a source of time. The zero value is ready and follows the system's time. It is safe for use by many goroutines and must
 // not be copied.
 type Clock struct {
 	// read returns the system's time and a monotonic reading of one instant; nil is the system's.
@@ -112,7 +112,7 @@ func (c *Clock) Now() time.Time {
 }
 
 // Read returns one instant by both clocks, for the price of Now. Wall may be what the system's time was up to a tenth of a second ago,
-// and the monotonic time since: it judges what others have stamped; whoever stamps takes [Clock.Wall].
+// and the monotonic time since: it validates timestamps of others; for new timestamps use [Clock.Wall].
 func (c *Clock) Read() Reading {
 	if r := c.recent.Load(); r != nil {
 		if mono := time.Since(processStart); mono >= r.from && mono < r.until {
@@ -131,7 +131,7 @@ func (c *Clock) Wall() time.Time {
 	return wall.UTC()
 }
 
-// Restore tells the clock the time persisted by an earlier process. Call it at start, before the first record is judged. A
+// Restore gives the clock the time persisted by an earlier process. Call it at start, before the first record is validated. A
 // zero time (nothing was persisted) is ignored.
 func (c *Clock) Restore(seen time.Time) {
 	if seen.IsZero() {
@@ -160,7 +160,7 @@ func (c *Clock) Trusted() time.Time {
 	return c.trusted.Add(mono)
 }
 
-// Stepped says how far the wall clock is from the time believed, when that is more than [Step] (positive: the wall clock is
+// Stepped returns how far the wall clock is from the time believed, when that is more than [Step] (positive: the wall clock is
 // ahead; 0 otherwise), and whether it is in doubt which of the two is right. Nothing after [Clock.Trusted] may be swept while it is.
 func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	c.mu.Lock()
@@ -243,7 +243,7 @@ func (c *Clock) trust() {
 	c.trusted, c.probation, c.doubtedLine = c.base, false, time.Time{}
 }
 
-// agrees says whether the wall clock has been on this line for Settle, and notes it when it is new.
+// agrees reports whether the wall clock has been on this line for Settle, and notes it when it is new.
 func (c *Clock) agrees(line time.Time, mono time.Duration) bool {
 	if c.doubtedLine.IsZero() || !agree(c.doubtedLine, line) {
 		c.doubtedLine, c.doubtedSince = line, mono

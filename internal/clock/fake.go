@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Fake is a clock for tests. Time stands still until it is advanced.
+// Fake is a clock for tests. Time does not pass until it is advanced.
 type Fake struct {
 	mu    sync.Mutex
 	wall  time.Time

@@ -1,7 +1,7 @@
 // Package doctor finds what an operator may have overlooked. Its cheap half ([Offline]) asks no network: it runs at each start
 // of a gate as well, so that a start and `caddy email-link doctor` say the same. [Network] is the other half.
 //
-// It knows nothing of Caddy: whoever knows the configuration fills in [Facts].
+// It knows nothing of Caddy: the caller, who knows the configuration, fills in [Facts].
 package doctor
 
 import (
@@ -39,7 +39,7 @@ func (f Finding) Line() string {
 	return f.Text + "; " + f.Fix
 }
 
-// Failed says whether any finding is a failure.
+// Failed reports whether any finding is a failure.
 func Failed(list []Finding) bool {
 	for _, f := range list {
 		if f.Result == Fail {
@@ -53,7 +53,7 @@ func Failed(list []Finding) bool {
 type Facts struct {
 	// Secrets are the values of `secret` as they are written in the configuration.
 	Secrets []string
-	// Sites are where the gate stands, Servers what Caddy listens with.
+	// Sites are the gate's sites, Servers what Caddy listens with.
 	Sites   []Site
 	Servers []Server
 	// ErrorSites are sites with a gate whose handle_errors asks a backend without one.
@@ -62,11 +62,11 @@ type Facts struct {
 	Database, KeyFile string
 	// MailFolder is where mails become files.
 	MailFolder string
-	// NoMail says that no mail leaves (`mailer none`).
+	// NoMail is set when no mail leaves (`mailer none`).
 	NoMail bool
 	// From is the bare address of the sender, empty without one.
 	From string
-	// NoAccount says that there is no account yet, and that a site asks for one.
+	// NoAccount is set when there is no account yet and a site asks for one.
 	NoAccount bool
 	// Tokens are the machine tokens, Granted the scopes that the configuration has, and Now the gate's time. A start leaves them empty:
 	// what becomes of tokens is no matter of the configuration.
@@ -75,7 +75,7 @@ type Facts struct {
 	Now     time.Time
 }
 
-// Site is one place where a gate stands.
+// Site is one handler of the gate.
 type Site struct {
 	// Hosts are those of the site's addresses; none: any.
 	Hosts []string
@@ -83,9 +83,9 @@ type Site struct {
 	Origins []Origin
 	// Path is where our pages live.
 	Path string
-	// Nested says that another gate comes before this one.
+	// Nested is set when another gate comes before this one.
 	Nested bool
-	// OpenToAll says that anybody with a mailbox can sign up and that nothing else is required.
+	// OpenToAll is set when anybody with a mailbox can sign up and that nothing else is required.
 	OpenToAll bool
 	// OpenedByPath names another site, where more people can sign up than here: accounts are good at every site that requires
 	// nothing. Empty: there is none.
@@ -115,7 +115,7 @@ func (o Origin) plain() bool { return strings.HasPrefix(o.Text, "http:") }
 
 // Server is one server of Caddy's HTTP app.
 type Server struct {
-	// TrustsProxies says that trusted_proxies is set, Strict that trusted_proxies_strict is.
+	// TrustsProxies is set when trusted_proxies is, Strict when trusted_proxies_strict is.
 	TrustsProxies, Strict bool
 }
 
@@ -128,7 +128,7 @@ func Offline(f Facts) []Finding {
 	return list
 }
 
-// report collects the findings of one check; where there is none when it ends, all is well.
+// report collects the findings of one check; without one, the check has passed.
 type report struct {
 	check string
 	list  []Finding

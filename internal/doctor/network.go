@@ -25,7 +25,7 @@ type Prober interface {
 	Published() []smtp.Published
 }
 
-// Network makes the checks that ask others. The zero value asks nobody but with the system's means.
+// Network makes the checks that ask others. The zero value uses the system's resolver and network.
 type Network struct {
 	// SMTP is the mail server; nil: mail leaves in another way, and neither it nor the DNS is asked.
 	SMTP Prober

@@ -56,7 +56,7 @@ func find(list []Finding, check string) Finding {
 	return list[i]
 }
 
-// short is enough for a step on this machine, and not long for whoever waits for silence.
+// short is enough for a step on this machine, and not long for anyone who waits for silence.
 const short = 2 * time.Second
 
 func TestSMTPDialogue(t *testing.T) {

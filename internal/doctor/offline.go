@@ -214,7 +214,7 @@ func fileMode(path string) (fs.FileMode, bool) {
 	}
 	mode := fi.Mode().Perm()
 	if fi.IsDir() && fi.Mode()&fs.ModeSticky != 0 {
-		mode &^= 0o022 // nobody replaces what belongs to others there
+		mode &^= 0o022 // with the sticky bit files of others cannot be replaced
 	}
 	return mode, true
 }
@@ -240,7 +240,7 @@ func accounts(f Facts) []Finding {
 	return r.list
 }
 
-// Covered says whether an origin of the list covers a site's host. A host that a Caddyfile cannot know is taken as covered.
+// Covered reports whether an origin of the list covers a site's host. A host that a Caddyfile cannot know is taken as covered.
 func Covered(list []Origin, host string) bool {
 	if strings.Contains(host, "{") {
 		return true
@@ -258,7 +258,7 @@ func Covered(list []Origin, host string) bool {
 	return false
 }
 
-// coveredByStar says whether a site with a star serves an origin's host.
+// coveredByStar reports whether a site with a star serves an origin's host.
 func coveredByStar(site, host string) bool {
 	rest, ok := strings.CutPrefix(site, "*.")
 	if !ok {

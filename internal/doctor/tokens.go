@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Token is a machine token whose time is not over and that nobody has revoked.
+// Token is a machine token that has neither expired nor been revoked.
 type Token struct {
 	ID   string
 	Ends time.Time
 	// Site is the origin that it is good at.
 	Site   string
 	Scopes []string
-	// Ended says that it is good no more all the same: its account is disabled or gone, or something has ended what the account had.
+	// Ended is set when it is no longer valid all the same: its account is disabled or gone, or something has ended what the account had.
 	Ended bool
 }
 
@@ -103,7 +103,7 @@ func (r *report) warn(list []string, one, several, fix string) {
 	}
 }
 
-// serves says whether an origin is one of those of the sites.
+// serves reports whether an origin is one of those of the sites.
 func (f Facts) serves(origin string) bool {
 	u, err := url.Parse(origin)
 	for _, s := range f.Sites {

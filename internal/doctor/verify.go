@@ -2,7 +2,7 @@ package doctor
 
 import "fmt"
 
-// verify finds forward-auth endpoints that answer whoever asks.
+// verify finds forward-auth endpoints that answer every client.
 func verify(f Facts) []Finding {
 	r, on := report{check: "verify"}, false
 	for _, s := range f.Sites {

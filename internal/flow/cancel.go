@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Cancel does what the link "this wasn't me" promises: it ends its one flow, and for MuteDuration strangers' mails to this mailbox
+// Cancel does what the link "this wasn't me" promises: it ends its one flow, and for MuteDuration unknown browsers' mails to this mailbox
 // that are asked for from the same network do not leave. Browsers that are known for the mailbox, and every other flow, go on.
 // h is LinkPreview.H as the form sent it back.
 //

@@ -14,7 +14,7 @@ import (
 // SubmitCode redeems the code of a mail in the browser that asked for it. An attempt is counted before the code is compared;
 // after MaxWrongCodes wrong ones the flow's codes are off, and its links stay.
 //
-// Until the flow's time is over it answers alike, whatever happened to the flow or the account elsewhere. Errors: *Invalid
+// Until the flow expires it answers alike, whatever happened to the flow or the account elsewhere. Errors: *Invalid
 // (code: "syntax" is not counted, "wrong" has Left, "off"), ErrNoFlow, *Limited (redeem_ip), ErrUnavailable.
 func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester, code string) (Done, error) {
 	site = site.withDefaults()
@@ -95,7 +95,7 @@ func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, refused, err er
 	return done, rec, refused, err
 }
 
-// accept redeems the flow f, which is h with its account. AttemptCode is the judge: it counts before it compares.
+// accept redeems the flow f, which is h with its account. AttemptCode decides: it counts before it compares.
 func (t *codeAttempt) accept(tx storage.Tx, h currentFlow, f storage.Flow) (Done, record, error) {
 	return t.s.redeem(tx, redemption{
 		site: t.site, requester: t.requester, now: t.now, flow: f, unstoredFlow: h.Unstored, private: h.Private, addr: h.Addr,

@@ -117,12 +117,12 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	return purpose, err
 }
 
-// wantsPassword says whether this press of the button sets a password.
+// wantsPassword reports whether this press of the button sets a password.
 func (c *confirmation) wantsPassword(o LinkPreview) bool {
 	return o.AskPassword && (o.Purpose == Reset || c.in.Password != "")
 }
 
-// matchesPreview says whether the button was on the page that would be shown now.
+// matchesPreview reports whether the button was on the page that would be shown now.
 func (c *confirmation) matchesPreview(o LinkPreview) bool {
 	return subtle.ConstantTimeCompare([]byte(o.H), []byte(c.in.H)) == 1
 }
@@ -170,7 +170,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err e
 }
 
 // refuseGuess counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
-// limit: nobody guesses 32 bytes, and a neighbour's guesses shall not keep anybody out.
+// limit: 32 bytes cannot be guessed, and a neighbour's guesses must not block a link that was mailed.
 func (s *Service) refuseGuess(tx storage.Tx, site *Site, requester Requester, now time.Time) (refused, err error) {
 	refused, err = s.spendLimits(tx, now, site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: requester.Client}))
 	if refused != nil || err != nil {

@@ -9,23 +9,23 @@ import (
 var (
 	// ErrDead is the one answer for every link that does not work: unknown, used, over, of another site.
 	ErrDead = errors.New("flow: dead link")
-	// ErrChanged says that what was confirmed is not what was shown: show the page of what is parked now. Nothing happened.
+	// ErrChanged reports that what was confirmed is not what was shown: show the page of what is parked now. Nothing happened.
 	ErrChanged = errors.New("flow: not what was shown")
-	// ErrNoFlow says that this browser has no flow of its own, or one whose time is over.
+	// ErrNoFlow reports that this browser has no flow of its own, or an expired one.
 	ErrNoFlow = errors.New("flow: no flow in this browser")
-	// ErrClosed says that signing up is not open to this address, by the address alone.
+	// ErrClosed reports that signing up is not open to this address, by the address alone.
 	ErrClosed = errors.New("flow: signing up is not open to this address")
-	// ErrNoMail says that no mail leaves this gate: people ask the contact for a link.
+	// ErrNoMail reports that no mail leaves this gate: people ask the contact for a link.
 	ErrNoMail = errors.New("flow: no mail leaves")
 	// ErrUnavailable wraps every failure of the store: nothing is handed out, whether or not the step happened.
 	ErrUnavailable = errors.New("flow: the store is not available")
-	// ErrNoAccount says that a link to sign in has nobody to sign in. It answers operators only, never a browser.
+	// ErrNoAccount reports that a sign-in link has no account. It is returned to operators only, never to a browser.
 	ErrNoAccount = errors.New("flow: there is no active account with this address")
-	// ErrDisabled says that an account is disabled. It answers only whoever has just given its right password.
+	// ErrDisabled reports that an account is disabled. It is returned only after the right password.
 	ErrDisabled = errors.New("flow: the account is disabled")
-	// ErrSignedOut says that what needs a session has none, or has one no more.
+	// ErrSignedOut reports that what needs a session has none, or has one no more.
 	ErrSignedOut = errors.New("flow: not signed in")
-	// ErrTaken says that a link to activate has nothing to activate. It answers operators only, never a browser.
+	// ErrTaken reports that the account of an activation link exists already. It is returned to operators only, never to a browser.
 	ErrTaken = errors.New("flow: there is an account with this address")
 )
 
@@ -37,7 +37,7 @@ const (
 	LimitResends = "resends"
 )
 
-// Limited says that a limit was reached, and when to try again.
+// Limited reports that a limit was reached, and when to try again.
 type Limited struct {
 	// Name is the limit's name, as in the configuration, or LimitResend, LimitResends.
 	Name    string
@@ -47,7 +47,7 @@ type Limited struct {
 // Error implements error.
 func (l *Limited) Error() string { return fmt.Sprintf("flow: limit %s reached", l.Name) }
 
-// Invalid says that a field cannot be used as sent. It never repeats the input.
+// Invalid reports that a field cannot be used as sent. It never repeats the input.
 type Invalid struct {
 	// Field is the form's field: email, code, name, purpose, password, current.
 	Field string

@@ -9,6 +9,23 @@
 // whom the mail is for, and what it says.
 //
 // The package knows neither HTTP nor mail: package web calls it, package outbox delivers.
+//
+// The states of a flow, and what moves it:
+//
+//	          Request, Start, Link
+//	                   │
+//	                   ▼            Confirm, SubmitCode
+//	   Resend, ┌──── open ─────────────────────────────► redeemed
+//	wrong code └─────► │ │
+//	                   │ └── Cancel ───────────────────► cancelled
+//	                   └──── its end, a raised epoch ──► expired
+//
+// Redeemed, cancelled and expired are final. Only the first two are written; a flow is expired once its end has passed or one of
+// its three epochs is no longer what it was at its creation. The epochs:
+//
+//	global   raised by the first start on a restored backup and when an operator ends everything: voids all flows
+//	mailbox  raised when the mailbox gets an account, and together with the account's
+//	account  raised by a new password (change, reset), by disabling or deleting the account and by signing out everywhere
 package flow
 
 import (
@@ -47,9 +64,9 @@ const (
 	MaxReturnTo = 2048
 	// MaxName is the longest name of an account, in bytes.
 	MaxName = accounts.MaxName
-	// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
+	// MuteDuration is how long a cancelled flow mutes unknown browsers' mails to its mailbox from the network that asked.
 	MuteDuration = outbox.MuteDuration
-	// EventLifetime is how long the audit log keeps what happened to an account. What a flow that nobody finished left there ends
+	// EventLifetime is how long the audit log keeps what happened to an account. What an unfinished flow has left there ends
 	// with the flow.
 	EventLifetime = 90 * 24 * time.Hour
 	// KnownBrowserLifetime is how long a browser is known for a mailbox it has signed in to.
@@ -67,11 +84,11 @@ type Service struct {
 	Accounts *accounts.Service
 	// Passwords hashes; nil: there are no passwords at any site. It must outlive configurations, see package password.
 	Passwords *password.Hasher
-	// Wake tells the mail worker that a mail was queued; nil: nobody is told.
+	// Wake tells the mail worker that a mail was queued; it may be nil.
 	Wake func()
-	// Observer counts; nil: nobody does.
+	// Observer counts; it may be nil.
 	Observer Observer
-	// Log gets one line for each event; nil: none is written.
+	// Log gets one line for each event; nil disables logging.
 	Log *slog.Logger
 }
 
@@ -90,7 +107,7 @@ type Site struct {
 	Origin string
 	// Prefix is the path below which our pages live, such as "/email-link".
 	Prefix string
-	// SignUp says who may make an account here. Default: nobody.
+	// SignUp is the policy of new accounts. Default: closed.
 	SignUp SignUp
 	// Methods are the ways of signing in. Default: link and code.
 	Methods Methods
@@ -99,22 +116,22 @@ type Site struct {
 	// Resends is how many mails follow the first one; nil: 5. ResendWait is the time between two; 0: 60s.
 	Resends    *int
 	ResendWait time.Duration
-	// Stateless says that the flows asked for here are not stored until something has to be counted or marked: their cookies
+	// Stateless is set when the flows asked for here are not stored until something has to be counted or marked: their cookies
 	// and links carry them. Default: they are stored. Flows of both kinds go on until they end, whatever it says.
 	Stateless bool
 	// Limits are the rates of this site. Rates that are empty limit nothing: fill it from limit.Defaults.
 	Limits limit.Table
 	// SessionIdle and SessionAbsolute are the lifetimes of sessions opened here. Default: 7 and 30 days.
 	SessionIdle, SessionAbsolute time.Duration
-	// NoMail says that no mail leaves (mailer none): asking is answered with ErrNoMail.
+	// NoMail is set when no mail leaves (mailer none): asking is answered with ErrNoMail.
 	NoMail bool
-	// AskName says that an activation asks for a name; it then never happens by one click.
+	// AskName is set when an activation asks for a name; it then never happens by one click.
 	AskName bool
 	// Passwords judges new passwords, where Methods offers them.
 	Passwords password.Policy
 	// PasswordWords are words of the site that no password may be made of, such as its name; the host is one of itself.
 	PasswordWords []string
-	// SignInAfterReset says that a finished reset signs in. Default: the new password is to be used.
+	// SignInAfterReset is set when a finished reset signs in. Default: the new password is to be used.
 	SignInAfterReset bool
 }
 
@@ -128,7 +145,7 @@ type Lifetimes struct {
 	Reset time.Duration
 }
 
-// Requester is the browser that sends a request, as the web layer judged it.
+// Requester is the browser that sends a request, as the web layer has validated it.
 type Requester struct {
 	// Client is the client's address; the zero value shares one strict bucket with all others of unknown address.
 	Client netip.Addr
@@ -142,9 +159,9 @@ type Requester struct {
 	HandoffCookie string
 	// Session is the live session of this browser at this site, nil when there is none.
 	Session *session.Live
-	// Origin says that this is a POST which passed the cross-origin check.
+	// Origin is set when this is a POST which passed the cross-origin check.
 	Origin bool
-	// Navigation says that this request meets the conditions of one click that are in its method and headers: GET,
+	// Navigation is set when this request meets the conditions of one click that are in its method and headers: GET,
 	// Sec-Fetch-Mode navigate, Sec-Fetch-Dest document, none of Sec-Purpose, Purpose, X-Purpose and X-Moz.
 	Navigation bool
 }
@@ -155,7 +172,7 @@ type RequestInput struct {
 	Purpose string
 	// Email is the address as typed.
 	Email string
-	// ReturnTo is the path to go to afterwards, already judged by boundary.ReturnTo; anything that is no local path
+	// ReturnTo is the path to go to afterwards, already validated by boundary.ReturnTo; anything that is no local path
 	// becomes "/".
 	ReturnTo string
 
@@ -178,16 +195,16 @@ type Pending struct {
 	Address, Typed string
 	// ReturnTo is where the flow leads.
 	ReturnTo string
-	// ResendsLeft is how many mails may still be asked for, NextResend the earliest moment of the next one.
+	// ResendsLeft is how many mails may still be asked for, NextResend the earliest time of the next one.
 	ResendsLeft int
 	NextResend  time.Time
-	// Started and End are the flow's first and last moments. Compare both with clock.Now; show them by clock.ShownAs.
+	// Started and End are the flow's first and last time. Compare both with clock.Now; show them by clock.ShownAs.
 	Started, End time.Time
-	// CodeOff says that no code can be typed any more: five wrong ones, or a site that offers none.
+	// CodeOff is set when no code can be typed any more: five wrong ones, or a site that offers none.
 	CodeOff bool
-	// SignedIn says that this browser is signed in to the account of this mailbox: the page leads on.
+	// SignedIn is set when this browser is signed in to the account of this mailbox: the page leads on.
 	SignedIn bool
-	// App says that an app has started the flow; Form is the path of its page where the person has asked, empty when not known.
+	// App is set when an app has started the flow; Form is the path of its page where the person has asked, empty when not known.
 	App  bool
 	Form string
 }
@@ -196,7 +213,7 @@ type Pending struct {
 type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation, SignIn or Reset; Cancel says that the token is the one of "this wasn't me".
+	// Purpose is Activation, SignIn or Reset; Cancel is set when the token is the one of "this wasn't me".
 	Purpose string
 	Cancel  bool
 	// Address is the account's address, Masked the same with most of the local part hidden. Show Address only where SameBrowser.
@@ -206,26 +223,26 @@ type LinkPreview struct {
 	Started, End          time.Time
 	// ReturnTo is where the flow leads; show it where not SameBrowser.
 	ReturnTo string
-	// SameBrowser says that the asker holds the flow's cookie.
+	// SameBrowser is set when the requester holds the flow's cookie.
 	SameBrowser bool
-	// OneClick says that all conditions of one click hold: call Confirm with OneClick instead of showing a page.
+	// OneClick is set when all conditions of one click hold: call Confirm with OneClick instead of showing a page.
 	OneClick bool
 	// OtherAccount is the masked address of another account that this browser is signed in to, empty when there is none.
 	OtherAccount string
-	// AskName says that the form asks for a name.
+	// AskName is set when the form asks for a name.
 	AskName bool
-	// AskPassword says that the form asks for a new password: a Reset needs one, an Activation may do without. Where it is
-	// set, Username is the address that a password manager shall keep it with (for a field that nobody sees), and MinLength
+	// AskPassword is set when the form asks for a new password: a Reset needs one, an Activation may do without. Where it is
+	// set, Username is the address that a password manager shall keep it with (for a hidden field), and MinLength
 	// the least number of code points.
 	AskPassword bool
 	Username    string
 	MinLength   int
-	// CodeOff says that the mail's code cannot be typed where the flow was started.
+	// CodeOff is set when the mail's code cannot be typed where the flow was started.
 	CodeOff bool
 	// Destination is set when this link has been used and this browser holds the session or the hand-over it opened: go there,
 	// nothing else.
 	Destination string
-	// App says that an app has started the flow: it leads on to the app, and opens no session here.
+	// App is set when an app has started the flow: it leads on to the app, and opens no session here.
 	App bool
 }
 
@@ -239,7 +256,7 @@ type ConfirmInput struct {
 	Name string
 	// Password is the new password, where LinkPreview.AskPassword; an Activation without one makes an account without one.
 	Password string
-	// OneClick says that there was no page: Token comes from the link itself and H is not compared. All of flow's own
+	// OneClick is set when there was no page: Token comes from the link itself and H is not compared. All of flow's own
 	// conditions are judged again.
 	OneClick bool
 }
@@ -249,7 +266,7 @@ type Done struct {
 	// Purpose is Activation, SignIn or Reset.
 	Purpose string
 	// SessionCookie is the value to set until Session.Key.End; the flow and the parked-token cookie are to be cleared. It is
-	// empty when Already and when Reset.
+	// empty when AlreadySignedIn and when Reset.
 	SessionCookie string
 	Session       storage.Session
 	// KnownCookie is the value to set for KnownBrowserLifetime.
@@ -258,15 +275,15 @@ type Done struct {
 	ReturnTo string
 	// Account is the account's id.
 	Account string
-	// AlreadySignedIn says that this browser already holds the session this link opened: set no cookie, go to ReturnTo.
+	// AlreadySignedIn is set when this browser already holds the session this link opened: set no cookie, go to ReturnTo.
 	AlreadySignedIn bool
-	// PasswordSet says that the account has a new password.
+	// PasswordSet is set when the account has a new password.
 	PasswordSet bool
-	// Reset says that the password has been reset and nobody has been signed in: every session of the account has ended, also
+	// Reset is set when the password has been reset without a sign-in: every session of the account has ended, also
 	// one of this browser. The flow and the parked-token cookie are to be cleared, KnownCookie is to be set.
 	Reset bool
-	// App says that an app has started the flow: there is no account and no session, ReturnTo is the app's. HandoffCookie is to
-	// be set until HandoffEnd, unless Already; KnownCookie is to be set as well.
+	// App is set when an app has started the flow: there is no account and no session, ReturnTo is the app's. HandoffCookie is to
+	// be set until HandoffEnd, unless AlreadySignedIn; KnownCookie is to be set as well.
 	App           bool
 	HandoffCookie string
 	HandoffEnd    time.Time

@@ -268,7 +268,7 @@ type browser struct {
 	device               string
 	flow, known, session string
 	handover             string
-	// header says whether the next request has the headers of a navigation.
+	// header reports whether the next request has the headers of a navigation.
 	navigation bool
 }
 

@@ -38,7 +38,7 @@ type Handoff struct {
 	// Methods is how the mailbox was proven, AuthTime when, by the system's clock.
 	Methods  []string
 	AuthTime time.Time
-	// End is its last moment, by clock.Now.
+	// End is its last time, by clock.Now.
 	End time.Time
 
 	// secret finds the record of this hand-over: no other part of it does, so none is made from database and keys.
@@ -116,7 +116,7 @@ func (s *Service) handoffMark(site string, end int64, secret string) storage.Tok
 	return s.mark(labelHandoffMark, time.Unix(end, 0), site, secret)
 }
 
-// HandoffActive says whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
+// HandoffActive reports whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
 // backup has been restored since. The only error is ErrUnavailable.
 func (s *Service) HandoffActive(ctx context.Context, site Site, h Handoff) (alive bool, err error) {
 	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
@@ -149,7 +149,7 @@ func (s *Service) FinishHandoff(ctx context.Context, site Site, requester Reques
 	return err
 }
 
-// holdsHandoff says whether this browser holds the hand-over of a flow.
+// holdsHandoff reports whether this browser holds the hand-over of a flow.
 func (s *Service) holdsHandoff(site Site, requester Requester, f storage.Flow, p private) bool {
 	if p.App == nil || f.State != storage.FlowRedeemed {
 		return false

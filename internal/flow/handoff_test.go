@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// alive says whether the app is still to get what a cookie holds.
+// alive reports whether the app is still to get what a cookie holds.
 func (g *gate) alive(cookie string) bool {
 	g.t.Helper()
 	h, ok := g.ReadHandoff(g.site, cookie)

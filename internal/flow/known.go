@@ -37,7 +37,7 @@ func (s *Service) knownSignature(site Site, body []byte) []byte {
 	return d[:knownSignatureSize]
 }
 
-// readKnown returns the entries of a cookie of ours that are not over; none for any other text.
+// readKnown returns the entries of a cookie of ours that have not expired; none for any other text.
 func (s *Service) readKnown(site Site, cookie string, now time.Time) []knownBrowser {
 	if cookie == "" || len(cookie) > base64.RawURLEncoding.EncodedLen(maxKnown*knownEntrySize+knownSignatureSize) {
 		return nil
@@ -60,7 +60,7 @@ func (s *Service) readKnown(site Site, cookie string, now time.Time) []knownBrow
 	return list
 }
 
-// isKnownBrowser says whether the browser with this cookie has signed in to the mailbox before.
+// isKnownBrowser reports whether the browser with this cookie has signed in to the mailbox before.
 func (s *Service) isKnownBrowser(site Site, cookie string, mailbox storage.Digest, now time.Time) bool {
 	list := s.readKnown(site, cookie, now)
 	if len(list) == 0 {

@@ -36,7 +36,7 @@ type Link struct {
 	Flow string
 }
 
-// Link makes a link without a mail. It is for operators: it tells whether there is an account, no limit applies, and an
+// Link makes a link without a mail. It is for operators: it reveals whether there is an account, no limit applies, and an
 // activation works whatever the policy of signing up. The link never works by one click, and has no code.
 //
 // Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in, reset: none, or not active), ErrTaken (activation), ErrUnavailable.

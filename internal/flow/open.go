@@ -51,8 +51,8 @@ type parsedToken struct {
 	// keys are where a token of a stored flow may be: for each purpose that of its link, then that of its "this wasn't me". They
 	// are found before the transaction, which is everybody's bottleneck.
 	keys []storage.Key
-	// stateless says that the text has the form of a link that carries its flow, claims what it carries, nil when it is not one
-	// of ours; cancel says that it is the link "this wasn't me".
+	// stateless is set when the text has the form of a link that carries its flow, claims what it carries, nil when it is not one
+	// of ours; cancel is set when it is the link "this wasn't me".
 	stateless, cancel bool
 	claims            *token.Claims
 }
@@ -103,11 +103,11 @@ type linkTarget struct {
 	flow    storage.Flow
 	private private
 	addr    address.Address
-	// account is the flow's, when good; an activation has none.
+	// account is the flow's, when valid; an activation has none.
 	account accounts.Account
-	// valid says that the token does something now.
+	// valid is set when the token does something now.
 	valid bool
-	// unstoredFlow says that the flow is not in the store yet, unmarked that the token is not.
+	// unstoredFlow is set when the flow is not in the store yet, unstoredToken when the token is not.
 	unstoredFlow, unstoredToken bool
 }
 

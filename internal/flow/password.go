@@ -20,10 +20,10 @@ type ChangeInput struct {
 	Current, New string
 }
 
-// OffersPasswords says whether people sign in with passwords at this site.
+// OffersPasswords reports whether people sign in with passwords at this site.
 func (s *Service) OffersPasswords(site Site) bool { return s.Passwords != nil && site.Methods.Password }
 
-// HasPassword says whether the account that this browser is signed in to has a password. Errors: ErrSignedOut, ErrUnavailable.
+// HasPassword reports whether the account that this browser is signed in to has a password. Errors: ErrSignedOut, ErrUnavailable.
 func (s *Service) HasPassword(ctx context.Context, requester Requester) (bool, error) {
 	if requester.Session == nil {
 		return false, ErrSignedOut
@@ -62,7 +62,7 @@ type passwordChange struct {
 	requester Requester
 	in        ChangeInput
 	now       time.Time
-	// failures are what a wrong password costs, rights what a right one does.
+	// failures are the limits of a wrong password, successes those of a right one.
 	failures, successes []limit.Charge
 	done                Done
 }
@@ -103,7 +103,7 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 	return rec, unavailable(errStale)
 }
 
-// readAccount reads the account of the session, and refuses when the limits are spent. Wrong passwords of somebody who is signed in
+// readAccount reads the account of the session, and refuses when the limits are spent. Wrong passwords of a signed-in browser
 // count as those of a known browser: no stranger can spend them.
 func (c *passwordChange) readAccount(ctx context.Context) (k accountSnapshot, err error) {
 	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
@@ -137,7 +137,7 @@ func (c *passwordChange) readAccount(ctx context.Context) (k accountSnapshot, er
 type changeValidation struct {
 	matches bool
 	reason  password.Reason
-	// record is that of the new password, zero unless it is right and good.
+	// record is that of the new password, zero unless the current one is right and the new one accepted.
 	record password.Record
 }
 

@@ -120,7 +120,7 @@ func TestRL6_ASpentPasswordCounterLocksNobodyOut(t *testing.T) {
 		must[Done](t)(fresh.press(fresh.mustAsk(SignIn, ada).link))
 		reset := g.browser()
 		must[Done](t)(reset.set(reset.mustAsk(Reset, ada).link, newWords))
-		// Whoever has just read the mailbox is no stranger: the new password can be used at once.
+		// Anyone who has just read the mailbox is no stranger: the new password can be used at once.
 		must[Done](t)(reset.signIn(ada, newWords))
 	})
 }

@@ -73,12 +73,12 @@ type passwordSignIn struct {
 	in        SignInInput
 	now       time.Time
 	addr      address.Address
-	// failures are what a wrong password costs, rights what a right one does; early are those of rights that are looked at first.
+	// failures are the limits of a wrong password, successes those of a right one; preCheck are those of successes that are checked before the comparison.
 	failures, preCheck, successes []limit.Charge
 	// noticeLimits is what the mail about an unknown browser costs, nil for a known one.
 	noticeLimits []limit.Charge
 	attempt      *password.Attempt
-	// compared says that the answer waits for its time.
+	// compared is set when the answer waits for its time.
 	compared bool
 	done     Done
 }
@@ -135,7 +135,7 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 				return record{purpose: SignIn}, err
 			}
 		}
-		// Whoever hangs up now has guessed all the same.
+		// A client that disconnects here still spends an attempt.
 		err = p.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
 			p.done = Done{}
 			rec, refused, err = p.step(tx, known, verdict.OK, upgraded)
@@ -148,7 +148,7 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 	return record{purpose: SignIn}, unavailable(errStale)
 }
 
-// errStale says that the account has changed since it was looked up.
+// errStale reports that the account has changed since it was looked up.
 var errStale = errors.New("flow: the account has changed meanwhile")
 
 // accountSnapshot is what a password is compared with.
@@ -170,7 +170,7 @@ func (p *passwordSignIn) readAccount(ctx context.Context) (k accountSnapshot, er
 	return k, err
 }
 
-// checkLimits says whether no more wrong passwords are permitted.
+// checkLimits reports whether no more wrong passwords are permitted.
 func (s *Service) checkLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
 	v, err := s.Limiter.Check(tx, now, charges...)
 	if err != nil || v.Allowed {
@@ -200,7 +200,7 @@ func (s *Service) readSnapshot(tx storage.Tx, addr address.Address) (k accountSn
 	return k, err
 }
 
-// unchanged says whether the account is what was known, by locked reads.
+// unchanged reports whether the account is what was known, by locked reads.
 func (s *Service) unchanged(tx storage.Tx, k accountSnapshot) (bool, error) {
 	e, err := epochs(tx, k.Mailbox, k.Account.ID, true)
 	if err != nil || e != k.epochs {
@@ -250,7 +250,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 	return rec, nil, s.recordEvents(tx, &rec, e, eventSignedIn)
 }
 
-// spendSuccess counts a right password, and refuses one too many. told says that the owner is told of it.
+// spendSuccess counts a right password, and refuses one too many. notify reports that the owner is notified.
 func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, refused, err error) {
 	successes := p.successes
 	if len(p.noticeLimits) > 0 {

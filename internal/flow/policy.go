@@ -16,11 +16,11 @@ type SignUpMode uint8
 
 // Modes of signing up.
 const (
-	// SignUpClosed: nobody; an operator adds accounts.
+	// SignUpClosed disables sign-up; only operators create accounts.
 	SignUpClosed SignUpMode = iota
-	// SignUpInvite: whoever was invited.
+	// SignUpInvite limits sign-up to invited addresses.
 	SignUpInvite
-	// SignUpOpen: anybody with a mailbox, in one of the domains where domains are named.
+	// SignUpOpen lets every address sign up, in one of the domains where domains are named.
 	SignUpOpen
 )
 
@@ -38,7 +38,7 @@ func (m SignUpMode) String() string {
 	}
 }
 
-// SignUp is the policy of new accounts. The zero value admits nobody.
+// SignUp is the policy of new accounts. The zero value is closed.
 type SignUp struct {
 	Mode SignUpMode
 	// Domains limits SignUpOpen to addresses in exactly these domains, in canonical form; empty: any.
@@ -74,7 +74,7 @@ func ParseSignUp(words ...string) (SignUp, error) {
 	}
 }
 
-// Admits says whether this address may make an account here, by the address alone.
+// Admits reports whether this address may make an account here, by the address alone.
 func (s SignUp) Admits(a address.Address) bool {
 	return s.Mode == SignUpOpen && (len(s.Domains) == 0 || slices.Contains(s.Domains, a.Domain()))
 }
@@ -165,7 +165,7 @@ func (s Site) lifetime(purpose string) time.Duration {
 
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
 // that could prefer otherwise. A reset has a link and never a code: it ends on a page with a form, which a link leads to, and
-// a code typed into a page that somebody else has led there would give the account away.
+// a code typed into a page that an attacker has led there would give the account away.
 func (s Site) mailsLink(purpose string) bool { return purpose != SignIn || s.Methods.Link }
 
 func (s Site) mailsCode(purpose string) bool { return purpose != Reset && s.Methods.Code }

@@ -18,7 +18,7 @@ const (
 	methodPassword = "pwd"
 )
 
-// validate says whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
+// validate reports whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
 // plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
 // either.
 func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
@@ -61,7 +61,7 @@ type redemption struct {
 	requester Requester
 	now       time.Time
 	flow      storage.Flow
-	// unstoredFlow says that the flow is not in the store yet.
+	// unstoredFlow is set when the flow is not in the store yet.
 	unstoredFlow bool
 	// private and addr are the flow's.
 	private private
@@ -77,7 +77,7 @@ type redemption struct {
 	consume func(tx storage.Tx) error
 }
 
-// redeem applies a flow that judge has found good with plain reads. Whatever turns out different now undoes the step.
+// redeem applies a flow that validate has accepted with plain reads. What is different now rolls the step back.
 func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, err error) {
 	rec = record{purpose: r.flow.Purpose, flow: r.flow.ID}
 	if err := s.Limiter.Refund(tx, r.flow.MailIP); err != nil {
@@ -133,7 +133,7 @@ func (s *Service) lock(tx storage.Tx, r redemption) error {
 }
 
 // apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A
-// password that was chosen at an activation is in the same record as the account: there is none from before the proof.
+// password that was chosen at an activation is in the same record as the account: no password was set before the mailbox was proven.
 // What an app has started is the app's to apply.
 func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accounts.Account, error) {
 	if r.private.App != nil {
@@ -151,7 +151,7 @@ func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accoun
 	}
 }
 
-// recordRedemption tells the owner what the flow has done, and writes it down. An account that the flow has just made gets no mail
+// recordRedemption notifies the owner of what the flow has done, and writes it to the audit log. An account that the flow has just made gets no mail
 // about it.
 func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e authentication, done Done) (err error) {
 	names := []string{eventConfirmed}
@@ -181,7 +181,7 @@ func orConflict(err error) error {
 	return errConflict
 }
 
-// invalidateSessions tells the session cache, after the commit, about a session that was replaced, and about an account of which
+// invalidateSessions removes from the session cache, after the commit, a session that was replaced, and about an account of which
 // everything has ended. A commit whose outcome is unknown may have happened.
 func (s *Service) invalidateSessions(requester Requester, done Done, rec record, err error) {
 	happened := err == nil && !done.AlreadySignedIn || errors.Is(err, storage.ErrUnknown)

@@ -18,7 +18,7 @@ const maxDevice = 64
 // Request asks for a mail. It looks no account up: what it reads, writes and answers is the same for every address. Asking
 // again from a browser with a live flow of the same purpose and mailbox continues that flow, and counts as a resend.
 //
-// Errors, in the order they are judged: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
+// Errors, in the order of the checks: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
 // address alone), ErrUnavailable. When it is too early for another mail of a live flow, or they are spent, the answer is the
 // flow as it is, without an error.
 func (s *Service) Request(ctx context.Context, site Site, requester Requester, in RequestInput) (RequestResult, error) {

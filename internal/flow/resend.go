@@ -12,7 +12,7 @@ import (
 
 // Resend asks for one more mail of the flow of this browser. All mails of a flow work until it ends.
 //
-// Until the flow's time is over it answers alike, whatever happened to the flow, the account or the mailbox elsewhere. Errors:
+// Until the flow expires it answers alike, whatever happened to the flow, the account or the mailbox elsewhere. Errors:
 // ErrNoMail, ErrNoFlow, *Limited (LimitResend: too early; LimitResends: spent, RetryAt is the flow's end; mail_ip),
 // ErrUnavailable. With a *Limited the Pending is filled as well.
 func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (Pending, error) {

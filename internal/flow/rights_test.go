@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 )
 
-// TestMAIL3_SignInsBombNoMailbox: whoever knows a password signs in from ever new browsers, and the owner gets a few mails about it.
+// TestMAIL3_SignInsBombNoMailbox: anyone who knows a password signs in from ever new browsers, and the owner gets a few mails about it.
 func TestMAIL3_SignInsBombNoMailbox(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
@@ -65,7 +65,7 @@ func TestDOS1_RightPasswordsAreCounted(t *testing.T) {
 				compared++
 			}
 			if name == "resetting it to the same" {
-				compared-- // has a count of its own: whoever signs in again and again keeps nobody from a reset
+				compared-- // has a count of its own: anyone who signs in again and again keeps nobody from a reset
 			}
 			if compared != 20 || limited.Name != limit.PasswordSuccess {
 				t.Errorf("%s: %d right passwords until %q, want 20", name, compared, limited.Name)

@@ -17,7 +17,7 @@ const (
 	startMarkLifetime = 24 * time.Hour
 )
 
-// ErrReplayed says that a start has been obeyed before. Nothing happened.
+// ErrReplayed reports that a start has been obeyed before. Nothing happened.
 var ErrReplayed = errors.New("flow: this start has been obeyed before")
 
 // appFlow is what an app has said about a flow that it started, and gets back when the flow ends. It means nothing here: no
@@ -26,13 +26,13 @@ type appFlow struct {
 	Audience string `json:"aud"`
 	Subject  string `json:"sub,omitempty"`
 	State    string `json:"state,omitempty"`
-	// NoAccount says that the app has no user for the address. Such a flow has a mail and no end.
+	// NoAccount is set when the app has no user for the address. Such a flow has a mail and no end.
 	NoAccount bool `json:"no_account,omitempty"`
 	// Form is the path of the app's page where the person asked.
 	Form string `json:"form,omitempty"`
 }
 
-// equal says whether two flows were started for the same: by nobody, or by one app in the same words, on whatever page.
+// equal reports whether two flows were started for the same: both by a browser, or both by one app in the same words, on any page.
 func (a *appFlow) equal(b *appFlow) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -40,7 +40,7 @@ func (a *appFlow) equal(b *appFlow) bool {
 	return a.Audience == b.Audience && a.Subject == b.Subject && a.State == b.State && a.NoAccount == b.NoAccount
 }
 
-// StartInput is what an app with users of its own starts a flow with. Whoever calls Start has verified that the app has said
+// StartInput is what an app with users of its own starts a flow with. The caller of Start has verified that the app has sent
 // it, for this site.
 type StartInput struct {
 	// Audience is the app, ID what it calls this start, and Expiry when the start ends, by the system's clock.
@@ -54,12 +54,12 @@ type StartInput struct {
 	Continue string
 	// Form is the path of the page on which the person has asked, judged in the same way; empty: not known.
 	Form string
-	// NoAccount says that the app has no user for the address: the mail says so.
+	// NoAccount is set when the app has no user for the address: the mail says so.
 	NoAccount bool
 }
 
 // Start begins a flow in the name of an app, for the browser whose request the app has answered. It is a Request in everything
-// that limits, mails and codes are about; but nobody looks an account up, and the flow ends in a hand-over to the app, not in a
+// that limits, mails and codes are about; but no account is looked up, and the flow ends in a hand-over to the app, not in a
 // session. The same start has an effect once. One for the same purpose, mailbox and words as this browser's live flow continues
 // that flow and counts as a resend.
 //
@@ -105,7 +105,7 @@ func (s *Service) startMark(site Site, in StartInput, days int) storage.Token {
 	return s.mark(labelStart, end, in.Audience, site.Origin, in.ID)
 }
 
-// startSeen says whether a start of this id was obeyed. One that is signed anew has another end, at midnight on another day.
+// startSeen reports whether a start of this id was obeyed. One that is signed anew has another end, at midnight on another day.
 func (s *Service) startSeen(tx storage.Tx, site Site, in StartInput) (bool, error) {
 	for _, days := range [...]int{0, -1, 1} {
 		if _, seen, err := tx.Tokens().Get(s.startMark(site, in, days).Key); err != nil || seen {
@@ -124,7 +124,7 @@ func (s *Service) mark(label string, end time.Time, parts ...string) storage.Tok
 	return storage.Token{Key: storage.Key{End: end.Unix(), Digest: s.Ring.MAC(label, of...)}, Kind: storage.TokenMark}
 }
 
-// continues says whether asking for p in a browser that holds a flow of before goes on with that flow. An app that leads elsewhere
+// continues reports whether asking for p in a browser that holds a flow of before goes on with that flow. An app that leads elsewhere
 // or has another word for it begins anew; where a person wants to go afterwards is what was said first.
 func (p private) continues(before private) bool {
 	return p.App.equal(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo)

@@ -34,9 +34,9 @@ type private struct {
 	Device  string `json:"device,omitempty"`
 	Locale  string `json:"locale,omitempty"`
 	Network string `json:"network,omitempty"`
-	// Origin says that a POST which passed the cross-origin check started the flow.
+	// Origin is set when a POST which passed the cross-origin check started the flow.
 	Origin bool `json:"origin,omitempty"`
-	// Operator says that the flow was made at the command line: it has no browser.
+	// Operator is set when the flow was made at the command line: it has no browser.
 	Operator bool `json:"operator,omitempty"`
 	// Generation counts the flows that a cookie's flow has succeeded; see current.
 	Generation int `json:"generation,omitempty"`
@@ -90,14 +90,14 @@ type currentFlow struct {
 	// Private and Addr are the flow's private half.
 	Private private
 	Addr    address.Address
-	// Claims are the cookie's own, nil where it carries none; Absent says that the flow is not in the store yet.
+	// Claims are the cookie's own, nil where it carries none; Unstored is set when the flow is not in the store yet.
 	Claims   *token.Claims
 	Unstored bool
 }
 
-// current returns the flow of this browser at this site, when it has one whose time is not over.
+// current returns the flow of this browser at this site, when it has one that has not expired.
 //
-// To the browser that asked a flow stays the same until its time is over, whatever became of it elsewhere: used, cancelled,
+// To the browser that asked a flow stays the same until it expires, whatever became of it elsewhere: used, cancelled,
 // its account disabled. So the first mail or wrong code after such an end makes a new flow under the same cookie, with the
 // same end and with what is left of resends and attempts: its next generation. The last generation is the current one.
 func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) (h currentFlow, found bool, err error) {
@@ -106,7 +106,7 @@ func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) 
 	}
 	cookie, claims, ok := s.readCookie(site, text)
 	if !ok {
-		return currentFlow{}, false, nil // a cookie that is none is no flow
+		return currentFlow{}, false, nil // not a flow cookie
 	}
 	h = currentFlow{Cookie: cookie, Text: text, Claims: claims}
 	if claims != nil {
@@ -119,7 +119,7 @@ func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) 
 	return h, err == nil, err
 }
 
-// lastGeneration finds the last generation of a flow that is in the store and whose time is not over.
+// lastGeneration finds the last generation of a flow that is in the store and has not expired.
 func (s *Service) lastGeneration(tx storage.Tx, site Site, h *currentFlow, now time.Time) (found bool, err error) {
 	for generation := 0; ; generation++ {
 		k := s.flowKey(h.Cookie, site.Origin, generation)
@@ -137,7 +137,7 @@ func (s *Service) lastGeneration(tx storage.Tx, site Site, h *currentFlow, now t
 	}
 }
 
-// ownsFlow says whether this browser holds the flow, by its cookie.
+// ownsFlow reports whether this browser holds the flow, by its cookie.
 func (s *Service) ownsFlow(site Site, text string, f storage.Flow, p private) bool {
 	if p.Operator || text == "" {
 		return false
@@ -162,7 +162,7 @@ func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate boo
 	return e, err
 }
 
-// isActive says whether an open flow is still what it was at birth. It reads the same records for a decoy.
+// isActive reports whether an open flow is still what it was at birth. It reads the same records for a decoy.
 func isActive(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool, error) {
 	e, err := epochs(tx, f.Mailbox, f.Account, forUpdate)
 	if err != nil {
@@ -179,7 +179,7 @@ func sameEpochs(f storage.Flow, e storage.Epochs) bool {
 	return f.Epochs == e
 }
 
-// errConflict undoes a step whose locked reads differ from its plain ones; the step is then run again. It cannot happen with
+// errConflict rolls back a transaction whose locked reads differ from its earlier reads; the step is then run again. It cannot happen with
 // an engine that runs one write at a time.
 var errConflict = errors.New("flow: the records moved under the step")
 

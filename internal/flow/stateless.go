@@ -20,7 +20,7 @@ import (
 const MaxURL = 900
 
 // statelessClaims returns what a new flow is carried by, nil where it is to be stored: the site says so, or it does not fit
-// into a link or a cookie. An app says more of somebody whom it knows, so the browser is not to see which of the two it was: the
+// into a link or a cookie. An app says more about its own users, so the browser is not to see which of the two it was: the
 // cookie of a flow that is stored here is as long, and as unreadable.
 func (r *request) statelessClaims() (*token.Claims, error) {
 	if !r.site.Stateless {
@@ -75,9 +75,9 @@ func (s *Service) storeFlow(tx storage.Tx, f storage.Flow) error {
 	return tx.Flows().Create(f)
 }
 
-// acceptable says whether claims are of a flow that this site may have now: in their time, and not from before the database. A
+// acceptable reports whether claims are of a flow that this site may have now: in their time, and not from before the database. A
 // database that was put back has forgotten what was used since it was copied. Where no such flows are made any more, and none
-// that was can be alive, there is none: whoever steals the keys of a gate that stores its flows can make no links.
+// that was can be alive, none is accepted: stolen keys of a gate that stores its flows forge no links.
 func (s *Service) acceptable(tx storage.Tx, site Site, c *token.Claims, now time.Time) (bool, error) {
 	if !c.Alive(now, site.lifetime(c.Purpose)) {
 		return false, nil
@@ -165,7 +165,7 @@ func (s *Service) withAccount(tx storage.Tx, h currentFlow) (f storage.Flow, err
 		return f, nil
 	}
 	if h.Private.App != nil {
-		f.Bound = true // nobody looks an account up
+		f.Bound = true // no account is looked up
 		return f, nil
 	}
 	a, found, err := tx.Accounts().ByMailbox(f.Mailbox)

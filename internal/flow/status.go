@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Status says what this browser may know of its flow; false: it has none whose time is not over. It changes nothing, and
+// Status says what this browser may know of its flow; false: it has none that has not expired. It changes nothing, and
 // answers alike whatever happened to the flow elsewhere. The only error is ErrUnavailable.
 func (s *Service) Status(ctx context.Context, site Site, requester Requester) (Pending, bool, error) {
 	site = site.withDefaults()
@@ -31,7 +31,7 @@ func (s *Service) Status(ctx context.Context, site Site, requester Requester) (P
 	return pending, found, nil
 }
 
-// pending tells a browser about the flow it asked for. Nothing of it depends on the account or on the flow's state.
+// pending returns what a browser may know of the flow that it requested. Nothing of it depends on the account or on the flow's state.
 func (s *Service) pending(site Site, requester Requester, f storage.Flow, p private, addr address.Address) Pending {
 	pending := Pending{
 		Purpose: f.Purpose, Address: addr.Display(), Typed: p.Email, ReturnTo: p.ReturnTo,
@@ -45,7 +45,7 @@ func (s *Service) pending(site Site, requester Requester, f storage.Flow, p priv
 	return pending
 }
 
-// isSignedInto says whether a session is where the flow leads. Somebody who is signed in and asks for a reset is not there yet; the
+// isSignedInto reports whether a session is where the flow leads. A signed-in browser that requests a reset is not there yet; the
 // birth of a flow may be known to the second only.
 func isSignedInto(l *session.Live, f storage.Flow) bool {
 	return l != nil && l.Session.Mailbox == f.Mailbox && (f.Purpose != Reset || l.Session.Created.Unix() > f.Started.Unix())

@@ -99,7 +99,7 @@ func outcome(err error) string {
 		return outcomeChanged
 	case !errors.Is(err, ErrUnavailable) && (errors.Is(err, password.ErrBusy) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded)):
-		return outcomeBusy // nobody waited for the permit any more, or too many did
+		return outcomeBusy // the client no longer waited for the permit, or too many clients did
 	default:
 		return outcomeUnavailable
 	}
@@ -122,7 +122,7 @@ const (
 type record struct {
 	// purpose is known once a flow has been found.
 	purpose, account, flow string
-	// allEnded says that everything else of the account has ended.
+	// allEnded is set when everything else of the account has ended.
 	allEnded bool
 	// events happened, in this order.
 	events []storage.Event
@@ -182,7 +182,7 @@ func (s *Service) log(ctx context.Context, level slog.Level, e storage.Event, mo
 	s.Log.LogAttrs(ctx, level, e.Name, attrs...)
 }
 
-// wake tells the worker, after the commit, that there is mail.
+// wake notifies the worker, after the commit, that there is mail.
 func (s *Service) wake() {
 	if s.Wake != nil {
 		s.Wake()

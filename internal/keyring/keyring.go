@@ -42,9 +42,9 @@ const (
 )
 
 var (
-	// ErrForeignKey says that none of the master keys has sealed the data key; see [ForeignKeyError].
+	// ErrForeignKey reports that none of the master keys has sealed the data key; see [ForeignKeyError].
 	ErrForeignKey = errors.New("keyring: no master key opens the database")
-	// ErrDamaged says that a sealed value has been changed, or belongs to another place.
+	// ErrDamaged reports that a sealed value has been changed, or belongs to another place.
 	ErrDamaged = errors.New("keyring: a sealed value is damaged or does not belong here")
 )
 

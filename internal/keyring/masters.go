@@ -62,7 +62,7 @@ func parseMaster(v string) ([]byte, error) {
 	return []byte(v), checkSpread([]byte(v))
 }
 
-// checkSpread refuses keys that nobody has drawn at random: 32 random bytes practically never have fewer than 8 values.
+// checkSpread refuses keys that were not drawn at random: 32 random bytes practically never have fewer than 8 values.
 func checkSpread(b []byte) error {
 	var seen [256]bool
 	n := 0

@@ -23,7 +23,7 @@ const (
 	signingLabel = "signing keys"
 )
 
-// ErrRotating says that a new signing key has been made already and is not in use yet.
+// ErrRotating reports that a new signing key has been made already and is not in use yet.
 var ErrRotating = errors.New("keyring: a rotation of the signing key is under way")
 
 // SigningKey is one Ed25519 key pair.

@@ -47,11 +47,11 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 	w.record(ctx, m, p, j, w.evaluate(ctx, m, before, j, err))
 }
 
-// hasExpired says whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
+// hasExpired reports whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
 // of its tokens.
 func hasExpired(m storage.Mail, at time.Time) bool { return at.Unix() >= m.End.Unix() }
 
-// deliver renders the letter, whoever it is for, and sends it when it is to leave.
+// deliver renders the message in any case, so that a decoy costs the same, and sends it unless it is dropped.
 func (w *Worker) deliver(ctx context.Context, d *Delivery, m storage.Mail, j classification) (err error) {
 	var sending bool
 	defer func() {
@@ -115,7 +115,7 @@ func (w *Worker) evaluate(ctx context.Context, m storage.Mail, before attemptCou
 	}
 }
 
-// record writes the result down in one Update and tells it. If that fails the lease ends by itself, and the attempt counts as
+// record writes the result down in one Update and reports it. If that fails the lease ends by itself, and the attempt counts as
 // one without an answer.
 func (w *Worker) record(ctx context.Context, m storage.Mail, p Payload, j classification, r result) {
 	ctx = context.WithoutCancel(ctx)
@@ -146,7 +146,7 @@ func (w *Worker) record(ctx context.Context, m storage.Mail, p Payload, j classi
 	w.report(ctx, m, j, e, r)
 }
 
-// report counts and logs one attempt. There is no address in it, and no word of the letter.
+// report counts and logs one attempt. It contains no address and no word of the message.
 func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e storage.Event, r result) {
 	if w.Observer != nil {
 		w.Observer.Mailed(m.Purpose, r.outcome)
@@ -218,7 +218,7 @@ func (w *Worker) links(m storage.Mail, p Payload, account string, epoch uint64) 
 	return link, cancel, err
 }
 
-// messageID returns the same Message-ID for each attempt, on the From domain. Nobody can tell the record from it.
+// messageID returns the same Message-ID for each attempt, on the From domain. It does not identify the record.
 func (w *Worker) messageID(m storage.Mail, from string) string {
 	d := w.Ring.MAC(labelMessageID, m.ID[:])
 	domain := strings.TrimRight(from[strings.LastIndexByte(from, '@')+1:], "> \t")

@@ -26,12 +26,12 @@ const (
 	dropNoAccountSentToday = "told today already"
 )
 
-// classification is what a mail turned out to be.
+// classification is what a mail turned out to be: its message, and whether it is dropped.
 type classification struct {
 	message Message
 	// account is the account's id, empty when there is none.
 	account string
-	// drop says that the letter does not leave, and why.
+	// drop is why the message does not leave; it is empty when it does.
 	drop string
 	// limit names the limit that keeps it back.
 	limit string
@@ -80,7 +80,7 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 	return j, err
 }
 
-// lookup finds out whom a mail is for. Where an app has asked, it has said whether there is a user; one who signs up is none yet.
+// lookup finds out whom a mail is for. Where an app has started the flow, the app has said whether there is a user.
 func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a accounts.Account, found bool, err error) {
 	if p.App {
 		return a, !p.NoAccount && purpose != Activation, nil
@@ -88,7 +88,7 @@ func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a acco
 	return d.Accounts.Lookup(ctx, p.To)
 }
 
-// chooseKind says which letter a mailbox gets, and why it gets none. Where there is nobody to write to the letter is still
+// chooseKind returns the kind of message that a mailbox gets, and why it is dropped. Where there is no recipient the kind is still
 // chosen, so that it can be rendered and dropped.
 func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind Kind, drop string) {
 	if found && !p.App && a.Status != accounts.Active {
@@ -112,7 +112,7 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 	return KindSignIn, drop
 }
 
-// checkLimits judges what strangers may cause: mails to a mailbox that has muted them, and mails to people who have no account. A
+// checkLimits spends what requests by unknown browsers may cause: mails to a mailbox that has muted them, and mails to people who have no account. A
 // mail that has passed is not counted again at its next attempt. The counters are touched in one order by every mail, the one
 // that all share last.
 func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Payload, j *classification, found bool) error {
@@ -136,7 +136,7 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 	return err
 }
 
-// checkUnknown judges a mail to somebody without an account.
+// checkUnknown spends the limits of a mail to an address without an account.
 func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classification, now time.Time) error {
 	suppression := suppression{label: labelNoAccount, duration: noAccountInterval, parts: [][]byte{p.LimitKey[:]}}
 	once := j.message.Kind == KindNoAccount
@@ -161,7 +161,7 @@ func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classifi
 	return nil
 }
 
-// checkStateless says why a stateless flow cannot have mail any more, and which epoch the account has. It binds nothing: the links say
+// checkStateless returns why a stateless flow cannot have mail any more, and which epoch the account has. It binds nothing: the links say
 // whom they are for. A mail that is not the first of its flow follows a step that has stored the flow.
 func checkStateless(tx storage.Tx, m storage.Mail, p Payload, id string, now time.Time) (expired string, epoch uint64, err error) {
 	global, err := tx.Epochs().Get(storage.GlobalEpoch)
@@ -190,7 +190,7 @@ func checkStateless(tx storage.Tx, m storage.Mail, p Payload, id string, now tim
 	return "", epoch, nil
 }
 
-// bindAccount notes the account with its flow, and says why the flow cannot have mail any more.
+// bindAccount notes the account with its flow, and returns why the flow cannot have mail any more.
 func bindAccount(tx storage.Tx, m storage.Mail, id string, now time.Time) (expired string, err error) {
 	global, err := tx.Epochs().Get(storage.GlobalEpoch)
 	if err != nil {

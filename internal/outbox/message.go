@@ -10,18 +10,18 @@ import (
 const (
 	// Activation is the purpose of a mail that proves a mailbox for a new account.
 	Activation = "activation"
-	// SignIn is the purpose of a mail that signs somebody in.
+	// SignIn is the purpose of a mail that signs in.
 	SignIn = "sign_in"
-	// Reset is the purpose of a mail that lets somebody set a new password.
+	// Reset is the purpose of a mail that leads to a new password.
 	Reset = "reset"
-	// Notice is the purpose of a mail that only tells something and belongs to no flow.
+	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 )
 
-// Kind says which letter a mail turned out to be.
+// Kind is which message a mail turned out to be.
 type Kind string
 
-// Kinds of letters.
+// Kinds of messages.
 const (
 	// KindActivation asks a mailbox without an account to confirm the sign-up.
 	KindActivation Kind = "activation"
@@ -33,9 +33,9 @@ const (
 	KindReset Kind = "reset"
 	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where signing up is open.
 	KindNoAccount Kind = "no_account"
-	// KindNewDevice tells an account's owner about a sign-in from a browser not seen before. It carries no link that signs in.
+	// KindNewDevice informs an account's owner of a sign-in from a browser not seen before. It carries no link that signs in.
 	KindNewDevice Kind = "new_device"
-	// KindPasswordChanged tells an account's owner that its password has been changed or reset: when, and from which browser
+	// KindPasswordChanged informs an account's owner that its password has been changed or reset: when, and from which browser
 	// and network. It carries no link.
 	KindPasswordChanged Kind = "password_changed"
 )
@@ -54,7 +54,7 @@ type Message struct {
 	// Locale is the account's language, else the one the asking browser preferred: a BCP 47 tag, empty when unknown.
 	Locale string
 	// Link is the URL that activates, signs in or resets, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
-	// empty where the letter has none.
+	// empty where the message has none.
 	Link, Cancel, Code string
 	// RequestedAt is when the mail was asked for (or, for a notice, when the thing happened), by the system's clock.
 	RequestedAt time.Time
@@ -62,9 +62,9 @@ type Message struct {
 	Device, Network string
 	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
 	Ends time.Time
-	// App says that an app with users of its own has asked: our own pages for signing up are not meant.
+	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
-	// ID names the queued mail, for logs. It tells nothing about link or code.
+	// ID names the queued mail, for logs. It reveals nothing about link or code.
 	ID storage.MailID
 }
 
@@ -80,7 +80,7 @@ type Observer interface {
 const (
 	// OutcomeSent is a final yes of the mailer.
 	OutcomeSent = "sent"
-	// OutcomeDropped is a mail that was never meant to leave: a decoy, a limit, a mute, a flow that is over.
+	// OutcomeDropped is a mail that was never meant to leave: a decoy, a limit, a mute, a flow that has ended.
 	OutcomeDropped = "dropped"
 	// OutcomeRetry is an attempt that failed and will be repeated.
 	OutcomeRetry = "retry"

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// MuteDuration is how long a cancelled flow mutes strangers' mails to its mailbox from the network that asked.
+// MuteDuration is how long a cancelled flow mutes unknown browsers' mails to its mailbox from the network that asked.
 const MuteDuration = 24 * time.Hour
 
 const (
@@ -17,7 +17,7 @@ const (
 )
 
 // suppression keeps something back for exactly its life, in a counter. A counter is found by the end of its window, so the windows
-// are as long as the life, and the count is the moment, in seconds since 1970, at which the hold ends.
+// are as long as the life, and the count is the time, in seconds since 1970, at which the hold ends.
 type suppression struct {
 	label    string
 	duration time.Duration
@@ -42,7 +42,7 @@ func (h suppression) start(tx storage.Tx, ring *keyring.Ring, now time.Time) err
 	return err
 }
 
-// active says whether it holds.
+// active reports whether it holds.
 func (h suppression) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (bool, error) {
 	for _, t := range [...]time.Time{now, now.Add(h.duration)} {
 		ends, err := tx.Counters().Peek(h.key(ring, t))
@@ -60,12 +60,12 @@ func mute(limitKey storage.Digest, network string) suppression {
 	return suppression{label: labelMute, duration: MuteDuration, parts: [][]byte{limitKey[:], []byte(network)}}
 }
 
-// Mute keeps strangers' mails to a mailbox back when they are asked for from this network, for MuteDuration.
+// Mute keeps unknown browsers' mails to a mailbox back when they are asked for from this network, for MuteDuration.
 func Mute(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network string, now time.Time) error {
 	return mute(limitKey, network).start(tx, ring, now)
 }
 
-// muted says whether strangers' mails are kept back.
+// muted reports whether unknown browsers' mails are kept back.
 func muted(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network string, now time.Time) (bool, error) {
 	return mute(limitKey, network).active(tx, ring, now)
 }

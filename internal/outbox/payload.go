@@ -40,18 +40,18 @@ type Payload struct {
 	RequestedAt int64 `json:"asked"`
 	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970.
 	Ends int64 `json:"ends,omitempty"`
-	// SignUpOpen says that signing up was open to this address when it was asked for.
+	// SignUpOpen is set when signing up was open to this address when it was asked for.
 	SignUpOpen bool `json:"open,omitempty"`
-	// Known says that the asking browser has signed in to this mailbox before.
+	// Known is set when the asking browser has signed in to this mailbox before.
 	Known bool `json:"known,omitempty"`
 	// NoLink and NoCode say which of the two the site does not offer.
 	NoLink bool `json:"no_link,omitempty"`
 	NoCode bool `json:"no_code,omitempty"`
-	// App says that an app with users of its own has asked: nobody looks an account up, and NoAccount is its word that there is
+	// App is set when an app with users of its own has asked: no account is looked up, and NoAccount is its word that there is
 	// none.
 	App       bool `json:"app,omitempty"`
 	NoAccount bool `json:"no_account,omitempty"`
-	// Notice is the letter of a notice; empty: KindNewDevice.
+	// Notice is the kind of a notice; empty: KindNewDevice.
 	Notice Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.
 	Name string `json:"name,omitempty"`
@@ -61,7 +61,7 @@ type Payload struct {
 
 // NewID returns the id of a mail that is queued now: 6 bytes of the time in milliseconds since 1970, big-endian, and 10 random ones.
 // So mails that are queued together lie together in the store, which lists them by id, the oldest first. Outside of the gate
-// nobody sees an id: the Message-ID is a digest of it.
+// an id is never shown: the Message-ID is a digest of it.
 func NewID(now time.Time) (id storage.MailID) {
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // a clock after 1970
@@ -72,7 +72,7 @@ func NewID(now time.Time) (id storage.MailID) {
 
 // Seal returns the payload sealed for the mail with this id.
 func (p Payload) Seal(ring *keyring.Ring, id storage.MailID) ([]byte, error) {
-	plain, err := token.Compact(p) // a link holds the private half as it stands here
+	plain, err := token.Compact(p) // a link holds the private half as it is here
 	if err != nil {
 		return nil, fmt.Errorf("outbox: write the payload: %w", err)
 	}

@@ -2,8 +2,8 @@
 //
 // A queued mail is part of the transaction that caused it. What it says derives from its sealed record, so each attempt
 // renders the same message, link, code and Message-ID, and nothing at rest holds a link. The worker is also where a mail
-// turns out to be a decoy: it looks the mailbox up, binds the flow to the account, chooses the letter and renders it for
-// everybody, and drops only then what nobody shall get.
+// turns out to be a decoy: it looks the mailbox up, binds the flow to the account, chooses the message and renders it in
+// any case, and drops only then what must not leave.
 package outbox
 
 import (
@@ -31,7 +31,7 @@ const (
 	DefaultSendTimeout = time.Minute
 	// DefaultDrain is how long Run waits for running attempts when it is told to stop.
 	DefaultDrain = 10 * time.Second
-	// leaseMargin is how much longer than an attempt its lease lasts: nobody takes a mail while it is being sent.
+	// leaseMargin is how much longer than an attempt its lease lasts: no other attempt takes a mail while it is being sent.
 	leaseMargin = time.Minute
 	// poll is the longest time between two looks at the queue; Wake and NextDue make them earlier.
 	poll = 30 * time.Second
@@ -43,11 +43,11 @@ const (
 type Delivery struct {
 	// Mailer delivers; nil: nothing leaves and mails stay queued until they end.
 	Mailer mailer.Mailer
-	// Render writes a letter. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
+	// Render writes a message. From, ReplyTo, Subject, Text, HTML and Language are its; To, Date and MessageID the worker's.
 	Render func(Message) (mailer.Message, error)
 	// Accounts finds the account of a mail's address.
 	Accounts AccountFinder
-	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown), told by limit.Table.
+	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown).
 	UnknownAddresses limit.Rates
 }
 
@@ -69,9 +69,9 @@ type Worker struct {
 	SendTimeout time.Duration
 	// DrainFor is how long Run waits for running attempts when its context ends. Default: DefaultDrain.
 	DrainFor time.Duration
-	// Observer counts; nil: nobody does.
+	// Observer counts; it may be nil.
 	Observer Observer
-	// Log gets one line for each attempt; nil: none is written.
+	// Log gets one line for each attempt; nil disables logging.
 	Log *slog.Logger
 
 	delivery atomic.Pointer[Delivery]
@@ -192,7 +192,7 @@ func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup)
 	return len(mails), nil
 }
 
-// waitForWork waits until a mail is due, somebody wakes the worker, or ctx ends. After a failure it waits longer.
+// waitForWork waits until a mail is due, Wake is called, or ctx ends. After a failure it waits longer.
 func (w *Worker) waitForWork(ctx context.Context, failed bool) {
 	wait := poll
 	if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {

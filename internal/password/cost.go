@@ -24,7 +24,7 @@ const (
 	PBKDF2SHA512 Kind = "pbkdf2-sha512"
 )
 
-// Bounds on what a stored record may demand. A record above them is refused before anything is allocated for it: whoever
+// Bounds on what a stored record may demand. A record above them is refused before anything is allocated for it: anyone who
 // could write one would else stop the gate with it.
 const (
 	// MaxMemory is the most memory of one hash, in KiB: 128 MiB, scrypt with N=2^17 and r=8.
@@ -120,7 +120,7 @@ func (c Cost) weight(unit uint64, permits int64) int64 {
 	return min(w, permits)
 }
 
-// check answers an error for a cost that is out of bounds.
+// check returns an error for a cost that is out of bounds.
 func (c Cost) check() error {
 	switch c.Kind {
 	case Argon2id, Argon2i:

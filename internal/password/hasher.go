@@ -14,10 +14,10 @@ import (
 )
 
 // QueuePerPermit is how many hashes may wait for each permit: with the default cost and idle cores about half a second of
-// waiting. Whoever comes then is told to come back.
+// waiting. Further requests are told to come back.
 const QueuePerPermit = 32
 
-// ErrBusy says that too many hashes are waiting; see [BusyError].
+// ErrBusy reports that too many hashes are waiting; see [BusyError].
 var ErrBusy = errors.New("password: too many sign-ins at once")
 
 // BusyError is the refusal to wait behind too many others: the answer is 503 with Retry-After. It is an [ErrBusy]. It tells
@@ -160,9 +160,9 @@ func (h *Hasher) Hash(ctx context.Context, typed string) (r Record, err error) {
 
 // Verdict is the result of a check.
 type Verdict struct {
-	// OK says that it is the password.
+	// OK is set when it is the password.
 	OK bool
-	// Upgrade says that the record should be replaced by [Hasher.Hash] of what was typed: see [NeedsUpgrade]. It is false
+	// Upgrade is set when the record should be replaced by [Hasher.Hash] of what was typed: see [NeedsUpgrade]. It is false
 	// for a password of which a bcrypt record has seen only the first 72 bytes, since the rest may be mistyped.
 	Upgrade bool
 }

@@ -50,7 +50,7 @@ func (k History) Seal(ring *keyring.Ring, account string) []byte {
 }
 
 // OpenHistory opens what [History.Seal] has sealed; empty is the zero value. Errors: keyring.ErrDamaged for what is not this
-// account's. It checks the bounds of records again, so nothing dear is computed for a changed one.
+// account's. It checks the bounds of records again, so nothing costly is computed for a changed one.
 func OpenHistory(ring *keyring.Ring, account string, sealed []byte) (History, error) {
 	if len(sealed) == 0 {
 		return History{}, nil

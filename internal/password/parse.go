@@ -31,7 +31,7 @@ const (
 	Malformed Fault = "malformed"
 	// TooCostly: checking it would take more memory or time than is allowed.
 	TooCostly Fault = "too_costly"
-	// TooWeak: so cheap, or with so little salt, that it protects nobody.
+	// TooWeak: so cheap, or with so little salt, that it protects nothing.
 	TooWeak Fault = "too_weak"
 	// TooLarge: longer than any record.
 	TooLarge Fault = "too_long"
@@ -134,7 +134,7 @@ var prefixes = []struct {
 	{"pbkdf2:sha512:", pbkdf2Text(PBKDF2SHA512, unhex)},
 }
 
-// unsupported kinds get words of their own, so that whoever imports knows what to do.
+// unsupported kinds get words of their own, so that an operator who imports knows what to do.
 var unsupported = []struct{ prefix, name string }{
 	{"$argon2d$", "argon2d"},
 	{"argon2$argon2d$", "argon2d"},

@@ -5,7 +5,7 @@
 //
 // A [Hasher] lets only so many hashes run at once and only so many wait, so neither memory nor the other requests suffer
 // when many people sign in together; it also knows the one moment at which answers to sign-ins go out ([Attempt]), so that
-// nobody learns from the time whether an address has an account. It holds no passwords and belongs into what survives a
+// the time does not reveal whether an address has an account. It holds no passwords and belongs into what survives a
 // reload: two of them would run twice as many hashes.
 //
 // A [Policy] judges new passwords.
@@ -26,7 +26,7 @@ const (
 	MaxBytes = 4096
 )
 
-// ErrInvalid says that a text cannot be a password: see [Policy.Check] for the reason.
+// ErrInvalid reports that a text cannot be a password: see [Policy.Check] for the reason.
 var ErrInvalid = errors.New("password: not a password")
 
 // Normalize returns the form of a new password that is hashed: Unicode NFC (RFC 8265, section 4.2.2, without its mapping of

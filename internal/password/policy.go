@@ -37,7 +37,7 @@ func Reasons() []Reason {
 	return []Reason{TooShort, TooLong, TooCommon, ContainsName, SameAsCurrent, Reused, InvalidCharacters}
 }
 
-// Policy says which new passwords are good. There are no rules of composition (NIST SP 800-63B, section 3.1.1.2). The zero
+// Policy decides which new passwords are accepted. There are no rules of composition (NIST SP 800-63B, section 3.1.1.2). The zero
 // value is the default.
 type Policy struct {
 	// MinLength is in code points after normalisation; 0 is [DefaultMinLength].
@@ -46,7 +46,7 @@ type Policy struct {
 	Last int
 }
 
-// Validate answers an error for a policy that cannot be had.
+// Validate returns an error for a policy out of bounds.
 func (p Policy) Validate() error {
 	if p.MinLength != 0 && (p.MinLength < LowestMinLength || p.MinLength > MaxLength) {
 		return fmt.Errorf("password min_length: %d is not from %d to %d", p.MinLength, LowestMinLength, MaxLength)
@@ -57,7 +57,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// Min returns the minimum length in force, for pages to tell.
+// Min returns the minimum length in force, for pages to show.
 func (p Policy) Min() int {
 	if p.MinLength == 0 {
 		return DefaultMinLength
@@ -76,7 +76,7 @@ type Words struct {
 	Email, Name string
 }
 
-// Check judges a new password by itself; it is cheap and hashes nothing. See [Hasher.Check] for the comparison with the old
+// Check validates a new password by itself; it is cheap and hashes nothing. See [Hasher.Check] for the comparison with the old
 // ones.
 func (p Policy) Check(typed string, w Words) Reason {
 	normal, reason := Normalize(typed)
@@ -89,8 +89,8 @@ func (p Policy) Check(typed string, w Words) Reason {
 	return strength(normal, w.list())
 }
 
-// Check judges a new password: by itself first, then by what the account had. Each old record costs one hash. A refusal
-// changes nothing: the link that led here stays good. Errors: *[BusyError] and that of ctx while it waits.
+// Check validates a new password: by itself first, then by what the account had. Each old record costs one hash. A refusal
+// changes nothing: the link that led here stays valid. Errors: *[BusyError] and that of ctx while it waits.
 func (h *Hasher) Check(ctx context.Context, p Policy, typed string, w Words, k History) (Reason, error) {
 	if reason := p.Check(typed, w); reason != "" {
 		return reason, nil

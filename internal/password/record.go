@@ -25,7 +25,7 @@ const (
 )
 
 // Record is the hash of a password with all that is needed to check one. The zero value is no record. It does not show
-// itself: only [Record.Text] tells the hash.
+// itself: only [Record.Text] contains the hash.
 type Record struct {
 	cost Cost
 	salt []byte
@@ -33,7 +33,7 @@ type Record struct {
 	text string
 }
 
-// IsZero says that there is no record.
+// IsZero reports that there is no record.
 func (r Record) IsZero() bool { return r.text == "" }
 
 // Text returns the record as it is stored and exported: [ParseRecord] reads it.
@@ -48,7 +48,7 @@ func (r Record) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "password re
 // LogValue is [Record.Format] for log/slog.
 func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
-// NeedsUpgrade says that a sign-in should replace the record by one of the current cost: it is of another kind, or takes
+// NeedsUpgrade reports that a sign-in should replace the record by one of the current cost: it is of another kind, or takes
 // less memory or less memory times passes. A dearer argon2id record stays.
 func NeedsUpgrade(r Record, current Cost) bool {
 	c := r.cost
@@ -101,7 +101,7 @@ func (r Record) matchesPBKDF2(h func() hash.Hash, password []byte) bool {
 
 func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 
-// truncates says that the record looks at a part of this password only.
+// truncates reports that the record looks at a part of this password only.
 func (r Record) truncates(password []byte) bool {
 	return r.cost.Kind == Bcrypt && len(password) > bcryptBytes
 }

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// Margin is what is added to the slowest hash for the moment at which answers go out.
+	// Margin is what is added to the slowest hash for the time at which answers go out.
 	Margin = 50 * time.Millisecond
 	// Unmeasured is that moment before any hash has been measured.
 	Unmeasured = 500 * time.Millisecond
-	// maxRetryAfter bounds what a busy hasher tells.
+	// maxRetryAfter bounds what a busy hasher answers.
 	maxRetryAfter = 30 * time.Second
 	// measured is how long [Hasher.Measure] repeats one cost, three times at most.
 	measured = 100 * time.Millisecond
-	// maxMeasured is how many costs of one kind [Hasher.Measure] measures, the dearest first.
+	// maxMeasured is how many costs of one kind [Hasher.Measure] measures, the costliest first.
 	maxMeasured = 4
 )
 
@@ -61,7 +61,7 @@ func (a *Attempt) after(t time.Time) time.Time {
 	return a.start.Add(time.Duration(n * int64(a.period)))
 }
 
-// Wait returns when the answer may go out, or with the error of ctx when nobody waits for it any more. An answer that is
+// Wait returns when the answer may go out, or with the error of ctx when the client no longer waits. An answer that is
 // late goes out at the next whole multiple of the time.
 func (a *Attempt) Wait(ctx context.Context) error {
 	now := a.h.now()
@@ -155,7 +155,7 @@ func costliestFirst(costs Costs) Costs {
 	return slices.Compact(costs)
 }
 
-// covered says whether a cost asks for no more than one that was measured.
+// covered reports whether a cost asks for no more than one that was measured.
 func (c Cost) covered(by map[Cost]time.Duration) bool {
 	for other := range by {
 		if other.Kind != c.Kind || other.N < c.N || other.R < c.R || other.P < c.P {
@@ -180,7 +180,7 @@ func (h *Hasher) measure(ctx context.Context, c Cost) (longest time.Duration, er
 	r, total := dummyRecord(c), time.Duration(0)
 	for range 3 {
 		if err := ctx.Err(); err != nil {
-			return 0, err // a free permit is given to whoever comes
+			return 0, err // a free permit is given to the next caller
 		}
 		var elapsed time.Duration
 		_, err := h.do(ctx, c, func() {

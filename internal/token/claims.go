@@ -68,7 +68,7 @@ func (id FID) ID(ring *keyring.Ring) string {
 	return base64.RawURLEncoding.EncodeToString(d[:idBytes])
 }
 
-// Cookie returns what stands for the flow's cookie where a record is looked for.
+// Cookie returns what finds the flow's record in place of its cookie.
 func (id FID) Cookie(ring *keyring.Ring, end int64) Parsed {
 	return Parsed{End: end, Secret: [secretSize]byte(ring.Derive(labelFlow, id[:], secretSize))}
 }
@@ -88,7 +88,7 @@ type Claims struct {
 	Site    string `json:"-"`
 	Purpose string `json:"pur"`
 	FID     FID    `json:"fid"`
-	// Issued and Expires are the flow's first and last moments, in seconds since 1970.
+	// Issued and Expires are the flow's first and last time, in seconds since 1970.
 	Issued  int64 `json:"iat"`
 	Expires int64 `json:"exp"`
 	// Resends is how many mails may follow the first, Wait the milliseconds between two.
@@ -97,7 +97,7 @@ type Claims struct {
 	// Global and Mailbox are the epochs at the flow's birth.
 	Global  uint64 `json:"eg,omitempty"`
 	Mailbox uint64 `json:"em,omitempty"`
-	// Client is the address that asked, whose slot a redemption gives back; Known says that the browser was known, so that it
+	// Client is the address that asked, whose slot a redemption gives back; Known is set when the browser was known, so that it
 	// took none.
 	Client netip.Addr `json:"ip,omitzero"`
 	Known  bool       `json:"known,omitempty"`
@@ -146,11 +146,11 @@ func (c *Claims) LinkSize() (int, error) {
 		encoding.EncodedLen(tagSize), err
 }
 
-// IsLink says whether a text has the form of a link that carries claims. Only ReadLink knows whether it is one.
+// IsLink reports whether a text has the form of a link that carries claims. Only ReadLink knows whether it is one.
 func IsLink(text string) bool { return len(text) <= MaxLink && strings.HasPrefix(text, linkStart) }
 
-// ReadLink returns the claims of a link of this site; cancel says that it is the link "this wasn't me". ErrMalformed is the
-// answer to everything else. The claims are as they were sealed: whether their time is over is for the caller to judge.
+// ReadLink returns the claims of a link of this site; cancel reports that it is the link "this wasn't me". ErrMalformed is the
+// answer to everything else. The claims are as they were sealed: whether their time has ended is for the caller to judge.
 func ReadLink(ring *keyring.Ring, site, text string) (c Claims, cancel bool, err error) {
 	if !IsLink(text) {
 		return c, false, ErrMalformed
@@ -169,7 +169,7 @@ func ReadLink(ring *keyring.Ring, site, text string) (c Claims, cancel bool, err
 	return c, false, ErrMalformed
 }
 
-// FitsCookie says whether the claims of a request fit into a flow cookie, with room for their epochs.
+// FitsCookie reports whether the claims of a request fit into a flow cookie, with room for their epochs.
 func (c *Claims) FitsCookie() bool {
 	const epochs = 24
 	plain, err := Compact(c)
@@ -188,7 +188,7 @@ func (c *Claims) Cookie(ring *keyring.Ring) (string, error) {
 	return sealPadded(ring, labelCookie, c.Site, plain), nil
 }
 
-// Pad makes the cookie of a stored flow as long as one that carries claims, so that nobody sees which of the two he has.
+// Pad makes the cookie of a stored flow as long as one that carries claims, so that the two cannot be told apart.
 func Pad(ring *keyring.Ring, site, cookie string) string {
 	return sealPadded(ring, labelPadded, site, []byte(cookie))
 }
@@ -241,7 +241,7 @@ func (c *Claims) Key(ring *keyring.Ring, generation int, cancel bool) storage.Ke
 	return storage.Key{End: c.Expires, Digest: ring.MAC(labelUsed, []byte(c.Site), []byte(c.Purpose), seed[:], kind)}
 }
 
-// Alive says whether the claims' time is not over: until they expire, and not longer than life from their birth, whatever they
+// Alive reports whether the claims' time has not ended: until they expire, and not longer than life from their birth, whatever they
 // say. Claims from the future are none of ours.
 func (c *Claims) Alive(now time.Time, life time.Duration) bool {
 	return c.Issued <= now.Add(skew).Unix() && now.Unix() < min(c.Expires, c.Issued+int64(life/time.Second))

@@ -212,7 +212,7 @@ var digits = func() (table [256]int8) {
 	return table
 }()
 
-// removeFolding removes, in place, what mail programs put into a long line and what nobody sees: white space of all kinds, invisible
+// removeFolding removes, in place, what mail programs put into a long line and what is not displayed: white space of all kinds, invisible
 // characters, and the `=` of a soft line break (RFC 2045 section 6.7).
 func removeFolding(text []byte) []byte {
 	stored := text[:0]

@@ -142,7 +142,7 @@ func TestLOG2_LookingForATokenAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzLOG2_CleanIsFound says that no text opens a page and stays in a log.
+// FuzzLOG2_CleanIsFound reports that no text opens a page and stays in a log.
 func FuzzLOG2_CleanIsFound(f *testing.F) {
 	for _, text := range mailed(f) {
 		for _, value := range manglings(text) {

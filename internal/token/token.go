@@ -9,6 +9,15 @@
 //
 // The 32 bytes of a mailed token, and the code beside it, derive from a random seed that lives in the sealed outbox record
 // until the mail is done, so each retry renders the same mail. Those of a cookie are random.
+//
+// The states of a mailed token:
+//
+//	          Consume             Consume again
+//	unused ─────────────► used ─────────────────► replayed
+//	   │                    │                        │
+//	   └──── its end ───────┴────────────────────────┴─────► swept
+//
+// Exactly one of any number of calls consumes a token. The first replay is an event in the audit log, later ones leave no trace.
 package token
 
 import (
@@ -36,7 +45,7 @@ const (
 	idBytes    = 12
 )
 
-// ErrMalformed says that a text is no token. It never repeats the text.
+// ErrMalformed reports that a text is no token. It never repeats the text.
 var ErrMalformed = errors.New("token: malformed")
 
 // encoding refuses stray bits in the last character, so that each token has one text.
@@ -104,7 +113,7 @@ func encode(end time.Time, part uint16, secret [secretSize]byte) string {
 	return encoding.EncodeToString(append(b, secret[:]...)[8-endSize:])
 }
 
-// HasLength says whether a text is as long as a token's is.
+// HasLength reports whether a text is as long as a token's is.
 func HasLength(text string) bool { return len(text) == Size || len(text) == legacySize }
 
 // Parse reads a token's text. It accepts exactly what this package writes; the length is checked before anything else.
@@ -176,12 +185,12 @@ func unbiased(n uint32) (code uint32, ok bool) {
 }
 
 // CodeDigest returns the digest of a code as stored with its flow. It is keyed by the raw value of the flow cookie as well,
-// which is nowhere at rest: with the database and the key file nobody can try the 100 million codes.
+// which is nowhere at rest: with the database and the key file the 100 million codes cannot be tried.
 func CodeDigest(ring *keyring.Ring, flowCookie, code string) storage.Digest {
 	return ring.MAC("code", []byte(flowCookie), []byte(code))
 }
 
-// NormalizeCode drops spaces and dashes from a typed code and says whether exactly 8 ASCII digits are left.
+// NormalizeCode drops spaces and dashes from a typed code and reports whether exactly 8 ASCII digits are left.
 func NormalizeCode(s string) (code string, ok bool) {
 	if len(s) > 64 {
 		return "", false

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// codePage is for whoever loads the address of the code form: the form itself is on "check your mail".
+// codePage answers a GET of the code form's address: the form itself is on "check your mail".
 func (x *exchange) codePage() { x.methodNotAllowedOr("/resend") }
 
 // methodNotAllowedOr leads a person to the page that they look for, and refuses a program.

@@ -83,17 +83,17 @@ type confirmBody struct {
 	Site    string `json:"site"`
 	Device  string `json:"device,omitempty"`
 	Network string `json:"network,omitempty"`
-	// SameBrowser says that this browser asked; Other is another account it is signed in to, masked.
+	// SameBrowser is set when this browser asked; Other is another account it is signed in to, masked.
 	SameBrowser  bool   `json:"same_browser"`
 	OtherAccount string `json:"signed_in_as,omitempty"`
 	AskName      bool   `json:"ask_name,omitempty"`
-	// AskPassword says that a new password of MinLength characters or more can be sent along; purpose reset needs one.
+	// AskPassword is set when a new password of MinLength characters or more can be sent along; purpose reset needs one.
 	AskPassword bool   `json:"ask_password,omitempty"`
 	MinLength   int    `json:"min_length,omitempty"`
 	ReturnTo    string `json:"return_to,omitempty"`
 	// Destination is set, and H is not, when the link has been used and this browser holds the session or hand-over it opened.
 	Destination string `json:"destination,omitempty"`
-	// App says that an app has started the flow: it ends in a hand-over and not in a session here.
+	// App is set when an app has started the flow: it ends in a hand-over and not in a session here.
 	App bool `json:"app,omitempty"`
 }
 

@@ -69,7 +69,7 @@ func TestENUM1_SameBytesForEverybody(t *testing.T) {
 				}
 			}
 		}
-		// Until its time is over a flow answers alike, whatever became of it.
+		// Until its time has ended a flow answers alike, whatever became of it.
 		for len(g.deliver()) > 0 {
 		}
 		g.clock.Advance(14 * time.Minute)

@@ -146,7 +146,7 @@ func mediaType(value string) string {
 	return t
 }
 
-// prefersJSON says whether an answer should be JSON: Accept names it, and no page before it; or Accept says nothing and the
+// prefersJSON reports whether an answer should be JSON: Accept names it, and no page before it; or Accept says nothing and the
 // request itself is JSON.
 func prefersJSON(h http.Header) bool {
 	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// HealthRoute says whether a path is the one that answers at any Host, without a session and without a line in the log.
+// HealthRoute reports whether a path is the one that answers at any Host, without a session and without a line in the log.
 func HealthRoute(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && rest == "/health"
 }
 
-// health says whether the gate can work, and nothing about why not: anybody may ask.
+// health reports whether the gate can work, and nothing about why not: anybody may ask.
 func (x *exchange) health() {
 	status, body := http.StatusOK, "ok\n"
 	if x.Health != nil && x.Health() != nil {

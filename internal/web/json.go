@@ -94,7 +94,7 @@ func parseForm(body []byte, fields []string) (map[string]string, error) {
 	return out, nil
 }
 
-// parseJSON reads one object of texts; true and false stand for "1" and nothing. A member that stands twice, in whatever
+// parseJSON reads one object of texts; true and false stand for "1" and nothing. A member that occurs twice, in whatever
 // case, is refused: encoding/json would quietly let the last one win.
 func parseJSON(body []byte, fields []string) (map[string]string, error) {
 	if !utf8.Valid(body) {

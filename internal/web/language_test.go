@@ -81,7 +81,7 @@ func testMailsFollowTheAccountThenTheRequest(t *testing.T) {
 		{"de-AT,de;q=0.9", "any@example.com", "de", "Ihr Anmeldelink für Example", `<html lang="de" dir="ltr">`},
 		{"ar", "any@example.com", "ar", "رابط تسجيل دخولك إلى \u2068Example\u2069", `<html lang="ar" dir="rtl">`},
 		{"ja", "any@example.com", "en", "Your sign-in link for Example", `<html lang="en" dir="ltr">`},
-		// Whoever asks for a mail to Claire, in whatever language: hers is French.
+		// A client that asks for a mail to Claire, in whatever language: hers is French.
 		{"de", "claire@example.com", "fr", "Votre lien de connexion à Example", `<html lang="fr" dir="ltr">`},
 		{"", "claire@example.com", "fr", "Votre lien de connexion à Example", `<html lang="fr" dir="ltr">`},
 	} {

@@ -37,7 +37,7 @@ func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
 }
 
 // oneClick signs in at once where all conditions hold: those in the headers are judged here, the others by package flow,
-// twice. It says whether it has answered.
+// twice. It reports whether it has answered.
 func (x *exchange) oneClick(text string) bool {
 	requester := x.requester()
 	if !requester.Navigation || x.json || requester.FlowCookie == "" && x.Live == nil {

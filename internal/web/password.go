@@ -11,10 +11,10 @@ import (
 // passwordSet is the query of a page that says that there is a new password.
 const passwordSet = "password-set"
 
-// passwordSetBody answers a new password that signs nobody in.
+// passwordSetBody is the answer to a new password without a sign-in.
 var passwordSetBody = map[string]string{"status": "password_set"}
 
-// passwords says whether people have passwords at this site.
+// passwords reports whether people have passwords at this site.
 func (x *exchange) passwords() bool { return x.Flows.OffersPasswords(x.Site.Site) }
 
 // signInByPassword takes address and password.
@@ -72,7 +72,7 @@ func (x *exchange) passwordForm() {
 	x.page(http.StatusOK, x.passwordFacts(!has, templates.Problem{}))
 }
 
-// refusePassword answers where there is no password to change: at a site without passwords, and to whoever is not signed in.
+// refusePassword answers where there is no password to change: at a site without passwords, and without a session.
 func (x *exchange) refusePassword() bool {
 	switch {
 	case !x.passwords():
@@ -127,6 +127,6 @@ func (x *exchange) refuseChange(p problem) {
 	x.refuseOn(p, x.passwordFacts(p.code == templates.NoPassword, p.words()))
 }
 
-// usernameField is the field that nobody sees: password managers keep a password with the address in it. What it holds when
+// usernameField is a hidden field: password managers keep a password with the address in it. What it holds when
 // it comes back is not looked at.
 const usernameField = "username"

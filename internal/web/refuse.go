@@ -17,15 +17,15 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// Refusal says why the gate does not let a request through.
+// Refusal returns why the gate does not let a request through.
 type Refusal uint8
 
 // Refusals of the gate.
 const (
-	// SignIn: nobody is signed in, or somebody whose last proof is too old. A browser's navigation is led to the form (303),
+	// SignIn: there is no session, or its last proof is too old. A browser's navigation is led to the form (303),
 	// everything else gets a 401.
 	SignIn Refusal = iota + 1
-	// Forbidden: whoever is signed in lacks what the site requires (403).
+	// Forbidden: the account lacks what the site requires (403).
 	Forbidden
 	// Misdirected: no site of ours has this Host; the page names Visit.Site (421).
 	Misdirected
@@ -37,9 +37,9 @@ const (
 	MethodNotAllowed
 	// UpgradeOrigin: an upgrade that does not come from the site's own pages (403).
 	UpgradeOrigin
-	// InvalidToken: what the request presents as a machine token is none, or none any more (401).
+	// InvalidToken: what the request presents as a machine token is not one, has expired or has been revoked (401).
 	InvalidToken
-	// TokenNotAllowed: the token is good and opens something else (403).
+	// TokenNotAllowed: the token is valid for something else (403).
 	TokenNotAllowed
 	// CrossOrigin: a page of another site made a browser send a token (403).
 	CrossOrigin
@@ -105,7 +105,7 @@ func (x *exchange) refuseToken(refusal Refusal) {
 	}
 }
 
-// acceptsHTML says whether Accept names pages, or says nothing.
+// acceptsHTML reports whether Accept names pages, or says nothing.
 func acceptsHTML(h http.Header) bool {
 	accept := strings.Join(h.Values("Accept"), ",")
 	return accept == "" || strings.Contains(accept, "text/html") || strings.Contains(accept, "*/*")
@@ -154,7 +154,7 @@ func (x *exchange) refuseMisdirected() {
 			return
 		}
 	}
-	// The wrong host may be plain http, or somebody else's: nothing about transport is promised for it.
+	// The wrong host may be plain http, or another site's: nothing about transport is promised for it.
 	x.w.Header().Del(hsts)
 	x.refuse(http.StatusMisdirectedRequest, templates.Misdirected)
 }
@@ -243,7 +243,7 @@ func (x *exchange) refuseForm(err error) {
 	x.refuse(http.StatusBadRequest, templates.BadForm)
 }
 
-// problemOf says what an error of package flow means to whoever asked. What it does not know is a 503: nothing of the inside
+// problemOf returns what an error of package flow means to the client. What it does not know is a 503: nothing of the inside
 // is told.
 func (x *exchange) problemOf(err error) problem {
 	var limited *flow.Limited

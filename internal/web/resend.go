@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// sentBody is the answer to whoever asked for a mail.
+// sentBody is the answer to a request for a mail.
 type sentBody struct {
 	// Status is "sent", or "signed_in" once this browser is signed in to the account it waits for.
 	Status      string `json:"status"`
@@ -54,8 +54,8 @@ func (x *exchange) resendPage() {
 	}
 }
 
-// hasDestination says whether this browser has signed in to the account it waits for since it asked. A sign-in from before does not
-// count: whoever asks again was asked for a fresh proof.
+// hasDestination reports whether this browser has signed in to the account it waits for since it asked. A sign-in from before does not
+// count: a signed-in browser that requests a mail needs a fresh proof.
 func (x *exchange) hasDestination(p flow.Pending) bool {
 	return p.SignedIn && x.Live != nil && !x.Live.Session.AuthTime.Before(p.Started)
 }
@@ -94,7 +94,7 @@ func (x *exchange) refuseResend(p problem) {
 	}
 }
 
-// noFlow says that this browser waits for no mail.
+// noFlow reports that this browser waits for no mail.
 func (x *exchange) noFlow() {
 	if x.json {
 		x.refuse(http.StatusNotFound, templates.NoFlow)

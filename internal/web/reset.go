@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// resetForm shows the form that asks for a new password. Whoever is signed in may have forgotten it as well.
+// resetForm shows the form that asks for a new password. A signed-in browser gets it, too.
 func (x *exchange) resetForm() {
 	if !x.passwords() {
 		x.refuse(http.StatusNotFound, templates.NotFound)
@@ -41,7 +41,7 @@ func (x *exchange) resetFacts(email string, p templates.Problem) templates.Reset
 	return templates.Reset{Email: email, MailOff: x.Site.NoMail, Problem: p}
 }
 
-// resetDone follows a new password that signs nobody in: the form asks for it. Every session of the account has ended, so the
+// resetDone follows a new password without a sign-in: the form asks for it. Every session of the account has ended, so the
 // cookie of one that this browser had goes as well.
 func (x *exchange) resetDone(d flow.Done, ownFlow bool) {
 	x.clearConsumed(ownFlow)

@@ -35,7 +35,7 @@ func (x *exchange) sessionBody(s storage.Session, end time.Time) sessionBody {
 	}
 }
 
-// signInRequired tells a program where to send a person who is not signed in.
+// signInRequired is the answer to a program without a session: where its user signs in.
 func (x *exchange) signInRequired() problem {
 	return problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: x.Site.Origin + x.path("/sign-in")}
 }

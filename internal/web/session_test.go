@@ -27,7 +27,7 @@ func testSignOutEndsACopiedCookie(t *testing.T) {
 	c.get("/email-link/").wants(t, 303, "/email-link/sign-in")
 	b.post("/email-link/sign-out", "everywhere", "2").wants(t, 400, "")
 	b.get("/email-link/sign-out").wants(t, 200, "").says(t, "You are signed out")
-	for line := range strings.Lines(g.log.String()) { // one notation in every line, for whoever searches them
+	for line := range strings.Lines(g.log.String()) { // one notation in every line, for anyone who searches them
 		if !strings.Contains(line, " client=") || !strings.Contains(line, "/24") {
 			t.Errorf("no network in %s", line)
 		}

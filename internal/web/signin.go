@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// signInForm shows the form. Whoever is signed in is led on, unless a fresh proof is asked for.
+// signInForm shows the form. A signed-in browser is redirected, unless a fresh proof is asked for.
 func (x *exchange) signInForm() {
 	back, again := x.queryReturnTo(), x.Live != nil && x.r.URL.Query().Has("again")
 	set := x.passwords() && x.r.URL.RawQuery == passwordSet

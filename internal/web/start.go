@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 )
 
-// SameOrigin says whether an unsafe request may come from where it comes from, as the forms of our own pages demand.
+// SameOrigin reports whether an unsafe request may come from where it comes from, as the forms of our own pages demand.
 func SameOrigin(r *http.Request, origin string) bool { return sameOrigin(r, origin) }
 
 // Start begins the flow that an app asks for in its answer to r, a POST that is SameOrigin. locale is the language that the app
@@ -51,7 +51,7 @@ func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, result f
 	x.sentTo(result)
 }
 
-// sentTo answers whoever has asked for a mail.
+// sentTo answers a request for a mail.
 func (x *exchange) sentTo(result flow.RequestResult) {
 	x.setCookie(boundary.FlowCookie, result.FlowCookie, result.Pending.End.Sub(x.Clock.Now()))
 	if x.json {
@@ -79,7 +79,7 @@ func (p *Pages) FinishHandoff(w http.ResponseWriter, r *http.Request, v Visit, h
 }
 
 // redirectToHandoff leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
-// tab. It says whether it has answered.
+// tab. It reports whether it has answered.
 func (x *exchange) redirectToHandoff() bool {
 	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handover)
 	if !ok {

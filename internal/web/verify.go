@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// SignInHeader tells a proxy that has asked for a request where to send its client.
+// SignInHeader is where a forward-auth proxy sends its client to sign in.
 const SignInHeader = "Email-Link-Sign-In"
 
 // RefuseVerify answers a proxy that has asked whether r may pass (forward-auth): 401 with the address of the sign-in, 503, and

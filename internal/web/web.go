@@ -27,13 +27,13 @@ import (
 type Site struct {
 	// Site is what flows need: Origin, Prefix, policy and limits.
 	flow.Site
-	// Name is the site's name; empty: its host. Contact is whom to ask; empty: nobody.
+	// Name is the site's name; empty: its host. Contact is whom people ask for help; it may be empty.
 	Name, Contact string
 	// FormActions are origins that a form may lead to beside the site's own: those of base_url and the portal.
 	FormActions []string
 	// Audience is the audience of the site's assertions.
 	Audience string
-	// Secure says that Origin is https: it decides the names and the attributes of cookies.
+	// Secure is set when Origin is https: it decides the names and the attributes of cookies.
 	Secure bool
 	// Logo is an image and LogoType its media type; empty: none.
 	Logo     []byte
@@ -70,11 +70,11 @@ type Pages struct {
 	Sessions  *session.Manager
 	Templates *templates.Set
 	Clock     *clock.Clock
-	// Log gets a line for what no other package writes; nil: none is written.
+	// Log gets a line for what no other package writes; nil disables logging.
 	Log *slog.Logger
 	// JWKS returns the public signing keys as JSON; nil: /jwks.json is 404.
 	JWKS func() []byte
-	// Health says why the gate cannot work; nil: it always can.
+	// Health returns why the gate cannot work; nil: it always can.
 	Health func() error
 }
 
@@ -110,9 +110,9 @@ type exchange struct {
 	r *http.Request
 	// language is the catalogue that fits the request best.
 	language string
-	// json says that the client asks for JSON, not for a page.
+	// json is set when the client asks for JSON, not for a page.
 	json bool
-	// originChecked says that this is an unsafe request which passed the cross-origin check.
+	// originChecked is set when this is an unsafe request which passed the cross-origin check.
 	originChecked bool
 	values        headerValues
 }
@@ -129,7 +129,7 @@ func (x *exchange) negotiate() {
 	x.json = prefersJSON(x.r.Header)
 }
 
-// TokenRoute says whether a path below the prefix carries a token in its query: it belongs in no access log.
+// TokenRoute reports whether a path below the prefix carries a token in its query: it belongs in no access log.
 func TokenRoute(path, prefix string) bool {
 	switch strings.TrimPrefix(path, prefix) {
 	case "/link", "/cancel":
@@ -173,7 +173,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 	}
 }
 
-// recover turns a panic into a 500 and a line in the log without its value, which may hold what somebody typed.
+// recover turns a panic into a 500 and a line in the log without its value, which may hold what a person typed.
 func (x *exchange) recover() {
 	v := recover()
 	if v == nil {
@@ -205,7 +205,7 @@ func (x *exchange) requester() flow.Requester {
 	}
 }
 
-// returnTo judges a path to go to after signing in; "" stands for the front page.
+// returnTo validates a path to go to after signing in; "" is the front page.
 func (x *exchange) returnTo(raw string) string {
 	if raw == "" || token.Holds(raw, x.Clock.Now) {
 		return "" // a mailed link is no place to go to, and would be kept in addresses, on pages and with the flow
@@ -216,7 +216,7 @@ func (x *exchange) returnTo(raw string) string {
 	return ""
 }
 
-// queryReturnTo reads the return_to of a GET; more than one is none.
+// queryReturnTo reads the return_to of a GET; more than one is ignored.
 func (x *exchange) queryReturnTo() string {
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil || len(values["return_to"]) != 1 {
@@ -243,7 +243,7 @@ func (x *exchange) frame() templates.Frame {
 	return f
 }
 
-// retryAfter is the time from now to a moment of the gate's clock, in whole seconds and at least one.
+// retryAfter is the time from now to a time of the gate's clock, in whole seconds and at least one.
 func (x *exchange) retryAfter(until time.Time) time.Duration {
 	d := until.Sub(x.Clock.Now())
 	return max((d + time.Second - 1).Truncate(time.Second), time.Second)

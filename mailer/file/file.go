@@ -1,4 +1,4 @@
-// Package file writes mails into a directory instead of sending them. It is for development: whoever reads the directory can
+// Package file writes mails into a directory instead of sending them. It is for development: anyone who reads the directory can
 // sign in as everybody.
 package file
 
@@ -80,7 +80,7 @@ func (m *Mailer) Close(context.Context) error {
 	return nil
 }
 
-// makeDir leaves the mode of a directory that exists as it is: somebody chose it.
+// makeDir leaves the mode of a directory that exists as it is: it was chosen.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil

@@ -148,7 +148,7 @@ func recipient(s string) (string, error) {
 	return s[:at+1] + domain, nil
 }
 
-// plain says whether s, one side of an address, can stand in a header and an SMTP command without quotes.
+// plain reports whether s, one side of an address, can stand in a header and an SMTP command without quotes.
 func plain(s string) bool {
 	if s == "" || len(s) > 254 {
 		return false
@@ -227,7 +227,7 @@ func encoding(text string, o Options) gomail.Encoding {
 	return gomail.NoEncoding
 }
 
-// boundary depends on everything the message says, so that nobody can write a text which holds its own boundary.
+// boundary depends on everything the message says, so that no text can be written that holds its own boundary.
 func boundary(m mailer.Message) string {
 	h := sha256.New()
 	for _, s := range []string{m.MessageID, m.From, m.To, m.Subject, m.Text, m.HTML} {

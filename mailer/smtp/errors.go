@@ -72,7 +72,7 @@ func plainError(ctx context.Context, c *conn, step string, err error) error {
 	return fmt.Errorf("smtp: %s: %w", step, err)
 }
 
-// ended is ctx.Err, and also true in the moment between the deadline, which the dialer obeys, and the context's own timer.
+// ended is ctx.Err, and also true in the time between the deadline, which the dialer obeys, and the context's own timer.
 func ended(ctx context.Context) error {
 	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
 		return context.DeadlineExceeded

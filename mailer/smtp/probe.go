@@ -33,18 +33,18 @@ type Probed struct {
 	Addr, Mode string
 	// Step is where it ended, one of the Step constants; empty when the server would have taken the message.
 	Step string
-	// Err says why, Fix what to write instead where the failure is a known one. Neither names a recipient.
+	// Err returns why, Fix what to write instead where the failure is a known one. Neither names a recipient.
 	Err error
 	Fix string
 	// TLS is the version that was spoken, such as "TLS 1.3"; empty without TLS.
 	TLS string
 	// CertificateEnds is when the server's certificate ends; zero without TLS.
 	CertificateEnds time.Time
-	// SignedIn says that user and password were asked for and taken.
+	// SignedIn is set when user and password were asked for and taken.
 	SignedIn bool
 }
 
-// maxProbeTimeout bounds each step of a probe: somebody waits before a terminal.
+// maxProbeTimeout bounds each step of a probe: an operator waits at a terminal.
 const maxProbeTimeout = 10 * time.Second
 
 // Probe goes through the dialogue of a mail up to the answer to RCPT and ends it there: nothing is sent. from and to are bare
@@ -124,7 +124,7 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 	return out
 }
 
-// speaksTLS says whether the server answers a TLS handshake at once. It asks for nothing but the mode: the certificate is not
+// speaksTLS reports whether the server answers a TLS handshake at once. It asks for nothing but the mode: the certificate is not
 // looked at, and nothing is said over the connection.
 func (m *Mailer) speaksTLS(ctx context.Context) bool {
 	nc, err := m.dial(ctx)

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
-// quitTimeout bounds the good-bye; nobody waits for it but the goroutine that says it.
+// quitTimeout bounds the good-bye; only its own goroutine waits for it.
 const quitTimeout = 2 * time.Second
 
 // session is one connection that is ready for MAIL. It belongs to one goroutine at a time.

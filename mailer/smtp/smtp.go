@@ -140,7 +140,7 @@ func (m *Mailer) Send(ctx context.Context, msg mailer.Message) error {
 	if err != nil {
 		return mailer.Permanent(fmt.Errorf("smtp: from: %w", err))
 	}
-	// Both forms are built before the server is asked for anything: a message that cannot be written bothers nobody.
+	// Both forms are built before the server is asked for anything: a message that cannot be written causes no connection.
 	raw, err := m.render(msg, mime.Options{})
 	if err != nil {
 		return err
@@ -241,7 +241,7 @@ func (m *Mailer) put(s *session) {
 	m.mu.Unlock()
 }
 
-// drop closes s if it is still the spare one: the timer may fire while somebody takes it.
+// drop closes s if it is still the spare one: the timer may fire while it is being acquired.
 func (m *Mailer) drop(s *session) {
 	m.mu.Lock()
 	if m.spare != s {

@@ -129,7 +129,7 @@ func (t accounts) List(after string, limit int) (list []storage.Account, err err
 	return list, err
 }
 
-// Any says whether there is at least one account.
+// Any reports whether there is at least one account.
 func (t accounts) Any() (found bool, err error) {
 	err = t.scan(bAccounts, nil, func(_, _ []byte) (bool, error) {
 		found = true

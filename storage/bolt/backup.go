@@ -75,7 +75,7 @@ func markRestored(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// withContext is a writer that stops when the context is over.
+// withContext is a writer that stops when the context ends.
 type withContext struct {
 	ctx context.Context
 	w   io.Writer

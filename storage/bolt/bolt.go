@@ -47,13 +47,13 @@ type Store struct {
 	}
 
 	queue queue
-	// writing is held by whoever has bbolt's writable transaction, so that beginning one never waits inside bbolt.
+	// writing is locked by the owner of bbolt's writable transaction, so that beginning one never waits inside bbolt.
 	writing sync.Mutex
 	// beginning is held while a transaction begins: see begin.
 	beginning sync.Mutex
 	// size is the largest size of the file that was seen; a bbolt file never shrinks.
 	size int64
-	// stuck says that bbolt panicked while it held a lock of its own, which it will never release.
+	// stuck is set when bbolt panicked while it held a lock of its own, which it will never release.
 	stuck atomic.Bool
 	// damage is the first reason for refusing writes.
 	damage atomic.Pointer[error]
@@ -103,7 +103,7 @@ func (s *Store) View(ctx context.Context, fn func(storage.Tx) error) (err error)
 	return fn(t)
 }
 
-// Check walks the whole file and answers an error that wraps [storage.ErrDamaged] when it finds an inconsistency. Writes wait
+// Check walks the whole file and returns an error that wraps [storage.ErrDamaged] when it finds an inconsistency. Writes wait
 // meanwhile. It looks at every page, so it takes time on a large file: it is meant for tests, for diagnosis and for opening a
 // file that had been damaged.
 func (s *Store) Check(ctx context.Context) error {
@@ -168,7 +168,7 @@ func (s *Store) leave() { s.life.running.Done() }
 
 // begin starts a transaction of bbolt's. When the two meta pages are lost (a truncated file, a dead disk), bbolt panics or
 // faults here while it holds a lock it never releases; so beginnings are one at a time, the size is looked at first, and
-// after such a panic nobody begins again.
+// after such a panic no transaction begins.
 func (s *Store) begin(writable bool) (btx *bbolt.Tx, err error) {
 	s.beginning.Lock()
 	defer s.beginning.Unlock()

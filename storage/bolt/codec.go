@@ -80,7 +80,7 @@ func (w *writer) epochs(e storage.Epochs) {
 	w.num(e.Account)
 }
 
-// reader reads a record. After the first failure every field reads as zero, and done tells.
+// reader reads a record. After the first failure every field reads as zero, and done returns the error.
 type reader struct {
 	b   []byte
 	bad bool

@@ -178,7 +178,7 @@ func FuzzIndexEntries(f *testing.F) {
 	})
 }
 
-// binaryOrder says whether two stamps differ although the nanoseconds of the second were in range.
+// binaryOrder reports whether two stamps differ although the nanoseconds of the second were in range.
 func binaryOrder(a, b []byte) bool {
 	return !bytes.Equal(a, b) && bytes.Compare(b[8:], []byte{0x3b, 0x9a, 0xca, 0x00}) < 0
 }

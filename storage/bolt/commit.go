@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// The group commit. The first caller leads: it runs its step in a transaction of its own at once. Whoever arrives while that
+// The group commit. The first caller leads: it runs its step in a transaction of its own at once. Callers that arrive while that
 // transaction is being synced waits in the queue; then the first of them leads and takes all the others along. A leader runs one
 // transaction and hands over, so no caller serves the others for ever, and there is no goroutine to own.
 //
@@ -38,9 +38,9 @@ type queue struct {
 type call struct {
 	ctx context.Context
 	fn  func(storage.Tx) error
-	// ran says that fn has begun once: from then on ctx is not looked at.
+	// ran is set when fn has begun once: from then on ctx is not looked at.
 	ran bool
-	// settled says that err and pan are the outcome.
+	// settled is set when err and pan are the outcome.
 	settled bool
 	err     error
 	pan     any
@@ -96,7 +96,7 @@ func (q *queue) nextBatch(n int) []*call {
 	return batch
 }
 
-// leave removes a call that nobody has taken yet.
+// leave removes a call that no leader has taken yet.
 func (q *queue) leave(c *call) (left bool) {
 	q.Lock()
 	defer q.Unlock()
@@ -121,7 +121,7 @@ func (q *queue) handOver() {
 	next.wake <- true
 }
 
-// await waits for the outcome of c, or for the lead. A call that somebody has taken is waited for, whatever its context says:
+// await waits for the outcome of c, or for the lead. A call that a leader has taken is waited for, whatever its context says:
 // it takes one commit, and so the outcome is always known.
 func (s *Store) await(c *call) error {
 	select {
@@ -143,7 +143,7 @@ func (s *Store) await(c *call) error {
 
 // lead runs a batch whose first call is its own, wakes the others and hands over.
 func (s *Store) lead(batch []*call) {
-	defer func() { // deferred, so that a step which ends this goroutine stops nobody else
+	defer func() { // deferred, so that a step which ends this goroutine stops no other step
 		s.queue.handOver()
 		for i, c := range batch {
 			if !c.settled {
@@ -276,8 +276,8 @@ func (s *Store) finish(btx *bbolt.Tx) (err error) {
 	return s.writable()
 }
 
-// visible says whether the transaction with this id may have reached the file: its meta page is written, though perhaps not
-// synced, or nobody can tell.
+// visible reports whether the transaction with this id may have reached the file: its meta page is written, though perhaps not
+// synced, or it cannot be told.
 func (s *Store) visible(id int) bool {
 	btx, err := s.begin(false)
 	if err != nil {
@@ -297,7 +297,7 @@ func try(f func() error) (err error, panicked bool) { //nolint:revive // the err
 	return f(), false
 }
 
-// lackOfSpace says whether a commit failed for want of room, before the meta page: growing the file, or writing a data page.
+// lackOfSpace reports whether a commit failed for want of room, before the meta page: growing the file, or writing a data page.
 func lackOfSpace(err error) bool {
 	if errors.Is(err, berrors.ErrMaxSizeReached) {
 		return true

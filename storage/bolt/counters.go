@@ -46,7 +46,7 @@ func (t counters) Spend(k storage.Key, n, limit int64) (count int64, taken bool,
 	return count + n, true, t.put(bCounters, key, appendNumber(nil, uint64(count+n))) //nolint:gosec // not negative
 }
 
-// Peek answers the count.
+// Peek returns the count.
 func (t counters) Peek(k storage.Key) (int64, error) {
 	_, count, err := t.read(k)
 	return count, err

@@ -94,7 +94,7 @@ func TestDUR1_NothingIsAnsweredBeforeItsCommit(t *testing.T) {
 	}
 }
 
-// TestTOK1_ATokenIsConsumedOnceAndInItsTime: the first time counts, the first replay is told, and what is over is not there.
+// TestTOK1_ATokenIsConsumedOnceAndInItsTime: the first time counts, the first replay is told, and what has ended is not there.
 func TestTOK1_ATokenIsConsumedOnceAndInItsTime(t *testing.T) {
 	s := open(t)
 	k := storage.Key{End: 1000, Digest: storage.Digest{1}}

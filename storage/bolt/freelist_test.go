@@ -39,7 +39,7 @@ func swept(t *testing.T, longList int) *Store {
 	return s
 }
 
-// leftOut says whether the file says that its list of free pages was left out.
+// leftOut reports whether the file says that its list of free pages was left out.
 func leftOut(t *testing.T, s *Store) (noted bool) {
 	t.Helper()
 	if err := s.db.View(func(btx *bbolt.Tx) error {

@@ -57,7 +57,7 @@ func lockHolders(locks string, inode uint64) map[int]string {
 	return holders
 }
 
-// hasOpen says whether a process has the file open, as far as we may know.
+// hasOpen reports whether a process has the file open, as far as we may know.
 func hasOpen(pid int, path string) bool {
 	want, err := os.Stat(path)
 	if err != nil {

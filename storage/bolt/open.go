@@ -37,8 +37,8 @@ const (
 	allocSize = 4 << 20
 )
 
-// Open opens the database, and creates it together with its directory when it does not exist. It answers an error that wraps
-// [storage.ErrLocked] when somebody else holds the file for longer than the timeout, [storage.ErrNewer] when the file has a
+// Open opens the database, and creates it together with its directory when it does not exist. It returns an error that wraps
+// [storage.ErrLocked] when another process holds the file for longer than the timeout, [storage.ErrNewer] when the file has a
 // larger schema number, and [storage.ErrDamaged] when the file is truncated, damaged or not a database of this package; such
 // a file is left as it is, byte for byte.
 func Open(ctx context.Context, o Options) (*Store, error) {
@@ -208,7 +208,7 @@ func notOurs(path string, hint error) error {
 		path, hint, storage.ErrDamaged)
 }
 
-// lockedError says who holds the file, or that the caller's context is over.
+// lockedError names the process that holds the file, or returns that the caller's context has ended.
 func lockedError(ctx context.Context, path string) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, storage.ErrLocked) {
 		return cause

@@ -232,7 +232,7 @@ func (t outbox) Requeue(id storage.MailID, due time.Time) (requeued bool, err er
 	return true, t.move(old, m)
 }
 
-// NextDue answers the earliest moment at which a mail is due.
+// NextDue returns the earliest time at which a mail is due.
 func (t outbox) NextDue() (next time.Time, found bool, err error) {
 	err = t.scanDue(func(due, _ time.Time, _ storage.MailID) bool {
 		next, found = due, true

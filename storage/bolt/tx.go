@@ -66,9 +66,9 @@ type tx struct {
 	btx      *bbolt.Tx
 	buckets  [bucketCount]*bbolt.Bucket
 	writable bool
-	// dirty says that the step has written.
+	// dirty is set when the step has written.
 	dirty bool
-	// inside says that bbolt is at work: a panic then is the engine's, not the step's.
+	// inside is set when bbolt is at work: a panic then is the engine's, not the step's.
 	inside bool
 }
 
@@ -107,7 +107,7 @@ func (t *tx) Meta() storage.Meta { return meta{t} }
 // end makes later uses of t fail.
 func (t *tx) end() { t.btx = nil }
 
-// broke says whether a panic came from the engine: from within bbolt, or from a fault on mapped memory.
+// broke reports whether a panic came from the engine: from within bbolt, or from a fault on mapped memory.
 func (t *tx) broke(r any) bool {
 	if t.inside {
 		return true
@@ -147,7 +147,7 @@ func (t *tx) get(b bucket, key []byte) ([]byte, error) {
 	return v, nil
 }
 
-// has says whether there is a value under key, an empty one included.
+// has reports whether there is a value under key, an empty one included.
 func (t *tx) has(b bucket, key []byte) (bool, error) {
 	v, err := t.get(b, key)
 	return v != nil, err
