@@ -12,7 +12,7 @@ import (
 // minute at most, and a silent request ends at the idle end.
 func TestSES7_MovingBytesIsAUse(t *testing.T) {
 	r := newRig(t)
-	cookie, s := r.open(r.account("ada@example.com"), OpenInput{}) // an hour, a day
+	cookie, _ := r.open(r.account("ada@example.com"), OpenInput{}) // an hour, a day
 	l := r.mustFind(cookie, siteA)
 	cause, unregister := r.track(l)
 	defer unregister()
@@ -42,7 +42,7 @@ func TestSES7_MovingBytesIsAUse(t *testing.T) {
 		t.Error("a use has revived it")
 	}
 
-	cookie, s = r.open(r.account("grace@example.com"), OpenInput{})
+	cookie, s := r.open(r.account("grace@example.com"), OpenInput{})
 	l = r.mustFind(cookie, siteA)
 	for now := r.time.Clock().Now(); now.Before(s.Key.Ends()); now = r.time.Clock().Now() {
 		if !l.Use() {
