@@ -47,7 +47,7 @@ func TestRL4_EachRateHasACounterOfItsOwn(t *testing.T) {
 	l := &Limiter{Ring: fakeRing{}}
 	s := Subject{Mailbox: storage.Digest{1}, Client: netip.MustParseAddr("2001:db8::1")}
 	for _, name := range Names() {
-		var table Table
+		table := Table{}
 		if err := table.Set(name, "5-M", "50-H", "500-D"); err != nil {
 			t.Fatal(err)
 		}
