@@ -12,7 +12,7 @@ import (
 )
 
 // emitted are the events of the audit log that are Caddy events too, under `email_link_` and this name.
-var emitted = []string{"asked", "mailed", "confirmed", "signed_in", "signed_out", "denied", "replayed", "changed"}
+var emitted = []string{"requested", "mailed", "confirmed", "signed_in", "signed_out", "denied", "replayed", "changed"}
 
 // emitter turns lines of the audit log into Caddy events. Caddy runs the subscribers at once, on the caller's goroutine, so
 // the lines wait in a short queue for a goroutine of their own: no request waits for a subscriber.

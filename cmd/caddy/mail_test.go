@@ -203,7 +203,7 @@ func TestEventsLimitsAndKeys(t *testing.T) {
 	p.ask("anna@example.com")
 	p.mails(func(l []listedMail) bool { return len(l) == 0 })
 	events := p.must("events")
-	if !strings.Contains(events, "asked") || !strings.Contains(events, "mailed") || strings.Contains(events, "anna") {
+	if !strings.Contains(events, "requested") || !strings.Contains(events, "mailed") || strings.Contains(events, "anna") {
 		t.Errorf("events printed\n%s", events)
 	}
 	if out := p.must("events", "-n", "1", "--json"); strings.Count(out, "\n") != 1 || !json.Valid([]byte(out)) {

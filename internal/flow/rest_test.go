@@ -264,7 +264,7 @@ func TestLOG1_LogLinesHoldNoSecretAndNoAddress(t *testing.T) {
 				t.Errorf("not counted: %s (%v)", want, counted.seen)
 			}
 		}
-		for _, event := range []string{"asked", "mailed", "confirmed", "signed_in", "replayed", "denied"} {
+		for _, event := range []string{"requested", "mailed", "confirmed", "signed_in", "replayed", "denied"} {
 			if !strings.Contains(text, `"event":"`+event+`"`) {
 				t.Errorf("no line for %s", event)
 			}

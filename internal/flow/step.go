@@ -107,7 +107,7 @@ func outcome(err error) string {
 
 // Names of events, in the audit log and in the log.
 const (
-	eventRequested = "asked"
+	eventRequested = "requested"
 	eventResent    = "resent"
 	eventConfirmed = "confirmed"
 	eventSignedIn  = "signed_in"

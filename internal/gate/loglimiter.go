@@ -23,7 +23,7 @@ const (
 // anonymousEvents are the events that a request can cause without a session, a mailed token or a code. Everything else is bounded by
 // the mails that have left.
 var anonymousEvents = map[string]bool{
-	"opened": true, "asked": true, "requested": true, "resent": true, "denied": true, "token_request": true, "cross_origin": true, "verify": true,
+	"opened": true, "requested": true, "resent": true, "denied": true, "token_request": true, "cross_origin": true, "verify": true,
 	"unavailable": true, "misconfigured": true, "template": true, "panic": true, "app": true,
 }
 

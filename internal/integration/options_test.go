@@ -143,13 +143,13 @@ var _ caddyevents.Handler = subscriber{}
 // TestLOG1_Events tells subscribers what happened, without addresses.
 func TestLOG1_Events(t *testing.T) {
 	w := start(t, setup{global: "sign_up open", top: `events {
-		on email_link_asked email_link_test
+		on email_link_requested email_link_test
 		on email_link_mailed email_link_test
 		on email_link_confirmed email_link_test
 		on email_link_signed_in email_link_test
 	}`})
 	w.signUp(w.client(), "ada@example.com")
-	missing := map[string]bool{"email_link_asked": true, "email_link_mailed": true, "email_link_confirmed": true, "email_link_signed_in": true}
+	missing := map[string]bool{"email_link_requested": true, "email_link_mailed": true, "email_link_confirmed": true, "email_link_signed_in": true}
 	for len(missing) > 0 {
 		select {
 		case e := <-heard:

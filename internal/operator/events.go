@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -19,6 +20,9 @@ type Event struct {
 	Client  string    `json:"client,omitempty"`
 }
 
+// renamedEvents are the present names of events that earlier builds have stored under others.
+var renamedEvents = map[string]string{"asked": "requested"}
+
 // Events implements Operations.
 func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
 	if n < 1 || n > MaxListed {
@@ -32,7 +36,7 @@ func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
 	list := make([]Event, 0, len(found))
 	for _, e := range found {
 		list = append(list, Event{
-			Time: e.Time.UTC(), Event: e.Name, Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
+			Time: e.Time.UTC(), Event: cmp.Or(renamedEvents[e.Name], e.Name), Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
 			Site: e.Site, Client: e.Client,
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
@@ -84,5 +85,20 @@ func TestMakeLink_Reset(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", site, err)
 		}
+	}
+}
+
+// TestEvents_OfEarlierBuilds: one event has one name, whichever build has written it.
+func TestEvents_OfEarlierBuilds(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	if err := svc.Vault.Store.Update(t.Context(), func(tx storage.Tx) error {
+		return tx.Events().Append(storage.Event{Time: noon, Name: "asked", Purpose: flow.SignIn}, noon.Add(time.Hour))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := svc.Events(t.Context(), 10)
+	if err != nil || len(list) != 1 || list[0].Event != "requested" || list[0].Purpose != flow.SignIn {
+		t.Errorf("%+v %v", list, err)
 	}
 }

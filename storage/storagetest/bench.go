@@ -113,7 +113,7 @@ func ask(n int64, end time.Time) func(storage.Tx) error {
 		if err := tx.Outbox().Enqueue(mail(name, now, end)); err != nil {
 			return err
 		}
-		return tx.Events().Append(storage.Event{Time: now, Name: "asked", Flow: f.ID}, end)
+		return tx.Events().Append(storage.Event{Time: now, Name: "requested", Flow: f.ID}, end)
 	}
 }
 

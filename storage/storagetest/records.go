@@ -187,7 +187,7 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 		var want []storage.Event
 		for i := range 5 {
 			e := storage.Event{
-				Time: now.Add(time.Duration(i) * time.Second), Name: "asked", Purpose: "sign_in", Outcome: fmt.Sprint(i),
+				Time: now.Add(time.Duration(i) * time.Second), Name: "requested", Purpose: "sign_in", Outcome: fmt.Sprint(i),
 				Account: "a", Flow: "f", Site: "s", Client: "192.0.2.0/24",
 			}
 			want = append([]storage.Event{e}, want...)
