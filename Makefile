@@ -7,7 +7,7 @@ GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Build tags of tests that need more than Go: a browser, Node and Python, a mail server, the long build of xcaddy.json.
-TAGS := e2e,interop,xbuild,mailservers,apps
+TAGS := interop,xbuild,mailservers,apps
 
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
@@ -43,11 +43,13 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
 	scripts/isolated $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
+	cd internal/e2e && ../../scripts/isolated $(GO) test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
 	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
 	cd internal/bench/peers && CGO_ENABLED=0 $(GO) vet ./... # SQLite itself takes a minute to compile, for the benchmark alone
 
 lint: ## golangci-lint with the import rules of the house, and the names of declarations
 	$(LINT) run
+	cd internal/e2e && $(LINT) run --build-tags e2e
 	$(GO) run ./scripts/dialect -allow 80
 
 fmt: ## write every Go file as gofumpt would
@@ -59,6 +61,7 @@ fmt-check:
 
 vet:
 	$(GO) vet ./...
+	cd internal/e2e && $(GO) vet -tags e2e ./...
 
 caddyfiles: ## every Caddyfile as `caddy fmt` would write it
 	scripts/caddyfiles
@@ -79,7 +82,7 @@ xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
 	$(GO) run ./cmd/xbuild -dev -o $(BUILD)/xcaddy
 
 e2e: tools ## the tests in a real browser
-	scripts/isolated $(GO) test -count 1 -timeout 20m -tags e2e -v ./internal/e2e/...
+	cd internal/e2e && ../../scripts/isolated $(GO) test -count 1 -timeout 20m -tags e2e -v ./...
 
 interop: tools ## the assertion verified by apps in Go, Node and Python, and what the Express example tests in Node
 	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/... ./examples/express
@@ -88,7 +91,7 @@ apps: tools ## the examples with Debian's nginx and Radicale
 	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth
 
 express: tools ## the Express example with MariaDB and SQLite, in a real browser
-	scripts/isolated $(GO) test -count 1 -tags e2e -run Express -v ./internal/e2e
+	cd internal/e2e && ../../scripts/isolated $(GO) test -count 1 -tags e2e -run Express -v .
 
 mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
 	scripts/mail-servers exim postfix
