@@ -125,11 +125,8 @@ func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, refused, 
 		return rec, ErrNoAccount, nil
 	}
 	f.Account = a.ID
-	if f.Epochs, err = epochs(tx, f.Mailbox, f.Account, false); err != nil {
+	if f.Epochs, err = storage.ReadEpochs(tx, f.Mailbox, f.Account, false); err != nil {
 		return rec, nil, err
-	}
-	if f.Account == "" {
-		f.Epochs.Account = 0
 	}
 	t, err := s.storedToken(l.text, storage.TokenLink, f)
 	if err != nil {

@@ -115,7 +115,7 @@ func (c *passwordChange) readAccount(ctx context.Context) (k accountSnapshot, er
 		if err != nil || !k.found {
 			return ErrSignedOut, err
 		}
-		if k.epochs, err = epochs(tx, k.Mailbox, k.Account.ID, false); err != nil {
+		if k.epochs, err = storage.ReadEpochs(tx, k.Mailbox, k.Account.ID, false); err != nil {
 			return nil, err
 		}
 		if k.Passwords.Current.IsZero() {

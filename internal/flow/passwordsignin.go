@@ -196,13 +196,13 @@ func (s *Service) readSnapshot(tx storage.Tx, addr address.Address) (k accountSn
 	if k.Credentials, k.found, err = s.Accounts.CredentialsByAddress(tx, addr); err != nil {
 		return k, err
 	}
-	k.epochs, err = epochs(tx, addr.Mailbox(s.Ring), k.Account.ID, false)
+	k.epochs, err = storage.ReadEpochs(tx, addr.Mailbox(s.Ring), k.Account.ID, false)
 	return k, err
 }
 
 // unchanged reports whether the account is what was known, by locked reads.
 func (s *Service) unchanged(tx storage.Tx, k accountSnapshot) (bool, error) {
-	e, err := epochs(tx, k.Mailbox, k.Account.ID, true)
+	e, err := storage.ReadEpochs(tx, k.Mailbox, k.Account.ID, true)
 	if err != nil || e != k.epochs {
 		return false, err
 	}

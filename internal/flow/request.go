@@ -163,11 +163,10 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, refused,
 	if !v.Allowed {
 		return result, rec, limited(v), nil
 	}
-	e, err := epochs(tx, r.mailbox, "", false)
+	e, err := storage.ReadEpochs(tx, r.mailbox, "", false)
 	if err != nil {
 		return result, rec, nil, err
 	}
-	e.Account = 0
 	begin := r.begin
 	if r.claims != nil {
 		begin = r.beginStateless

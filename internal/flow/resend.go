@@ -145,10 +145,9 @@ func (s *Service) successor(tx storage.Tx, h currentFlow, slots []storage.Key) (
 		MailIP: slots, Started: h.Started, ResendsLeft: h.ResendsLeft, NextResend: h.NextResend, WrongCodes: h.WrongCodes,
 		State: storage.FlowOpen,
 	}
-	if f.Epochs, err = epochs(tx, f.Mailbox, "", false); err != nil {
+	if f.Epochs, err = storage.ReadEpochs(tx, f.Mailbox, "", false); err != nil {
 		return f, next, err
 	}
-	f.Epochs.Account = 0
 	next = h.Private
 	next.Generation = h.Generation + 1
 	if h.Claims == nil {

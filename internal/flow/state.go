@@ -146,37 +146,13 @@ func (s *Service) ownsFlow(site Site, text string, f storage.Flow, p private) bo
 	return ok && s.flowKey(cookie, site.Origin, p.Generation) == f.Key
 }
 
-// epochs reads the three epochs of a flow's mailbox and account as they are.
-func epochs(tx storage.Tx, mailbox storage.Digest, account string, forUpdate bool) (e storage.Epochs, err error) {
-	get := tx.Epochs().Get
-	if e.Global, err = get(storage.GlobalEpoch); err != nil {
-		return e, err
-	}
-	if forUpdate {
-		get = tx.Epochs().GetForUpdate
-	}
-	if e.Mailbox, err = get(storage.MailboxEpoch(mailbox)); err != nil {
-		return e, err
-	}
-	e.Account, err = get(storage.AccountEpoch(account))
-	return e, err
-}
-
 // isActive reports whether an open flow is still what it was at birth. It reads the same records for a decoy.
 func isActive(tx storage.Tx, f storage.Flow, now time.Time, forUpdate bool) (bool, error) {
-	e, err := epochs(tx, f.Mailbox, f.Account, forUpdate)
+	e, err := storage.ReadEpochs(tx, f.Mailbox, f.Account, forUpdate)
 	if err != nil {
 		return false, err
 	}
-	return f.State == storage.FlowOpen && f.Key.Alive(now) && sameEpochs(f, e), nil
-}
-
-// sameEpochs compares the epochs at birth with those of now. A flow that no account is bound to has no account epoch.
-func sameEpochs(f storage.Flow, e storage.Epochs) bool {
-	if f.Account == "" {
-		e.Account = 0
-	}
-	return f.Epochs == e
+	return f.State == storage.FlowOpen && f.Key.Alive(now) && f.Epochs == e, nil
 }
 
 // errConflict rolls back a transaction whose locked reads differ from its earlier reads; the step is then run again. It cannot happen with

@@ -95,7 +95,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 			return ErrNoAccount
 		}
 		rec.Mailbox = a.Mailbox
-		if rec.Epochs, err = epochsOf(tx, in.Account, a.Mailbox); err != nil {
+		if rec.Epochs, err = storage.ReadEpochs(tx, a.Mailbox, in.Account, true); err != nil {
 			return err
 		}
 		if err := tx.MachineTokens().Create(rec); err != nil {

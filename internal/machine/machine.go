@@ -232,17 +232,6 @@ func (m *Manager) read(ctx context.Context, g *grant, now time.Time) (v verdict,
 
 // sameEpochs says whether the epochs are those the token was made under.
 func sameEpochs(tx storage.Tx, t storage.MachineToken) (bool, error) {
-	now, err := epochsOf(tx, t.Account, t.Mailbox)
+	now, err := storage.ReadEpochs(tx, t.Mailbox, t.Account, true)
 	return err == nil && now == t.Epochs, err
-}
-
-func epochsOf(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs, err error) {
-	if e.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
-		return e, err
-	}
-	if e.Mailbox, err = tx.Epochs().GetForUpdate(storage.MailboxEpoch(mailbox)); err != nil {
-		return e, err
-	}
-	e.Account, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(accountID))
-	return e, err
 }

@@ -164,63 +164,42 @@ func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classifi
 // checkStateless returns why a stateless flow cannot have mail any more, and which epoch the account has. It binds nothing: the links say
 // whom they are for. A mail that is not the first of its flow follows a step that has stored the flow.
 func checkStateless(tx storage.Tx, m storage.Mail, p Payload, id string, now time.Time) (expired string, epoch uint64, err error) {
-	global, err := tx.Epochs().Get(storage.GlobalEpoch)
+	e, err := storage.ReadEpochs(tx, p.Mailbox, id, true)
 	if err != nil {
 		return "", 0, err
-	}
-	mailbox, err := tx.Epochs().GetForUpdate(storage.MailboxEpoch(p.Mailbox))
-	if err != nil {
-		return "", 0, err
-	}
-	if epoch, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(id)); err != nil {
-		return "", 0, err
-	}
-	if id == "" {
-		epoch = 0
 	}
 	f, found, err := tx.Flows().GetForUpdate(m.Flow)
 	switch {
 	case err != nil:
 		return "", 0, err
 	case found && f.State != storage.FlowOpen, !found && p.Claims.Mail > 0, !m.Flow.Alive(now):
-		return dropExpired, epoch, nil
-	case global != p.Claims.Global || mailbox != p.Claims.Mailbox:
-		return dropAccountChanged, epoch, nil
+		return dropExpired, e.Account, nil
+	case e.Global != p.Claims.Global || e.Mailbox != p.Claims.Mailbox:
+		return dropAccountChanged, e.Account, nil
 	}
-	return "", epoch, nil
+	return "", e.Account, nil
 }
 
 // bindAccount notes the account with its flow, and returns why the flow cannot have mail any more.
 func bindAccount(tx storage.Tx, m storage.Mail, id string, now time.Time) (expired string, err error) {
-	global, err := tx.Epochs().Get(storage.GlobalEpoch)
-	if err != nil {
-		return "", err
-	}
 	f, found, err := tx.Flows().Get(m.Flow)
 	if err != nil || !found {
 		return dropExpired, err
 	}
-	mailbox, err := tx.Epochs().GetForUpdate(storage.MailboxEpoch(f.Mailbox))
+	e, err := storage.ReadEpochs(tx, f.Mailbox, id, true)
 	if err != nil {
 		return "", err
-	}
-	epoch, err := tx.Epochs().GetForUpdate(storage.AccountEpoch(id))
-	if err != nil {
-		return "", err
-	}
-	if id == "" {
-		epoch = 0
 	}
 	if f, found, err = tx.Flows().GetForUpdate(m.Flow); err != nil || !found || f.State != storage.FlowOpen || !f.Key.Alive(now) {
 		return dropExpired, err
 	}
-	if global != f.Epochs.Global || mailbox != f.Epochs.Mailbox || f.Bound && (f.Account != id || f.Epochs.Account != epoch) {
+	if e.Global != f.Epochs.Global || e.Mailbox != f.Epochs.Mailbox || f.Bound && (f.Account != id || f.Epochs.Account != e.Account) {
 		return dropAccountChanged, nil
 	}
 	if f.Bound {
 		return "", nil
 	}
-	bound, err := tx.Flows().Bind(m.Flow, id, epoch)
+	bound, err := tx.Flows().Bind(m.Flow, id, e.Account)
 	if err == nil && !bound {
 		return dropExpired, nil
 	}

@@ -50,7 +50,7 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 	if a.ID == "" || in.Site == "" || in.Mailbox.IsZero() || in.Idle <= 0 || in.Absolute <= 0 {
 		return "", storage.Session{}, errors.New("session: a session needs an account, a site, a mailbox and both lifetimes")
 	}
-	epochs, err := epochsForUpdate(tx, a.ID, in.Mailbox)
+	epochs, err := storage.ReadEpochs(tx, in.Mailbox, a.ID, true)
 	if err != nil {
 		return "", storage.Session{}, err
 	}
@@ -84,18 +84,4 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		return "", storage.Session{}, err
 	}
 	return cookie, s, nil
-}
-
-// epochsForUpdate reads the epochs a session is born under.
-func epochsForUpdate(tx storage.Tx, accountID string, mailbox storage.Digest) (e storage.Epochs, err error) {
-	if e.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
-		return storage.Epochs{}, err
-	}
-	if e.Mailbox, err = tx.Epochs().GetForUpdate(storage.MailboxEpoch(mailbox)); err != nil {
-		return storage.Epochs{}, err
-	}
-	if e.Account, err = tx.Epochs().GetForUpdate(storage.AccountEpoch(accountID)); err != nil {
-		return storage.Epochs{}, err
-	}
-	return e, nil
 }
