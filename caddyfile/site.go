@@ -38,12 +38,15 @@ import (
 //		@name    <matcher>
 //	}
 //
-// The matcher says which requests need a session; it never limits the handler.
+// The matcher says which requests need a session; it never limits the handler. `email_link off` takes no block.
 func siteDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	handler := &module.Handler{Source: &module.Source{At: line(h.Dispenser)}}
 	if h.Option("email_link") == nil {
 		return nil, h.WrapErr(fmt.Errorf("email_link: %w", module.ErrNoGlobalOption))
+	}
+	if next := *h.Dispenser; next.NextArg() && next.Val() == "off" {
+		return off(h, handler)
 	}
 	protect, given, err := h.MatcherToken()
 	if err != nil {
@@ -75,6 +78,19 @@ func siteDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) 
 	if err := handler.Check(); err != nil {
 		return nil, at.WrapErr(err)
 	}
+	return h.NewRoute(nil, handler), nil
+}
+
+// off parses `email_link off`.
+func off(h httpcaddyfile.Helper, handler *module.Handler) ([]httpcaddyfile.ConfigValue, error) {
+	h.NextArg()
+	if h.NextArg() {
+		return nil, h.Errf("email_link off: %q is one value too many: it takes no options and no matcher; write it inside 'handle %s' or 'route %s' for a part of a site", h.Val(), h.Val(), h.Val())
+	}
+	if err := noBlock(h.Dispenser, "email_link off"); err != nil {
+		return nil, err
+	}
+	handler.Off = true
 	return h.NewRoute(nil, handler), nil
 }
 

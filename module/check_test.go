@@ -24,6 +24,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 	header := func(name, value string) *Handler { return &Handler{Headers: []Header{{Name: name, Value: value}}} }
 	var told []string
 	for name, h := range map[string]*Handler{
+		"off, optional":              {Off: true, Optional: true},
 		"optional, require role":     {Optional: true, Require: Require{Role: [][]string{{"admin"}}}},
 		"optional, require email":    {Optional: true, Require: Require{Email: [][]string{{"*@example.com"}}}},
 		"optional, require scope":    {Optional: true, Require: Require{Scope: [][]string{{machine.People}}}},
@@ -83,7 +84,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		}
 	}
 	for name, h := range map[string]*Handler{
-		"nothing": {}, "optional": {Optional: true},
+		"nothing": {}, "optional": {Optional: true}, "off": {Off: true, Source: &Source{At: "Caddyfile:1"}},
 		"much":            {MaxAge: 1, PublicRaw: some, ProtectRaw: some, Path: "/a/b-c", SignUp: &SignUp{Policy: "open", Domains: []string{"example.com"}}},
 		"peers":           {Verify: &Verify{From: []string{"::ffff:10.0.0.0/104", "10.0.0.2", "2001:db8::/32", "{env.PEER}"}}},
 		"who may pass":    {Require: Require{Role: [][]string{{"a", "b"}}, Email: [][]string{{"*@example.com"}}, Scope: [][]string{{"calendar", machine.People}}}},

@@ -7,7 +7,10 @@ import (
 )
 
 // check refuses what cannot work, and names the line that is to change.
-func (c *configuration) check() error {
+func (c *configuration) check(arrivals []arrival) error {
+	if err := checkOff(arrivals); err != nil {
+		return err
+	}
 	for _, p := range c.positions {
 		if err := p.checkMoved(); err != nil {
 			return err
@@ -16,10 +19,18 @@ func (c *configuration) check() error {
 			return err
 		}
 	}
-	if err := c.checkClientHeaders(); err != nil {
-		return err
+	for _, check := range []func() error{
+		c.checkClientHeaders,
+		c.checkAudiences,
+		func() error { return c.checkPages(arrivals) },
+		func() error { return c.checkVerify(arrivals) },
+		func() error { return c.checkBypasses(arrivals) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
-	return c.checkAudiences()
+	return nil
 }
 
 // checkMoved refuses a handler whose pages a rewrite takes away.
@@ -27,7 +38,11 @@ func (p *position) checkMoved() error {
 	if p.moved == "" {
 		return nil
 	}
-	return p.handler.Source.wrap("", fmt.Errorf("it stands behind %s, which moves its pages away from %s; write 'handle' instead of 'handle_path', or put email_link before it", p.moved, p.handler.prefix))
+	where := ""
+	if len(p.paths) > 0 {
+		where = " " + p.paths[0]
+	}
+	return p.handler.Source.wrap("", fmt.Errorf("it stands behind %s, which moves its pages away from %s; write 'email_link%s' in the site itself, before that", p.moved, p.handler.prefix, where))
 }
 
 // checkInner refuses what an inner handler cannot say.
@@ -41,7 +56,8 @@ func (p *position) checkInner() error {
 		given  bool
 	}{{"base_url", len(h.BaseURL) > 0}, {"path", h.Path != ""}, {"sign_up", h.SignUp != nil}} {
 		if one.given {
-			return h.Source.wrap(one.option, errors.New("base_url, path and sign_up belong to the outer email_link of a site; the one inside 'handle' or 'route' only tightens it"))
+			return h.Source.wrap(one.option, fmt.Errorf("base_url, path and sign_up belong to the outer email_link of a site, and the one inside 'handle' or 'route' only tightens it; write '%s' in the one of %s instead, or give this part a site of its own",
+				one.option, p.outer.handler.Source.name()))
 		}
 	}
 	if h.Require.namesScopes() && !p.outer.handler.Require.namesScopes() {

@@ -19,9 +19,10 @@ type configuration struct {
 	// makes two of one handler.
 	positions []*position
 	servers   []doctor.Server
-	// unprotectedErrorHosts are the hosts of backends in error routes with no handler of ours before them. An error leaves
-	// behind the writer that our handler has put between the backend and the client.
-	unprotectedErrorHosts [][]string
+	// warnings are what each start and `doctor` say about the routes.
+	warnings []doctor.Finding
+	// hosts are those that the configuration names anywhere, those with a star included.
+	hosts map[string]bool
 }
 
 // position is one place of a handler in the routes.
@@ -36,7 +37,7 @@ type position struct {
 	steps []step
 	// outer is the first of our handlers on the way, nil for the first one itself.
 	outer *position
-	// paths are those of the nearest route with a path matcher around an inner one. inheritedScopes are the scopes of the
+	// paths are those of the nearest route with a path matcher around it. inheritedScopes are the scopes of the
 	// outer one with which machine tokens pass an inner one that names no scope.
 	paths, inheritedScopes []string
 	// moved describes a rewrite that every request on the way has gone through, empty where there is none.

@@ -45,7 +45,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 		}
 		f.Sites = append(f.Sites, site)
 	}
-	f.ErrorSites = s.errorSites()
+	f.Routes = s.warnings
 	if c != nil {
 		any := true
 		err := c.Store.View(ctx, func(tx storage.Tx) (err error) {
@@ -66,19 +66,6 @@ func (c *configuration) optional() bool {
 func (h *Handler) openToAll() bool {
 	policy := h.template.SignUp
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional
-}
-
-// errorSites names the sites with one of our handlers where a backend in an error route has none before it.
-func (c *configuration) errorSites() (titles []string) {
-	for _, hosts := range c.unprotectedErrorHosts {
-		for _, p := range c.positions {
-			if len(hosts) == 0 || len(p.hosts) == 0 || slices.Equal(hosts, p.hosts) {
-				titles = append(titles, p.title())
-				break
-			}
-		}
-	}
-	return titles
 }
 
 // openBy names a place where people can sign up who cannot at p, and who then get in at p all the same: an account is good at

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,6 +31,10 @@ const DefaultPath = "/email-link"
 //		reverse_proxy localhost:3000
 //	}
 type Handler struct {
+	// Off says that what follows is open on purpose: forged identity headers and the gate's cookies are removed on the way in
+	// and back, and nothing else happens. It is for a route that reaches a gate's backend past it, and has no other options.
+	// Default: false.
+	Off bool `json:"off,omitempty"`
 	// BaseURL is the closed list of origins of this site. Default: the one of the app.
 	BaseURL []string `json:"base_url,omitempty"`
 	// Path is where our pages live. Default: `/email-link`.
@@ -114,6 +119,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Check says whether the options are usable, as far as that can be told without the app, files and the environment.
 func (h *Handler) Check() error {
+	if h.Off && !reflect.DeepEqual(*h, Handler{Off: true, Source: h.Source}) {
+		return errors.New("off takes no options and no matcher: it strips and does nothing else")
+	}
 	if h.Optional && !h.Require.Empty() {
 		return errors.New("optional never stops a request and require does: keep one of them")
 	}
@@ -172,6 +180,9 @@ func (h *Handler) provision(ctx caddy.Context) error {
 // bind makes a handler one of the app's and reads what depends on the app's options.
 func (h *Handler) bind(a *App) (err error) {
 	h.app, h.log, h.now = a, a.log, a.gate.now
+	if h.Off {
+		return nil
+	}
 	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
 		return h.Source.wrap("base_url", err)
 	}

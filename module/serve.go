@@ -62,6 +62,9 @@ func (p *pass) placeholders(name string) (any, bool) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.Off {
+		return h.passOpen(w, r, next)
+	}
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	p, inner := vars[passVar].(*pass)
 	var token boundary.Token

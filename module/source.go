@@ -41,3 +41,11 @@ func (s *Source) wrap(option string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", s.prefix(option), err)
 }
+
+// name names the directive in an error about another one.
+func (s *Source) name() string {
+	if line := s.line(""); line != "" {
+		return line
+	}
+	return "the site"
+}

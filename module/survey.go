@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
@@ -33,6 +34,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	registered := collected.(*registry)
 	registered.closed = true
 	a.configuration = survey(servers)
+	arrivals := a.configuration.arrivals(servers)
 	a.handlers = inOrder(a.configuration.positions, registered.handlers)
 	for _, h := range a.handlers {
 		if err := h.bind(a); err != nil {
@@ -42,7 +44,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	if err := a.configuration.prepare(ctx, a.handlers); err != nil {
 		return err
 	}
-	return a.configuration.check()
+	return a.configuration.check(arrivals)
 }
 
 // inOrder returns the handlers in the order of the routes, so that an origin that two of them have is always the same one's.
@@ -63,7 +65,7 @@ func inOrder(positions []*position, registered []*Handler) (list []*Handler) {
 
 // survey walks the routes of all servers.
 func survey(servers map[string]*caddyhttp.Server) *configuration {
-	c := &configuration{}
+	c := &configuration{hosts: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		server := servers[name]
 		c.servers = append(c.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
@@ -74,6 +76,24 @@ func survey(servers map[string]*caddyhttp.Server) *configuration {
 		}
 	}
 	return c
+}
+
+// named returns the hosts that the configuration names, and the empty one for all others.
+func (c *configuration) named() []string {
+	return append(slices.Sorted(maps.Keys(c.hosts)), "")
+}
+
+// arrivals follows the requests of each host through all servers.
+func (c *configuration) arrivals(servers map[string]*caddyhttp.Server) (list []arrival) {
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		for _, host := range c.named() {
+			travel(servers[name], question{host: host}, func(a arrival) bool {
+				list = append(list, a)
+				return false
+			})
+		}
+	}
+	return list
 }
 
 // trustsProxies reports whether trusted_proxies is set. Caddy forgets the text of the option once it has been read and keeps
@@ -114,9 +134,17 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 	}
 	var terminal []caddyhttp.MatcherSets
 	groups := map[string]*siblings{}
+	// left is the way behind the first conditional route with one of our handlers, which some of the following requests have
+	// taken: those in other groups, because of one group a request takes one route.
+	var left *way
+	leftGroup := ""
 	for i := range list {
 		route := &list[i]
+		hostsIn(route.MatcherSets, w.hosts)
 		inner := at
+		if left != nil && at.outer == nil && (leftGroup == "" || route.Group != leftGroup) {
+			inner.outer = left.outer
+		}
 		if hosts := hostsOf(route.MatcherSets); len(hosts) > 0 {
 			inner.hosts = hosts
 		}
@@ -151,12 +179,16 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 			rewrites = nil
 		}
 		steps := append(slices.Clip(at.steps), rewrites...)
-		if len(route.MatcherSets) == 0 {
+		switch {
+		case len(route.MatcherSets) == 0 && route.Group == "":
 			at = inner // what stands on an unconditional route lies on the way of the ones that follow
-		} else if inner.outer != at.outer && at.outer == nil && len(hostsOf(route.MatcherSets)) == 0 {
-			at.outer = inner.outer
+		case inner.outer != at.outer && left == nil && len(hostsOf(route.MatcherSets)) == 0:
+			left, leftGroup = &inner, route.Group
 		}
 		at.steps = steps
+	}
+	if left != nil && at.outer == nil {
+		at.outer = left.outer
 	}
 	return at
 }
@@ -212,28 +244,37 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) {
 			at.moved = how
 		}
 		at.steps = append(slices.Clip(at.steps), step{rewrite: t})
+	case *intercept.Intercept:
+		w.responses(t.HandleResponse, at)
 	case *reverseproxy.Handler:
 		w.backend(t, at)
+		w.responses(t.HandleResponse, at)
+	}
+}
+
+func (w *walker) responses(list []caddyhttp.ResponseHandler, at *way) {
+	for i := range list {
+		w.routes(list[i].Routes, *at)
 	}
 }
 
 func (w *walker) ours(h *Handler, at *way) {
-	p := &position{handler: h, server: w.server, failed: at.failed, hosts: at.hosts, steps: at.steps, moved: at.moved}
+	if h.Off {
+		return
+	}
+	p := &position{handler: h, server: w.server, failed: at.failed, hosts: at.hosts, paths: at.paths, steps: at.steps, moved: at.moved}
 	w.positions = append(w.positions, p)
 	if at.outer == nil {
 		at.outer = p
 		return
 	}
-	p.outer, p.paths = at.outer, at.paths
+	p.outer = at.outer
 	if at.scopeDeclared = at.scopeDeclared || len(h.Require.Scope) > 0; !at.scopeDeclared {
 		p.inheritedScopes = at.outer.handler.Require.besidePeople()
 	}
 }
 
 func (w *walker) backend(t *reverseproxy.Handler, at *way) {
-	if at.failed && at.outer == nil {
-		w.unprotectedErrorHosts = append(w.unprotectedErrorHosts, at.hosts)
-	}
 	if at.outer == nil {
 		return
 	}

@@ -56,8 +56,8 @@ type Facts struct {
 	// Sites are the gate's sites, Servers what Caddy listens with.
 	Sites   []Site
 	Servers []Server
-	// ErrorSites are sites with a gate whose handle_errors asks a backend without one.
-	ErrorSites []string
+	// Routes are the findings about routes past the gates.
+	Routes []Finding
 	// Database and KeyFile are paths; empty where there is none of ours.
 	Database, KeyFile string
 	// MailFolder is where mails become files.
@@ -122,7 +122,7 @@ type Server struct {
 // Offline makes the checks that need no network, in a fixed order.
 func Offline(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, names, public, scopes, verify, errorSites, proxies, cookies, files, mails, accounts, tokens} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens} {
 		list = append(list, check(f)...)
 	}
 	return list

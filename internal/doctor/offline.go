@@ -111,15 +111,8 @@ func public(f Facts) []Finding {
 	return r.list
 }
 
-// errorSites finds backends that answer past the gate.
-func errorSites(f Facts) []Finding {
-	r := report{check: "handle_errors"}
-	for _, site := range f.ErrorSites {
-		r.add(Warn, "a backend in handle_errors of "+site+" is asked past the gate: forged identity headers reach it, and it can set the gate's cookies and clear them",
-			"write email_link before it, inside handle_errors, as it stands in the site")
-	}
-	return r.list
-}
+// routes are what the survey of the routes has found.
+func routes(f Facts) []Finding { return f.Routes }
 
 func (s Site) title() string {
 	if len(s.Hosts) > 0 {

@@ -1,0 +1,182 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+)
+
+// checkBypasses judges the routes that reach a backend past the gates, for each host over all servers. Where a gate hands
+// plain headers to the backend it is refused: clients could forge them on the other route. All else is a warning.
+func (c *configuration) checkBypasses(arrivals []arrival) error {
+	behind, hosts := gated(arrivals)
+	seen := map[any]bool{}
+	for _, a := range arrivals {
+		if a.guarded || a.kind != backendKind && a.kind != filesKind || a.kind == filesKind && a.failed || seen[a.module] {
+			continue
+		}
+		gate, names := a.endangers(behind)
+		host := hosts[a.host]
+		if gate == nil && host == nil {
+			continue
+		}
+		seen[a.module] = true
+		switch {
+		case len(names) > 0:
+			return gate.Source.wrap("", fmt.Errorf("the backend behind it is also reached past it, by %s: there clients can send %s themselves, and the backend believes it; %s",
+				a.title(), strings.Join(names, ", "), a.remedy(host != nil)))
+		case gate != nil:
+			c.warn("routes", fmt.Sprintf("%s: the backend behind it is also reached past it, by %s: requests there come with the gate's cookies, and nobody has to sign in", gate.Source.prefix(""), a.title()), a.remedy(host != nil))
+		default:
+			c.warn("routes", fmt.Sprintf("%s: its site also has %s, which is reached past it: requests there come with the gate's cookies, and nobody has to sign in", host.Source.prefix(""), a.title()), a.remedy(true))
+		}
+	}
+	return nil
+}
+
+func (c *configuration) warn(check, text, fix string) {
+	c.warnings = append(c.warnings, doctor.Finding{Check: check, Result: doctor.Warn, Text: text, Fix: fix})
+}
+
+// gated returns the gates by the upstreams behind them, and a gate for each host that has one.
+func gated(arrivals []arrival) (behind map[string][]*Handler, hosts map[string]*Handler) {
+	behind, hosts = map[string][]*Handler{}, map[string]*Handler{}
+	for _, a := range arrivals {
+		switch a.kind {
+		case gateKind:
+			if !a.handler.Off && !a.failed && hosts[a.host] == nil {
+				hosts[a.host] = a.handler
+			}
+		case backendKind:
+			for _, upstream := range a.upstreams() {
+				for _, h := range a.gates {
+					if !h.Off {
+						behind[upstream] = union(behind[upstream], []*Handler{h})
+					}
+				}
+			}
+		}
+	}
+	return behind, hosts
+}
+
+// endangers returns the gate that an arrival goes past, and the plain headers that clients can forge there.
+func (a arrival) endangers(behind map[string][]*Handler) (gate *Handler, names []string) {
+	if a.kind != backendKind {
+		return nil, nil
+	}
+	for _, upstream := range a.upstreams() {
+		for _, h := range behind[upstream] {
+			if gate == nil {
+				gate = h
+			}
+			if len(h.plain) > 0 && len(names) == 0 {
+				gate = h
+				for _, one := range h.plain {
+					names = append(names, one.name)
+				}
+			}
+		}
+	}
+	return gate, names
+}
+
+// remedy says what to write for an arrival past the gates. sameHost says that its host has a gate.
+func (a arrival) remedy(sameHost bool) string {
+	const off = "'email_link off' before it if it is meant to be open"
+	switch {
+	case a.failed:
+		return "write email_link before it, inside handle_errors, as it stands in the site, or " + off
+	case !sameHost || len(a.conditions) == 0:
+		return "write email_link before it, or " + off
+	case a.onlyPaths:
+		return fmt.Sprintf("write email_link in the site itself, before the handle blocks, with 'public %s' in it for what needs no sign-in, or %s",
+			strings.TrimPrefix(a.conditions[len(a.conditions)-1], "path "), off)
+	default:
+		return fmt.Sprintf("write in the site itself, before the handle blocks, '@guarded not %s' and 'email_link @guarded', or %s",
+			a.conditions[len(a.conditions)-1], off)
+	}
+}
+
+// dials are the addresses of a backend as they are configured.
+func dials(h *reverseproxy.Handler) (list []string) {
+	for _, u := range h.Upstreams {
+		list = append(list, u.Dial)
+	}
+	return list
+}
+
+// upstreams are the addresses of a backend, each in one spelling. Those that only a request knows are left out. One FastCGI
+// server answers for many apps, which differ by their root.
+func (a arrival) upstreams() (list []string) {
+	for _, dial := range dials(a.proxy) {
+		dial = known(dial)
+		if strings.Contains(dial, "{") {
+			continue
+		}
+		upstream := canonicalUpstream(dial)
+		if fastCGI(a.proxy) {
+			upstream = "fastcgi " + upstream + " " + a.root
+		}
+		list = append(list, upstream)
+	}
+	return list
+}
+
+// canonicalUpstream returns one spelling of an address to dial: this machine has many names.
+func canonicalUpstream(dial string) string {
+	addr, err := caddy.ParseNetworkAddress(dial)
+	if err != nil {
+		return dial
+	}
+	if addr.IsUnixNetwork() {
+		return "unix/" + filepath.Clean(strings.SplitN(addr.Host, "|", 2)[0])
+	}
+	host := strings.TrimSuffix(strings.ToLower(addr.Host), ".")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip = ip.Unmap(); ip.IsLoopback() || ip.IsUnspecified() {
+			host = ""
+		} else {
+			host = ip.String()
+		}
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		host = ""
+	}
+	return fmt.Sprintf("%s:%d", host, addr.StartPort)
+}
+
+// checkOff refuses `email_link off` where it cannot do what it says.
+func checkOff(arrivals []arrival) error {
+	for _, a := range arrivals {
+		if a.kind != gateKind {
+			continue
+		}
+		before := slices.IndexFunc(a.gates, func(h *Handler) bool { return h.Off != a.handler.Off })
+		switch {
+		case before < 0:
+		case a.handler.Off:
+			return a.handler.Source.wrap("", fmt.Errorf("'off' stands behind the email_link of %s, which has stopped everybody who is not signed in; write there 'public %s' instead",
+				a.gates[before].Source.name(), a.open()))
+		default:
+			return a.handler.Source.wrap("", errors.New("it stands behind 'email_link off', which takes the gate's cookies away, so nobody could sign in; remove 'email_link off', or write it in the route that is open"))
+		}
+	}
+	return nil
+}
+
+// open is what stands behind `public` for an arrival to be open.
+func (a arrival) open() string {
+	if len(a.conditions) > 0 && a.onlyPaths {
+		return strings.TrimPrefix(a.conditions[len(a.conditions)-1], "path ")
+	}
+	return "<path or @matcher>"
+}

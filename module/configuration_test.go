@@ -1,0 +1,78 @@
+package module_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-email-link/caddy-email-link/caddyfile"
+	"github.com/caddy-email-link/caddy-email-link/module"
+)
+
+// shape is a Caddyfile below the usual global option, and what its validation comes to.
+type shape struct {
+	name, sites string
+	// refused is part of the error, empty where the configuration is accepted. warned is part of a warning, empty for none.
+	refused, warned string
+}
+
+// global is the global option of the shapes. Their first line is line 10.
+const global = `{
+	email_link {
+		base_url https://app.example.com https://*.example.com
+		from no-reply@example.com
+		mailer none
+		scopes files
+	}
+}
+
+`
+
+// provision adapts and provisions a Caddyfile, as `caddy validate` does, and returns its warnings.
+func provision(t *testing.T, input string) (warnings string, err error) {
+	t.Helper()
+	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return "", err
+	}
+	cfg := new(caddy.Config)
+	if err := caddy.StrictUnmarshalJSON(out, cfg); err != nil {
+		t.Fatalf("reading the adapted JSON: %v", err)
+	}
+	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
+	ctx, err := caddy.ProvisionContext(cfg)
+	if err != nil {
+		return "", err
+	}
+	app, err := ctx.App("email_link")
+	if err != nil {
+		return "", err
+	}
+	for _, f := range app.(*module.App).Warnings() {
+		warnings += f.Line() + "\n"
+	}
+	return warnings, nil
+}
+
+func checkShapes(t *testing.T, shapes []shape) {
+	t.Helper()
+	for _, s := range shapes {
+		t.Run(s.name, func(t *testing.T) {
+			warnings, err := provision(t, global+s.sites)
+			switch {
+			case s.refused == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case s.refused != "" && (err == nil || !strings.Contains(err.Error(), s.refused)):
+				t.Errorf("got %v, want an error with %q", err, s.refused)
+			case s.warned == "" && warnings != "":
+				t.Errorf("warned: %s", warnings)
+			case !strings.Contains(warnings, s.warned):
+				t.Errorf("got the warnings %q, want %q", warnings, s.warned)
+			}
+		})
+	}
+}
