@@ -365,3 +365,53 @@ func TestCONF2_ReadingsAreReal(t *testing.T) {
 		}
 	}
 }
+
+// TestCONF2_InnerNeedsASession: an inner email_link that asks for nothing but a session is met by nobody else, where the outer one lets
+// everybody through.
+func TestCONF2_InnerNeedsASession(t *testing.T) {
+	w := start(t, guard("handle", "optional", ""))
+	for _, path := range spelled {
+		if res := w.asksFor("", path, ""); res.StatusCode < 400 || len(w.backend.taken()) != 0 {
+			t.Errorf("%s without a session: %d", path, res.StatusCode)
+		}
+	}
+	for _, path := range beside {
+		if res := w.asksFor("", path, ""); res.StatusCode != http.StatusOK || len(w.backend.taken()) != 1 {
+			t.Errorf("%s beside it: %d", path, res.StatusCode)
+		}
+	}
+}
+
+// TestCONF2_RewrittenBefore: where a rewrite stands before the outer email_link, a way is followed by the path that was sent.
+func TestCONF2_RewrittenBefore(t *testing.T) {
+	w := start(t, setup{global: "sign_up open", sites: `
+$ADDR {
+	@site path /app/* /email-link/*
+	route @site {
+		@app path /app/*
+		uri @app strip_prefix /app
+		email_link
+		handle /admin/* {
+			email_link {
+				require role admin
+			}
+			reverse_proxy $BACKEND
+		}
+		handle {
+			reverse_proxy $BACKEND
+		}
+	}
+}
+`})
+	c := w.client()
+	w.signUp(c, "mallory@example.com")
+	w.backend.taken()
+	for _, path := range []string{"/app/admin/x", "/app/;/admin/x", "/app/admin;a/x", "/app/%2561dmin/x", "/app/y/..%2fadmin/x"} {
+		if res := w.asksFor(c.cookie(), path, ""); res.StatusCode != http.StatusForbidden || len(w.backend.taken()) != 0 {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+	if res := w.asksFor(c.cookie(), "/app/ann/a%2Fb", ""); res.StatusCode != http.StatusOK || len(w.backend.taken()) != 1 {
+		t.Errorf("beside it: %d", res.StatusCode)
+	}
+}
