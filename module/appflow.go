@@ -48,7 +48,7 @@ func (p *pass) carries() bool { return p.app != nil && p.app.carries }
 // cannot be read.
 func (h *Handler) readHandover(r *http.Request, p *pass) bool {
 	flows := p.live.parts.Flows
-	hand, ok := flows.ReadHandoff(p.site.Site, p.visit.Cookies.Handover)
+	hand, ok := flows.ReadHandoff(p.site.Site, p.visit.Cookies.Handoff)
 	if !ok || sentPath(r) != pathOf(hand.Continue) {
 		return true
 	}

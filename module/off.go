@@ -13,8 +13,8 @@ import (
 func (h *Handler) passOpen(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
-	boundary.TakeToken(r.Header)
-	boundary.TakeCookies(r.Header, true)
+	boundary.ExtractToken(r.Header)
+	boundary.ExtractCookies(r.Header, true)
 	h.stripper.Request(r.Header, r.Trailer, trusted)
 	h.stripper.Body(r)
 	boundary.DropHTTPUpgrade(r.Header)

@@ -69,7 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	p, inner := vars[passVar].(*pass)
 	var token boundary.Token
 	if !inner {
-		token = boundary.TakeToken(r.Header)
+		token = boundary.ExtractToken(r.Header)
 	}
 	if !inner {
 		if event := h.redaction(r, token); event != "" {
@@ -96,7 +96,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.verify(w, r, tunnel, token)
 	}
 	site, origin, known := h.siteFor(r.Host)
-	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
+	cookies := boundary.ExtractCookies(r.Header, !strings.HasPrefix(origin, "http:"))
 	if token.Presented {
 		cookies = boundary.Cookies{} // beside a token they say nothing
 	}
@@ -134,7 +134,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
 		return h.refuse(w, r, p, web.Unavailable)
 	}
-	if cookies.Handover != "" && !h.readHandover(r, p) {
+	if cookies.Handoff != "" && !h.readHandover(r, p) {
 		return h.refuse(w, r, p, web.Unavailable)
 	}
 	if vars != nil {

@@ -135,7 +135,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, tunnel bool, to
 		l.pages.RefuseVerify(w, r, p.visit, web.BadRequest, false)
 		return nil
 	}
-	cookies := boundary.TakeCookies(r.Header, !strings.HasPrefix(origin, "http:"))
+	cookies := boundary.ExtractCookies(r.Header, !strings.HasPrefix(origin, "http:"))
 	if token.Presented {
 		cookies = boundary.Cookies{} // beside a token they say nothing
 	}

@@ -146,7 +146,7 @@ func (g *gate) askHTTP(n int64) (status int) {
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	g.pages.Serve(w, r, web.Visit{Site: g.site, Client: client(n), Cookies: boundary.TakeCookies(r.Header, true)})
+	g.pages.Serve(w, r, web.Visit{Site: g.site, Client: client(n), Cookies: boundary.ExtractCookies(r.Header, true)})
 	return w.Code
 }
 

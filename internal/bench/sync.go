@@ -62,7 +62,7 @@ func durableRole() error {
 	}
 	server := http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := g.seq.Add(1)
-		g.pages.Serve(w, r, web.Visit{Site: g.site, Client: client(n), Cookies: boundary.TakeCookies(r.Header, true)})
+		g.pages.Serve(w, r, web.Visit{Site: g.site, Client: client(n), Cookies: boundary.ExtractCookies(r.Header, true)})
 	})}
 	return server.Serve(l)
 }

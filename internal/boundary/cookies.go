@@ -8,11 +8,11 @@ import (
 
 // Kinds of cookies, for CookieName.
 const (
-	SessionCookie  = ""
-	FlowCookie     = "_flow"
-	TokenCookie    = "_token"
-	KnownCookie    = "_known"
-	HandoverCookie = "_handover"
+	SessionCookie = ""
+	FlowCookie    = "_flow"
+	TokenCookie   = "_token"
+	KnownCookie   = "_known"
+	HandoffCookie = "_handover"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 	cookieSecure = "__Host-" + cookieBase
 )
 
-var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoverCookie}
+var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoffCookie}
 
 // CookieName returns the name of a cookie of ours: "__Host-email_link" and the kind, without "__Host-" on plain http.
 func CookieName(kind string, secure bool) string {
@@ -32,15 +32,15 @@ func CookieName(kind string, secure bool) string {
 
 // Cookies are the values of our cookies in a request, empty where there is none.
 type Cookies struct {
-	Session, Flow, Token, Known, Handover string
+	Session, Flow, Token, Known, Handoff string
 	// Doubled says that a name came twice. Somebody else may have set the second one, so such a name counts as none.
 	Doubled bool
 }
 
-// TakeCookies removes all cookies of ours, in both forms, from all Cookie lines of a request, and returns the values of the
+// ExtractCookies removes all cookies of ours, in both forms, from all Cookie lines of a request, and returns the values of the
 // form that secure says. A header without any is not touched. Values are as sent, quotes included.
-func TakeCookies(header http.Header, secure bool) Cookies {
-	var t taking
+func ExtractCookies(header http.Header, secure bool) Cookies {
+	var t extraction
 	t.secure = secure
 	lines := header["Cookie"]
 	empty := false
@@ -60,13 +60,13 @@ func TakeCookies(header http.Header, secure bool) Cookies {
 		}
 		return t.values[kind]
 	}
-	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handover: value(4)}
+	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handoff: value(4)}
 	c.Doubled = t.doubled
 	return c
 }
 
-// taking is the state of TakeCookies; kinds are indexes of cookieKinds.
-type taking struct {
+// extraction is the state of ExtractCookies; kinds are indexes of cookieKinds.
+type extraction struct {
 	values  [len(cookieKinds)]string
 	seen    [len(cookieKinds)]int
 	secure  bool
@@ -75,14 +75,14 @@ type taking struct {
 
 // line takes our cookies out of one line. Runs of other cookies are kept as they are; the usual line, with ours at an end,
 // needs no new string, and any other is put together once.
-func (t *taking) line(line string) string {
-	kept, more, run, found := "", []string(nil), -1, false
+func (t *extraction) line(line string) string {
+	remaining, more, run, found := "", []string(nil), -1, false
 	keep := func(cookies string) {
 		cookies = strings.TrimLeft(cookies, " \t;")
 		switch {
 		case strings.Trim(cookies, " \t;") == "": // nothing but separators
-		case kept == "":
-			kept = cookies
+		case remaining == "":
+			remaining = cookies
 		default:
 			more = append(more, cookies)
 		}
@@ -92,7 +92,7 @@ func (t *taking) line(line string) string {
 		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
 			end = start + i
 		}
-		if t.take(line[start:end]) {
+		if t.extract(line[start:end]) {
 			found = true
 			if run >= 0 {
 				keep(line[run : start-1])
@@ -110,13 +110,13 @@ func (t *taking) line(line string) string {
 		keep(line[run:])
 	}
 	if len(more) == 0 {
-		return kept
+		return remaining
 	}
-	return kept + "; " + strings.Join(more, "; ")
+	return remaining + "; " + strings.Join(more, "; ")
 }
 
-// take notes a cookie of ours and says whether it is one. A name without "=" is one too, so that it does not go on.
-func (t *taking) take(pair string) bool {
+// extract notes a cookie of ours and says whether it is one. A name without "=" is one too, so that it does not go on.
+func (t *extraction) extract(pair string) bool {
 	name, value, valued := strings.Cut(pair, "=")
 	kind, secure, ok := ourCookie(trimSpace(name))
 	if ok && valued && secure == t.secure {
@@ -168,7 +168,7 @@ func lowerCookie(name string) string {
 
 // keepCookies takes the orders to forget cookies out of Clear-Site-Data; "*" becomes what remains of it.
 func keepCookies(values []string) []string {
-	kept := make([]string, 0, len(values))
+	remaining := make([]string, 0, len(values))
 	for _, value := range values {
 		var orders []string
 		for order := range strings.SplitSeq(value, ",") {
@@ -181,10 +181,10 @@ func keepCookies(values []string) []string {
 			}
 		}
 		if len(orders) > 0 {
-			kept = append(kept, strings.Join(orders, ", "))
+			remaining = append(remaining, strings.Join(orders, ", "))
 		}
 	}
-	return kept
+	return remaining
 }
 
 // trimSpace trims what readers of headers take for white space: SP and TAB, and what cannot arrive but some would trim.

@@ -26,7 +26,7 @@ func TestSES2_OurCookiesReachNoBackend(t *testing.T) {
 		{
 			name:  "all five",
 			lines: []string{"__Host-email_link=S; x=1; __Host-email_link_flow=F; __Host-email_link_token=T; y=2; __Host-email_link_known=K;__Host-email_link_handover=H"},
-			want:  Cookies{Session: "S", Flow: "F", Token: "T", Known: "K", Handover: "H"}, left: []string{"x=1; y=2"},
+			want:  Cookies{Session: "S", Flow: "F", Token: "T", Known: "K", Handoff: "H"}, left: []string{"x=1; y=2"},
 		},
 		{
 			name: "several lines", lines: []string{"__Host-email_link=S", "a=b", "c=d; __Host-email_link_flow=F"},
@@ -59,7 +59,7 @@ func TestSES2_OurCookiesReachNoBackend(t *testing.T) {
 		if c.lines == nil {
 			h = http.Header{}
 		}
-		got := TakeCookies(h, !c.insecure)
+		got := ExtractCookies(h, !c.insecure)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", c.name, diff)
 		}
@@ -79,7 +79,7 @@ func TestCookieName(t *testing.T) {
 	for _, kind := range cookieKinds {
 		for _, secure := range []bool{false, true} {
 			h := http.Header{"Cookie": {CookieName(kind, secure) + "=v"}}
-			if got := TakeCookies(h, secure); got == (Cookies{}) || len(h) != 0 {
+			if got := ExtractCookies(h, secure); got == (Cookies{}) || len(h) != 0 {
 				t.Errorf("%s is not taken", CookieName(kind, secure))
 			}
 		}
@@ -92,13 +92,13 @@ func TestTakeCookiesAllocates(t *testing.T) {
 		h := http.Header{"Cookie": lines}
 		if n := testing.AllocsPerRun(100, func() {
 			lines[0] = line
-			TakeCookies(h, true)
+			ExtractCookies(h, true)
 		}); n != 0 {
 			t.Errorf("%q: %v allocations", line, n)
 		}
 	}
 	h := http.Header{}
-	if n := testing.AllocsPerRun(100, func() { TakeCookies(h, true) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { ExtractCookies(h, true) }); n != 0 {
 		t.Errorf("no cookies: %v allocations", n)
 	}
 }
@@ -112,7 +112,7 @@ func BenchmarkTakeCookies(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				lines[0] = line
-				TakeCookies(h, true)
+				ExtractCookies(h, true)
 			}
 		})
 	}
@@ -124,7 +124,7 @@ func FuzzSES2_TakeCookies(f *testing.F) {
 	f.Add("\nemail_link", "1")
 	f.Fuzz(func(t *testing.T, one, two string) {
 		h := http.Header{"Cookie": {one, two}}
-		TakeCookies(h, true)
+		ExtractCookies(h, true)
 		// What net/http and a plain splitter read from the rest.
 		for _, cookie := range (&http.Request{Header: h}).Cookies() {
 			if _, _, ok := ourCookie(cookie.Name); ok {
@@ -159,7 +159,7 @@ func TestDOS1_ManyCookies(t *testing.T) {
 	const n = 1 << 15
 	header := http.Header{"Cookie": {strings.Repeat("a=b; email_link=x; ", n)}}
 	allocated := testing.AllocsPerRun(1, func() {
-		c := TakeCookies(http.Header{"Cookie": {header["Cookie"][0]}}, false)
+		c := ExtractCookies(http.Header{"Cookie": {header["Cookie"][0]}}, false)
 		if !c.Doubled || c.Session != "" {
 			t.Error("a doubled cookie counts")
 		}
@@ -167,7 +167,7 @@ func TestDOS1_ManyCookies(t *testing.T) {
 	if allocated > 100 {
 		t.Errorf("%.0f allocations", allocated)
 	}
-	TakeCookies(header, false)
+	ExtractCookies(header, false)
 	if want := strings.TrimSuffix(strings.Repeat("a=b; ", n), "; "); strings.TrimRight(header["Cookie"][0], "; ") != want {
 		t.Error("other cookies are not what they were")
 	}

@@ -206,10 +206,10 @@ func TestPATH1_DropHTTPUpgrade(t *testing.T) {
 			if !DropHTTPUpgrade(header) {
 				t.Error("HTTP2-Settings is not reported as an offer")
 			}
-			if _, kept := header["Upgrade"]; kept != test.kept {
-				t.Errorf("kept is %t", kept)
+			if _, remaining := header["Upgrade"]; remaining != test.kept {
+				t.Errorf("kept is %t", remaining)
 			}
-			if _, kept := header["Http2-Settings"]; kept {
+			if _, remaining := header["Http2-Settings"]; remaining {
 				t.Error("the settings are kept")
 			}
 			header = http.Header{"Upgrade": test.offers}

@@ -119,8 +119,8 @@ func (n *names) strip(header http.Header, cookies, keepProxied bool) (removed st
 			delete(header, name)
 			removed = name
 		case lists:
-			if kept, changed := n.dropTokens(values); changed {
-				replace(header, name, kept)
+			if remaining, changed := n.dropTokens(values); changed {
+				replace(header, name, remaining)
 			}
 		case setters:
 			if cookies && slices.ContainsFunc(values, setsOurs) {
@@ -136,7 +136,7 @@ func (n *names) strip(header http.Header, cookies, keepProxied bool) (removed st
 }
 
 // dropTokens takes names out of comma-separated lists. Lists without such a name stay as they are.
-func (n *names) dropTokens(values []string) (kept []string, changed bool) {
+func (n *names) dropTokens(values []string) (remaining []string, changed bool) {
 	drop := func(token string) bool { k := n.of(token); return k == covered || k == proxied }
 	for i, value := range values {
 		rest, found := value, false
@@ -147,19 +147,19 @@ func (n *names) dropTokens(values []string) (kept []string, changed bool) {
 		}
 		if !found {
 			if changed {
-				kept = append(kept, value)
+				remaining = append(remaining, value)
 			}
 			continue
 		}
 		if !changed {
-			kept, changed = slices.Clone(values[:i]), true
+			remaining, changed = slices.Clone(values[:i]), true
 		}
 		tokens := slices.DeleteFunc(strings.Split(value, ","), drop)
 		if value = strings.TrimSpace(strings.Join(tokens, ",")); value != "" {
-			kept = append(kept, value)
+			remaining = append(remaining, value)
 		}
 	}
-	return kept, changed
+	return remaining, changed
 }
 
 // replace sets values, or deletes the name when there are none.

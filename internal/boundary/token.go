@@ -27,11 +27,11 @@ type Token struct {
 	Header bool
 }
 
-// TakeToken removes the machine token from a request and returns it: the value of Email-Link-Token, what follows Bearer in
+// ExtractToken removes the machine token from a request and returns it: the value of Email-Link-Token, what follows Bearer in
 // Authorization, or the password of Basic there (RFC 7617); the user name beside it says nothing. More than one of these, or
 // one header twice, is a token that is none. Any other Authorization is somebody else's and stays as it is. Call it before
 // anything strips our names.
-func TakeToken(header http.Header) (t Token) {
+func ExtractToken(header http.Header) (t Token) {
 	own, sent := header[TokenHeader]
 	authorization := header["Authorization"]
 	if !sent && len(authorization) == 0 {

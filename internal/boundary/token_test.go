@@ -47,7 +47,7 @@ func TestMACH3_TakeToken(t *testing.T) {
 		"foreign and broken":      {http.Header{"Authorization": {"Basic %%%", "", "elt_x", "Digest username=elt_x"}}, Token{}, http.Header{"Authorization": {"Basic %%%", "", "elt_x", "Digest username=elt_x"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := TakeToken(c.header)
+			got := ExtractToken(c.header)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

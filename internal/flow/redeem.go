@@ -192,6 +192,6 @@ func (s *Service) invalidateSessions(requester Requester, done Done, rec record,
 		s.Sessions.Changed(rec.account)
 	}
 	if requester.Session != nil && !done.Reset && !done.App {
-		s.Sessions.Gone(requester.Session.Session.Key, requester.Session.Session.Account)
+		s.Sessions.SessionDeleted(requester.Session.Session.Key, requester.Session.Session.Account)
 	}
 }

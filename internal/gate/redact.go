@@ -29,19 +29,19 @@ func RedactReferer(header http.Header, now func() time.Time) {
 
 // LoggedRequest returns what a log may show of a request whose address or headers hold what belongs in no log: the address without its
 // query and without a token in its path, and the headers without addresses that hold one. uri is the address as the client
-// sent it. Call it after boundary.TakeToken and before anything else has changed the headers.
+// sent it. Call it after boundary.ExtractToken and before anything else has changed the headers.
 func LoggedRequest(r *http.Request, uri string, now func() time.Time) *http.Request {
 	logged := *r
 	logged.RequestURI = token.Redact(uri, now)
 	logged.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
-		kept := make([]string, len(values))
+		stored := make([]string, len(values))
 		for i, value := range values {
-			if kept[i] = value; token.Holds(value, now) {
-				kept[i] = token.Redact(value, now)
+			if stored[i] = value; token.Holds(value, now) {
+				stored[i] = token.Redact(value, now)
 			}
 		}
-		logged.Header[name] = kept
+		logged.Header[name] = stored
 	}
 	return &logged
 }

@@ -110,7 +110,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		return "", Token{}, err
 	}
 	m.issued.add(rec, false)
-	m.tell(ctx, rec, "created")
+	m.report(ctx, rec, "created")
 	return text, Token{MachineToken: rec, Name: in.Name}, nil
 }
 
@@ -133,7 +133,7 @@ func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool,
 	})
 	if err != nil {
 		if errors.Is(err, storage.ErrUnknown) {
-			m.bury([]*grant{g})
+			m.discard([]*grant{g})
 			m.requests.Check(g.holder.account, m.clock.Now())
 		}
 		return Token{}, false, err
@@ -144,7 +144,7 @@ func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool,
 		return Token{}, false, ErrNotFound
 	}
 	if revoked {
-		m.tell(ctx, t.MachineToken, "revoked")
+		m.report(ctx, t.MachineToken, "revoked")
 	}
 	t.Name, t.Ended = m.name(t.MachineToken), true
 	return t, revoked, nil
@@ -208,7 +208,7 @@ func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, n
 	}, now.Add(eventLife))
 }
 
-func (m *Manager) tell(ctx context.Context, t storage.MachineToken, outcome string) {
+func (m *Manager) report(ctx context.Context, t storage.MachineToken, outcome string) {
 	m.Log.InfoContext(ctx, "a machine token was "+outcome, "event", "changed", "purpose", "token", "outcome", outcome,
 		"account", t.Account, "token", t.ID, "site", t.Site)
 }

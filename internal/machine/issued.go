@@ -103,17 +103,17 @@ func (s *issued) holder(accountID string) *holder {
 func (s *issued) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := make(map[string]bool, len(s.holders))
+	stored := make(map[string]bool, len(s.holders))
 	for id, g := range s.byID {
 		if g.key.Alive(now) {
-			kept[g.holder.account] = true
+			stored[g.holder.account] = true
 			continue
 		}
 		g.dead.Store(true)
 		delete(s.byID, id)
 	}
 	for id := range s.holders {
-		if !kept[id] {
+		if !stored[id] {
 			delete(s.holders, id)
 		}
 	}
@@ -176,13 +176,13 @@ func (m *Manager) Changed(accountID string) {
 		}
 		h.changes.Add(1)
 	}
-	m.bury(m.issued.of(accountID))
+	m.discard(m.issued.of(accountID))
 	m.requests.Check(accountID, m.clock.Now())
 }
 
-// bury marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token
+// discard marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token
 // then asks the store itself.
-func (m *Manager) bury(list []*grant) {
+func (m *Manager) discard(list []*grant) {
 	var dead []*grant
 	err := m.store.View(context.Background(), func(tx storage.Tx) error {
 		dead = dead[:0]

@@ -113,8 +113,8 @@ func CheckScope(s string) error {
 		return fmt.Errorf("%q is not a scope; a scope has 1 to %d characters", s, MaxScope)
 	}
 	for i, c := range []byte(s) {
-		letter := 'a' <= c && c <= 'z'
-		if !letter && (i == 0 || !('0' <= c && c <= '9') && !strings.ContainsRune("-_.:", rune(c))) {
+		char := 'a' <= c && c <= 'z'
+		if !char && (i == 0 || !('0' <= c && c <= '9') && !strings.ContainsRune("-_.:", rune(c))) {
 			return fmt.Errorf("%q is not a scope; write one like calendar or files:read, in lower-case letters, digits and - _ . :", s)
 		}
 	}

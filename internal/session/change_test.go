@@ -190,7 +190,7 @@ func TestSES1_NothingIsLetInAfterTheAnswer(t *testing.T) {
 				_, err := tx.Sessions().Delete(s.Key)
 				return err
 			})
-			r.Gone(s.Key, a.ID)
+			r.SessionDeleted(s.Key, a.ID)
 		}
 		if err != nil {
 			t.Fatal(err)

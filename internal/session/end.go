@@ -45,7 +45,7 @@ func (m *Manager) end(ctx context.Context, key storage.Key, accountID string) (e
 		return err
 	})
 	if settled(err) {
-		m.Gone(key, accountID)
+		m.SessionDeleted(key, accountID)
 	}
 	return deleted && err == nil, err
 }
@@ -120,9 +120,9 @@ func (m *Manager) Changed(accountID string) {
 	}
 }
 
-// Gone says that a committed transaction has deleted the record of one session. Call it after the commit and before
+// SessionDeleted says that a committed transaction has deleted the record of one session. Call it after the commit and before
 // answering, also when the commit's outcome is unknown.
-func (m *Manager) Gone(key storage.Key, accountID string) {
+func (m *Manager) SessionDeleted(key storage.Key, accountID string) {
 	m.gens.raise(m.gens.session(key))
 	m.requests.Check(accountID, m.clock.Now())
 }
@@ -138,7 +138,7 @@ func (m *Manager) List(ctx context.Context, accountID string) ([]storage.Session
 			return err
 		}
 		for _, s := range all {
-			v, err := m.judge(tx, s, now)
+			v, err := m.validate(tx, s, now)
 			if err != nil {
 				return err
 			}

@@ -68,7 +68,7 @@ func (m *Manager) read(ctx context.Context, key storage.Key, now time.Time) (v v
 			v = verdict{}
 			return err
 		}
-		v, err = m.judge(tx, s, now)
+		v, err = m.validate(tx, s, now)
 		return err
 	})
 	if err != nil {
@@ -77,8 +77,8 @@ func (m *Manager) read(ctx context.Context, key storage.Key, now time.Time) (v v
 	return v, nil
 }
 
-// judge says whether a session is alive at now: both of its ends, its epochs, its account and its parent.
-func (m *Manager) judge(tx storage.Tx, s storage.Session, now time.Time) (verdict, error) {
+// validate says whether a session is alive at now: both of its ends, its epochs, its account and its parent.
+func (m *Manager) validate(tx storage.Tx, s storage.Session, now time.Time) (verdict, error) {
 	v := verdict{session: s, ends: m.ends(s)}
 	if !v.ends.alive(now) {
 		return verdict{}, nil
@@ -113,7 +113,7 @@ func (m *Manager) Alive(tx storage.Tx, l *Live) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	v, err := m.judge(tx, s, m.clock.Now())
+	v, err := m.validate(tx, s, m.clock.Now())
 	return v.ok, err
 }
 

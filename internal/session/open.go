@@ -28,7 +28,7 @@ type OpenInput struct {
 	// Parent is the portal's session, zero when there is none.
 	Parent storage.Key
 	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step; tell
-	// [Manager.Gone] of it after the commit.
+	// [Manager.SessionDeleted] of it after the commit.
 	Replaces storage.Key
 }
 

@@ -58,6 +58,6 @@ func (x *exchange) setSignInCookies(d flow.Done) {
 		x.setCookie(boundary.KnownCookie, d.KnownCookie, flow.KnownBrowserLifetime)
 	}
 	if d.HandoffCookie != "" {
-		x.setCookie(boundary.HandoverCookie, d.HandoffCookie, d.HandoffEnd.Sub(x.Clock.Now()))
+		x.setCookie(boundary.HandoffCookie, d.HandoffCookie, d.HandoffEnd.Sub(x.Clock.Now()))
 	}
 }

@@ -185,7 +185,7 @@ func (g *gate) find(p *regexp.Regexp, text string) string {
 
 // ServeHTTP does what the module does before a page of ours.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := Visit{Site: g.site, Cookies: boundary.TakeCookies(r.Header, g.site.Secure)}
+	v := Visit{Site: g.site, Cookies: boundary.ExtractCookies(r.Header, g.site.Secure)}
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		v.Client = addr.Addr()
 	}

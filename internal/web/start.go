@@ -74,14 +74,14 @@ func (p *Pages) FinishHandoff(w http.ResponseWriter, r *http.Request, v Visit, h
 	if err := p.Flows.FinishHandoff(r.Context(), v.Site.Site, x.requester(), h); err != nil {
 		return err
 	}
-	x.clearCookie(boundary.HandoverCookie)
+	x.clearCookie(boundary.HandoffCookie)
 	return nil
 }
 
 // redirectToHandoff leads a browser that waits for no mail, but holds a hand-over, to the app that gets it: the link was opened in another
 // tab. It reports whether it has answered.
 func (x *exchange) redirectToHandoff() bool {
-	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handover)
+	h, ok := x.Flows.ReadHandoff(x.Site.Site, x.Cookies.Handoff)
 	if !ok {
 		return false
 	}

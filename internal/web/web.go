@@ -197,7 +197,7 @@ func (x *exchange) requester() flow.Requester {
 		FlowCookie:  x.Cookies.Flow,
 		KnownCookie: x.Cookies.Known,
 
-		HandoffCookie: x.Cookies.Handover,
+		HandoffCookie: x.Cookies.Handoff,
 
 		Session:    x.Live,
 		Origin:     x.originChecked && x.r.Method == http.MethodPost,
