@@ -23,6 +23,9 @@ type configuration struct {
 	warnings []doctor.Finding
 	// hosts are those that the configuration names anywhere, those with a star included.
 	hosts map[string]bool
+	// listens are the addresses of each server, forwarded those with trusted_proxies.
+	listens   map[string][]doctor.Listener
+	forwarded map[string]bool
 }
 
 // position is one place of a handler in the routes.

@@ -38,6 +38,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 		site := doctor.Site{
 			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
 			ClientHeaders: p.handler.ClientHeaders, OpenSuffixes: p.handler.openSuffixes,
+			Listens: s.listens[p.server], Forwarded: s.forwarded[p.server],
 			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
 		}
 		for _, o := range p.handler.origins {

@@ -2,13 +2,14 @@ package module
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
 // checkVerify refuses forward-auth that fails open: a proxy takes 2xx for yes, whoever gives it, and Caddy answers an empty 200
@@ -119,12 +120,18 @@ func checkDefaultAnswers(arrivals []arrival) error {
 	return nil
 }
 
-// port is the port of a listener, empty for one that has none.
-func port(listen string) string {
-	addr, err := caddy.ParseNetworkAddress(listen)
-	if err != nil || addr.IsUnixNetwork() {
-		return ""
+// listeners are the addresses of a server, none where one of them has no port.
+func listeners(server *caddyhttp.Server) (list []doctor.Listener) {
+	scheme := "http"
+	if len(server.TLSConnPolicies) > 0 {
+		scheme = "https"
 	}
-	_, port, _ := net.SplitHostPort(addr.JoinHostPort(0))
-	return port
+	for _, listen := range server.Listen {
+		addr, err := caddy.ParseNetworkAddress(listen)
+		if err != nil || addr.IsUnixNetwork() || addr.StartPort != addr.EndPort {
+			return nil
+		}
+		list = append(list, doctor.Listener{Scheme: scheme, Port: fmt.Sprint(addr.StartPort)})
+	}
+	return list
 }

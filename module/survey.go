@@ -65,10 +65,12 @@ func inOrder(positions []*position, registered []*Handler) (list []*Handler) {
 
 // survey walks the routes of all servers.
 func survey(servers map[string]*caddyhttp.Server) *configuration {
-	c := &configuration{hosts: map[string]bool{}}
+	c := &configuration{hosts: map[string]bool{}, listens: map[string][]doctor.Listener{}, forwarded: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		server := servers[name]
 		c.servers = append(c.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
+		c.forwarded[name] = trustsProxies(server)
+		c.listens[name] = listeners(server)
 		w := walker{configuration: c, server: name, named: server.NamedRoutes}
 		w.routes(server.Routes, way{})
 		if server.Errors != nil {

@@ -92,6 +92,10 @@ type Site struct {
 	OpenedByPath string
 	// ClientHeaders are identity headers that clients may send to the app, OpenSuffixes the public paths that begin with a star.
 	ClientHeaders, OpenSuffixes []string
+	// Listens are the addresses that Caddy listens on for the site. Forwarded is set where trusted_proxies says that something
+	// stands before Caddy, which has the addresses that people see.
+	Listens   []Listener
+	Forwarded bool
 	// VerifyFrom are the peers that may ask whether a request may pass.
 	VerifyFrom []netip.Prefix
 	// TokenScopes are the scopes with which machine tokens pass.
@@ -113,6 +117,9 @@ type Origin struct {
 
 func (o Origin) plain() bool { return strings.HasPrefix(o.Text, "http:") }
 
+// Listener is an address that Caddy listens on.
+type Listener struct{ Scheme, Port string }
+
 // Server is one server of Caddy's HTTP app.
 type Server struct {
 	// TrustsProxies is set when trusted_proxies is, Strict when trusted_proxies_strict is.
@@ -122,7 +129,7 @@ type Server struct {
 // Offline makes the checks that need no network, in a fixed order.
 func Offline(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, addresses, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens} {
 		list = append(list, check(f)...)
 	}
 	return list

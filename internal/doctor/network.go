@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
 
@@ -181,9 +182,9 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 	}
 	end := n.Now()
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		reached.add(Fail, fmt.Sprintf("%s answers %d where the gate would answer 200", o.Text+path+"/health", resp.StatusCode),
-			"something else answers there, or a proxy before Caddy changes Host: look at the DNS record, and write 'header_up Host {host}' or its like there")
+	if resp.StatusCode != http.StatusOK || resp.Header.Get(web.HealthHeader) == "" {
+		reached.add(Fail, fmt.Sprintf("%s answers %d, and not as the gate would", o.Text+path+"/health", resp.StatusCode),
+			"something else answers there, or a proxy before Caddy changes Host: look at the DNS record and at routes before email_link, and write 'header_up Host {host}' or its like in the proxy")
 	} else {
 		reached.add(OK, o.Text+" answers", "")
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
@@ -236,6 +237,7 @@ func TestReachAndClock(t *testing.T) {
 		{"ahead", now.Add(-time.Hour), 200, Fail, "1h0m0s ahead", OK},
 		{"no date", time.Time{}, 200, Skip, "no clock to compare with", OK},
 		{"something else answers", now, 404, OK, "agrees", Fail},
+		{"something else answers 200", now, 200, OK, "agrees", Fail},
 	} {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/email-link/health" {
@@ -244,6 +246,9 @@ func TestReachAndClock(t *testing.T) {
 			w.Header()["Date"] = nil
 			if !one.date.IsZero() {
 				w.Header().Set("Date", one.date.Format(http.TimeFormat))
+			}
+			if one.reach == OK {
+				w.Header().Set(web.HealthHeader, "ok")
 			}
 			w.WriteHeader(one.code)
 		}))

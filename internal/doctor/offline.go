@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -67,6 +68,44 @@ func baseURL(f Facts) []Finding {
 		}
 	}
 	return r.orOK("each site has its base_url, and each base_url its site")
+}
+
+// addresses compares scheme and port of each base_url with what its sites listen on.
+func addresses(f Facts) []Finding {
+	r := report{check: "addresses"}
+	found, listens := map[string]bool{}, map[string][]string{}
+	for _, s := range f.Sites {
+		for _, o := range s.Origins {
+			if s.Nested || len(s.Hosts) > 0 && !slices.ContainsFunc(s.Hosts, func(host string) bool { return Covered([]Origin{o}, host) }) {
+				continue
+			}
+			found[o.Text] = found[o.Text] || s.Forwarded || len(s.Listens) == 0
+			for _, l := range s.Listens {
+				found[o.Text] = found[o.Text] || l == o.listener()
+				listens[o.Text] = append(listens[o.Text], l.Scheme+" on port "+l.Port)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Keys(found)) {
+		if !found[text] {
+			slices.Sort(listens[text])
+			r.add(Fail, fmt.Sprintf("base_url says %s, and its site listens with %s", text, strings.Join(slices.Compact(listens[text]), ", ")),
+				"right behind a forwarder (say which by trusted_proxies), otherwise write scheme and port of the site in base_url, or those of base_url in the site's address")
+		}
+	}
+	return r.list
+}
+
+// listener is the address that an origin names.
+func (o Origin) listener() Listener {
+	scheme, host, _ := strings.Cut(o.Text, "://")
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		return Listener{scheme, host[i+1:]}
+	}
+	if scheme == "http" {
+		return Listener{scheme, "80"}
+	}
+	return Listener{scheme, "443"}
 }
 
 // signUp finds sites that let anybody in.

@@ -71,6 +71,8 @@ func TestCheap(t *testing.T) {
 			"routes", Warn,
 			"Caddyfile:4: email_link: a route", "before it",
 		},
+		{"another port", Facts{Sites: []Site{{Origins: []Origin{{Text: "http://localhost:18199", Host: "localhost"}}, Listens: []Listener{{"http", "18190"}}}}}, "addresses", Fail, "base_url says http://localhost:18199, and its site listens with http on port 18190", "right behind a forwarder"},
+		{"another scheme", Facts{Sites: []Site{{Hosts: []string{"app.example.com"}, Origins: []Origin{{Text: "https://app.example.com", Host: "app.example.com"}}, Listens: []Listener{{"http", "80"}}}}}, "addresses", Fail, "http on port 80", "otherwise write"},
 		{"no site", Facts{}, "base_url", Warn, "nothing is protected", "write email_link into a site"},
 		{"site without base_url", Facts{Sites: []Site{site("app.example.com www.example.com", "https://app.example.com")}}, "base_url", Fail, "www.example.com: everybody there is sent away with 421", "write base_url https://www.example.com"},
 		{"base_url without site", Facts{Sites: []Site{site("app.example.com", "https://app.example.com", "https://old.example.com")}}, "base_url", Fail, "serves https://old.example.com", "remove it from base_url"},

@@ -105,6 +105,10 @@ func (w *world) caddyfile(s setup) string {
 	site := s.sites
 	if site == "" {
 		site = "$ADDR {\n" + s.before + "\n\temail_link {\n" + s.site + "\n\t}\n" + s.after + "\n\treverse_proxy $BACKEND\n}\n"
+		if strings.Contains(s.site, "verify from") {
+			scheme, _, _ := strings.Cut(w.origin(), "://")
+			site += "\n" + scheme + "://:$PORT {\n\trespond 404\n}\n" // no proxy is to take Caddy's empty 200 for yes
+		}
 	}
 	text := fmt.Sprintf(`{
 	admin %s

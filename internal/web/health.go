@@ -11,6 +11,9 @@ func HealthRoute(path, prefix string) bool {
 	return ok && rest == "/health"
 }
 
+// HealthHeader marks the answer as the gate's own: other programs answer 200 at any path.
+const HealthHeader = "Email-Link-Health"
+
 // health reports whether the gate can work, and nothing about why not: anybody may ask.
 func (x *exchange) health() {
 	status, body := http.StatusOK, "ok\n"
@@ -18,6 +21,7 @@ func (x *exchange) health() {
 		status, body = http.StatusServiceUnavailable, "unavailable\n"
 	}
 	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.w.Header().Set(HealthHeader, strings.TrimSpace(body))
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodGet {
 		_, _ = x.w.Write([]byte(body))
