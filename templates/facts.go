@@ -190,10 +190,13 @@ type Resend struct {
 	// and on no page of ours.
 	App  bool
 	Form string
-	// Sent is set when a further mail was asked for just now.
-	Sent    bool
-	MailOff bool
-	Problem Problem
+	// ReturnTo is where the flow leads, empty for the site's front page: it survives the sign-in of another tab.
+	ReturnTo string
+	// Sent reports whether a further mail was requested just now, Opened whether the person says that the link has been opened.
+	// SignedIn reports whether this browser has a session that is not the one awaited.
+	Sent, Opened, SignedIn bool
+	MailOff                bool
+	Problem                Problem
 }
 
 // NoFlowPage is /resend and /code of a browser that waits for no mail.

@@ -59,7 +59,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 	payload := outbox.Payload{
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
-		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose),
+		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	if m.claims != nil {

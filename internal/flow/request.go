@@ -153,7 +153,7 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, refused,
 	if err != nil {
 		return result, rec, nil, err
 	}
-	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) {
+	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) && !codesAreOff(r.site, h.Flow) {
 		return r.resend(tx, h)
 	}
 	v, err := r.limits.Spend(tx)

@@ -13,7 +13,8 @@ import (
 // Resend asks for one more mail of the flow of this browser. All mails of a flow work until it ends.
 //
 // Until the flow expires it answers alike, whatever happened to the flow, the account or the mailbox elsewhere. Errors:
-// ErrNoMail, ErrNoFlow, *Limited (LimitResend: too early; LimitResends: spent, RetryAt is the flow's end; mail_ip),
+// ErrNoMail, ErrNoFlow, *Invalid (code: "off", where mails carry codes alone), *Limited (LimitResend: too early; LimitResends:
+// spent, RetryAt is the flow's end; mail_ip),
 // ErrUnavailable. With a *Limited the Pending is filled as well.
 func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (Pending, error) {
 	site = site.withDefaults()
@@ -54,6 +55,8 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 	f = h.Flow
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	switch {
+	case codesAreOff(site, f):
+		return f, rec, codeOff(), nil // the mail would have neither a link nor a code
 	case f.ResendsLeft <= 0:
 		return f, rec, &Limited{Name: LimitResends, RetryAt: f.Key.Ends()}, nil
 	case now.Before(f.NextResend):
@@ -117,6 +120,11 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 		Client: boundary.NetworkText(requester.Client),
 	}, f.Key.Ends())
 	return f, rec, nil, err
+}
+
+// codesAreOff reports whether a flow whose mails carry codes alone takes none any more. A new request then begins a new flow.
+func codesAreOff(site Site, f storage.Flow) bool {
+	return f.WrongCodes >= MaxWrongCodes && !site.mailsLink(f.Purpose)
 }
 
 // spendResend takes the limits of one more mail: the client's own are told, the mailbox's only noted.

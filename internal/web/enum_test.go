@@ -4,6 +4,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,82 @@ func TestENUM1_CapsAreNeutral(t *testing.T) {
 		first := strings.ReplaceAll(in.ReplaceAllString(answers[0], "…"), "known1@", "nobody@")
 		if second := in.ReplaceAllString(answers[1], "…"); first != second {
 			t.Error(cmp.Diff(first, second))
+		}
+	})
+}
+
+// stranger asks in somebody's name, tries five codes and asks for more mails; elsewhere happens after so many steps. It returns every
+// answer, without the address and the cookies' values.
+func stranger(g *gate, email string, after int, elsewhere func(mail string)) (seen []string) {
+	b := g.browser()
+	b.client = "198.51.100.9:99"
+	step := func(a answer) { seen = append(seen, strconv.Itoa(a.status)+" "+a.location+"\n"+sameForAll(a, email)) }
+	step(b.post("/email-link/sign-in", "email", email, "return_to", "/deep"))
+	first := ""
+	for _, m := range g.deliver() {
+		if strings.Contains(m.Text, "/email-link/link?t=") {
+			first = m.Text
+		}
+	}
+	for i := range 6 {
+		if i == after {
+			elsewhere(first)
+			g.deliver()
+		}
+		g.clock.Advance(time.Minute)
+		code := "0000000" + strconv.Itoa(i)
+		step(b.get("/email-link/resend"))
+		step(b.get("/email-link/resend?opened=1"))
+		step(b.json("GET", "/email-link/resend", ""))
+		step(b.json("GET", "/email-link/session", ""))
+		if i%2 == 0 {
+			step(b.post("/email-link/code", "code", code))
+			step(b.post("/email-link/resend", "form", "1"))
+		} else {
+			step(b.json("POST", "/email-link/code", `{"code":"`+code+`"}`))
+			step(b.json("POST", "/email-link/resend", "{}"))
+		}
+		g.deliver()
+		step(b.get("/email-link/sign-in?change"))
+	}
+	return seen
+}
+
+// TestENUM1_AStrangerLearnsNothingOfTheOwner compares all that a stranger gets who has asked in somebody's name, with what the owner of
+// the mailbox does before and after, and with an address that has no account.
+func TestENUM1_AStrangerLearnsNothingOfTheOwner(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		run := func(email string, after int, elsewhere func(g *gate, mail string)) []string {
+			g := newGate(t)
+			g.account("known1@example.com")
+			return stranger(g, email, after, func(mail string) {
+				if elsewhere != nil {
+					elsewhere(g, mail)
+				}
+			})
+		}
+		redeem := func(g *gate, mail string) {
+			owner := g.browser()
+			owner.get(g.find(linkPattern, mail)).wants(t, 303, "/email-link/confirm")
+			owner.post("/email-link/confirm", "h", g.find(hPattern, owner.get("/email-link/confirm").body)).wants(t, 303, "/deep")
+		}
+		cancel := func(g *gate, mail string) {
+			owner := g.browser()
+			owner.get(g.find(cancelPattern, mail)).wants(t, 303, "/email-link/confirm")
+			owner.post("/email-link/confirm", "h", g.find(hPattern, owner.get("/email-link/confirm").body)).wants(t, 303, "/email-link/cancel?done")
+		}
+		unknown := run("nobody@example.com", 0, nil)
+		for name, seen := range map[string][]string{
+			"nothing happens":         run("known1@example.com", 0, nil),
+			"redeemed before a code":  run("known1@example.com", 0, redeem),
+			"redeemed after two":      run("known1@example.com", 2, redeem),
+			"redeemed after all":      run("known1@example.com", 5, redeem),
+			"cancelled before a code": run("known1@example.com", 0, cancel),
+			"cancelled after two":     run("known1@example.com", 2, cancel),
+		} {
+			if diff := cmp.Diff(unknown, seen); diff != "" {
+				t.Errorf("%s shows:\n%s", name, diff)
+			}
 		}
 	})
 }

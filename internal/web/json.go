@@ -76,6 +76,9 @@ func (x *exchange) body() ([]byte, error) {
 	return body, nil
 }
 
+// formField is a hidden field that every form of ours has. It means nothing: text browsers send a form without any field by GET.
+const formField = "form"
+
 // parseForm reads a urlencoded body.
 func parseForm(body []byte, fields []string) (map[string]string, error) {
 	values, err := url.ParseQuery(string(body))
@@ -83,6 +86,7 @@ func parseForm(body []byte, fields []string) (map[string]string, error) {
 		return nil, errForm
 	}
 	out := make(map[string]string, len(values))
+	delete(values, formField)
 	for name, list := range values {
 		if len(list) != 1 {
 			return nil, errForm

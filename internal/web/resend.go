@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
@@ -35,7 +36,8 @@ func (x *exchange) resendPage() {
 		x.refuseWith(x.problemOf(err))
 	case !ok && x.redirectToHandoff():
 	case !ok && x.Live != nil && !x.json:
-		x.redirect("/") // one click in another tab has ended the flow and cleared its cookie: on to the app
+		// One click in another tab has ended the flow and cleared its cookie: on to where the flow led.
+		x.redirect(cmp.Or(x.queryReturnTo(), "/"))
 	case !ok:
 		x.noFlow()
 	case x.json:
@@ -49,7 +51,7 @@ func (x *exchange) resendPage() {
 		x.redirect(p.ReturnTo)
 	default:
 		facts := x.resendFacts(p, templates.Problem{})
-		facts.Sent = x.r.URL.RawQuery == "sent"
+		facts.Sent, facts.Opened = x.r.URL.RawQuery == "sent", x.r.URL.Query().Has("opened")
 		x.page(http.StatusOK, facts)
 	}
 }
@@ -75,6 +77,19 @@ func (x *exchange) resend() {
 	default:
 		x.redirect(x.path("/resend?sent"))
 	}
+}
+
+// requested returns the address as typed and the destination of the flow of this browser, for a form whose query says `change`: the
+// person comes from "check your mail" to mend the address. Both are empty for any other request.
+func (x *exchange) requested() (email, back string) {
+	if x.json || !x.r.URL.Query().Has("change") {
+		return "", ""
+	}
+	p, found, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.requester())
+	if err != nil || !found || p.App {
+		return "", ""
+	}
+	return p.Typed, x.returnTo(p.ReturnTo)
 }
 
 // refuseResend shows "check your mail" with what is wrong.
@@ -113,8 +128,12 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 	if address == "" {
 		address = p.Typed
 	}
+	back := p.ReturnTo
+	if back == "/" {
+		back = ""
+	}
 	return templates.Resend{
-		Address: address, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
+		Address: address, ReturnTo: back, SignedIn: x.Live != nil, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
 		NextResend: x.Clock.ToWall(p.NextResend), End: x.Clock.ToWall(p.End), Problem: problem,
 		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
 		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App, Form: p.Form,

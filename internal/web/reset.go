@@ -14,8 +14,8 @@ func (x *exchange) resetForm() {
 		x.refuse(http.StatusNotFound, templates.NotFound)
 		return
 	}
-	email := ""
-	if x.Live != nil {
+	email, _ := x.requested()
+	if email == "" && x.Live != nil {
 		email = x.Live.Account.Email
 	}
 	x.page(http.StatusOK, x.resetFacts(email, templates.Problem{}))

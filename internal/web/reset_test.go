@@ -24,7 +24,7 @@ func testResetByPages(t *testing.T) {
 	b.get("/email-link/reset").wants(t, 200, "").says(t, `autocomplete="username"`, `required`)
 	b.post("/email-link/reset", "email", "x@").wants(t, 400, "").says(t, `aria-invalid="true"`)
 	link := b.asksReset(known)
-	b.get("/email-link/resend").wants(t, 200, "").says(t, "link to set a new password", `href="/email-link/reset"`)
+	b.get("/email-link/resend").wants(t, 200, "").says(t, "link to set a new password", `href="/email-link/reset?change"`)
 	// Never by one click: the page asks.
 	b.get(link).wants(t, 303, "/email-link/confirm")
 	page := b.get("/email-link/confirm").wants(t, 200, "").says(t, "Set a new password for Example", "jo@example.com", "Firefox on Linux")

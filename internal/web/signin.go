@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -15,7 +16,8 @@ func (x *exchange) signInForm() {
 	if !again && !set && x.redirectSignedIn(back) {
 		return
 	}
-	facts := x.signInFacts("", back, templates.Problem{})
+	email, destination := x.requested()
+	facts := x.signInFacts(email, cmp.Or(back, destination), templates.Problem{})
 	facts.Again, facts.PasswordSet = again, set
 	x.page(http.StatusOK, facts)
 }

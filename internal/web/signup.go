@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -13,7 +14,8 @@ func (x *exchange) signUpForm() {
 	if x.redirectSignedIn(back) {
 		return
 	}
-	x.page(http.StatusOK, x.signUpFacts("", back, templates.Problem{}))
+	email, destination := x.requested()
+	x.page(http.StatusOK, x.signUpFacts(email, cmp.Or(back, destination), templates.Problem{}))
 }
 
 // signUp asks for a mail that makes an account.
