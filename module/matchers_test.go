@@ -150,3 +150,20 @@ func TestCONF2_TriedBeforeTheirTime(t *testing.T) {
 		}
 	}
 }
+
+// TestCONF2_WhoAsksMore: a reading that leads to a handler without demands asks nobody for anything.
+func TestCONF2_WhoAsksMore(t *testing.T) {
+	closed, optional := &Handler{}, &Handler{Optional: true}
+	role := &Handler{Require: Require{Role: [][]string{{"admin"}}}}
+	for name, c := range map[string]struct {
+		other, first *Handler
+		want         bool
+	}{
+		"off": {&Handler{Off: true}, optional, false}, "optional": {optional, optional, false}, "a session, where one is needed": {&Handler{}, closed, false},
+		"a session, where none is": {closed, optional, true}, "a role": {role, closed, true}, "a fresh proof": {&Handler{MaxAge: 1}, closed, true},
+	} {
+		if got := c.other.asksMoreThan(c.first); got != c.want {
+			t.Errorf("%s: asks for more is %t", name, got)
+		}
+	}
+}

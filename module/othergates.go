@@ -59,7 +59,7 @@ func (c *configuration) besides(h *Handler, other *position) bool {
 
 // asksMoreThan reports whether a request that another handler lets go on may be refused here.
 func (h *Handler) asksMoreThan(other *Handler) bool {
-	if h.Optional {
+	if h.Optional || h.Off {
 		return false
 	}
 	return !h.Require.Empty() || h.MaxAge > 0 || other.Optional || len(other.access.Public) > 0 || len(other.access.Protect) > 0
