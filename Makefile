@@ -19,14 +19,16 @@ BENCH ?=
 MUTANTS ?=
 
 # How long each fuzz target runs, how many rounds of kill -9 the engine and the gate go through, how many reloads are compared
-# with bare Caddy, and how many sign-ups are never finished.
+# with bare Caddy, how many sign-ups are never finished, and how many configurations are composed, from which seed.
 FUZZTIME ?= 20s
 ROUNDS   ?= 200
 RELOADS  ?= 100
 SIGN_UPS ?= 50000
+CONFIGURATIONS ?= 5000
+SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads sign-ups xbuild mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads configurations sign-ups xbuild mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +105,9 @@ kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine a
 
 reloads: ## long: RELOADS (100) reloads under load, compared with bare Caddy
 	RELOADS=$(RELOADS) scripts/isolated $(GO) test -count 1 -timeout 1h -run CFG2_ReloadsBesideBareCaddy -v ./internal/integration
+
+configurations: ## long: CONFIGURATIONS (5000) Caddyfiles put together by chance from SEED, each judged and attacked
+	CONFIGURATIONS=$(CONFIGURATIONS) SEED=$(SEED) scripts/isolated $(GO) test -count 1 -timeout 4h -run CONF3_ComposedConfigurations -v ./internal/integration
 
 sign-ups: ## long: SIGN_UPS (50000) sign-ups that are never finished, three times over
 	SIGN_UPS=$(SIGN_UPS) scripts/isolated $(GO) test -count 1 -timeout 1h -run FLOW2_ManyUnfinishedSignUps -v ./internal/integration
