@@ -126,9 +126,9 @@ func main() {
 		os.Exit(2)
 	}
 	for _, f := range findings {
-		fmt.Printf("%s: %s: write %s\n", f.at, f.name, f.instead)
+		fmt.Fprintf(os.Stdout, "%s: %s: write %s\n", f.at, f.name, f.instead)
 	}
-	fmt.Printf("dialect: %d declared identifiers\n", len(findings))
+	fmt.Fprintf(os.Stdout, "dialect: %d declared identifiers\n", len(findings))
 	if len(findings) > *allow {
 		os.Exit(1)
 	}
@@ -195,12 +195,12 @@ func (v *visitor) visit(n ast.Node) bool {
 	case *ast.StructType:
 		v.fields(n.Fields, false)
 	case *ast.ValueSpec:
-		v.idents(n.Names, false)
+		v.idents(n.Names)
 	case *ast.FuncType:
 		for _, list := range []*ast.FieldList{n.Params, n.Results} {
 			if list != nil {
 				for _, field := range list.List {
-					v.idents(field.Names, false)
+					v.idents(field.Names)
 				}
 			}
 		}
@@ -208,7 +208,7 @@ func (v *visitor) visit(n ast.Node) bool {
 		if n.Tok == token.DEFINE {
 			for _, left := range n.Lhs {
 				if id, ok := left.(*ast.Ident); ok {
-					v.idents([]*ast.Ident{id}, false)
+					v.idents([]*ast.Ident{id})
 				}
 			}
 		}
@@ -216,7 +216,7 @@ func (v *visitor) visit(n ast.Node) bool {
 		if n.Tok == token.DEFINE {
 			for _, e := range []ast.Expr{n.Key, n.Value} {
 				if id, ok := e.(*ast.Ident); ok {
-					v.idents([]*ast.Ident{id}, false)
+					v.idents([]*ast.Ident{id})
 				}
 			}
 		}
@@ -232,11 +232,11 @@ func (v *visitor) fields(list *ast.FieldList, methods bool) {
 	}
 }
 
-func (v *visitor) idents(ids []*ast.Ident, whole bool) {
+func (v *visitor) idents(ids []*ast.Ident) {
 	owner := v.owner
 	v.owner = ""
 	for _, id := range ids {
-		v.check(id, whole, false)
+		v.check(id, false, false)
 	}
 	v.owner = owner
 }
