@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // record is one request as the backend has received it.
@@ -18,34 +18,22 @@ type record struct {
 	body        string
 }
 
-// backend is an app that trusts what it is told. It records every request.
+// backend is an app that upgrades and streams where it is asked to, and else answers "hello".
 type backend struct {
+	*gatetest.Backend
 	addr string
-
-	mu      sync.Mutex
-	records []record
-	// answer, where set, answers instead of "hello".
-	answer http.HandlerFunc
 }
 
 func newBackend(t testing.TB) *backend {
 	t.Helper()
-	b := &backend{}
-	s := httptest.NewServer(b)
-	t.Cleanup(s.Close)
-	b.addr = s.Listener.Addr().String()
+	b := &backend{Backend: gatetest.NewBackend(t)}
+	b.addr = b.Addr
+	b.answers(nil)
 	return b
 }
 
-func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	b.mu.Lock()
-	b.records = append(b.records, record{r.Method, r.RequestURI, r.Header.Clone(), r.Trailer.Clone(), string(body)})
-	answer := b.answer
-	b.mu.Unlock()
+func usualAnswer(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case answer != nil:
-		answer(w, r)
 	case r.Header.Get("Upgrade") != "":
 		echo(w, r.Header.Get("Upgrade"))
 	case r.URL.Path == "/events":
@@ -76,18 +64,19 @@ func events(w http.ResponseWriter, r *http.Request) {
 }
 
 // taken returns the records so far and forgets them.
-func (b *backend) taken() []record {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := b.records
-	b.records = nil
+func (b *backend) taken() (all []record) {
+	for _, r := range b.Taken() {
+		all = append(all, record{r.Method, r.URI, r.Header, r.Trailer, r.Body})
+	}
 	return all
 }
 
+// answers has requests answered by f instead, or as usual again by nil.
 func (b *backend) answers(f http.HandlerFunc) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.answer = f
+	if f == nil {
+		f = usualAnswer
+	}
+	b.Answer(f)
 }
 
 // forged returns the names of headers that only the gate may have set, in any spelling.

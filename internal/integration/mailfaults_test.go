@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/module"
@@ -99,7 +100,7 @@ func startTroubled(t testing.TB, s *mailertest.FaultyServer, trouble mailertest.
 	if !strings.Contains(text, standard) {
 		t.Fatalf("the configuration has no\n%s", standard)
 	}
-	out, err := adapt(strings.Replace(text, standard, own, 1))
+	out, err := gatetest.Adapt(strings.Replace(text, standard, own, 1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,20 +1,18 @@
 package integration
 
 import (
-	"bytes"
+	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 )
 
@@ -22,29 +20,10 @@ import (
 type process struct {
 	*world
 	env []string
-	cmd *exec.Cmd
-	out *output
-	// ended is closed when the process has ended; err is why.
+	cmd *gatetest.Process
+	out *gatetest.Output
+	// ended is closed when the process has ended.
 	ended chan struct{}
-	err   error
-}
-
-// output is what a process has printed so far.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // newProcess prepares a world for a process and starts nothing.
@@ -85,19 +64,13 @@ func (p *process) write(text string) {
 // run starts the process without waiting for it to serve.
 func (p *process) run() {
 	p.t.Helper()
-	cmd := exec.Command(os.Args[0], "run", "--config", filepath.Join(p.dir, "Caddyfile"), "--adapter", "caddyfile") //nolint:gosec // this program
-	cmd.Env = append(append(os.Environ(), asCaddy+"=1",
-		"XDG_DATA_HOME="+filepath.Join(p.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(p.dir, "config")), p.env...)
-	p.out, p.ended, p.cmd = &output{}, make(chan struct{}), cmd
-	cmd.Stdout, cmd.Stderr = p.out, p.out
-	if err := cmd.Start(); err != nil {
+	cmd := gatetest.Command(context.Background(), p.dir, "run", "--config", filepath.Join(p.dir, "Caddyfile"), "--adapter", "caddyfile")
+	cmd.Env = append(cmd.Env, p.env...)
+	var err error
+	if p.cmd, err = gatetest.Start(cmd); err != nil {
 		p.t.Fatal(err)
 	}
-	ended := p.ended
-	go func() {
-		p.err = cmd.Wait()
-		close(ended)
-	}()
+	p.out, p.ended = p.cmd.Output, p.cmd.Ended
 }
 
 // start runs the process until it answers.
@@ -105,29 +78,25 @@ func (p *process) start() {
 	p.t.Helper()
 	p.run()
 	c := p.client()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	err := p.cmd.Await(10*time.Millisecond, func() error {
 		res, err := c.Get(p.origin() + "/email-link/health")
-		if err == nil {
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return
-			}
+		if err != nil {
+			return err
 		}
-		select {
-		case <-p.ended:
-			p.t.Fatalf("Caddy ended: %v\n%s", p.err, p.out)
-		case <-time.After(10 * time.Millisecond): // polling another process
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return errors.New(res.Status)
 		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("Caddy does not answer:\n%s", p.out)
-		}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatalf("%v\n%s", err, p.out)
 	}
 }
 
 // kill ends the process as a power cut would, and waits for its end.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.ended
+	p.cmd.Kill()
 	p.idle()
 }
 
@@ -146,26 +115,11 @@ func (p *process) stop() {
 
 // reload loads a Caddyfile as `caddy reload --force` does.
 func (p *process) reload(text string) error {
-	config, err := adapt(text)
+	config, err := gatetest.Adapt(text)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequest(http.MethodPost, "http://"+p.admin+"/load", bytes.NewReader(config))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Cache-Control", "must-revalidate")
-	res, err := (&http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	said, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%d: %s", res.StatusCode, said)
-	}
-	return err
+	return gatetest.Reload(p.admin, config)
 }
 
 // refused runs a process that must not start, and returns what it printed.
@@ -178,19 +132,15 @@ func (p *process) refused() string {
 		p.t.Fatalf("Caddy goes on:\n%s", p.out)
 	}
 	var failed *exec.ExitError
-	if !errors.As(p.err, &failed) {
-		p.t.Fatalf("Caddy ended with %v\n%s", p.err, p.out)
+	if !errors.As(p.cmd.Err, &failed) {
+		p.t.Fatalf("Caddy ended with %v\n%s", p.cmd.Err, p.out)
 	}
 	return p.out.String()
 }
 
 // command runs `caddy email-link` beside the process.
 func (p *process) command(args ...string) (string, error) {
-	cmd := exec.Command(os.Args[0], append([]string{"email-link"}, args...)...) //nolint:gosec // this program
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), asCaddy+"=1",
-		"XDG_DATA_HOME="+filepath.Join(p.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(p.dir, "config"))
-	out, err := cmd.CombinedOutput()
+	out, err := gatetest.Command(context.Background(), p.dir, append([]string{"email-link"}, args...)...).CombinedOutput()
 	return string(out), err
 }
 

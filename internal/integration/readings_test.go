@@ -352,13 +352,11 @@ func TestCONF2_ReadingsAreReal(t *testing.T) {
 	w := start(t, guard("handle", "", "require role admin"))
 	c := w.client()
 	w.signUp(c, "mallory@example.com")
-	w.backend.mu.Lock()
-	w.backend.answer = func(rw http.ResponseWriter, r *http.Request) {
+	w.backend.answers(func(rw http.ResponseWriter, r *http.Request) {
 		if u, err := url.Parse(r.RequestURI); err == nil && strings.HasPrefix(u.Path, "/admin/") {
 			_, _ = rw.Write([]byte("ADMIN PAGE"))
 		}
-	}
-	w.backend.mu.Unlock()
+	})
 	for _, path := range spelled {
 		if res, body := w.raw("GET " + path + " HTTP/1.1\nHost: $HOST\nConnection: close\nCookie: " + c.cookie() + "\n\n"); strings.Contains(body, "ADMIN") {
 			t.Errorf("%s: %d %s", path, res.StatusCode, body)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/module"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -58,7 +58,7 @@ func TestCFG2_BadReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	good, err := adapt(w.caddyfile(s))
+	good, err := gatetest.Adapt(w.caddyfile(s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,9 +166,7 @@ func TestCFG2_ValidateBesideTheServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, command := range []string{"validate", "adapt"} {
-			cmd := exec.Command(os.Args[0], command, "--config", file, "--adapter", "caddyfile")
-			cmd.Env = append(os.Environ(), asCaddy+"=1")
-			out, err := cmd.CombinedOutput()
+			out, err := gatetest.Command(t.Context(), w.dir, command, "--config", file, "--adapter", "caddyfile").CombinedOutput()
 			if err != nil {
 				t.Errorf("caddy %s: %v\n%s", command, err, out)
 			}

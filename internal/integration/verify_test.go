@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,10 +33,10 @@ func (w *world) asks(cookie string, q question) (*http.Response, string) {
 	w.t.Helper()
 	lines := ""
 	for _, one := range [][2]string{
-		{"X-Forwarded-Method", orElse(q.method, "GET")},
-		{"X-Forwarded-Proto", orElse(q.proto, "http")},
-		{"X-Forwarded-Host", orElse(q.host, "$HOST")},
-		{"X-Forwarded-Uri", orElse(q.uri, "/app?x=1")},
+		{"X-Forwarded-Method", cmp.Or(q.method, "GET")},
+		{"X-Forwarded-Proto", cmp.Or(q.proto, "http")},
+		{"X-Forwarded-Host", cmp.Or(q.host, "$HOST")},
+		{"X-Forwarded-Uri", cmp.Or(q.uri, "/app?x=1")},
 	} {
 		if one[1] != "-" {
 			lines += one[0] + ": " + one[1] + "\n"

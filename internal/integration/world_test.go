@@ -1,27 +1,23 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
@@ -85,13 +81,6 @@ func start(t *testing.T, s setup) *world {
 	return w
 }
 
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
 // origin is where the gate is.
 func (w *world) origin() string {
 	if w.tls {
@@ -99,6 +88,14 @@ func (w *world) origin() string {
 	}
 	return "http://" + w.host + ":" + w.port
 }
+
+// standardOptions are global options of all worlds.
+const standardOptions = `persist_config off
+	skip_install_trust
+	local_certs
+	auto_https disable_redirects
+	grace_period 1s
+	`
 
 // caddyfile is the configuration.
 func (w *world) caddyfile(s setup) string {
@@ -110,28 +107,12 @@ func (w *world) caddyfile(s setup) string {
 			site += "\n" + scheme + "://:$PORT {\n\trespond 404\n}\n" // no proxy is to take Caddy's empty 200 for yes
 		}
 	}
-	text := fmt.Sprintf(`{
-	admin %s
-	persist_config off
-	skip_install_trust
-	local_certs
-	auto_https disable_redirects
-	grace_period 1s
-	%s
-	email_link {
-		base_url %s
-		storage bbolt %s
-		secret %s
-		from "Example <no-reply@example.com>"
-		contact "the owner"
-		mailer smtp %s {
-			tls none
-		}
-		%s
-	}
-}
-`, orElse(w.admin, "off"), s.top, orElse(s.baseURL, w.origin()), w.db, orElse(s.secret, "{env.EMAIL_LINK_TEST_SECRET}"), w.mails.Addr, s.global)
-	return strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(text + site)
+	text := gatetest.Config{
+		Admin: w.admin, Options: standardOptions + s.top, BaseURL: cmp.Or(s.baseURL, w.origin()), Storage: "bbolt " + w.db,
+		Secret: cmp.Or(s.secret, "{env.EMAIL_LINK_TEST_SECRET}"), Mailer: "smtp " + w.mails.Addr + " {\n\t\t\ttls none\n\t\t}",
+		Gate: "contact \"the owner\"\n\t\t" + s.global, Sites: site,
+	}.String()
+	return strings.NewReplacer("$ADDR", w.origin(), "$PORT", w.port, "$BACKEND", w.backend.addr).Replace(text)
 }
 
 // load adapts and loads the configuration, as `caddy reload` does.
@@ -155,16 +136,17 @@ func (w *world) idle() {
 
 func (w *world) tryLoad(s setup) error {
 	w.t.Helper()
-	out, err := adapt(w.caddyfile(s))
+	out, err := gatetest.Adapt(w.caddyfile(s))
 	if err != nil {
 		return err
 	}
 	return w.replace(out)
 }
 
-func adapt(text string) ([]byte, error) {
-	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
-	return out, err
+// replace loads a configuration that has been adapted.
+func (w *world) replace(config []byte) error {
+	w.t.Helper()
+	return gatetest.Load(w.t, config, w.port)
 }
 
 // up makes sure that Caddy really serves: a test against nothing would prove nothing.
@@ -189,27 +171,17 @@ func (w *world) up() {
 	}
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	port, err := freeport.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
+func freePort(t testing.TB) string { t.Helper(); return gatetest.Port(t) }
 
 // client is one browser.
 type client struct {
 	w *world
-	*http.Client
+	*gatetest.Browser
+	// header is sent with each request.
 	header http.Header
 }
 
 func (w *world) client() *client {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, "127.0.0.1:"+w.port)
 	}
@@ -221,55 +193,20 @@ func (w *world) client() *client {
 	w.mu.Lock()
 	w.transports = append(w.transports, tr)
 	w.mu.Unlock()
-	return &client{w: w, header: http.Header{}, Client: &http.Client{
-		Jar: jar, Transport: tr, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &client{w: w, Browser: gatetest.NewBrowser(w.origin(), tr)}
 }
 
 // do sends a request and returns the status, the header and the body.
 func (c *client) do(method, path string, form url.Values, header http.Header) (int, http.Header, string) {
 	c.w.t.Helper()
-	target := path
-	if strings.HasPrefix(path, "/") {
-		target = c.w.origin() + path
-	}
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	r, err := http.NewRequest(method, target, body)
+	res, body, err := c.Send(context.Background(), method, path, form, c.header, header)
 	if err != nil {
 		c.w.t.Fatal(err)
 	}
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
-	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", c.w.origin())
-		r.Header.Set("Sec-Fetch-Site", "same-origin")
-	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
-	res, err := c.Do(r)
-	if err != nil {
-		c.w.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		c.w.t.Fatalf("%s %s: reading: %v", method, path, err)
-	}
-	return res.StatusCode, res.Header, string(text)
+	return res.StatusCode, res.Header, body
 }
 
-var navigation = http.Header{
-	"Accept": {"text/html,application/xhtml+xml"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
-	"Sec-Fetch-Site": {"cross-site"},
-}
+var navigation = gatetest.Navigation
 
 // get is a script's request, visit a person's.
 func (c *client) get(path string) (int, string) {
@@ -282,10 +219,10 @@ func (c *client) visit(path string) (int, http.Header, string) {
 }
 
 func (c *client) post(path string, form url.Values) (int, http.Header, string) {
-	return c.do(http.MethodPost, path, form, http.Header{"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}})
+	return c.do(http.MethodPost, path, form, gatetest.Submission)
 }
 
-var linkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_.-]+`)
+var linkIn = gatetest.LinkIn
 
 // mail waits for the next mail and returns its link.
 func (w *world) mail() (mailertest.Mail, string) {
@@ -298,17 +235,12 @@ func (w *world) mail() (mailertest.Mail, string) {
 // signUp makes an account and signs it in, all in one browser.
 func (w *world) signUp(c *client, email string) {
 	w.t.Helper()
-	status, header, body := c.post("/email-link/sign-up", url.Values{"email": {email}})
-	if status != http.StatusSeeOther || header.Get("Location") != "/email-link/resend" {
-		w.t.Fatalf("sign-up: %d, Location %q\n%s", status, header.Get("Location"), body)
-	}
-	_, link := w.mail()
-	if link == "" {
-		w.t.Fatal("no link in the mail")
-	}
-	status, header, body = c.visit(link)
-	if status != http.StatusSeeOther || strings.HasSuffix(header.Get("Location"), "/confirm") {
-		w.t.Fatalf("the link: %d, Location %q\n%s", status, header.Get("Location"), body)
+	err := c.SignUp(context.Background(), email, func() string {
+		_, link := w.mail()
+		return link
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
