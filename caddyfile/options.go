@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
@@ -23,7 +24,7 @@ func origins(d *caddyfile.Dispenser, into *[]string) error {
 		if strings.Contains(o, "{") {
 			continue // a placeholder, resolved and checked when the configuration is loaded
 		}
-		if _, err := module.ParseOrigin(o); err != nil {
+		if _, err := gate.ParseOrigin(o); err != nil {
 			return wrap(d, "base_url", err)
 		}
 	}

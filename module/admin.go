@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/command"
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
@@ -38,7 +39,7 @@ func (adminEndpoint) Routes() []caddy.AdminRoute {
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	err := adminapi.ErrNotRunning
 	if app := running.last(); app != nil {
-		if l := app.gate.live.Load(); l != nil {
+		if l := app.live.Load(); l != nil {
 			err = adminapi.Serve(app.operate(l.parts, l.core), w, r)
 		}
 	}
@@ -69,8 +70,8 @@ func (a *App) audiences() (list []string) {
 			list = append(list, h.Audience)
 			continue
 		}
-		for _, o := range h.origins {
-			list = append(list, audienceOf(o.text))
+		for _, o := range h.site.Origins {
+			list = append(list, gate.HostOf(o.String()))
 		}
 	}
 	return sorted(list)

@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -102,7 +103,7 @@ type App struct {
 	access  func(name string) accessWriter
 	// stopReports ends what tells how many lines were left out; nil until Start.
 	stopReports func()
-	origins     []Origin
+	origins     []gate.Origin
 	policy      policy
 	secrets     secrets
 	storage     StorageGuest
@@ -110,15 +111,14 @@ type App struct {
 	emitter     *emitter
 	pages       *templates.Set
 	// untrusted makes the line about forwarding headers of untrusted peers come once for each load.
-	// quiet keeps the log short about apps that say something to the gate in vain.
-	quiet     quiet
 	untrusted sync.Once
 
 	// handlers are those of the configuration, in the order of its routes, and configuration is what they come to together.
 	handlers      []*Handler
 	configuration *configuration
 
-	gate     startLatch
+	gate     *gate.Gate
+	live     atomic.Pointer[live]
 	coreKey  string
 	core     *core
 	delivery *delivery
@@ -149,7 +149,6 @@ func (a *App) CheckRequired() error {
 // Provision reads and checks the configuration, its sites and the routes around them included. It opens nothing, writes
 // nothing and starts nothing.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.gate.init()
 	if err := a.CheckRequired(); err != nil {
 		return a.Source.wrap("", err)
 	}
@@ -175,6 +174,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.log = slog.New(a.emitter.handler(a.limiter.Handler(a.output)))
 	a.verbose = a.log.Enabled(ctx, slog.LevelDebug)
 	a.access = newAccessLog(ctx)
+	a.gate = gate.New(host{a}, a.log, metrics.minted.Inc)
 	a.pages, err = templates.Load(templates.Options{
 		Dir:    a.policy.templates,
 		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
@@ -234,18 +234,14 @@ func (a *App) readSecrets() error {
 	return nil
 }
 
-const (
-	// readyWait is how long a request waits for a configuration that is still starting.
-	readyWait = 10 * time.Second
-	// openWait bounds the opening of the store.
-	openWait = 30 * time.Second
-)
+// openWait bounds the opening of the store.
+const openWait = 30 * time.Second
 
 // Start opens the store, or shares the open one, and lets requests in.
 func (a *App) Start() error {
 	err := a.start()
 	if err != nil {
-		a.gate.fail()
+		a.gate.Fail()
 		return fmt.Errorf("email_link: %w", err)
 	}
 	return nil
@@ -305,7 +301,7 @@ func (a *App) Stop() error {
 // Start.
 func (a *App) Cleanup() error {
 	running.remove(a)
-	a.gate.fail()
+	a.gate.Fail()
 	if a.emitter != nil {
 		a.emitter.stop()
 	}
@@ -368,7 +364,7 @@ func readText(option, text string, into *string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", option, err)
 	}
-	if hasControl(text) {
+	if gate.HasControl(text) {
 		return fmt.Errorf("%s holds a control character", option)
 	}
 	*into = text

@@ -78,10 +78,10 @@ func (a arrival) endangers(behind map[string][]*Handler) (gate *Handler, names [
 			if gate == nil {
 				gate = h
 			}
-			if len(h.plain) > 0 && len(names) == 0 {
+			if len(h.site.Headers) > 0 && len(names) == 0 {
 				gate = h
-				for _, one := range h.plain {
-					names = append(names, one.name)
+				for _, one := range h.site.Headers {
+					names = append(names, one.Name)
 				}
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/machine"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
@@ -141,7 +142,7 @@ func (r Require) Check() error {
 			return errors.New("require role: a value is missing")
 		}
 		for _, role := range group {
-			if role == "" || strings.ContainsAny(role, ", \t") || hasControl(role) {
+			if role == "" || strings.ContainsAny(role, ", \t") || gate.HasControl(role) {
 				return fmt.Errorf("require role: %q is not a role; roles hold no commas and no spaces", role)
 			}
 		}
@@ -183,6 +184,25 @@ func CheckScopes(scopes []string) error {
 		}
 	}
 	return nil
+}
+
+// scopes returns those with which a token may pass.
+func (r Require) scopes() (list []string) {
+	for _, group := range r.Scope {
+		list = append(list, group...)
+	}
+	slices.Sort(list)
+	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == machine.People })
+}
+
+// besideSessions returns the scopes of tokens that pass where sessions do; none where sessions do not.
+func (r Require) besideSessions() []string {
+	for _, group := range r.Scope {
+		if !slices.Contains(group, machine.People) {
+			return nil
+		}
+	}
+	return r.scopes()
 }
 
 // Empty says that nothing is required.
@@ -245,7 +265,7 @@ func CheckHeaders(headers []Header) error {
 			return fmt.Errorf("%s is given twice, or differs from another by its spelling only", h.Name)
 		}
 		seen[fold] = true
-		if _, err := parseValue(h.Value); err != nil {
+		if _, err := gate.ParseHeaderValue(h.Value); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
@@ -285,10 +305,6 @@ func checkIdentity(id *Identity, headers []Header) error {
 		}
 	}
 	return nil
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
 
 // canonical returns a header name as net/http stores it.

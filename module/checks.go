@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // check refuses what cannot work, and names the line that is to change.
@@ -42,7 +44,7 @@ func (p *position) checkMoved() error {
 	if len(p.paths) > 0 {
 		where = " " + p.paths[0]
 	}
-	return p.handler.Source.wrap("", fmt.Errorf("it stands behind %s, which moves its pages away from %s; write 'email_link%s' in the site itself, before that", p.moved, p.handler.prefix, where))
+	return p.handler.Source.wrap("", fmt.Errorf("it stands behind %s, which moves its pages away from %s; write 'email_link%s' in the site itself, before that", p.moved, p.handler.site.Prefix, where))
 }
 
 // checkInner refuses what an inner handler cannot say.
@@ -60,7 +62,7 @@ func (p *position) checkInner() error {
 				one.option, p.outer.handler.Source.name()))
 		}
 	}
-	if h.Require.namesScopes() && !p.outer.handler.Require.namesScopes() {
+	if gate.Scopes(h.Require.Scope).AdmitTokens() && !gate.Scopes(p.outer.handler.Require.Scope).AdmitTokens() {
 		return h.Source.wrap("require scope", errors.New("no machine token gets to a 'require scope' inside 'handle' or 'route' where the outer email_link of the site names no scope; name it there as well, with 'session' beside it to let people in"))
 	}
 	for _, one := range []*Handler{h, p.outer.handler} {

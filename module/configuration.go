@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // configuration is what all handlers of a configuration come to together. A handler sees neither the addresses of its site nor
@@ -81,8 +82,8 @@ func (p *position) audiences() []string {
 		return p.hosts
 	}
 	var names []string
-	for _, o := range p.handler.origins {
-		names = append(names, audienceOf(o.text))
+	for _, o := range p.handler.site.Origins {
+		names = append(names, gate.HostOf(o.String()))
 	}
 	return names
 }

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
@@ -210,43 +208,5 @@ func TestSES1_AReloadShortensOpenSessions(t *testing.T) {
 	}
 	if s.scopes() != "" {
 		t.Error("the token has a scope that the configuration does not know")
-	}
-}
-
-// TestKEY1_AnAssertionIsOfTheConfigurationInForce asks with one session under configurations that differ in one thing each that the
-// assertion depends on: none gets what was minted for another.
-func TestKEY1_AnAssertionIsOfTheConfigurationInForce(t *testing.T) {
-	h, cookie := started(t)
-	c := h.wait(t.Context()).core
-	key := func(b string) []byte { return []byte(strings.Repeat(b, 32)) }
-	base := identityConfig{header: identity.Header, format: identity.FormatJWE, ttl: time.Minute, key: key("a")}
-	seen := map[string]string{}
-	for name, change := range map[string]func(i *identityConfig, h *Handler){
-		"the first":      func(*identityConfig, *Handler) {},
-		"another key":    func(i *identityConfig, _ *Handler) { i.key = key("b") },
-		"the ring's key": func(i *identityConfig, _ *Handler) { i.key = nil },
-		"signed only":    func(i *identityConfig, _ *Handler) { i.format, i.key = identity.FormatJWS, nil },
-		"another time":   func(i *identityConfig, _ *Handler) { i.ttl = 2 * time.Minute },
-		"another name":   func(_ *identityConfig, h *Handler) { h.Audience = "shop" },
-	} {
-		i := base
-		h.Audience = ""
-		change(&i, h)
-		h.minters, h.identity = &minters{config: i, core: c}, i
-		ask := func() string {
-			got := try(t, h, request(http.MethodGet, hotOrigin+"/app", cookie))
-			if got.code != http.StatusOK || len(got.arrived[identity.Header]) != 1 {
-				t.Fatalf("%s: %d, %v", name, got.code, got.arrived)
-			}
-			return got.arrived[identity.Header][0]
-		}
-		first := ask()
-		if first != ask() {
-			t.Errorf("%s: it is minted for each request", name)
-		}
-		if of := seen[first]; of != "" {
-			t.Errorf("%s gets the assertion of %s", name, of)
-		}
-		seen[first] = name
 	}
 }

@@ -36,13 +36,13 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	}
 	for _, p := range s.positions {
 		site := doctor.Site{
-			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
+			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.site.Prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
 			ClientHeaders: p.handler.ClientHeaders, OpenSuffixes: p.handler.openSuffixes,
 			Listens: s.listens[p.server], Forwarded: s.forwarded[p.server],
-			VerifyFrom: p.handler.peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
+			VerifyFrom: p.handler.site.Peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
 		}
-		for _, o := range p.handler.origins {
-			site.Origins = append(site.Origins, doctor.Origin{Text: o.text, Host: o.host, Wildcard: o.wildcard})
+		for _, o := range p.handler.site.Origins {
+			site.Origins = append(site.Origins, doctor.Origin{Text: o.String(), Host: o.Host(), Wildcard: o.Wildcard()})
 		}
 		f.Sites = append(f.Sites, site)
 	}
@@ -65,19 +65,19 @@ func (c *configuration) optional() bool {
 
 // openToAll says whether anybody with a mailbox can come in.
 func (h *Handler) openToAll() bool {
-	policy := h.template.SignUp
+	policy := h.site.Template.SignUp
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional
 }
 
 // openBy names a place where people can sign up who cannot at p, and who then get in at p all the same: an account is good at
 // every site that requires nothing.
 func (c *configuration) openBy(p *position) string {
-	own := p.handler.template.SignUp
+	own := p.handler.site.Template.SignUp
 	if p.outer != nil || !p.handler.Require.Empty() || p.handler.Optional {
 		return ""
 	}
 	for _, other := range c.positions {
-		policy := other.handler.template.SignUp
+		policy := other.handler.site.Template.SignUp
 		if other.outer != nil || policy.Mode != flow.SignUpOpen {
 			continue
 		}
@@ -206,8 +206,8 @@ func (a *App) siteName() string {
 		return a.policy.siteName
 	}
 	for _, h := range a.handlers {
-		for _, o := range h.origins {
-			return strings.TrimPrefix(o.host, ".")
+		for _, o := range h.site.Origins {
+			return strings.TrimPrefix(o.Host(), ".")
 		}
 	}
 	return "email_link"

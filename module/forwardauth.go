@@ -24,7 +24,7 @@ func (c *configuration) checkVerify(arrivals []arrival) error {
 		if a.kind != gateKind || a.failed || a.handler.Verify == nil {
 			continue
 		}
-		at := endpoint{a.server, a.handler.verifyPath}
+		at := endpoint{a.server, a.handler.site.VerifyPath()}
 		if seen[at] {
 			continue
 		}
@@ -45,7 +45,7 @@ func yes(server *caddyhttp.Server, q question) (bad arrival, ok bool) {
 	travel(server, q, func(a arrival) bool {
 		switch {
 		case a.kind == gateKind:
-			_, own := a.handler.below(q.path)
+			_, own := a.handler.site.Below(q.path)
 			return own && !a.handler.Off && len(a.gates) == 0
 		case a.kind == failureKind:
 			failures = true

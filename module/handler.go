@@ -1,11 +1,9 @@
 package module
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
+	"net/http"
 	"reflect"
 	"time"
 
@@ -13,9 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
-	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
 func init() { caddy.RegisterModule(Handler{}) }
@@ -67,49 +63,12 @@ type Handler struct {
 	Source *Source `json:"source,omitempty"`
 
 	app *App
-	log *slog.Logger
-	// now reads the gate's clock, the zero time while there is none.
-	now     func() time.Time
-	origins []Origin
-	prefix  string
-	// verifyPath is where a proxy asks, peers those that are answered.
-	verifyPath string
-	peers      []netip.Prefix
-	// access is what the matchers say about requests; protectsCapitals reports whether those of protect name capital letters.
-	access           gate.Access
-	protectsCapitals bool
-	// others are the handlers of the same host that ask for more and that a path may lead to by another reading. othersInAnyCase
-	// reports whether a matcher on the way to one of them names capital letters, rewrittenBefore whether paths may have been
-	// rewritten before they come to this handler.
-	others                           []otherGate
-	othersInAnyCase, rewrittenBefore bool
-	emails                           [][]address.Pattern
-	plain                            []plainHeader
-	identity                         identityConfig
-	// stripper knows the names of all handlers of the configuration. innerStripper is for requests that have passed the stripper of
-	// an outer handler: it knows the handler's own names, so that what the outer one has set goes on.
-	stripper, innerStripper *boundary.Stripper
-	// methodDecides reports whether a matcher of the handler looks at the method, openSuffixes are the patterns of public that begin
-	// with a star.
-	methodDecides bool
-	openSuffixes  []string
-	// answered are the names that any handler sets, for answers of /verify.
-	answered []string
-
-	template web.Site
-	sites    map[string]*web.Site
-	// hosts are the sites by the Host that browsers send, where there is no star: most requests need nothing more to be found out.
-	hosts map[string]*web.Site
-	// fallback is the site that a misdirected request is told of, nil where all have a star.
-	fallback *web.Site
-	// minters is made by the app's Start, before the first request.
-	minters *minters
-}
-
-// plainHeader is a configured header, ready to be set.
-type plainHeader struct {
-	name  string
-	value value
+	// site is the handler without Caddy.
+	site *gate.Site
+	// protectsCapitals reports whether the matchers of protect name capital letters, methodDecides whether a matcher looks at the
+	// method. openSuffixes are the patterns of public that begin with a star.
+	protectsCapitals, methodDecides bool
+	openSuffixes                    []string
 }
 
 // CaddyModule returns the Caddy module information.
@@ -167,6 +126,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 	if err := h.Check(); err != nil {
 		return err
 	}
+	h.site = new(gate.Site)
 	if err := h.loadMatchers(ctx); err != nil {
 		return err
 	}
@@ -179,21 +139,21 @@ func (h *Handler) provision(ctx caddy.Context) error {
 
 // bind makes a handler one of the app's and reads what depends on the app's options.
 func (h *Handler) bind(a *App) (err error) {
-	h.app, h.log, h.now = a, a.log, a.gate.now
+	h.app = a
 	if h.Off {
 		return nil
 	}
-	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
+	if h.site.Origins, err = parseOrigins(h.BaseURL); err != nil {
 		return h.Source.wrap("base_url", err)
 	}
-	if len(h.origins) == 0 {
-		h.origins = a.origins
+	if len(h.site.Origins) == 0 {
+		h.site.Origins = a.origins
 	}
-	if len(h.origins) == 0 {
+	if len(h.site.Origins) == 0 {
 		return h.Source.wrap("", errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link"))
 	}
-	if h.prefix = h.Path; h.prefix == "" {
-		h.prefix = DefaultPath
+	if h.site.Prefix = h.Path; h.site.Prefix == "" {
+		h.site.Prefix = DefaultPath
 	}
 	for _, step := range []struct {
 		option string
@@ -204,16 +164,17 @@ func (h *Handler) bind(a *App) (err error) {
 		{"require scope", func() error { return h.Require.checkGranted(a.Scopes) }},
 		{"identity", h.readIdentity},
 		{"headers", h.readHeaders},
-		{"", h.buildSites},
+		{"", h.readSite},
 	} {
 		if err := step.read(); err != nil {
 			return h.Source.wrap(step.option, err)
 		}
 	}
+	a.gate.AddSite(h.site)
 	return nil
 }
 
-// readRequire compiles the address patterns of `require email`.
+// readRequire reads who passes, and compiles the address patterns of `require email`.
 func (h *Handler) readRequire() error {
 	for _, group := range h.Require.Email {
 		var patterns []address.Pattern
@@ -224,31 +185,33 @@ func (h *Handler) readRequire() error {
 			}
 			patterns = append(patterns, p)
 		}
-		h.emails = append(h.emails, patterns)
+		h.site.Require.Emails = append(h.site.Require.Emails, patterns)
 	}
+	h.site.Require.Roles, h.site.Require.Scopes = h.Require.Role, h.Require.Scope
+	h.site.MaxAge, h.site.Audience = time.Duration(h.MaxAge), h.Audience
 	return nil
 }
 
 // readHeaders resolves the plain headers.
 func (h *Handler) readHeaders() error {
 	for _, one := range h.Headers {
-		v, err := parseValue(one.Value)
+		v, err := gate.ParseHeaderValue(one.Value)
 		if err != nil {
 			return fmt.Errorf("headers: %s: %w", one.Name, err)
 		}
-		h.plain = append(h.plain, plainHeader{canonical(one.Name), v})
+		h.site.Headers = append(h.site.Headers, gate.PlainHeader{Name: canonical(one.Name), Value: v})
 	}
 	return nil
 }
 
 // loadMatchers loads the matchers of the handler and makes them readable as what opens and as what protects.
 func (h *Handler) loadMatchers(ctx caddy.Context) error {
-	h.access = gate.Access{Optional: h.Optional, See: asSeen}
+	h.site.Access = gate.Access{Optional: h.Optional}
 	for _, m := range []struct {
 		field string
 		raw   caddyhttp.RawMatcherSets // Caddy drops it from the handler once it is loaded
 		into  *gate.Sets
-	}{{"ProtectRaw", h.ProtectRaw, &h.access.Protect}, {"PublicRaw", h.PublicRaw, &h.access.Public}} {
+	}{{"ProtectRaw", h.ProtectRaw, &h.site.Access.Protect}, {"PublicRaw", h.PublicRaw, &h.site.Access.Public}} {
 		for _, set := range m.raw {
 			if len(set) == 0 {
 				return errors.New("an empty matcher set would match everything; write 'optional' to let everyone in")
@@ -278,14 +241,14 @@ func (h *Handler) loadMatchers(ctx caddy.Context) error {
 	return nil
 }
 
-func parseOrigins(list []string) ([]Origin, error) {
-	var origins []Origin
+func parseOrigins(list []string) ([]gate.Origin, error) {
+	var origins []gate.Origin
 	for _, s := range list {
 		text, err := expand(s)
 		if err != nil {
 			return nil, fmt.Errorf("base_url: %w", err)
 		}
-		o, err := ParseOrigin(text)
+		o, err := gate.ParseOrigin(text)
 		if err != nil {
 			return nil, fmt.Errorf("base_url: %w", err)
 		}
@@ -294,45 +257,13 @@ func parseOrigins(list []string) ([]Origin, error) {
 	return origins, nil
 }
 
-// meets says whether an account is what `require` asks for: each group by one of its words.
-func (h *Handler) meets(u user) bool {
-	for _, group := range h.Require.Role {
-		if !anyOf(group, u.account.Roles) {
-			return false
-		}
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.Off {
+		return h.site.PassOpen(w, r, next, host{}.TrustedProxy(host{}.Vars(r)))
 	}
-	if len(h.emails) == 0 {
-		return true
-	}
-	a, err := address.Parse(u.account.Email)
-	if err != nil {
-		return false
-	}
-	for _, group := range h.emails {
-		ok := false
-		for _, p := range group {
-			ok = ok || p.Match(a)
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
+	return h.site.ServeHTTP(w, r, next)
 }
-
-func anyOf(want, have []string) bool {
-	for _, w := range want {
-		for _, h := range have {
-			if w == h {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// wait returns what runs, or nil when the configuration does not start within a bounded time.
-func (h *Handler) wait(ctx context.Context) *live { return h.app.gate.enter(ctx) }
 
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)

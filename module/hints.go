@@ -56,7 +56,7 @@ func (a *App) tellUntrusted(r *http.Request, name string) {
 	from, lines := "a Unix socket", "\t\ttrusted_proxies_unix\n"
 	if err == nil {
 		addr := peer.Addr().Unmap().WithZone("")
-		from, lines = network(addr), "\t\ttrusted_proxies static "+addr.String()+"\n"
+		from, lines = gate.NetworkOf(addr), "\t\ttrusted_proxies static "+addr.String()+"\n"
 	}
 	a.log.Warn(name+" came from "+from+", which Caddy does not trust, so it counts for nothing. "+
 		"If that is a proxy of yours, add to the global options:\n"+

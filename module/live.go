@@ -5,15 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -23,21 +22,14 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// live is what requests of one configuration work with, once it has started.
+// live is what operators work with, once the configuration has started.
 type live struct {
 	core  *core
-	pages *web.Pages
 	parts *Parts
 }
 
-// audienceOf returns the host of an origin, with its port when that is not the scheme's own.
-func audienceOf(origin string) string {
-	_, host, _ := strings.Cut(origin, "://")
-	return host
-}
-
-// sites builds the sites of one handler.
-func (h *Handler) buildSites() error {
+// readSite resolves what the pages of a handler need.
+func (h *Handler) readSite() error {
 	a := h.app
 	methods, err := flow.ParseMethods(orDefault(a.SignIn, "link", "code")...)
 	if err != nil {
@@ -53,9 +45,9 @@ func (h *Handler) buildSites() error {
 			return err
 		}
 	}
-	h.template = web.Site{
+	h.site.Template = web.Site{
 		Site: flow.Site{
-			Prefix: h.prefix, SignUp: policy, Methods: methods,
+			Prefix: h.site.Prefix, SignUp: policy, Methods: methods,
 			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn), Reset: time.Duration(a.Lifetime.Reset)},
 			Resends:   a.Resend.Count, ResendWait: time.Duration(a.Resend.Wait),
 			Limits:      a.policy.limits,
@@ -67,61 +59,9 @@ func (h *Handler) buildSites() error {
 		Name: a.policy.siteName, Contact: a.policy.contact, Logo: a.policy.logo, LogoType: a.policy.logoType,
 	}
 	if a.policy.siteName != "" {
-		h.template.PasswordWords = []string{a.policy.siteName}
-	}
-	h.sites = map[string]*web.Site{}
-	for _, o := range h.origins {
-		if o.wildcard {
-			continue
-		}
-		h.sites[o.text] = h.makeSite(o.text)
-		if h.fallback == nil {
-			h.fallback = h.sites[o.text]
-		}
-	}
-	h.hosts = map[string]*web.Site{}
-	for _, s := range h.sites {
-		if origin, ok := resolve(h.origins, audienceOf(s.Origin)); ok && origin == s.Origin {
-			h.hosts[audienceOf(origin)] = s
-		}
+		h.site.Template.PasswordWords = []string{a.policy.siteName}
 	}
 	return nil
-}
-
-// siteFor returns the site of a request's Host and its origin; where it is none of ours, the fallback.
-func (h *Handler) siteFor(host string) (s *web.Site, origin string, known bool) {
-	if s := h.hosts[host]; s != nil {
-		return s, s.Origin, true
-	}
-	if origin, known = resolve(h.origins, host); known {
-		return h.site(origin), origin, true
-	}
-	return h.fallback, "", false
-}
-
-// makeSite fills in what depends on the origin.
-func (h *Handler) makeSite(origin string) *web.Site {
-	s := h.template
-	s.Origin = origin
-	s.Secure = strings.HasPrefix(origin, "https://")
-	if s.Audience = h.Audience; s.Audience == "" {
-		s.Audience = audienceOf(origin)
-	}
-	for _, o := range h.origins {
-		if o.text != origin && !o.wildcard {
-			s.FormActions = append(s.FormActions, o.text)
-		}
-	}
-	return &s
-}
-
-// site returns the site of an origin that resolve has found. Those below a star are made for each request: nobody can fill
-// our memory with hosts.
-func (h *Handler) site(origin string) *web.Site {
-	if s := h.sites[origin]; s != nil {
-		return s
-	}
-	return h.makeSite(origin)
 }
 
 func orDefault(list []string, words ...string) []string {
@@ -131,32 +71,18 @@ func orDefault(list []string, words ...string) []string {
 	return list
 }
 
-// siteOf finds the site of an origin among all handlers: for mails, which know nothing but the origin, and for operators.
-func (a *App) siteOf(origin string) (*web.Site, bool) {
-	u, err := url.Parse(origin)
-	if err != nil {
-		return nil, false
-	}
-	for _, h := range a.handlers {
-		if found, ok := resolve(h.origins, u.Host); ok && found == origin {
-			return h.site(origin), true
-		}
-	}
-	return nil, false
-}
-
 // open makes what requests work with, and lets them in.
 func (a *App) open(c *core, set *templates.Set) {
-	l := &live{core: c, parts: a.newParts(c)}
-	l.pages = &web.Pages{
-		Flows: l.parts.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
-		JWKS:   func() []byte { return jwks(c) },
-		Health: func() error { return healthy(c.Store) },
-	}
-	for _, h := range a.handlers {
-		h.minters = &minters{config: h.identity, core: c}
-	}
-	a.gate.open(l)
+	p := a.newParts(c)
+	a.live.Store(&live{core: c, parts: p})
+	a.gate.Start(&gate.Runtime{
+		Vault: c.Vault, Flows: p.Flows,
+		Pages: &web.Pages{
+			Flows: p.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
+			JWKS:   func() []byte { return jwks(c) },
+			Health: func() error { return healthy(c.Store) },
+		},
+	})
 }
 
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
@@ -168,19 +94,15 @@ func (a *App) newParts(c *core) *Parts {
 	p := &Parts{
 		Vault: c.Vault, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
 		Site: func(origin string) (flow.Site, bool) {
-			s, ok := a.siteOf(origin)
+			s, ok := a.gate.Site(origin)
 			if !ok {
 				return flow.Site{}, false
 			}
 			return s.Site, true
 		},
 	}
-	for _, h := range a.handlers {
-		for _, o := range h.origins {
-			if s := h.sites[o.text]; s != nil && !slices.ContainsFunc(p.Sites, func(f flow.Site) bool { return f.Origin == s.Origin }) {
-				p.Sites = append(p.Sites, s.Site)
-			}
-		}
+	for _, s := range a.gate.Sites() {
+		p.Sites = append(p.Sites, s.Site)
 	}
 	return p
 }
@@ -218,7 +140,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 
 // render writes a letter. A mail of a site that the configuration no longer has is written with what is known.
 func (a *App) render(set *templates.Set, l outbox.Message) (mailer.Message, error) {
-	site, ok := a.siteOf(l.Site)
+	site, ok := a.gate.Site(l.Site)
 	if !ok {
 		site = &web.Site{
 			Site: flow.Site{Origin: l.Site, Prefix: strings.TrimPrefix(l.Base, l.Site)},

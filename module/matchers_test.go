@@ -3,8 +3,10 @@ package module
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,7 +20,7 @@ func withMatchers(t *testing.T, protect, public string) *Handler {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	h := &Handler{}
+	h := &Handler{site: new(gate.Site)}
 	for _, one := range []struct {
 		text string
 		into *caddyhttp.RawMatcherSets
@@ -96,7 +98,7 @@ func TestCONF2_Matchers(t *testing.T) {
 	} {
 		h := withMatchers(t, c.protect, c.public)
 		for path, want := range c.want {
-			if got, err := h.access.Need(requestFor(http.MethodGet, path)); got != want || err != nil {
+			if got, err := h.site.Access.Need(requestFor(http.MethodGet, path)); got != want || err != nil {
 				t.Errorf("%s: %s needs %d, want %d (%v)", name, path, got, want, err)
 			}
 		}
@@ -111,7 +113,7 @@ func TestCONF2_SeenRequests(t *testing.T) {
 	repl.Set("of.the.request", "kept")
 	seen := asSeen(r, "/seen")
 	h := withMatchers(t, `[{"path_regexp":{"name":"re","pattern":"^/(seen)$"}}]`, "")
-	if !h.access.Protect.Demands(seen) || !h.access.Protect.Opens(seen) {
+	if !h.site.Access.Protect.Demands(seen) || !h.site.Access.Protect.Opens(seen) {
 		t.Error("the path is not seen")
 	}
 	other := seen.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
@@ -153,7 +155,7 @@ func TestCONF2_TriedBeforeTheirTime(t *testing.T) {
 
 // TestCONF2_WhoAsksMore: a reading that leads to a handler without demands asks nobody for anything.
 func TestCONF2_WhoAsksMore(t *testing.T) {
-	closed, optional := &Handler{}, &Handler{Optional: true}
+	closed, optional := &Handler{site: new(gate.Site)}, &Handler{Optional: true, site: new(gate.Site)}
 	role := &Handler{Require: Require{Role: [][]string{{"admin"}}}}
 	for name, c := range map[string]struct {
 		other, first *Handler
@@ -166,4 +168,38 @@ func TestCONF2_WhoAsksMore(t *testing.T) {
 			t.Errorf("%s: asks for more is %t", name, got)
 		}
 	}
+}
+
+// TestAUTHZ1_AnEmptyMatcherSetIsRefused: a set without a matcher matches everything, so the site would be open.
+func TestAUTHZ1_AnEmptyMatcherSetIsRefused(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	for name, h := range map[string]*Handler{
+		"public":                   {PublicRaw: caddyhttp.RawMatcherSets{{}}},
+		"protect":                  {ProtectRaw: caddyhttp.RawMatcherSets{{}}},
+		"public, beside another":   {PublicRaw: caddyhttp.RawMatcherSets{{"path": []byte(`["/a"]`)}, {}}},
+		"protect, before another":  {ProtectRaw: caddyhttp.RawMatcherSets{{}, {"path": []byte(`["/a"]`)}}},
+		"public, where is protect": {ProtectRaw: caddyhttp.RawMatcherSets{{"path": []byte(`["/a"]`)}}, PublicRaw: caddyhttp.RawMatcherSets{nil}},
+	} {
+		h.site = new(gate.Site)
+		if err := h.loadMatchers(ctx); err == nil || !strings.Contains(err.Error(), "match everything") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHDR3_AnAnswerThatIsTakenBackTellsNothing: a matcher that cannot say whether it matches makes no path public.
+func TestHDR3_AnAnswerThatIsTakenBackTellsNothing(t *testing.T) {
+	failing := gate.Sets{{caddyMatcher{caddyhttp.MatcherSet{failingMatcher{}}}}}
+	for name, access := range map[string]gate.Access{"public": {Public: failing, See: asSeen}, "protect": {Protect: failing, See: asSeen}} {
+		if need, err := access.Need(requestFor(http.MethodGet, "/app")); need != gate.NeedAll || err != nil {
+			t.Errorf("%s: needs %d, %v", name, need, err)
+		}
+	}
+}
+
+type failingMatcher struct{}
+
+func (failingMatcher) MatchWithError(*http.Request) (bool, error) {
+	return true, errors.New("cannot say")
 }

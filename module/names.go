@@ -15,9 +15,9 @@ import (
 
 // ownNames returns the header names that a handler sets.
 func (h *Handler) ownNames() []string {
-	names := []string{h.identity.header}
-	for _, one := range h.plain {
-		names = append(names, one.name)
+	names := []string{h.site.Assertions.Header}
+	for _, one := range h.site.Headers {
+		names = append(names, one.Name)
 	}
 	return names
 }
@@ -39,16 +39,16 @@ func (c *configuration) prepareNames(handlers []*Handler) {
 	for _, h := range handlers {
 		clients = append(clients, h.ClientHeaders...)
 		for _, name := range h.ownNames() {
-			if name != h.identity.header || h.identity.format != "" {
+			if name != h.site.Assertions.Header || h.site.Assertions.Format != "" {
 				answered = append(answered, name)
 			}
 		}
 	}
 	for _, h := range handlers {
-		h.stripper = boundary.NewStripper(boundary.Rules{Own: own, Client: h.ClientHeaders, Methods: c.methodDecides(h)})
+		h.site.Stripper = boundary.NewStripper(boundary.Rules{Own: own, Client: h.ClientHeaders, Methods: c.methodDecides(h)})
 		// What the clients of a site may send, its outer handler has let through.
-		h.innerStripper = boundary.NewStripper(boundary.Rules{Own: h.ownNames(), Client: clients})
-		h.answered = sorted(answered)
+		h.site.InnerStripper = boundary.NewStripper(boundary.Rules{Own: h.ownNames(), Client: clients})
+		h.site.Answered = sorted(answered)
 	}
 }
 

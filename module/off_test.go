@@ -9,11 +9,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // TestCONF3_OffStrips sends forged names and the gate's cookies through `email_link off`, in both directions.
 func TestCONF3_OffStrips(t *testing.T) {
-	h := &Handler{Off: true, stripper: boundary.NewStripper(boundary.Rules{Own: []string{"X-Staff"}})}
+	h := &Handler{Off: true, site: &gate.Site{Stripper: boundary.NewStripper(boundary.Rules{Own: []string{"X-Staff"}})}}
 	r := httptest.NewRequest(http.MethodGet, "/feed", nil)
 	r.Header = http.Header{
 		"X-Staff": {"boss@example.com"}, "Remote-User": {"boss"}, "Email-Link-Assertion": {"forged"}, "X-App": {"kept"},

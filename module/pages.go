@@ -24,11 +24,11 @@ func (c *configuration) checkPages(arrivals []arrival) error {
 		}
 		switch reached {
 		case never:
-			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached at %s (%s), so nobody could sign in; %s", h.prefix, a.site(), a.way(), a.pagesRemedy()))
+			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached at %s (%s), so nobody could sign in; %s", h.site.Prefix, a.site(), a.way(), a.pagesRemedy()))
 		case maybe:
 			if !a.onlyPaths {
 				seen[h] = true
-				c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.prefix, a.way()),
+				c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.site.Prefix, a.way()),
 					"write email_link in the site itself, before the handle blocks, with a matcher behind it for what needs signing in")
 			}
 		}
@@ -39,8 +39,8 @@ func (c *configuration) checkPages(arrivals []arrival) error {
 // pageReached returns whether requests for the sign-in page come to a gate that serves it.
 func (c *configuration) pageReached(a arrival, method string) chance {
 	best := never
-	travel(a.server, question{host: a.host, path: a.handler.prefix + page, method: method}, func(b arrival) bool {
-		if b.kind != gateKind || b.failed || b.handler.Off || len(b.gates) > 0 || b.handler.prefix != a.handler.prefix {
+	travel(a.server, question{host: a.host, path: a.handler.site.Prefix + page, method: method}, func(b arrival) bool {
+		if b.kind != gateKind || b.failed || b.handler.Off || len(b.gates) > 0 || b.handler.site.Prefix != a.handler.site.Prefix {
 			return false
 		}
 		best = max(best, b.chance)
@@ -56,8 +56,8 @@ func (a arrival) pagesRemedy() string {
 		return site + ", with a matcher behind it for what needs signing in"
 	}
 	path := strings.Fields(a.conditions[len(a.conditions)-1])[1]
-	if base, ok := strings.CutSuffix(path, "/*"); ok && CheckPrefix(base+a.handler.prefix) == nil {
-		return fmt.Sprintf("write 'path %s%s' in it, or 'email_link %s' in the site itself, before the handle blocks", base, a.handler.prefix, path)
+	if base, ok := strings.CutSuffix(path, "/*"); ok && CheckPrefix(base+a.handler.site.Prefix) == nil {
+		return fmt.Sprintf("write 'path %s%s' in it, or 'email_link %s' in the site itself, before the handle blocks", base, a.handler.site.Prefix, path)
 	}
 	return fmt.Sprintf("write 'email_link %s' in the site itself, before the handle blocks", path)
 }

@@ -45,19 +45,19 @@ func TestPATH1_EveryViewIsMatched(t *testing.T) {
 			shut: []string{"/a/x", "/A/open/x", "/a/OPEN/x", "/A/x"},
 		},
 	} {
-		h, _ := started(t)
-		h.access.Protect, h.access.Public = c.protect, c.public
-		for want, paths := range map[int][]string{http.StatusOK: c.open, http.StatusUnauthorized: c.shut} {
+		access := gate.Access{Protect: c.protect, Public: c.public, See: asSeen}
+		for want, paths := range map[bool][]string{true: c.open, false: c.shut} {
 			for _, path := range paths {
-				r := request(http.MethodGet, hotOrigin+"/", "")
-				r.RequestURI = path
+				r := requestFor(http.MethodGet, "/")
 				u, err := r.URL.Parse(hotOrigin + path)
 				if err != nil {
 					t.Fatal(err)
 				}
-				r.URL = u
-				if got := try(t, h, r); got.code != want {
-					t.Errorf("%s: %s: %d, want %d", name, path, got.code, want)
+				r.RequestURI, r.URL = path, u
+				need, err := access.Need(r)
+				open := need == gate.NeedNothing
+				if open != want || err != nil {
+					t.Errorf("%s: %s: open %v, want %v (%v)", name, path, open, want, err)
 				}
 			}
 		}

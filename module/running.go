@@ -60,7 +60,7 @@ func Running() (p *Parts, ok bool) {
 	if app == nil {
 		return nil, false
 	}
-	l := app.gate.live.Load()
+	l := app.live.Load()
 	if l == nil {
 		return nil, false
 	}

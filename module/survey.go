@@ -272,7 +272,7 @@ func (w *walker) ours(h *Handler, at *way) {
 	}
 	p.outer = at.outer
 	if at.scopeDeclared = at.scopeDeclared || len(h.Require.Scope) > 0; !at.scopeDeclared {
-		p.inheritedScopes = at.outer.handler.Require.besidePeople()
+		p.inheritedScopes = at.outer.handler.Require.besideSessions()
 	}
 }
 

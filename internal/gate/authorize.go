@@ -2,87 +2,136 @@ package gate
 
 import (
 	"net/http"
+	"slices"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
-// Step is one stage on the way from an outer gate to an inner one.
-type Step struct {
-	// Match has to match, Unless must not: it holds the matchers of what keeps a request off this way, such as an earlier sibling.
-	Match  Sets
-	Unless []Sets
-	// Rewrite returns a request with another path. Where it is set, requests that Match does not match go on as they are.
-	Rewrite func(r *http.Request) *http.Request
+// Require says which accounts and tokens pass a site. Each group of a list has to hold by one of its words.
+type Require struct {
+	// Roles are groups of roles, Emails of address patterns.
+	Roles  [][]string
+	Emails [][]address.Pattern
+	// Scopes are groups of scopes.
+	Scopes Scopes
 }
 
-// Way leads from an outer gate to an inner one.
-type Way []Step
+// Scopes are groups of scopes of machine tokens, of each of which a token needs one. The word [machine.People] stands for sessions. Where
+// no scope is named no token passes.
+type Scopes [][]string
 
-// maxReadings bounds how many readings of one request are followed. One with more is taken to reach every gate.
-const maxReadings = 512
-
-// Readings are the requests that one request is to the programs which may read it, the request itself among them.
-type Readings struct {
-	list []*http.Request
-	see  See
-	// everything reports that there are too many readings to follow.
-	everything bool
+// AdmitTokens reports whether a token may pass.
+func (s Scopes) AdmitTokens() bool {
+	return slices.ContainsFunc(s, func(group []string) bool {
+		return slices.ContainsFunc(group, func(word string) bool { return word != machine.People })
+	})
 }
 
-// Read returns the readings of a request.
-func Read(r *http.Request, see See) Readings {
-	readings := Readings{see: see}
-	readings.add(r)
-	return readings
-}
-
-func (s *Readings) add(r *http.Request) {
-	views, _, err := boundary.Views(boundary.SentPath(r.URL))
-	if err != nil || views == nil || len(s.list)+len(views) > maxReadings {
-		s.everything = true
-		return
+// authorize decides whether a request goes on, and on whose behalf; without a principal it goes on as an anonymous one.
+func (s *Site) authorize(r *http.Request, st *requestState) (principal, web.Refusal) {
+	if st.outer != s && st.principal != nil && !st.withheld && !s.Access.Protects(r) {
+		return st.principal, 0 // an inner site tightens what its matcher says, and takes no identity away elsewhere
 	}
-	// The request itself counts too: its escaped path is compared by patterns with a percent sign.
-	s.list = append(s.list, r)
-	for _, view := range views {
-		if view != r.URL.Path {
-			s.list = append(s.list, s.see(r, view))
-		}
+	need, err := s.needOf(r, st)
+	if err != nil {
+		return nil, web.BadRequest
 	}
+	p, why := s.authorizeHere(r, st, need)
+	if why == 0 && st.outer == s {
+		why = s.refusedElsewhere(r, st, p)
+	}
+	if why != 0 {
+		return nil, why
+	}
+	return p, 0
 }
 
-// Reaches reports whether some reading of a request leads all the way: each program reads it in one way, so one and the same
-// reading has to pass every step. A rewrite makes a new path, which can be read in several ways again.
-func (w Way) Reaches(s Readings) bool {
-	for _, step := range w {
-		if s.everything {
-			return true
-		}
-		next := Readings{see: s.see}
-		for _, r := range s.list {
-			rewrites := step.Rewrite != nil
-			if rewrites && step.Match.Demands(r) {
-				next.add(step.Rewrite(r))
-			}
-			if rewrites && !(len(step.Match) == 0 || step.Match.Opens(r)) || !rewrites && step.passes(r) {
-				next.list = append(next.list, r)
-			}
-		}
-		if s = next; len(s.list) == 0 && !s.everything {
+// needOf returns what a request needs at the site. An ambiguous path that no reading makes a protected one passes with any session.
+func (s *Site) needOf(r *http.Request, st *requestState) (Need, error) {
+	need, err := s.Access.Need(r)
+	if need == NeedSession && (st.principal == nil || s.Access.Protects(r)) {
+		need = NeedAll
+	}
+	return need, err
+}
+
+// authorizeHere decides by what the site itself asks for.
+func (s *Site) authorizeHere(r *http.Request, st *requestState, need Need) (principal, web.Refusal) {
+	needed := need == NeedAll
+	if st.token.Presented {
+		return s.authorizeToken(r, st, needed)
+	}
+	var why web.Refusal
+	switch {
+	case st.principal == nil:
+		why = web.SignIn
+	case boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, st.site.Origin):
+		why, needed = web.UpgradeOrigin, need != NeedNothing
+	case st.withheld || !s.hasScopes(st) || !s.meets(user{st.principal.account()}):
+		why = web.Forbidden
+	case needed && s.proofTooOld(st):
+		why = web.SignIn
+	default:
+		return st.principal, 0
+	}
+	if needed {
+		return nil, why
+	}
+	return nil, 0 // anonymous: no other site acts in this account's name, and no account passes that lacks what is required
+}
+
+// meets reports whether an account is what Require asks for, scopes aside: each group by one of its words.
+func (s *Site) meets(u user) bool {
+	for _, group := range s.Require.Roles {
+		if !anyOf(group, u.account.Roles) {
 			return false
 		}
 	}
-	return true
-}
-
-func (s *Step) passes(r *http.Request) bool {
-	if !s.Match.Demands(r) {
+	if len(s.Require.Emails) == 0 {
+		return true
+	}
+	a, err := address.Parse(u.account.Email)
+	if err != nil {
 		return false
 	}
-	for _, unless := range s.Unless {
-		if unless.Opens(r) {
+	for _, group := range s.Require.Emails {
+		ok := false
+		for _, p := range group {
+			ok = ok || p.Match(a)
+		}
+		if !ok {
 			return false
 		}
 	}
 	return true
+}
+
+func anyOf(want, have []string) bool {
+	for _, w := range want {
+		for _, h := range have {
+			if w == h {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hasScopes reports whether the scopes of a request are what Require asks for: each group by one of its words. A token passes only
+// where the outer site names scopes at all.
+func (s *Site) hasScopes(st *requestState) bool {
+	for _, group := range s.Require.Scopes {
+		if !anyOf(group, st.principal.scopes()) {
+			return false
+		}
+	}
+	return !st.token.Presented || len(st.outer.Require.Scopes) > 0
+}
+
+// proofTooOld reports whether the last proof of the account is older than MaxAge.
+func (s *Site) proofTooOld(st *requestState) bool {
+	return s.MaxAge > 0 && st.at.Now.Sub(st.principal.authTime()) > s.MaxAge
 }

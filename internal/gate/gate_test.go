@@ -1,169 +1,314 @@
 package gate
 
 import (
-	"errors"
+	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 )
 
-// below matches paths below a prefix as `path` does: in any case for demands, in its own for what it opens.
-type below string
-
-func (b below) Opens(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, string(b)) }
-
-func (b below) Demands(r *http.Request) bool {
-	return strings.HasPrefix(strings.ToLower(r.URL.Path), strings.ToLower(string(b)))
-}
-
-// method matches one method.
-type method string
-
-func (m method) Opens(r *http.Request) bool   { return r.Method == string(m) }
-func (m method) Demands(r *http.Request) bool { return m.Opens(r) }
-
-func one(ms ...Matcher) Sets { return Sets{ms} }
-
-// sent makes a request with a target as it is sent.
-func sent(t *testing.T, target string) *http.Request {
-	t.Helper()
-	u, err := url.ParseRequestURI(target)
-	if err != nil {
-		u = &url.URL{Path: target}
-	}
-	return &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}
-}
-
-func see(r *http.Request, path string) *http.Request {
-	seen, u := *r, *r.URL
-	u.Path, u.RawPath, u.Opaque = path, "", ""
-	seen.URL = &u
-	return &seen
-}
-
-func TestCONF2_Need(t *testing.T) {
-	for name, c := range map[string]struct {
-		access Access
-		want   map[string]Need
-	}{
-		"public": {Access{Public: one(below("/share/Xy7"))}, map[string]Need{
-			"/share/Xy7": NeedNothing, "/share/Xy7/a": NeedNothing, "/share/xY7": NeedAll, "/share/xy7": NeedAll, "/SHARE/Xy7": NeedAll, "/": NeedAll,
-			"/share/Xy7/a;b": NeedAll, "/share/Xy7/..%2fa": NeedAll, "//share/Xy7": NeedAll, "/share/%58y7": NeedAll,
-		}},
-		"public but": {Access{Public: one(Not{one(below("/admin/"))})}, map[string]Need{
-			"/a": NeedNothing, "/A": NeedNothing, "/admin/x": NeedAll, "/Admin/x": NeedAll, "/a;b": NeedAll,
-		}},
-		"protect": {Access{Protect: one(below("/Admin/"))}, map[string]Need{
-			"/": NeedNothing, "/A": NeedNothing, "/admin/x": NeedAll, "/ADMIN/x": NeedAll, "/Admin/x": NeedAll, "/a;b": NeedSession, "//x/admin/x": NeedSession,
-		}},
-		"protect but": {Access{Protect: one(Not{one(below("/share/Xy7"))})}, map[string]Need{
-			"/share/Xy7": NeedNothing, "/share/xY7": NeedAll, "/a": NeedAll,
-		}},
-		"protect, public": {Access{Protect: one(below("/admin/")), Public: one(below("/admin/Logo"))}, map[string]Need{
-			"/admin/Logo": NeedNothing, "/admin/logo": NeedAll, "/ADMIN/Logo": NeedAll, "/admin/x": NeedAll, "/a": NeedNothing,
-		}},
-		"optional": {Access{Optional: true}, map[string]Need{"/": NeedNothing, "/A;b": NeedNothing}},
-		"all":      {Access{}, map[string]Need{"/": NeedAll, "/A;b": NeedAll}},
-	} {
-		c.access.See = see
-		for path, want := range c.want {
-			if got, err := c.access.Need(sent(t, path)); got != want || err != nil {
-				t.Errorf("%s: %s needs %d, want %d (%v)", name, path, got, want, err)
+// TestHDR3_WhatCannotBeReadIsNotNobody closes the store under each place that looks for a session or a token: none may go on as if there
+// were neither.
+func TestHDR3_WhatCannotBeReadIsNotNobody(t *testing.T) {
+	for _, optional := range []bool{false, true} {
+		f := newFixture(t, func(s *Site) {
+			s.Peers, s.Access.Optional, s.Require.Scopes = loopback, optional, Scopes{{"calendar", machine.People}}
+		})
+		bearer := []string{"Authorization", "Bearer " + f.token("calendar")}
+		if err := f.rt.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.rt.Sessions.Changed(f.account.ID) // so that the store is asked again
+		for name, r := range map[string]*http.Request{
+			"a session":                 request(http.MethodGet, testOrigin+"/app", f.cookie),
+			"a page of ours":            request(http.MethodGet, testOrigin+testPrefix+"/session", f.cookie),
+			"a session, asked by proxy": described(request(http.MethodGet, testOrigin+"/app", f.cookie)),
+			"a token":                   request(http.MethodGet, testOrigin+"/app", "", bearer...),
+			"a token, asked by a proxy": described(request(http.MethodGet, testOrigin+"/app", "", bearer...)),
+		} {
+			if got := try(t, r, f.Site); got.code != http.StatusServiceUnavailable || got.arrived != nil || got.header[identity.Header] != nil {
+				t.Errorf("optional %v, %s: %d, the backend got %v", optional, name, got.code, got.arrived)
 			}
 		}
-		r := sent(t, "/")
-		r.URL.Path = "/a\x00"
-		if got, err := c.access.Need(r); got != NeedAll || !errors.Is(err, boundary.ErrPath) {
-			t.Errorf("%s: NUL needs %d, %v", name, got, err)
-		}
 	}
 }
 
-// spellings are ways to write /admin/x of which Caddy reads some and programs behind it others.
-var spellings = []string{
-	"/admin/x", "/ADMIN/x", "//admin/x", "//x/admin/x", "///x/admin/x", "/%2fx/admin/x", `/\x/admin/x`, "/;/admin/x", "/admin;a/x", "/%61dmin/x", "/%2561dmin/x",
-	"/x/..%2fadmin/x", "/x/../admin/x", "/x/%252e%252e/admin/x", `/x/..\admin\x`, "/x/..%255cadmin/x", "/admin%2fx", "/admin%252Fx", "/./admin/x", "/admin./x",
-	"/%EF%BC%8Fadmin/x", "/%c0%afadmin/x", "/ad%09min/x", "x:admin/x", "/admin/x%3f", "/admin/x%23",
+// meanwhile is a matcher during which something happens: between the look at the session and the answer.
+type meanwhile struct{ happens func() }
+
+func (m *meanwhile) Opens(r *http.Request) bool { return m.Demands(r) }
+
+func (m *meanwhile) Demands(*http.Request) bool {
+	if m.happens != nil {
+		m.happens()
+	}
+	return true
 }
 
-// elsewhere are ambiguous paths that no program takes for one below /admin.
-var elsewhere = []string{"/ann/proj/-/blob/main%2Fadmin/x", "/bucket/a%2Fb", "/a;b", "/remote.php/dav/100%25", "//x/y", "/a/./b", "/Admin%2Dx", "/x/%2e%2e/admins/x"}
-
-func TestCONF2_Ways(t *testing.T) {
-	strip := func(prefix string) func(r *http.Request) *http.Request {
-		return func(r *http.Request) *http.Request { return see(r, strings.TrimPrefix(r.URL.Path, prefix)) }
-	}
-	for name, c := range map[string]struct {
-		way  Way
-		at   string
-		also string
-		want bool
-	}{
-		"unconditional":   {Way{}, "", "", true},
-		"path":            {Way{{Match: one(below("/admin/"))}}, "", "", true},
-		"nested":          {Way{{Match: one(below("/ad"))}, {Match: one(below("/admin/"))}}, "", "", true},
-		"method":          {Way{{Match: one(below("/admin/"), method("GET"))}}, "", "", true},
-		"another method":  {Way{{Match: one(below("/admin/"), method("POST"))}}, "", "", false},
-		"alternatives":    {Way{{Match: Sets{{method("POST")}, {below("/admin/")}}}}, "", "", true},
-		"but":             {Way{{Match: one(Not{one(below("/public/"))})}}, "", "", true},
-		"after a sibling": {Way{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/open/"))}}}, "", "", true},
-		"shadowed":        {Way{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/x"))}}}, "", "/admin/x", false},
-		"moved":           {Way{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
-		"moved elsewhere": {Way{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/other/"))}}, "/app", "", false},
-		"moved by a rule": {Way{{Match: one(below("/app/")), Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
+// TestSES4_WhatEndsMeanwhileIsNotVouchedFor ends a session, or a token, between the look at it and the answer.
+func TestSES4_WhatEndsMeanwhileIsNotVouchedFor(t *testing.T) {
+	for name, end := range map[string]func(rt *Runtime, live *session.Live) error{
+		"here": func(rt *Runtime, live *session.Live) error { return rt.Sessions.End(context.Background(), live) },
+		"everywhere": func(rt *Runtime, live *session.Live) error {
+			return rt.Sessions.EndEverywhere(context.Background(), live.Account.ID)
+		},
+		"all": func(rt *Runtime, _ *session.Live) error { return rt.Sessions.EndAll(context.Background()) },
 	} {
-		for _, path := range spellings {
-			if !c.want && c.also == "" && name != "moved elsewhere" || c.want || path == c.also {
-				if c.at != "" && path[0] != '/' {
-					continue
+		for _, byToken := range []bool{false, true} {
+			if byToken && name == "here" {
+				continue // ends no token
+			}
+			for _, asked := range []bool{false, true} {
+				m := &meanwhile{}
+				f := newFixture(t, func(s *Site) {
+					s.Peers, s.Access.Protect, s.Require.Scopes = loopback, one(m), Scopes{{"calendar", machine.People}}
+				})
+				text := f.token("calendar")
+				live, err := f.rt.Sessions.Find(t.Context(), f.cookie, testOrigin)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if got := c.way.Reaches(Read(sent(t, c.at+path), see)); got != c.want {
-					t.Errorf("%s: %q reaches: %t", name, c.at+path, got)
+				send := func() trial {
+					r := request(http.MethodGet, testOrigin+"/app", f.cookie)
+					if byToken {
+						r.Header.Set("Authorization", "Bearer "+text)
+					}
+					if asked {
+						r = described(r)
+					}
+					return try(t, r, f.Site)
+				}
+				if got := send(); got.code != http.StatusOK {
+					t.Fatalf("%s: %d while nothing happens", name, got.code)
+				}
+				m.happens = func() {
+					if err := end(f.rt, live); err != nil {
+						t.Error(err)
+					}
+				}
+				got := send()
+				if got.code != http.StatusUnauthorized || got.header[identity.Header] != nil || strings.Contains(got.body, "backend") {
+					t.Errorf("%s, token %v, asked by a proxy %v: %d %v", name, byToken, asked, got.code, got.header)
 				}
 			}
 		}
 	}
-	guarded := Way{{Match: one(below("/admin/"))}}
-	for _, path := range elsewhere {
-		if guarded.Reaches(Read(sent(t, path), see)) {
-			t.Errorf("%q reaches /admin", path)
+}
+
+// TestLOG1_NoPlaceLogsALink sends links on every way out of the gate, and looks whether the server's access log would have the address,
+// or the answer with the assertion.
+func TestLOG1_NoPlaceLogsALink(t *testing.T) {
+	link := testOrigin + testPrefix + "/link?t=" + token.Random(time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC))
+	notUp := func(f *fixture) { f.gate.latch = startLatch{opened: make(chan struct{})} }
+	gone := func(f *fixture) {
+		if err := f.rt.Store.Close(); err != nil {
+			panic(err)
 		}
 	}
-	for _, path := range []string{"/public/a;b", "/public/a%2Fb", "/public/./x"} {
-		if (Way{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, path), see)) {
-			t.Errorf("%q reaches what is not below /public", path)
+	for name, c := range map[string]struct {
+		request func(f *fixture) *http.Request
+		state   func(f *fixture)
+		code    int
+		logged  bool
+	}{
+		"a link":                 {request: func(*fixture) *http.Request { return request("GET", link, "") }, code: 303},
+		"a link by POST":         {request: func(*fixture) *http.Request { return request("POST", link, "") }, code: 405},
+		"a link, traced":         {request: func(*fixture) *http.Request { return request("TRACE", link, "") }, code: 405},
+		"at a host of no site":   {request: func(*fixture) *http.Request { return request("GET", strings.Replace(link, "app.", "www.", 1), "") }, code: 421},
+		"without a store":        {request: func(*fixture) *http.Request { return request("GET", link, "") }, state: gone, code: 303},
+		"with a session, unread": {request: func(f *fixture) *http.Request { return request("GET", link, f.cookie[:len(f.cookie)-1]+"A") }, state: gone, code: 503},
+		"while the gate starts": {request: func(*fixture) *http.Request {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel() // so that the start is not waited for
+			return request("GET", link, "").WithContext(ctx)
+		}, state: notUp, code: 503},
+		"beside a bad token":  {request: func(*fixture) *http.Request { return request("GET", link, "", "Authorization", "Bearer elt_x") }, code: 401},
+		"another page with t": {request: func(*fixture) *http.Request { return request("GET", testOrigin+testPrefix+"/cancel?t=x", "") }, code: 410},
+		"a rewritten link":    {request: func(*fixture) *http.Request { return rewritten(request("GET", testOrigin+"/x", ""), link) }, code: 503},
+		"in the Referer":      {request: func(f *fixture) *http.Request { return request("GET", testOrigin+"/app", f.cookie, "Referer", link) }, code: 200},
+		"a proxy that asks":   {request: func(f *fixture) *http.Request { return described(request("GET", testOrigin+"/app", f.cookie)) }, code: 200},
+		"a proxy, refused":    {request: func(*fixture) *http.Request { return described(request("GET", testOrigin+"/app", "")) }, code: 401},
+		"a proxy, badly": {request: func(f *fixture) *http.Request {
+			return described(request("GET", testOrigin+testPrefix+"/link?t=x", f.cookie))
+		}, code: 403},
+		"a token in a header": {request: func(*fixture) *http.Request {
+			return request("GET", testOrigin+"/app", "", "Email-Link-Token", "elt_x")
+		}, code: 401},
+		"a page that holds none":  {request: func(*fixture) *http.Request { return request("GET", testOrigin+testPrefix+"/sign-in", "") }, code: 200, logged: true},
+		"the app, to a stranger":  {request: func(*fixture) *http.Request { return request("GET", testOrigin+"/app", "") }, code: 401, logged: true},
+		"the app, to a signed-in": {request: func(f *fixture) *http.Request { return request("GET", testOrigin+"/app", f.cookie) }, code: 200, logged: true},
+	} {
+		f := newFixture(t, func(s *Site) { s.Peers, s.Require.Scopes = loopback, Scopes{{"calendar", machine.People}} })
+		r := c.request(f)
+		if c.state != nil {
+			c.state(f)
 		}
-	}
-	if !(Way{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, "/public/..%2fadmin"), see)) {
-		t.Error("a path that leaves /public does not reach what is not below it")
-	}
-	// One with too many readings to look at reaches everything.
-	if !guarded.Reaches(Read(sent(t, "/"+strings.Repeat("a;", 3000)), see)) {
-		t.Error("a path that is too long to be read in every way reaches nothing")
+		got := try(t, r, f.Site)
+		if logged := len(f.host.redacted) == 0; got.code != c.code || logged != c.logged {
+			t.Errorf("%s: %d, want %d; in the access log: %v", name, got.code, c.code, logged)
+		}
+		for _, one := range f.host.redacted {
+			if token.Holds(one.Logged.RequestURI, f.now) || token.Holds(one.Path, f.now) || RefererHoldsToken(one.Logged.Header, f.now) {
+				t.Errorf("%s: the log shows %s, Referer %q", name, one.Logged.RequestURI, one.Logged.Header["Referer"])
+			}
+		}
 	}
 }
 
-// TestCONF2_OneReading: a program reads a path in one way, so no two readings together reach a gate.
-func TestCONF2_OneReading(t *testing.T) {
-	way := Way{{Match: one(below("/x;a/"))}, {Match: one(below("/x/"))}}
-	if way.Reaches(Read(sent(t, "/x;a/y"), see)) {
-		t.Error("two readings together reach a gate")
+// TestLOG1_AnErrorRepeatsNoReferer: an error of a request whose Referer holds a mailed token ends here.
+func TestLOG1_AnErrorRepeatsNoReferer(t *testing.T) {
+	f := newFixture(t)
+	held := testOrigin + testPrefix + "/link?t=" + token.Random(time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC))
+	fails := handlerFunc(func(http.ResponseWriter, *http.Request) error { return http.ErrBodyNotAllowed })
+	for referer, ends := range map[string]bool{held: true, testOrigin + "/app": false} {
+		w := &discard{header: http.Header{}}
+		r := arrive(request(http.MethodGet, testOrigin+"/app", f.cookie, "Referer", referer))
+		err := f.Site.redactError(w, r, fails(w, r))
+		if (err == nil) != ends || (w.status == http.StatusInternalServerError) != ends {
+			t.Errorf("%s: %v, %d", referer, err, w.status)
+		}
+	}
+	if strings.Contains(f.log.String(), "link?t=") || !strings.Contains(f.log.String(), FailedRedacted) {
+		t.Errorf("the log: %s", f.log)
 	}
 }
 
-func TestCONF2_Protects(t *testing.T) {
-	a := Access{Protect: one(below("/admin/")), See: see}
-	for _, path := range spellings {
-		if !a.Protects(sent(t, path)) {
-			t.Errorf("%q is not protected", path)
+// discard is a ResponseWriter that keeps the status alone.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(code int)        { d.status = code }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestPATH1_NoMethodThatTellsOrTunnels refuses TRACE, and CONNECT but for an upgrade.
+func TestPATH1_NoMethodThatTellsOrTunnels(t *testing.T) {
+	f := newFixture(t)
+	for method, want := range map[string]outcome{http.MethodTrace: {405, false}, http.MethodConnect: {405, false}, http.MethodOptions: passes, http.MethodHead: passes} {
+		r := request(http.MethodGet, testOrigin+"/app", f.cookie)
+		r.Method = method
+		f.check(t, method, r, false, want)
+	}
+}
+
+// TestMAIL1_EveryHostButItsOwnIsRefused: what is not an origin of the site gets a page that names the right one, whatever it asks for, but
+// for the health check.
+func TestMAIL1_EveryHostButItsOwnIsRefused(t *testing.T) {
+	f := newFixture(t)
+	for _, host := range []string{"www.example.com", "app.example.com.evil.example", "app.example.com:8443", "", "app.example.com@evil.example"} {
+		for path, want := range map[string]int{"/app": 421, testPrefix + "/sign-in": 421, testPrefix + "/health": 200} {
+			r := request(http.MethodGet, testOrigin+path, f.cookie)
+			r.Host = host
+			if got := try(t, r, f.Site); got.code != want || got.arrived != nil {
+				t.Errorf("%q%s: %d, want %d; the backend got %v", host, path, got.code, want, got.arrived)
+			}
 		}
 	}
-	for _, path := range elsewhere {
-		if a.Protects(sent(t, path)) {
-			t.Errorf("%q is protected", path)
+}
+
+// TestCONF4_PagesThatARewriteTakesAwayAreNotPassedOn: what the client asked for is told from what a rewrite made of it.
+func TestCONF4_PagesThatARewriteTakesAwayAreNotPassedOn(t *testing.T) {
+	f := newFixture(t)
+	f.check(t, "a page", rewritten(request(http.MethodGet, testOrigin+"/sign-in", f.cookie), testOrigin+testPrefix+"/sign-in"), false, outcome{503, false})
+	f.check(t, "another path", rewritten(request(http.MethodGet, testOrigin+"/app", f.cookie), testOrigin+"/old"), false, passes)
+}
+
+// TestHDR1_NothingForgedArrives sends forged names to each kind of path, anonymously and signed in, through one site and through two.
+func TestHDR1_NothingForgedArrives(t *testing.T) {
+	f := newFixture(t, func(s *Site) { s.Access.Public = one(below("/open")) })
+	inner := *f.Site
+	inner.Access = Access{Optional: true, See: see}
+	for name, sites := range map[string][]*Site{"one site": {f.Site}, "two": {f.Site, &inner}} {
+		for _, cookie := range []string{"", f.cookie} {
+			r := request(http.MethodGet, testOrigin+"/open/x", cookie, "Remote-User", "root", "remote_user", "root", "Email-Link-Assertion", "forged")
+			r.Header["Email-Link-Done"] = []string{"x"}
+			got := try(t, r, sites...)
+			if got.arrived == nil {
+				t.Fatalf("%s: %d", name, got.code)
+			}
+			h := got.arrived.Header
+			if h.Get("Remote-User") != "" || h["Remote_user"] != nil || h["Email-Link-Done"] != nil || h.Get(identity.Header) == "forged" || (len(h[identity.Header]) == 1) != (cookie != "") {
+				t.Errorf("%s: the backend got %v", name, h)
+			}
+			if strings.Contains(h.Get("Cookie"), "email_link") {
+				t.Errorf("%s: the backend got the cookie", name)
+			}
+		}
+	}
+}
+
+// TestCONF5_OnlyPeersGetAnAnswer: to everybody else there is no /verify, and what a peer describes badly does not pass.
+func TestCONF5_OnlyPeersGetAnAnswer(t *testing.T) {
+	f := newFixture(t, func(s *Site) { s.Peers = loopback })
+	for name, c := range map[string]struct {
+		change func(r *http.Request)
+		want   int
+	}{
+		"a peer":           {func(*http.Request) {}, 200},
+		"another address":  {func(r *http.Request) { r.RemoteAddr = "192.0.2.7:1" }, 404},
+		"v4 in v6":         {func(r *http.Request) { r.RemoteAddr = "[::ffff:127.0.0.1]:1" }, 200},
+		"a Unix socket":    {func(r *http.Request) { r.RemoteAddr = "@" }, 404},
+		"no host":          {func(r *http.Request) { r.Header.Del("X-Forwarded-Host") }, 403},
+		"another host":     {func(r *http.Request) { r.Header.Set("X-Forwarded-Host", "www.example.com") }, 403},
+		"another scheme":   {func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "http") }, 403},
+		"one of our pages": {func(r *http.Request) { r.Header.Set("X-Forwarded-Uri", testPrefix+"/sign-in") }, 403},
+		"an offer to tunnel": {func(r *http.Request) {
+			r.Header["Upgrade"], r.Header["Connection"] = []string{"h2c"}, []string{"Upgrade"}
+		}, 403},
+		"another session":    {func(r *http.Request) { r.Header.Set("Cookie", "__Host-email_link=x") }, 401},
+		"an identity of its": {func(r *http.Request) { r.Header.Set(identity.Header, "forged") }, 200},
+		"a login page, asked": {func(r *http.Request) {
+			r.URL.RawQuery = "anonymous=redirect"
+			r.Header.Del("Cookie")
+			r.Header.Set("Accept", "text/html")
+		}, 302},
+	} {
+		r := described(request(http.MethodGet, testOrigin+"/app", f.cookie))
+		c.change(r)
+		got := try(t, r, f.Site)
+		if got.code != c.want && !(c.want == 302 && got.code == 303) || (got.header.Get(VerifiedHeader) == "1") != (c.want == 200) {
+			t.Errorf("%s: %d, want %d; %s is %q", name, got.code, c.want, VerifiedHeader, got.header.Get(VerifiedHeader))
+		}
+		if text := got.header.Get(identity.Header); (text != "" && text != "forged") != (c.want == 200) {
+			t.Errorf("%s: the assertion is %q", name, text)
+		}
+	}
+}
+
+// TestSiteFor_IsWhatResolveSays: what is looked up by the Host alone is what the list says in its order.
+func TestSiteFor_IsWhatResolveSays(t *testing.T) {
+	for _, list := range [][]string{
+		{"https://app.example.com", "https://app.example.com:8443", "http://localhost", "https://localhost"},
+		{"https://*.localhost", "http://app.localhost", "http://[::1]:8080", "https://[::1]"},
+		{"http://app.localhost", "https://*.localhost", "https://münchen.example"},
+	} {
+		s := &Site{Prefix: testPrefix}
+		for _, text := range list {
+			o, err := ParseOrigin(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Origins = append(s.Origins, o)
+		}
+		New(&testHost{}, nil, nil).AddSite(s)
+		for _, host := range []string{
+			"app.example.com", "APP.example.com", "app.example.com.", "app.example.com:443", "app.example.com:80", "app.example.com:8443",
+			"localhost", "localhost:80", "localhost:443", "app.localhost", "other.localhost", "app.localhost:80", "[::1]", "[::1]:8080", "::1",
+			"xn--mnchen-3ya.example", "example.com", "", ":", "app.example.com:", "app.example.com/", "a.app.localhost",
+		} {
+			want, wantKnown := Resolve(s.Origins, host)
+			site, origin, known := s.siteFor(host)
+			if origin != want || known != wantKnown || known && site.Origin != want || !known && site != s.fallback {
+				t.Errorf("%q in %q: %q, %v; want %q, %v", host, list, origin, known, want, wantKnown)
+			}
 		}
 	}
 }

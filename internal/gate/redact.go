@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
 // redacted stands for a value that belongs in no log.
@@ -53,4 +55,74 @@ func LoggedError(err error, now func() time.Time) string {
 		return words
 	}
 	return redacted
+}
+
+// Events of requests that are kept out of the server's logs.
+const (
+	EventOpened       = "opened"
+	EventTokenRequest = "token_request"
+	EventVerify       = "verify"
+)
+
+// Redaction is a request that is kept out of the server's logs.
+type Redaction struct {
+	// Event is why: one of the events above.
+	Event string
+	// Logged is the request as a log may show it, Path its path.
+	Logged *http.Request
+	Path   string
+	// OwnPage reports whether it asks for one of the gate's own pages.
+	OwnPage bool
+}
+
+// FailedRedacted is the line about an error that the server's log of errors is not to show.
+const FailedRedacted = "a request that is kept out of Caddy's logs failed"
+
+// redaction returns the event of a request that is to be kept out of the server's logs, empty for all others.
+func (s *Site) redaction(r *http.Request, presented boundary.Token) string {
+	switch {
+	case presented.Header:
+		return EventTokenRequest
+	case r.URL.RawQuery != "" && web.TokenRoute(r.URL.Path, s.Prefix):
+		return EventOpened // also what is no token: it may be all but the last character of one
+	case s.verifyPath == r.URL.Path && s.answersTo(r.RemoteAddr):
+		return EventVerify // the answer has the assertion
+	case s.sentToken(r), len(r.Header["Referer"]) > 0 && s.host.LogsReferer(r) && RefererHoldsToken(r.Header, s.now):
+		return EventOpened
+	}
+	return ""
+}
+
+// sentToken reports whether the address of a request holds a mailed token, as the client sent it or after a rewrite.
+func (s *Site) sentToken(r *http.Request) bool {
+	if token.Holds(r.RequestURI, s.now) {
+		return true
+	}
+	_, uri := s.host.Original(r)
+	return uri != r.RequestURI && token.Holds(uri, s.now)
+}
+
+// redact keeps a request out of the server's logs. What the next handlers see of it goes on byte for byte, but for RequestURI, which
+// `reverse_proxy` and others log at DEBUG, and a mailed token in the Referer.
+func (s *Site) redact(w http.ResponseWriter, r *http.Request, next Handler, event string) (rw http.ResponseWriter, rnext Handler, finish func()) {
+	_, uri := s.host.Original(r)
+	logged := LoggedRequest(r, uri, s.now)
+	_, own := s.Below(r.URL.Path)
+	rw, rnext, finish = s.host.Redact(w, r, next, Redaction{event, logged, pathOf(logged.RequestURI), own})
+	if token.Holds(r.RequestURI, s.now) {
+		r.RequestURI = token.Redact(r.RequestURI, s.now)
+	}
+	RedactReferer(r.Header, s.now)
+	return rw, rnext, finish
+}
+
+// redactError ends an error of a request whose Referer holds a mailed token: the server's log of errors would show it.
+func (s *Site) redactError(w http.ResponseWriter, r *http.Request, err error) error {
+	if err == nil || !RefererHoldsToken(r.Header, s.now) {
+		return err
+	}
+	w.WriteHeader(s.host.Status(err))
+	s.log.Error(FailedRedacted, "event", EventOpened, "method", r.Method, "path", pathOf(token.Redact(r.RequestURI, s.now)),
+		"status", s.host.Status(err), "client", NetworkOf(s.host.Client(r)), "error", LoggedError(err, s.now))
+	return nil
 }

@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"context"
@@ -18,26 +18,26 @@ type inFlight struct {
 	cancel context.CancelCauseFunc
 	// writer is what the gate was given to answer by.
 	writer http.ResponseWriter
-	body   heldBody
+	body   boundBody
 }
 
 // begin registers a request. Call end when its handler has returned.
 //
 // The request changes in place, because Caddy's placeholders go on reading the one that they were made for. Its new context is not
 // canceled at the end, when error routes may need it, but ends with the server's own.
-func (f *inFlight) begin(p *pass, x *held, w http.ResponseWriter, r *http.Request) {
+func (f *inFlight) begin(st *requestState, b *boundRequest, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	f.cancel, f.writer = cancel, w
 	*r = *r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		f.body = heldBody{r.Body, x}
+		f.body = boundBody{r.Body, b}
 		r.Body = &f.body
 	}
-	f.entry = credential.Request{Credential: x.subject, Target: f, Since: p.at.Now}
-	x.track(p.live.core, &f.entry)
+	f.entry = credential.Request{Credential: b.principal, Target: f, Since: st.at.Now}
+	b.track(st.runtime, &f.entry)
 }
 
-func (f *inFlight) end(p *pass, x *held) { x.untrack(p.live.core, &f.entry) }
+func (f *inFlight) end(st *requestState, b *boundRequest) { b.untrack(st.runtime, &f.entry) }
 
 // End implements credential.Target. Canceling its context ends most handlers. One that waits for bytes of the client returns when
 // the connection's deadline has passed, and so does net/http, which reads on to the end of a body that a handler has left. What
@@ -64,49 +64,49 @@ func (f *inFlight) End(cause error, again bool) {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// heldBody is the body of a request. No byte of it that comes after the end of its session is handed on.
-type heldBody struct {
+// boundBody is the body of a request. No byte of it that comes after the end of its session is handed on.
+type boundBody struct {
 	io.ReadCloser
-	held *held
+	bound *boundRequest
 }
 
 // Read implements io.Reader. What has been read is a use of the session.
-func (b *heldBody) Read(p []byte) (int, error) {
-	if b.held.Ended() {
+func (b *boundBody) Read(p []byte) (int, error) {
+	if b.bound.Ended() {
 		return 0, errEnded
 	}
 	n, err := b.ReadCloser.Read(p)
-	if n > 0 && !b.held.Use() {
+	if n > 0 && !b.bound.Use() {
 		return 0, errEnded
 	}
 	return n, err
 }
 
-// heldConn is a connection that a handler has taken over, such as a WebSocket's.
-type heldConn struct {
+// boundConn is a connection that a handler has taken over, such as a WebSocket's.
+type boundConn struct {
 	net.Conn
-	held interface{ Use() (alive bool) }
+	bound interface{ Use() (alive bool) }
 }
 
 // Read implements io.Reader. What has been read is a use of the session.
-func (c *heldConn) Read(p []byte) (int, error) {
+func (c *boundConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.held.Use() {
+	if n > 0 && !c.bound.Use() {
 		return 0, errEnded
 	}
 	return n, err
 }
 
 // Write implements io.Writer. What is written is a use of the session.
-func (c *heldConn) Write(p []byte) (int, error) {
-	if !c.held.Use() {
+func (c *boundConn) Write(p []byte) (int, error) {
+	if !c.bound.Use() {
 		return 0, errEnded
 	}
 	return c.Conn.Write(p)
 }
 
 // CloseWrite ends the one direction, where the connection can.
-func (c *heldConn) CloseWrite() error {
+func (c *boundConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

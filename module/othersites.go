@@ -10,23 +10,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
-	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
-
-// otherGate is another handler of the same server, and the way that leads there: through the routes, and to what it protects.
-//
-// Caddy picks a route by its own reading of a path, the program behind it picks a resource by another. Where a reading leads to a
-// handler that asks for more than the one which Caddy has picked, the demands of both have to be met.
-type otherGate struct {
-	handler *Handler
-	way     gate.Way
-}
 
 // prepareOthers finds the handlers that some reading of a request may lead to while Caddy picks h first.
 func (c *configuration) prepareOthers(ctx caddy.Context, h *Handler) error {
-	h.rewrittenBefore = slices.ContainsFunc(c.positions, func(p *position) bool {
+	h.site.RewrittenBefore = slices.ContainsFunc(c.positions, func(p *position) bool {
 		return p.handler == h && slices.ContainsFunc(p.steps, func(s step) bool { return s.rewrite != nil })
 	})
 	for _, other := range c.positions {
@@ -37,8 +26,8 @@ func (c *configuration) prepareOthers(ctx caddy.Context, h *Handler) error {
 		if err != nil {
 			return err
 		}
-		h.others = append(h.others, otherGate{other.handler, way})
-		h.othersInAnyCase = h.othersInAnyCase || anyCase
+		h.site.Others = append(h.site.Others, gate.OtherSite{Site: other.handler.site, Way: way})
+		h.site.OthersInAnyCase = h.site.OthersInAnyCase || anyCase
 	}
 	return nil
 }
@@ -62,7 +51,7 @@ func (h *Handler) asksMoreThan(other *Handler) bool {
 	if h.Optional || h.Off {
 		return false
 	}
-	return !h.Require.Empty() || h.MaxAge > 0 || other.Optional || len(other.access.Public) > 0 || len(other.access.Protect) > 0
+	return !h.Require.Empty() || h.MaxAge > 0 || other.Optional || len(other.site.Access.Public) > 0 || len(other.site.Access.Protect) > 0
 }
 
 // way returns the way to what a position protects. anyCase reports whether a matcher on it names capital letters and so may be
@@ -90,7 +79,7 @@ func (p *position) way(ctx caddy.Context) (way gate.Way, anyCase bool, err error
 		anyCase = anyCase || namesCapitals(s.matchers)
 		way = append(way, one)
 	}
-	return append(way, gate.Step{Match: p.handler.access.Protect}), anyCase || p.handler.protectsCapitals, nil
+	return append(way, gate.Step{Match: p.handler.site.Access.Protect}), anyCase || p.handler.protectsCapitals, nil
 }
 
 // perhaps matches requests of which it is not known whether they are meant.
@@ -132,68 +121,4 @@ func namesCapitals(sets []caddyhttp.MatcherSet) bool {
 			}
 		})
 	})
-}
-
-// refusedElsewhere returns why a request that the handler lets pass with the identity of sess must not go on: some reading of its
-// path leads to another handler that refuses it. A path that no reading leads to one is left alone.
-func (h *Handler) refusedElsewhere(r *http.Request, p *pass, sess subject) web.Refusal {
-	if len(h.others) == 0 {
-		return 0
-	}
-	if h.rewrittenBefore {
-		r = asSent(r)
-	}
-	if !h.othersInAnyCase && r.URL.Opaque == "" && r.URL.RawPath == "" && boundary.IsOrdinary(r.URL.Path) {
-		return 0 // it has one reading, and Caddy picks by that
-	}
-	readings := gate.Read(r, asSeen)
-	for i := range h.others {
-		other := h.others[i].handler
-		switch need, err := other.access.Need(r); {
-		case err != nil:
-			return web.BadRequest
-		case need == gate.NeedNothing && !h.others[i].moved():
-			continue
-		}
-		if !h.others[i].way.Reaches(readings) {
-			continue
-		}
-		if why := other.refuses(r, p, sess); why != 0 {
-			return why
-		}
-	}
-	return 0
-}
-
-// moved reports whether a path may be another one when it comes to the handler.
-func (o *otherGate) moved() bool {
-	return slices.ContainsFunc(o.way, func(s gate.Step) bool { return s.Rewrite != nil })
-}
-
-// asSent returns the request with the path that the client has sent, where a rewrite before the handler has changed it.
-func asSent(r *http.Request) *http.Request {
-	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || original.URL == nil || original.URL.Path == r.URL.Path && original.URL.RawPath == r.URL.RawPath {
-		return r
-	}
-	sent := asSeen(r, original.URL.Path)
-	sent.URL.RawPath, sent.URL.Opaque = original.URL.RawPath, original.URL.Opaque
-	return sent
-}
-
-// refuses returns why a request with the identity of sess does not pass where the handler asks for everything.
-func (h *Handler) refuses(r *http.Request, p *pass, sess subject) web.Refusal {
-	switch {
-	case p.sess == nil:
-		return web.SignIn
-	case p.token.Presented:
-		_, why := h.decideToken(r, p, true)
-		return why
-	case sess == nil || !h.scoped(p) || !h.meets(user{p.sess.who()}):
-		return web.Forbidden
-	case h.tooOld(p):
-		return web.SignIn
-	default:
-		return 0
-	}
 }

@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"fmt"
@@ -46,13 +46,19 @@ type part struct {
 	field   field
 }
 
-// value is the value of a configured header, parsed at load. No Replacer is involved: what an account holds is copied, never
-// expanded.
-type value []part
+// PlainHeader is a configured header with parts of the identity.
+type PlainHeader struct {
+	Name  string
+	Value HeaderValue
+}
 
-// parseValue reads text with placeholders of the identity. Any other placeholder is an error: it would be empty at best.
-func parseValue(s string) (value, error) {
-	var v value
+// HeaderValue is the value of a configured header, parsed at load. No Replacer is involved: what an account holds is copied, never
+// expanded.
+type HeaderValue []part
+
+// ParseHeaderValue reads text with placeholders of the identity. Any other placeholder is an error: it would be empty at best.
+func ParseHeaderValue(s string) (HeaderValue, error) {
+	var v HeaderValue
 	for s != "" {
 		i := strings.IndexAny(s, "{}")
 		if i < 0 {
@@ -74,7 +80,7 @@ func parseValue(s string) (value, error) {
 		return nil, fmt.Errorf("the value is empty")
 	}
 	for _, p := range v {
-		if hasControl(p.literal) {
+		if HasControl(p.literal) {
 			return nil, fmt.Errorf("the value holds a control character")
 		}
 	}
@@ -82,7 +88,7 @@ func parseValue(s string) (value, error) {
 }
 
 // text returns the value for one user. A value of one placeholder is the user's own string.
-func (v value) text(u user) string {
+func (v HeaderValue) text(u user) string {
 	if len(v) == 1 && v[0].field != fieldNone {
 		return u.get(v[0].field)
 	}
@@ -94,8 +100,8 @@ func (v value) text(u user) string {
 	return b.String()
 }
 
-// placeholders answers {http.auth.user.…} of one user and leaves every other name to others.
-func (u user) placeholders(name string) (any, bool) {
+// placeholders returns the value of {http.auth.user.…} for one user. ok is false for every other name.
+func (u user) placeholders(name string) (value any, ok bool) {
 	rest, ours := strings.CutPrefix(name, placeholderPrefix)
 	if !ours {
 		return nil, false
@@ -105,4 +111,9 @@ func (u user) placeholders(name string) (any, bool) {
 		return nil, false
 	}
 	return u.get(f), true
+}
+
+// HasControl reports whether a text holds an ASCII control character.
+func HasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }

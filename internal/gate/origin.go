@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"errors"
@@ -12,12 +12,12 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Origin is one entry of base_url: scheme, host and port of a place we answer for.
+// Origin is one entry of base_url: scheme, host and port that a site answers for.
 type Origin struct {
 	// text is the entry in its canonical form; for a wildcard it still holds the star.
 	text   string
 	scheme string
-	// host is lower-case and an A-label; for a wildcard it is what stands behind the star, with its dot.
+	// host is lower-case and an A-label; for a wildcard it is the part behind the star, with its dot.
 	host     string
 	port     string
 	wildcard bool
@@ -25,6 +25,18 @@ type Origin struct {
 
 // String returns the entry in its canonical form, such as `https://app.example.com` or `https://*.example.com`.
 func (o Origin) String() string { return o.text }
+
+// Wildcard reports whether the entry covers one label, as `https://*.example.com` does.
+func (o Origin) Wildcard() bool { return o.wildcard }
+
+// Host returns the host without its port; for a wildcard it is the part behind the star, with its dot.
+func (o Origin) Host() string { return o.host }
+
+// HostOf returns the host of an origin, with its port when that is not the scheme's own.
+func HostOf(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	return host
+}
 
 // ParseOrigin reads one entry of base_url. It is a scheme and a host with an optional port and nothing else; plain http is
 // for this machine only: localhost, 127.0.0.1, [::1] and names below localhost. `https://*.example.com` covers one label.
@@ -121,7 +133,7 @@ func defaultPort(scheme string) string {
 	return "443"
 }
 
-// match says whether a request's Host is this origin's, and returns the concrete origin.
+// match returns the concrete origin if a request's Host is this one's.
 func (o Origin) match(host, port string) (string, bool) {
 	if port == defaultPort(o.scheme) {
 		port = ""
@@ -143,7 +155,7 @@ func (o Origin) match(host, port string) (string, bool) {
 	return text, true
 }
 
-// splitHost reads a Host header. ok is false for anything that is not exactly a host name or address with an optional port.
+// splitHost reads a Host header. ok is false for anything but a host name or an address with an optional port.
 func splitHost(s string) (host, port string, ok bool) {
 	if s == "" || len(s) > 260 {
 		return "", "", false
@@ -168,8 +180,8 @@ func splitHost(s string) (host, port string, ok bool) {
 	return strings.ToLower(strings.TrimSuffix(host, ".")), port, host != ""
 }
 
-// resolve finds the concrete origin of a request's Host in a closed list.
-func resolve(list []Origin, hostHeader string) (origin string, ok bool) {
+// Resolve returns the concrete origin of a request's Host in a closed list, the first entry that matches.
+func Resolve(list []Origin, hostHeader string) (origin string, ok bool) {
 	host, port, ok := splitHost(hostHeader)
 	if !ok {
 		return "", false

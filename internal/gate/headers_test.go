@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"testing"
@@ -15,7 +15,7 @@ func TestCFG1_HeaderValues(t *testing.T) {
 		"yes":                    "yes",
 		"{http.auth.user.email}": "{file./etc/hostname}{env.HOME}", // never expanded again
 	} {
-		v, err := parseValue(in)
+		v, err := ParseHeaderValue(in)
 		if err != nil {
 			t.Errorf("%q: %v", in, err)
 		} else if got := v.text(u); got != want {
@@ -25,7 +25,7 @@ func TestCFG1_HeaderValues(t *testing.T) {
 	for _, in := range []string{
 		"", "{http.auth.user.mail}", "{http.auth.user.}", "{env.HOME}", "{id}", "{http.auth.user.id", "a}", "{}", "a\nb", "{http.request.uri}",
 	} {
-		if v, err := parseValue(in); err == nil {
+		if v, err := ParseHeaderValue(in); err == nil {
 			t.Errorf("%q was accepted as %v", in, v)
 		}
 	}
@@ -36,7 +36,7 @@ func FuzzCFG1_HeaderValue(f *testing.F) {
 	f.Add("a{http.auth.user.roles}b}")
 	u := user{&accounts.Account{ID: "id1"}}
 	f.Fuzz(func(_ *testing.T, s string) {
-		if v, err := parseValue(s); err == nil {
+		if v, err := ParseHeaderValue(s); err == nil {
 			_ = v.text(u)
 		}
 	})

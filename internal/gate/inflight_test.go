@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"bufio"
@@ -12,22 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 )
 
 // TestSES7_ABodyThatMovesKeepsItsSession sends a byte of a body every other day, where a session ends after seven idle ones: it goes
 // on for weeks, and ends eight days after its last byte.
 func TestSES7_ABodyThatMovesKeepsItsSession(t *testing.T) {
-	fake := clock.NewFake(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	h, cookie := startedAt(t, fake.Clock())
-	sessions := h.wait(t.Context()).core.Sessions
+	f := newFixture(t)
+	sessions := f.rt.Sessions
 	body, client := io.Pipe()
 	arrived := make(chan error)
-	next := nextFunc(func(_ http.ResponseWriter, r *http.Request) error {
+	next := handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 		go func() {
 			for buf := make([]byte, 1); ; {
 				_, err := r.Body.Read(buf)
@@ -40,30 +35,28 @@ func TestSES7_ABodyThatMovesKeepsItsSession(t *testing.T) {
 		<-r.Context().Done()
 		return context.Cause(r.Context())
 	})
-	q := newHotRequest(cookie)
-	r := httptest.NewRequest(http.MethodPost, hotOrigin+"/upload", body)
-	r.Header = q.header.Clone()
+	r := request(http.MethodPost, testOrigin+"/upload", f.cookie)
+	r.Body = io.NopCloser(body)
 	ended := make(chan error, 1)
 	rec := httptest.NewRecorder()
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, &q.server)
-	go func() { ended <- h.ServeHTTP(rec, r, next) }()
+	go func() { ended <- f.ServeHTTP(rec, arrive(r), next) }()
 	t.Cleanup(func() { _ = client.Close() })
 	send := func() error {
 		go func() { _, _ = client.Write([]byte("x")) }() // nobody takes it where the end was seen first
 		return <-arrived
 	}
 	for day := 2; day <= 20; day += 2 {
-		fake.Advance(48 * time.Hour)
+		f.time.Advance(48 * time.Hour)
 		if err := send(); err != nil {
 			t.Fatalf("day %d: %v", day, err)
 		}
-		sessions.Tick(fake.Clock().Now())
-		if l, err := sessions.Find(t.Context(), cookie, hotOrigin); l == nil || err != nil {
+		sessions.Tick(f.time.Clock().Now())
+		if l, err := sessions.Find(t.Context(), f.cookie, testOrigin); l == nil || err != nil {
 			t.Fatalf("day %d: the session is gone, %v", day, err)
 		}
 	}
-	fake.Advance(8 * 24 * time.Hour)
-	sessions.Tick(fake.Clock().Now())
+	f.time.Advance(8 * 24 * time.Hour)
+	sessions.Tick(f.time.Clock().Now())
 	if err := <-ended; err != nil || rec.Code != http.StatusUnauthorized {
 		t.Errorf("after its end: %d, %v", rec.Code, err)
 	}
@@ -96,7 +89,7 @@ func TestSES7_EachDirectionOfAConnection(t *testing.T) {
 	if n, err := conn.Write(buf); n != 0 || !errors.Is(err, errEnded) {
 		t.Errorf("writing: %d, %v", n, err)
 	}
-	if err := conn.(*heldConn).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+	if err := conn.(*boundConn).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("closing one direction of a pipe: %v", err)
 	}
 }
@@ -157,39 +150,33 @@ func TestSES7_WhatWaitsForItsClient(t *testing.T) {
 	}
 }
 
-// TestSES7_TheRequestStaysTheSame: what a later directive does to the request is seen by placeholders, and an error route has a
-// context to work with.
+// TestSES7_TheRequestStaysTheSame: it changes in place, so that what was made for it goes on reading it, and error routes have a context
+// to work with.
 func TestSES7_TheRequestStaysTheSame(t *testing.T) {
-	h, cookie := started(t)
-	q := newHotRequest(cookie)
-	r := q.prepare()
-	err := h.ServeHTTP(&q.writer, r, nextFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		r.Method = http.MethodPut
-		repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-		if got := repl.ReplaceAll("{http.request.method}", ""); got != http.MethodPut {
-			t.Errorf("the placeholder says %q", got)
-		}
-		return caddyhttp.Error(http.StatusBadGateway, io.ErrUnexpectedEOF)
+	f := newFixture(t)
+	r := arrive(request(http.MethodGet, testOrigin+"/app", f.cookie))
+	var inside *http.Request
+	err := f.ServeHTTP(httptest.NewRecorder(), r, handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		inside = r
+		return io.ErrUnexpectedEOF
 	}))
-	if err == nil || r.Context().Err() != nil {
-		t.Errorf("%v; its context: %v", err, r.Context().Err())
+	if !errors.Is(err, io.ErrUnexpectedEOF) || inside != r || r.Context().Err() != nil {
+		t.Errorf("%v; the same: %v; its context: %v", err, inside == r, r.Context().Err())
 	}
 }
 
-// TestSES7_AnInnerHandlerRegistersNothing: one entry is enough for a request that passes two handlers.
-func TestSES7_AnInnerHandlerRegistersNothing(t *testing.T) {
-	h, cookie := started(t)
-	sessions := h.wait(t.Context()).core.Sessions
-	inner := *h
+// TestSES7_AnInnerSiteRegistersNothing: one entry is enough for a request that passes two sites.
+func TestSES7_AnInnerSiteRegistersNothing(t *testing.T) {
+	f := newFixture(t)
+	inner := *f.Site
 	tracked := -1
-	q := newHotRequest(cookie)
-	err := h.ServeHTTP(&q.writer, q.prepare(), nextFunc(func(w http.ResponseWriter, r *http.Request) error {
-		return inner.ServeHTTP(w, r, nextFunc(func(http.ResponseWriter, *http.Request) error {
-			tracked = sessions.Stats().Tracked
+	err := f.ServeHTTP(httptest.NewRecorder(), arrive(request(http.MethodGet, testOrigin+"/app", f.cookie)), handlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return inner.ServeHTTP(w, r, handlerFunc(func(http.ResponseWriter, *http.Request) error {
+			tracked = f.rt.Sessions.Stats().Tracked
 			return nil
 		}))
 	}))
-	if err != nil || tracked != 1 || sessions.Stats().Tracked != 0 {
-		t.Errorf("%d tracked inside, %d afterwards, %v", tracked, sessions.Stats().Tracked, err)
+	if err != nil || tracked != 1 || f.rt.Sessions.Stats().Tracked != 0 {
+		t.Errorf("%d tracked inside, %d afterwards, %v", tracked, f.rt.Sessions.Stats().Tracked, err)
 	}
 }

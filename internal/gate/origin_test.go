@@ -1,4 +1,4 @@
-package module
+package gate
 
 import (
 	"strings"
@@ -79,7 +79,7 @@ func TestMAIL1_Resolve(t *testing.T) {
 		":443":                  "",
 		"a\n.example.org":       "",
 	} {
-		got, ok := resolve(list, host)
+		got, ok := Resolve(list, host)
 		if got != want && (ok || want != "") {
 			t.Errorf("%q: %q, %v; want %q", host, got, ok, want)
 		}
@@ -100,33 +100,4 @@ func FuzzCFG1_ParseOrigin(f *testing.F) {
 			t.Errorf("%q: the canonical form %q reads as %+v, %v", s, o, again, err)
 		}
 	})
-}
-
-// TestSiteFor_IsWhatResolveSays: what is looked up by the Host alone is what the list says in its order.
-func TestSiteFor_IsWhatResolveSays(t *testing.T) {
-	for _, list := range [][]string{
-		{"https://app.example.com", "https://app.example.com:8443", "http://localhost", "https://localhost"},
-		{"https://*.localhost", "http://app.localhost", "http://[::1]:8080", "https://[::1]"},
-		{"http://app.localhost", "https://*.localhost", "https://münchen.example"},
-	} {
-		h := &Handler{app: &App{}, prefix: DefaultPath}
-		var err error
-		if h.origins, err = parseOrigins(list); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.buildSites(); err != nil {
-			t.Fatal(err)
-		}
-		for _, host := range []string{
-			"app.example.com", "APP.example.com", "app.example.com.", "app.example.com:443", "app.example.com:80", "app.example.com:8443",
-			"localhost", "localhost:80", "localhost:443", "app.localhost", "other.localhost", "app.localhost:80", "[::1]", "[::1]:8080", "::1",
-			"xn--mnchen-3ya.example", "example.com", "", ":", "app.example.com:", "app.example.com/", "a.app.localhost",
-		} {
-			want, wantKnown := resolve(h.origins, host)
-			site, origin, known := h.siteFor(host)
-			if origin != want || known != wantKnown || known && site.Origin != want || !known && site != h.fallback {
-				t.Errorf("%q in %q: %q, %v; want %q, %v", host, list, origin, known, want, wantKnown)
-			}
-		}
-	}
 }
