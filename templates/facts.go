@@ -42,6 +42,7 @@ const (
 	Limited          Code = "limited"
 	Changed          Code = "changed"
 	DeadLink         Code = "dead_link"
+	IncompleteLink   Code = "incomplete_link"
 	SignInRequired   Code = "sign_in_required"
 	SignUpClosed     Code = "sign_up_closed"
 	MailOff          Code = "mail_off"
@@ -82,7 +83,7 @@ const (
 // Codes lists every problem; each has its message "problem.<code>".
 var Codes = []Code{
 	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
-	Limited, Changed, DeadLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
+	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
 	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters,
@@ -142,6 +143,8 @@ type SignIn struct {
 	MailOff bool
 	// Password is set when the form takes a password, Mail when it sends a mail as well; without Password it sends a mail.
 	Password, Mail bool
+	// CodeOnly reports whether the mails carry a code and no link.
+	CodeOnly bool
 	// PasswordSet is set when a new password has just been set.
 	PasswordSet bool
 	// Again is set when a signed-in person is asked for a fresh proof.
@@ -254,7 +257,16 @@ type ConfirmNone struct {
 type Cancelled struct{}
 
 // Dead is the one page of every link that does not work.
-type Dead struct{}
+type Dead struct {
+	// Reset reports whether people here set new passwords by mail: the link may have been one of those.
+	Reset bool
+}
+
+// Incomplete is the page of a link whose token is none, after everything that mail programs add has been removed: a part is missing.
+type Incomplete struct {
+	// Flow reports whether this browser waits for a mail whose code may be typed, Code whether one may be typed in the browser that does.
+	Flow, Code bool
+}
 
 // Home is the signed-in person's own page.
 type Home struct {
@@ -280,8 +292,12 @@ type Refused struct {
 	Problem
 	// Address is where the site really is, for Misdirected.
 	Address string
-	// Email is the account that lacks what it needs, for Forbidden.
-	Email string
+	// Email is the account that lacks what it needs, and ReturnTo the page it wanted, for Forbidden.
+	Email, ReturnTo string
+	// Retry is where to try again, empty where that is of no use.
+	Retry string
+	// SignedIn reports whether this browser has a session.
+	SignedIn bool
 }
 
 func (SignIn) page() string        { return "sign-in" }
@@ -295,13 +311,14 @@ func (ConfirmCancel) page() string { return "confirm-cancel" }
 func (ConfirmNone) page() string   { return "confirm-none" }
 func (Cancelled) page() string     { return "cancelled" }
 func (Dead) page() string          { return "dead" }
+func (Incomplete) page() string    { return "incomplete" }
 func (Home) page() string          { return "home" }
 func (SignOut) page() string       { return "sign-out" }
 func (Refused) page() string       { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
-	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "home",
+	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "incomplete", "home",
 	"sign-out", "refused",
 }
 

@@ -99,7 +99,7 @@ func TestMails_SayWhatTheyMust(t *testing.T) {
 			facts = append(facts, m.Mail.Link)
 		}
 		if m.Mail.Code != "" {
-			facts = append(facts, "1234 5678", "Type the code only at", "in the window where you asked", "Nobody will ask you for it")
+			facts = append(facts, "1234 5678", "Type the code only at", "in the window where you requested it", "Nobody will ask you for it")
 		}
 		if m.Mail.Cancel != "" {
 			facts = append(facts, m.Mail.Cancel)

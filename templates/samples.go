@@ -82,6 +82,8 @@ func PageSamples() []PageSample {
 		}},
 		{"sign-in-no-mail", 200, f, SignIn{MailOff: true}},
 		{"sign-in-password", 200, f, SignIn{SignUp: true, Password: true, Mail: true, ReturnTo: "/reports"}},
+		{"sign-in-code-only", 200, f, SignIn{CodeOnly: true}},
+		{"sign-in-password-code", 200, f, SignIn{Password: true, Mail: true, CodeOnly: true}},
 		{"sign-in-password-only", 200, f, SignIn{Password: true, PasswordSet: true}},
 		{"sign-in-password-refused", 403, f, SignIn{
 			Email: "jo@example.com", SignUp: true, Password: true, Mail: true, Problem: Problem{Code: WrongPassword},
@@ -156,6 +158,10 @@ func PageSamples() []PageSample {
 		{"confirm-none-code", 200, f, ConfirmNone{Flow: true}},
 		{"cancelled", 200, f, Cancelled{}},
 		{"dead", 410, f, Dead{}},
+		{"dead-reset", 410, f, Dead{Reset: true}},
+		{"incomplete", 410, f, Incomplete{Code: true}},
+		{"incomplete-code", 410, f, Incomplete{Flow: true, Code: true}},
+		{"incomplete-cancel", 410, f, Incomplete{}},
 		{"home", 200, f, home},
 		{"home-password", 200, f, withPassword},
 		{"home-plain", 200, bare, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
@@ -166,21 +172,23 @@ func PageSamples() []PageSample {
 		{Status: 400, Problem: Problem{Code: BadRequest}},
 		{Status: 400, Problem: Problem{Code: BadForm}},
 		{Status: 401, Problem: Problem{Code: SignInRequired}},
-		{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com"},
+		{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com", ReturnTo: "/reports"},
 		{Status: 403, Problem: Problem{Code: CrossOrigin}},
 		{Status: 403, Problem: Problem{Code: UpgradeOrigin}},
 		{Status: 404, Problem: Problem{Code: NotFound}},
 		{Status: 405, Problem: Problem{Code: MethodNotAllowed}},
 		{Status: 413, Problem: Problem{Code: TooLarge}},
 		{Status: 421, Problem: Problem{Code: Misdirected}, Address: "https://app.example.com"},
-		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}},
-		{Status: 500, Problem: Problem{Code: Internal}},
-		{Status: 503, Problem: Problem{Code: Unavailable}},
-		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}},
+		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}, Retry: "/email-link/sign-in"},
+		{Status: 500, Problem: Problem{Code: Internal}, Retry: "/reports"},
+		{Status: 503, Problem: Problem{Code: Unavailable}, Retry: "/reports"},
+		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}, Retry: "/email-link/sign-in"},
 	} {
 		name := "error-" + string(r.Code)
 		samples = append(samples, PageSample{hyphens(name), r.Status, f, r})
 	}
+	samples = append(samples,
+		PageSample{"error-not-found-signed-in", 404, f, Refused{Status: 404, Problem: Problem{Code: NotFound}, SignedIn: true}})
 	return samples
 }
 

@@ -72,7 +72,7 @@ func TestExpress(t *testing.T) {
 	// The code from the mail, in the browser that asked; the link in another one.
 	joan, phone := newBrowser(t, "joan"), newBrowser(t, "phone")
 	m = s.signsUp(joan, "joan@example.com")
-	joan.types("Code from the mail", m.code()).presses("Continue").at("/password", 200)
+	joan.types("Code from the email", m.code()).presses("Continue").at("/password", 200)
 	joan.saves("Joan", firstWords).says("Your password is set.")
 	s.once(db, "joan@example.com")
 	m = s.signsUp(joan, "mary@example.com")
@@ -166,7 +166,7 @@ func TestExpressResendsAndResets(t *testing.T) {
 	s.opens(asker, s.signsUp(asker, "ada@example.com").link(), "ada@example.com")
 	asker.says("New password", "You have an account already.").lacks("Your name")
 	asker.open(s.origin+"/reset").types("Email address", "nobody@example.com").presses("Send me a link")
-	asker.at("/email-link/resend", 200).says("Check your mail", "nobody@example.com")
+	asker.at("/email-link/resend", 200).says("Check your email", "nobody@example.com")
 	s.notice("nobody@example.com", "no account")
 	// Nor is a mailbox another one that the database's usual order holds equal to it. A browser would write the domain otherwise itself.
 	s.sees("/reset", "ada@éxample.com")

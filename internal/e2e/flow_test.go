@@ -17,8 +17,8 @@ func TestSignUpByOneClick(t *testing.T) {
 	b := newBrowser(t, "anna")
 	// An anonymous visit leads to the form and, in the end, back.
 	b.open(g.origin+"/reports?year=2026").at("/email-link/sign-in?return_to=%2Freports%3Fyear%3D2026", 200)
-	b.presses("Sign up").types("Email address", "Anna@Example.com").presses("Send me a mail")
-	b.at("/email-link/resend", 200).says("Check your mail", "Anna@example.com", "5 of 5 resends left", "Eight digits")
+	b.presses("Sign up").types("Email address", "Anna@Example.com").presses("Email me a link")
+	b.at("/email-link/resend", 200).says("Check your email", "Anna@example.com", "5 of 5 resends left", "Eight digits")
 
 	m := g.mail("Anna@example.com")
 	if m.subject != "Finish signing up at Example" || !strings.Contains(m.text, "Chrome on Linux") {
@@ -32,7 +32,7 @@ func TestSignUpByOneClick(t *testing.T) {
 	}
 
 	b.presses("Your account").at("/email-link/", 200).
-		says("You are signed in as Anna@example.com", "Chrome on Linux", "by a link from a mail")
+		says("You are signed in as Anna@example.com", "Chrome on Linux", "by a link from an email")
 	b.presses("Sign out here").at("/email-link/sign-out", 200).says("You are signed out")
 	b.open(g.origin+"/").at("/email-link/sign-in", 200)
 	b.open(m.link()).at("/email-link/confirm", 410).says("This link does not work any more")
@@ -44,8 +44,8 @@ const unlimited = "limit mail_address 100-H\nlimit mail_known 100-H\nlimit mail_
 // asks lets a browser ask for a sign-in mail, and returns the mail.
 func (b *browser) asks(g *gate, email string) mail {
 	b.t.Helper()
-	b.open(g.origin+"/email-link/sign-in").types("Email address", email).presses("Send me a mail")
-	b.at("/email-link/resend", 200).says("Check your mail", email)
+	b.open(g.origin+"/email-link/sign-in").types("Email address", email).presses("Email me a link")
+	b.at("/email-link/resend", 200).says("Check your email", email)
 	return g.mail(email)
 }
 
@@ -61,14 +61,14 @@ func TestFLOW4_LinkInASecondProfile(t *testing.T) {
 	g := newGate(t, setup{})
 	g.account("anna@example.com")
 	asker, other := newBrowser(t, "asker"), newBrowser(t, "other")
-	asker.open(g.origin+"/deep?a=b&c=d").types("Email address", "anna@example.com").presses("Send me a mail")
+	asker.open(g.origin+"/deep?a=b&c=d").types("Email address", "anna@example.com").presses("Email me a link")
 	m := g.mail("anna@example.com")
 	if m.subject != "Your sign-in link for Example" {
 		t.Errorf("subject: %q", m.subject)
 	}
 
 	other.open(m.link()).at("/email-link/confirm", 200).says("Sign in to Example?", "a•••@example.com", "Chrome on Linux",
-		strings.TrimPrefix(g.origin, "http://"), "two ways to go on", "type the code from the mail", "/deep?a=b&c=d")
+		strings.TrimPrefix(g.origin, "http://"), "two ways to go on", "type the code from the email", "/deep?a=b&c=d")
 	other.lacks("anna@example.com")
 	other.presses("Sign in here").isApp("/deep?a=b&c=d", "anna@example.com")
 	// The owner is told of a browser that was not used before.
@@ -77,7 +77,7 @@ func TestFLOW4_LinkInASecondProfile(t *testing.T) {
 	// TOK-1: the used link leads this browser on, and is dead in the one that asked.
 	other.open(m.link()).isApp("/deep?a=b&c=d", "anna@example.com")
 	asker.open(m.link()).at("/email-link/confirm", 410).says("This link does not work any more")
-	asker.presses("Sign in or ask for a new link").at("/email-link/sign-in", 200)
+	asker.presses("Sign in or request a new link").at("/email-link/sign-in", 200)
 	// Whoever still looks at "check your mail" learns nothing of what happened elsewhere.
 	asker.open(g.origin+"/email-link/resend").at("/email-link/resend", 200).says("anna@example.com")
 }
@@ -87,7 +87,7 @@ func TestTOK1_UsedLinkInTheBrowserThatItSignedIn(t *testing.T) {
 	g := newGate(t, setup{})
 	g.account("anna@example.com")
 	b := newBrowser(t, "anna")
-	b.open(g.origin+"/reports").types("Email address", "anna@example.com").presses("Send me a mail")
+	b.open(g.origin+"/reports").types("Email address", "anna@example.com").presses("Email me a link")
 	link := g.mail("anna@example.com").link()
 	b.open(link).isApp("/reports", "anna@example.com")
 	b.open(g.origin+"/other").isApp("/other", "anna@example.com")
@@ -99,7 +99,7 @@ func TestTOK8_TypedCode(t *testing.T) {
 	g := newGate(t, setup{})
 	g.account("anna@example.com")
 	b := newBrowser(t, "anna")
-	b.open(g.origin+"/kept").types("Email address", "anna@example.com").presses("Send me a mail")
+	b.open(g.origin+"/kept").types("Email address", "anna@example.com").presses("Email me a link")
 	m := g.mail("anna@example.com")
 	code := strings.ReplaceAll(m.code(), " ", "")
 	wrong := "00000000"
@@ -107,10 +107,10 @@ func TestTOK8_TypedCode(t *testing.T) {
 		wrong = "00000001"
 	}
 	b.lacks(code, m.code())
-	b.types("Code from the mail", "12").presses("Continue").at("/email-link/code", 400).says("eight digits", "That did not work.")
-	b.types("Code from the mail", wrong).presses("Continue").at("/email-link/code", 403).says("This code does not work")
+	b.types("Code from the email", "12").presses("Continue").at("/email-link/code", 400).says("eight digits", "That did not work.")
+	b.types("Code from the email", wrong).presses("Continue").at("/email-link/code", 403).says("This code does not work")
 	// Grouped as in the mail, and with a dash.
-	b.types("Code from the mail", " "+code[:4]+"-"+code[4:]).presses("Continue").isApp("/kept", "anna@example.com")
+	b.types("Code from the email", " "+code[:4]+"-"+code[4:]).presses("Continue").isApp("/kept", "anna@example.com")
 	if got := b.element("methods"); got != "code" {
 		t.Errorf("amr: %q", got)
 	}
@@ -128,7 +128,7 @@ func TestTOK8_CodesAreOffAfterFiveWrongOnes(t *testing.T) {
 		if wrong == strings.ReplaceAll(m.code(), " ", "") {
 			wrong = "99999999"
 		}
-		b.types("Code from the mail", wrong).presses("Continue").at("/email-link/code", 403)
+		b.types("Code from the email", wrong).presses("Continue").at("/email-link/code", 403)
 	}
 	b.says("Codes are switched off").open(m.link()).isApp("/", "anna@example.com")
 }
@@ -158,7 +158,7 @@ func TestSpentResendsOfAnUnknownAddress(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{global: "resend 1 1s"})
 	b := newBrowser(t, "nobody")
-	b.open(g.origin+"/email-link/sign-in").types("Email address", "nobody@example.com").presses("Send me a mail")
+	b.open(g.origin+"/email-link/sign-in").types("Email address", "nobody@example.com").presses("Email me a link")
 	b.at("/email-link/resend", 200).says("If nobody@example.com has an account", "1 of 1 resends left")
 	g.await("end of the wait", func() bool {
 		b.open(g.origin + "/email-link/resend")
@@ -172,8 +172,8 @@ func TestResendTooEarly(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{})
 	b := newBrowser(t, "anna")
-	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Send me a mail")
-	b.presses("Send it again").at("/email-link/resend", 429).says("That did not work.", "The next mail can be sent in", "anna@example.com")
+	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Email me a link")
+	b.presses("Send it again").at("/email-link/resend", 429).says("That did not work.", "The next email can be sent in", "anna@example.com")
 	if b.header["retry-after"] == "" {
 		t.Error("429 without Retry-After")
 	}
@@ -190,10 +190,10 @@ func TestDeadLinkHasAWayOn(t *testing.T) {
 		if b.status != 410 {
 			t.Errorf("a link with %.10q…: %d", token, b.status)
 		}
-		b.says("This link does not work any more", "If you have already used it, sign in").lacks("AAAA", "zzzz")
+		b.says("This link is not complete", "Copy the whole link").lacks("AAAA", "zzzz")
 	}
-	b.presses("Sign in or ask for a new link").at("/email-link/sign-in", 200)
-	b.types("Email address", "anna@example.com").presses("Send me a mail")
+	b.presses("Request a new link").at("/email-link/sign-in", 200)
+	b.types("Email address", "anna@example.com").presses("Email me a link")
 	b.open(g.mail("anna@example.com").link()).isApp("/", "anna@example.com")
 }
 
@@ -217,11 +217,11 @@ func TestCancelEndsItsFlow(t *testing.T) {
 	stranger, owner := newBrowser(t, "stranger"), newBrowser(t, "owner")
 	m := stranger.asks(g, "anna@example.com")
 	owner.open(m.cancel()).at("/email-link/confirm", 200).
-		says("You did not ask for this mail?", "a•••@example.com", "Chrome on Linux", "Nothing has changed")
+		says("You did not request this email?", "a•••@example.com", "Chrome on Linux", "Nothing has changed")
 	owner.presses("It was not me").at("/email-link/cancel?done", 200).says("That request has ended")
 	owner.open(m.link()).at("/email-link/confirm", 410)
 	stranger.open(m.link()).at("/email-link/confirm", 410)
-	stranger.open(g.origin+"/email-link/resend").types("Code from the mail", m.code()).presses("Continue")
+	stranger.open(g.origin+"/email-link/resend").types("Code from the email", m.code()).presses("Continue")
 	stranger.at("/email-link/code", 403).says("This code does not work")
 }
 
@@ -266,7 +266,7 @@ func TestRED1_ReturnToStaysOnTheSite(t *testing.T) {
 		"/../../..//evil.example", `/" onfocus=x autofocus="`,
 	} {
 		b.open(g.origin+"/email-link/sign-in?return_to="+url.QueryEscape(evil)).types("Email address", "anna@example.com")
-		b.presses("Send me a mail").at("/email-link/resend", 200)
+		b.presses("Email me a link").at("/email-link/resend", 200)
 		b.open(g.mail("anna@example.com").link())
 		u, err := url.Parse(evaluate[string](b, "document.location.href"))
 		if err != nil || u.Scheme+"://"+u.Host != g.origin || strings.HasPrefix(u.Path, "/email-link") || b.status != 200 {
@@ -291,8 +291,8 @@ func TestLimitSaysWhen(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{global: "limit mail_address 1-D"})
 	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
-	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Send me a mail")
-	other.open(g.origin+"/email-link/sign-in").types("Email address", "anna@example.com").presses("Send me a mail")
+	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Email me a link")
+	other.open(g.origin+"/email-link/sign-in").types("Email address", "anna@example.com").presses("Email me a link")
 	other.at("/email-link/sign-in", 429).says("That did not work.", "Please try again in")
 	if got := evaluate[string](other, "document.getElementById('email').value"); got != "anna@example.com" {
 		t.Errorf("the field holds %q", got)
@@ -309,8 +309,8 @@ func TestStatelessLinks(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{global: "links stateless\n" + unlimited})
 	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
-	b.open(g.origin+"/reports?year=2026").presses("Sign up").types("Email address", "anna@example.com").presses("Send me a mail")
-	b.at("/email-link/resend", 200).says("Check your mail", "5 of 5 resends left", "Eight digits")
+	b.open(g.origin+"/reports?year=2026").presses("Sign up").types("Email address", "anna@example.com").presses("Email me a link")
+	b.at("/email-link/resend", 200).says("Check your email", "5 of 5 resends left", "Eight digits")
 	m := g.mail("anna@example.com")
 	b.open(m.webmail())
 	b.goes(chromedp.Click(control("Finish signing up"))).isApp("/reports?year=2026", "anna@example.com")
@@ -319,7 +319,7 @@ func TestStatelessLinks(t *testing.T) {
 
 	m = other.asks(g, "anna@example.com")
 	code := strings.ReplaceAll(m.code(), " ", "")
-	other.types("Code from the mail", code).presses("Continue").isApp("/", "anna@example.com")
+	other.types("Code from the email", code).presses("Continue").isApp("/", "anna@example.com")
 	g.notice("anna@example.com", "New sign-in to your account")
 
 	asker, third := newBrowser(t, "asker"), newBrowser(t, "third")

@@ -84,7 +84,7 @@ func TestKeyboardOnly(t *testing.T) {
 	b.does(chromedp.KeyEvent(kb.End)).keys(".example.com").enter()
 	b.at("/email-link/resend", 200).says("anna@nowhere.example.com")
 
-	b.tabsTo("Code from the mail")
+	b.tabsTo("Code from the email")
 	b.keys("11").enter().at("/email-link/code", 400)
 	b.keys(fmt.Sprint(g.mail("anna@nowhere.example.com").code())).enter().isApp("/kept", "anna@nowhere.example.com")
 

@@ -104,10 +104,10 @@ func TestEveryPage(t *testing.T) {
 	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
 	b.open(g.origin + "/reports?year=2026").shows("sign-in")
 	b.presses("Sign up").shows("sign-up")
-	b.types("Email address", "anna@nowhere").presses("Send me a mail").at("/email-link/sign-up", 400).shows("sign-up-invalid")
-	b.keys(kb.End + ".example.com").presses("Send me a mail").shows("check-your-mail")
+	b.types("Email address", "anna@nowhere").presses("Email me a link").at("/email-link/sign-up", 400).shows("sign-up-invalid")
+	b.keys(kb.End + ".example.com").presses("Email me a link").shows("check-your-mail")
 	b.presses("Send it again").at("/email-link/resend", 429).shows("check-your-mail-too-early")
-	b.types("Code from the mail", "1").presses("Continue").at("/email-link/code", 400).shows("check-your-mail-invalid-code")
+	b.types("Code from the email", "1").presses("Continue").at("/email-link/code", 400).shows("check-your-mail-invalid-code")
 	m := g.mail("anna@nowhere.example.com")
 	other.open(m.webmail())
 	other.alien = true
@@ -130,7 +130,7 @@ func TestEveryPage(t *testing.T) {
 	b.open(g.origin + "/email-link/confirm").says("No link is open here").shows("confirm-nothing")
 	b.open(g.origin+"/email-link/nowhere").at("/email-link/nowhere", 404).shows("not-found")
 	b.open(g.origin + "/email-link/sign-out").presses("Sign out here").shows("signed-out")
-	b.open(g.origin + "/email-link/resend").says("not waiting for a mail").shows("no-flow")
+	b.open(g.origin + "/email-link/resend").says("No sign-in is in progress").shows("no-flow")
 }
 
 // TestMisdirectedPage is for whoever comes by an address that the gate does not use.
@@ -153,7 +153,7 @@ func TestEveryPageOfALongAddress(t *testing.T) {
 	g := newGate(t, setup{})
 	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
 	path := "/" + strings.Repeat("verylongpath", 40)
-	b.open(g.origin+path).presses("Sign up").types("Email address", long).presses("Send me a mail")
+	b.open(g.origin+path).presses("Sign up").types("Email address", long).presses("Email me a link")
 	b.at("/email-link/resend", 200).says(long).shows("long-check-your-mail")
 	m := g.mail(long)
 	other.open(m.webmail())
@@ -170,7 +170,7 @@ func TestForbiddenPage(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, setup{site: "require email *@staff.example.com"})
 	b := newBrowser(t, "anna")
-	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Send me a mail")
+	b.open(g.origin+"/email-link/sign-up").types("Email address", "anna@example.com").presses("Email me a link")
 	b.open(g.mail("anna@example.com").link()).at("/", 403).says("Your account has no access here", "anna@example.com").shows("forbidden")
 	b.presses("Your account").at("/email-link/", 200)
 }
@@ -181,7 +181,7 @@ func TestClosedAndMailless(t *testing.T) {
 	closed := newGate(t, setup{site: "sign_up closed"})
 	b := newBrowser(t, "anna")
 	b.open(closed.origin + "/").lacks("Sign up")
-	b.open(closed.origin+"/email-link/sign-up").at("/email-link/sign-up", 200).says("You need an invitation", "help@example.com").shows("closed")
+	b.open(closed.origin+"/email-link/sign-up").at("/email-link/sign-up", 200).says("Sign-up is closed", "help@example.com").shows("closed")
 	link := closed.cli("link", "anna@example.com")
 	b.open(link).at("/email-link/confirm", 200).lacks("two ways to go on").shows("confirm-operator")
 	b.presses("Create my account").isApp("/", "anna@example.com")

@@ -55,14 +55,14 @@ func TestFLOW3_WholeReset(t *testing.T) {
 	owner, phone := newBrowser(t, "owner"), newBrowser(t, "phone")
 
 	// The first password is chosen where the mailbox is proven.
-	owner.open(g.origin+"/").presses("Sign up").types("Email address", "anna@example.com").presses("Send me a mail")
-	owner.open(g.mail("anna@example.com").link()).at("/email-link/confirm", 200).says("Choose a password (if you like)")
+	owner.open(g.origin+"/").presses("Sign up").types("Email address", "anna@example.com").presses("Email me a link")
+	owner.open(g.mail("anna@example.com").link()).at("/email-link/confirm", 200).says("Password (optional)")
 	if f := evaluate[keeps](owner, readForm); !one(f.Username, "username") || f.UsernameValue != "anna@example.com" || f.UsernameShown ||
 		!one(f.New, "password") || f.NewRequired || f.Other != 1 {
 		t.Errorf("a password manager reads %+v", f)
 	}
 	owner.shows("confirm-sign-up-password")
-	owner.types("Choose a password (if you like)", oldWords).presses("Create my account").isApp("/", "anna@example.com")
+	owner.types("Password (optional)", oldWords).presses("Create my account").isApp("/", "anna@example.com")
 
 	phone.signsInWith(g, "anna@example.com", oldWords).isApp("/", "anna@example.com")
 	if got := phone.element("methods"); got != "pwd" {
@@ -79,10 +79,10 @@ func TestFLOW3_WholeReset(t *testing.T) {
 	}
 	asker.shows("sign-in-password")
 	asker.types("Email address", "anna@example.com").types("Password", "not the right words").presses("Sign in")
-	asker.at("/email-link/sign-in", 403).says("do not fit together").shows("sign-in-password-refused")
+	asker.at("/email-link/sign-in", 403).says("Wrong email or password").shows("sign-in-password-refused")
 	asker.presses("Forgot your password?").at("/email-link/reset", 200).shows("reset")
-	asker.types("Email address", "anna@example.com").presses("Send me a mail")
-	asker.at("/email-link/resend", 200).says("link to set a new password", "anna@example.com").lacks("Code from the mail")
+	asker.types("Email address", "anna@example.com").presses("Email me a link")
+	asker.at("/email-link/resend", 200).says("link to set a new password", "anna@example.com").lacks("Code from the email")
 	asker.shows("check-your-mail-reset")
 	m := g.mail("anna@example.com")
 	if codePattern.MatchString(m.text) {
@@ -128,7 +128,7 @@ func TestFLOW4_ResetInASecondProfile(t *testing.T) {
 	g := newGate(t, setup{global: passwords})
 	g.account("anna@example.com")
 	asker, other := newBrowser(t, "asker"), newBrowser(t, "other")
-	asker.open(g.origin+"/email-link/reset").types("Email address", "anna@example.com").presses("Send me a mail")
+	asker.open(g.origin+"/email-link/reset").types("Email address", "anna@example.com").presses("Email me a link")
 	other.open(g.mail("anna@example.com").link()).at("/email-link/confirm", 200).says("a•••@example.com", "Chrome on Linux")
 	if html := evaluate[string](other, "document.documentElement.outerHTML"); strings.Contains(html, "anna@example.com") {
 		t.Error("another browser gets the whole address")
@@ -144,10 +144,10 @@ func TestPasswordIsChanged(t *testing.T) {
 	g.account("anna@example.com")
 	b, other := newBrowser(t, "anna"), newBrowser(t, "other")
 	// The second button of the form sends a mail.
-	b.open(g.origin+"/").types("Email address", "anna@example.com").presses("Send me a mail instead").at("/email-link/resend", 200)
+	b.open(g.origin+"/").types("Email address", "anna@example.com").presses("Email me a link instead").at("/email-link/resend", 200)
 	b.open(g.mail("anna@example.com").link()).isApp("/", "anna@example.com")
 	b.open(g.origin+"/email-link/").presses("Change your password").at("/email-link/password", 200).says("no password yet").shows("password-none")
-	b.presses("Send me a mail").at("/email-link/resend", 200)
+	b.presses("Email me a link").at("/email-link/resend", 200)
 	b.open(g.mail("anna@example.com").link()).types("New password", oldWords).presses("Set the new password")
 	b.types("Email address", "anna@example.com").types("Password", oldWords).presses("Sign in").isApp("/", "anna@example.com")
 	other.signsInWith(g, "anna@example.com", oldWords).isApp("/", "anna@example.com")

@@ -93,7 +93,7 @@ func TestQuickstart(t *testing.T) {
 	b.open(mails).says("None yet")
 	b.alien = false
 	b.open(gate)
-	b.presses("Sign up").types("Email address", "anna@example.com").presses("Send me a mail").says("Check your mail")
+	b.presses("Sign up").types("Email address", "anna@example.com").presses("Email me a link").says("Check your email")
 	if !b.await(func() bool { return strings.Contains(b.open(mails).text(), "anna@example.com") }) {
 		t.Fatal("the mail is not on the page with the mails")
 	}

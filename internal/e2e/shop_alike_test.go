@@ -69,7 +69,7 @@ func TestENUM1_ExpressForms(t *testing.T) {
 	first := s.mail("pen@example.com")
 	for path, unknown := range map[string]string{"/reset": "non@example.com", "/sign-up": "new@example.com"} {
 		want := s.sees(path, unknown)
-		if !strings.HasPrefix(want, "303 See Other /email-link/resend\n") || !strings.Contains(want, "Check your mail") || !strings.Contains(want, "Max-Age") {
+		if !strings.HasPrefix(want, "303 See Other /email-link/resend\n") || !strings.Contains(want, "Check your email") || !strings.Contains(want, "Max-Age") {
 			t.Fatalf("%s: %s", path, want)
 		}
 		for _, email := range []string{"pen@example.com", "ada@example.com"} {

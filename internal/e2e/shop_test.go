@@ -159,7 +159,7 @@ const (
 func (s *shop) signsUp(b *browser, email string) mail {
 	s.t.Helper()
 	b.open(s.origin+"/").at("/sign-in", 200).presses("Sign up").at("/sign-up", 200)
-	b.types("Email address", email).presses("Send me a link").at("/email-link/resend", 200).says("Check your mail", email)
+	b.types("Email address", email).presses("Send me a link").at("/email-link/resend", 200).says("Check your email", email)
 	return s.mail(email)
 }
 
@@ -167,7 +167,7 @@ func (s *shop) signsUp(b *browser, email string) mail {
 func (s *shop) forgets(b *browser, email string) mail {
 	s.t.Helper()
 	b.open(s.origin+"/sign-in").presses("Forgot your password?").at("/reset", 200)
-	b.types("Email address", email).presses("Send me a link").at("/email-link/resend", 200).says("Check your mail", email)
+	b.types("Email address", email).presses("Send me a link").at("/email-link/resend", 200).says("Check your email", email)
 	return s.mail(email)
 }
 

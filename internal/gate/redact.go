@@ -83,7 +83,7 @@ func (s *Site) redaction(r *http.Request, presented boundary.Token) string {
 	switch {
 	case presented.Header:
 		return EventTokenRequest
-	case r.URL.RawQuery != "" && web.TokenRoute(r.URL.Path, s.Prefix):
+	case web.TokenRoute(r.URL, s.Prefix):
 		return EventOpened // also what is no token: it may be all but the last character of one
 	case s.verifyPath == r.URL.Path && s.answersTo(r.RemoteAddr):
 		return EventVerify // the answer has the assertion

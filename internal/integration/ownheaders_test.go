@@ -44,7 +44,7 @@ var ownPages = []struct {
 func checkOwnHeaders(t *testing.T, what string, header http.Header, script bool) {
 	t.Helper()
 	want := map[string]string{
-		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store, no-transform", "Cross-Origin-Resource-Policy": "same-origin",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache, no-store, no-transform", "Cross-Origin-Resource-Policy": "same-origin",
 	}
 	if !script {
 		want["X-Frame-Options"], want["Referrer-Policy"], want["Cross-Origin-Opener-Policy"] = "DENY", "strict-origin", "same-origin"

@@ -85,7 +85,7 @@ func TestENUM1_SameBytesForEverybody(t *testing.T) {
 		}
 		g.clock.Advance(time.Minute)
 		for _, email := range emails {
-			browsers[email].get("/email-link/resend").wants(t, 200, "").says(t, "not waiting for a mail")
+			browsers[email].get("/email-link/resend").wants(t, 200, "").says(t, "No sign-in is in progress")
 		}
 	})
 }

@@ -45,7 +45,9 @@ type gate struct {
 	work  *outbox.Worker
 	// maxAge is how old the last proof may be; 0: any age.
 	maxAge time.Duration
-	log    strings.Builder
+	// refusal is how every request to the backend is refused; 0: as the session demands.
+	refusal Refusal
+	log     strings.Builder
 
 	mu    sync.Mutex
 	mails []mailer.Message
@@ -198,6 +200,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, g.site.Prefix):
 		g.pages.Serve(w, r, v)
+	case g.refusal != 0:
+		g.pages.Refuse(w, r, v, g.refusal)
 	case live == nil, g.maxAge > 0 && g.state.Clock.Now().Sub(live.Session.AuthTime) > g.maxAge:
 		g.pages.Refuse(w, r, v, SignIn)
 	default:

@@ -16,7 +16,8 @@ import (
 var fixedHeaders = [...][2]string{
 	{"X-Frame-Options", "DENY"},
 	{"X-Content-Type-Options", "nosniff"},
-	{"Cache-Control", "no-store, no-transform"},
+	// no-cache is for w3m, which shows a page again that is not to be stored.
+	{"Cache-Control", "no-cache, no-store, no-transform"},
 	// no-referrer would make the Origin of our own forms null, same-origin would write our query strings into our own log.
 	{"Referrer-Policy", "strict-origin"},
 	{"Cross-Origin-Opener-Policy", "same-origin"},

@@ -76,7 +76,7 @@ func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
 	in := g.browser()
 	in.get(g.find(linkPattern, in.asks(known).Text))
 	want := map[string]string{
-		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store, no-transform",
+		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache, no-store, no-transform",
 		"Referrer-Policy": "strict-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		"Strict-Transport-Security": "max-age=31536000", "Vary": "Accept, Accept-Language, Cookie",
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https://portal.example.com; " +
@@ -129,7 +129,7 @@ func TestWEB2_WhatAScriptGets(t *testing.T) {
 		w := httptest.NewRecorder()
 		g.pages.Refuse(w, httptest.NewRequest(http.MethodPost, origin+"/app", http.NoBody), Visit{Site: &site}, SignIn)
 		want := http.Header{
-			"Cache-Control": {"no-store, no-transform"}, "Content-Language": {"en"}, "Content-Type": {"application/problem+json"},
+			"Cache-Control": {"no-cache, no-store, no-transform"}, "Content-Language": {"en"}, "Content-Type": {"application/problem+json"},
 			"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"},
 			"X-Content-Type-Options":  {"nosniff"}, "Cross-Origin-Resource-Policy": {"same-origin"},
 		}
@@ -220,7 +220,19 @@ func TestWEB2_HealthAndLogo(t *testing.T) {
 		t.Errorf("logo: %v", a.header)
 	}
 	if !HealthRoute("/email-link/health", "/email-link") || HealthRoute("/health", "/email-link") ||
-		!TokenRoute("/email-link/link", "/email-link") || !TokenRoute("/email-link/cancel", "/email-link") || TokenRoute("/link", "/email-link") {
+		HealthRoute("/", "/email-link") {
 		t.Error("routes are not told apart")
+	}
+	for address, want := range map[string]bool{
+		"/email-link/link?t=x": true, "/email-link/cancel?t=x": true, "/email-link/link/?t=x": true, "/email-link/link%3Ft=x": true,
+		"/email-link/cancel/%3Ft=x": true, "/email-link/link": false, "/link?t=x": false, "/email-link/linked?t=x": false, "/email-link/code?t=x": false,
+	} {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := TokenRoute(u, "/email-link"); got != want {
+			t.Errorf("%s: %v, want %v", address, got, want)
+		}
 	}
 }

@@ -165,6 +165,6 @@ func TestMAIL4_LanguageThatIsGone(t *testing.T) {
 			}
 			g.browser().get(g.find(linkPattern, m.Text)).wants(t, 303, "/email-link/confirm")
 		}
-		first.speaking("nl", http.MethodGet, "/email-link/resend", nil).wants(t, 200, "").says(t, `lang="en"`, "Check your mail")
+		first.speaking("nl", http.MethodGet, "/email-link/resend", nil).wants(t, 200, "").says(t, `lang="en"`, "Check your email")
 	})
 }

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -13,11 +15,14 @@ import (
 // the browser ends at holds no token. The one exception is the browser that asked, see oneClick.
 func (x *exchange) link() { x.openToken(true) }
 
-// openToken parks the token of the query. A malformed one is dead at once: it is no token, so a page may stand at its address.
+// openToken parks the token of the query. What is no token, after cleaning, gets words of its own: its end is missing more often than it
+// is forged. A page may be rendered at such an address, since it holds no token.
 func (x *exchange) openToken(oneClick bool) {
 	text, ends, ok := x.queryToken()
 	if !ok {
-		x.deadLink()
+		code := oneClick && x.Site.Methods.WithDefaults().Code
+		x.refuseOn(problem{status: http.StatusGone, code: templates.IncompleteLink},
+			templates.Incomplete{Flow: code && x.Cookies.Flow != "", Code: code})
 		return
 	}
 	if oneClick && x.oneClick(text) {
@@ -29,7 +34,8 @@ func (x *exchange) openToken(oneClick bool) {
 
 // queryToken reads the one token of the query, cleaned of what mail programs add, and when it stops working if it is one of ours.
 func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
-	values, err := url.ParseQuery(x.r.URL.RawQuery)
+	_, query, _ := tokenRoute(strings.TrimPrefix(x.r.URL.Path, x.Site.Prefix))
+	values, err := url.ParseQuery(cmp.Or(query, x.r.URL.RawQuery))
 	if err != nil || len(values["t"]) != 1 {
 		return "", time.Time{}, false
 	}
@@ -64,5 +70,5 @@ func (x *exchange) oneClick(text string) bool {
 
 // deadLink is the one answer to every link that does not work. It sets and takes no cookie.
 func (x *exchange) deadLink() {
-	x.refuseOn(problem{status: http.StatusGone, code: templates.DeadLink}, templates.Dead{})
+	x.refuseOn(problem{status: http.StatusGone, code: templates.DeadLink}, templates.Dead{Reset: x.passwords() && !x.Site.NoMail})
 }

@@ -83,7 +83,7 @@ func (b *browser) asksReset(email string) (link string) {
 }
 
 var (
-	usernamePattern = regexp.MustCompile(`<input name="username" type="text" autocomplete="username" value="([^"]*)" readonly hidden>`)
+	usernamePattern = regexp.MustCompile(`<input id="username" name="username" type="text" autocomplete="username" value="([^"]*)" readonly hidden>`)
 	newPattern      = regexp.MustCompile(`<input id="password" name="password" type="password" autocomplete="new-password"[^>]* minlength="12" maxlength="4096"[^>]*>`)
 	regexpH         = regexp.MustCompile(`"h":"([^"]+)"`)
 )

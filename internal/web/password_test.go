@@ -26,14 +26,14 @@ func testSignsInBesideLinks(t *testing.T) {
 	b := g.browser()
 	page := b.get("/email-link/sign-in?return_to=/private").wants(t, 200, "").says(t,
 		`name="email" type="email" autocomplete="username"`, `name="password" type="password" autocomplete="current-password"`,
-		`formnovalidate`, `href="/email-link/reset"`, "Send me a mail instead")
+		`formnovalidate`, `href="/email-link/reset"`, "Email me a link instead")
 	if strings.Contains(page.body, "onpaste") || strings.Contains(page.body, `autocomplete="off"`) {
 		t.Error("the form is in the way of password managers")
 	}
 	b.post("/email-link/sign-in", "email", known, "password", "", "return_to", "/private").wants(t, 400, "").
-		says(t, "Please write a password", `value="jo@example.com"`, `aria-invalid="true" aria-describedby="problem" autofocus`, `value="/private"`)
+		says(t, "Enter a password", `value="jo@example.com"`, `aria-invalid="true" aria-describedby="problem" autofocus`, `value="/private"`)
 	wrong := b.post("/email-link/sign-in", "email", known, "password", "wrong and long enough").wants(t, 403, "").
-		says(t, `role="alert"`, "do not fit together", `value="jo@example.com"`, "<title>Error: ")
+		says(t, `role="alert"`, "Wrong email or password", `value="jo@example.com"`, "<title>Error: ")
 	if strings.Contains(wrong.body, "wrong and long") || len(b.cookies) != 0 {
 		t.Error("a refused password is in the page, or set a cookie")
 	}
@@ -77,7 +77,7 @@ func testOnlyMethod(t *testing.T) {
 	b.post("/email-link/sign-in", "email", known).wants(t, 403, "")
 	b.get(b.asksReset(known)).wants(t, 303, "/email-link/confirm")
 	g.site.NoMail = true
-	b.get("/email-link/reset").wants(t, 200, "").says(t, "sends no mail", "help@example.com")
+	b.get("/email-link/reset").wants(t, 200, "").says(t, "sends no email", "help@example.com")
 	b.get("/email-link/sign-in").wants(t, 200, "").says(t, `name="password"`, "help@example.com")
 	b.post("/email-link/reset", "email", known).wants(t, 403, "")
 	b.post("/email-link/sign-in", "email", known, "password", oldWords).wants(t, 303, "/")
@@ -140,7 +140,7 @@ func testSpentPasswordsLeaveLinks(t *testing.T) {
 		for range 11 {
 			last = g.browser().post("/email-link/sign-in", "email", email, "password", "not the right words")
 		}
-		last.wants(t, 429, "").says(t, "Too many wrong passwords", `value="`+email+`"`, "Send me a mail instead")
+		last.wants(t, 429, "").says(t, "Too many wrong passwords", `value="`+email+`"`, "Email me a link instead")
 		if last.header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
@@ -227,7 +227,7 @@ func TestPassword_Change(t *testing.T) {
 		status          int
 		code, words     string
 	}{
-		{"", newWords, 400, "missing_current_password", "write your current password"},
+		{"", newWords, 400, "missing_current_password", "Enter your current password"},
 		{"not the right words", newWords, 403, "wrong_current_password", "not your current password"},
 		{oldWords, "short", 400, "password_too_short", "Use at least 12 characters"},
 		{oldWords, oldWords, 400, "password_same_as_old", "have already"},
@@ -277,7 +277,7 @@ func testFirstPasswordIsChosenAtTheProof(t *testing.T) {
 	b.post("/email-link/sign-up", "email", known, "password", oldWords).wants(t, 400, "")
 	b.post("/email-link/sign-up", "email", known).wants(t, 303, "/email-link/resend")
 	b.get(g.find(linkPattern, g.deliver()[0].Text)).wants(t, 303, "/email-link/confirm")
-	page := b.get("/email-link/confirm").wants(t, 200, "").says(t, "Choose a password (if you like)")
+	page := b.get("/email-link/confirm").wants(t, 200, "").says(t, "Password (optional)")
 	if !newPattern.MatchString(page.body) || strings.Contains(newPattern.FindString(page.body), "required") ||
 		g.find(usernamePattern, page.body) != known {
 		t.Errorf("the form:\n%s", page.body)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -127,19 +128,12 @@ func (x *exchange) refuseAnonymous() {
 
 // signInAddress returns where to sign in, with where to go afterwards, below an origin.
 func (x *exchange) signInAddress(origin string) string {
-	to := x.URI
-	if to == "" {
-		to = x.r.URL.RequestURI()
-	}
 	page, sign := "/sign-in", "?"
 	if x.Live != nil {
 		// The form would lead a signed-in browser back here.
 		page, sign = "/sign-in?again=1", "&"
 	}
-	back := ""
-	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
-		back = x.returnTo(to)
-	}
+	back := x.requestedPage()
 	if back == "" {
 		return origin + x.Site.Prefix + page
 	}
@@ -184,14 +178,38 @@ func (x *exchange) refuse(status int, code templates.Code) {
 }
 
 func (x *exchange) refuseWith(p problem) {
-	facts := templates.Refused{Status: p.status, Problem: p.words()}
+	facts := templates.Refused{Status: p.status, Problem: p.words(), SignedIn: x.Live != nil}
+	switch p.code {
+	case templates.Limited, templates.Internal, templates.Unavailable, templates.Busy:
+		facts.Retry = x.retryAddress()
+	}
 	if p.code == templates.Misdirected && x.Site != nil {
 		facts.Address = x.Site.Origin
 	}
 	if p.code == templates.Forbidden && x.Live != nil {
-		facts.Email = x.Live.Account.Email
+		facts.Email, facts.ReturnTo = x.Live.Account.Email, x.requestedPage()
 	}
 	x.refuseOn(p, facts)
+}
+
+// requestedPage returns the address of a GET for coming back to it; "" stands for the front page, and for every other request.
+func (x *exchange) requestedPage() string {
+	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+		return ""
+	}
+	return x.returnTo(cmp.Or(x.URI, x.r.URL.RequestURI()))
+}
+
+// retryAddress returns where a person tries again what has failed: the page asked for, or the page of the form that was sent. It is empty
+// where that address would hold a token.
+func (x *exchange) retryAddress() string {
+	switch {
+	case x.Site == nil || TokenRoute(x.r.URL, x.Site.Prefix):
+		return ""
+	case strings.HasPrefix(x.r.URL.Path, x.Site.Prefix+"/"):
+		return x.r.URL.EscapedPath()
+	}
+	return cmp.Or(x.requestedPage(), "/")
 }
 
 // refuseOn answers with a page of its own, or with problem+json.

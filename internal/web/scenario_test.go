@@ -30,7 +30,7 @@ func TestScenario_SignUpByOneClick(t *testing.T) {
 			t.Errorf("cookies: %v", b.cookies)
 		}
 		b.get("/reports?year=2026").wants(t, 200, "").says(t, "backend")
-		b.get("/email-link/").wants(t, 200, "").says(t, "You are signed in as", known, "Firefox on Linux", "by a link from a mail")
+		b.get("/email-link/").wants(t, 200, "").says(t, "You are signed in as", known, "Firefox on Linux", "by a link from an email")
 		b.get("/email-link/sign-in").wants(t, 303, "/email-link/")
 		if mails := g.deliver(); len(mails) != 0 {
 			t.Errorf("more mails: %+v", mails)
@@ -110,7 +110,7 @@ func TestScenario_TypedCode(t *testing.T) {
 		mail := b.asks(known)
 		b.post("/email-link/code", "code", "12").wants(t, 400, "").says(t, "eight digits", `aria-invalid="true"`)
 		b.post("/email-link/code", "code", "0000-0000").wants(t, 403, "").says(t, "This code does not work.")
-		g.browser().post("/email-link/code", "code", g.find(codePattern, mail.Text)).wants(t, 200, "").says(t, "not waiting for a mail")
+		g.browser().post("/email-link/code", "code", g.find(codePattern, mail.Text)).wants(t, 200, "").says(t, "No sign-in is in progress")
 		b.post("/email-link/code", "code", " "+g.find(codePattern, mail.Text)+" ").wants(t, 303, "/")
 		if !b.has(boundary.SessionCookie, boundary.KnownCookie) {
 			t.Errorf("cookies: %v", b.cookies)
@@ -148,7 +148,7 @@ func TestScenario_ResendsAreSpent(t *testing.T) {
 		g.account(known)
 		b := g.browser()
 		first := g.find(linkPattern, b.asks(known).Text)
-		early := b.post("/email-link/resend").wants(t, 429, "").says(t, "The next mail can be sent in 1 minute")
+		early := b.post("/email-link/resend").wants(t, 429, "").says(t, "The next email can be sent in 1 minute")
 		if early.header.Get("Retry-After") != "60" {
 			t.Errorf("Retry-After: %q", early.header.Get("Retry-After"))
 		}
@@ -178,7 +178,7 @@ func TestScenario_Cancel(t *testing.T) {
 		mail := stranger.asks(known)
 		owner := g.browser()
 		owner.get(g.find(cancelPattern, mail.Text)).wants(t, 303, "/email-link/confirm")
-		page := owner.get("/email-link/confirm").wants(t, 200, "").says(t, "You did not ask for this mail?", "203.0.113.0/24")
+		page := owner.get("/email-link/confirm").wants(t, 200, "").says(t, "You did not request this email?", "203.0.113.0/24")
 		owner.post("/email-link/confirm", "h", g.find(hPattern, page.body)).wants(t, 303, "/email-link/cancel?done")
 		owner.get("/email-link/cancel?done").wants(t, 200, "").says(t, "That request has ended")
 		if len(owner.cookies) != 0 {
@@ -251,15 +251,15 @@ func TestScenario_Policies(t *testing.T) {
 		g := newGate(t)
 		g.site.SignUp.Mode = 0
 		b := g.browser()
-		b.get("/email-link/sign-up").wants(t, 200, "").says(t, "You need an invitation", "help@example.com")
-		b.post("/email-link/sign-up", "email", "new@example.com").wants(t, 403, "").says(t, "You need an invitation")
+		b.get("/email-link/sign-up").wants(t, 200, "").says(t, "Sign-up is closed", "help@example.com")
+		b.post("/email-link/sign-up", "email", "new@example.com").wants(t, 403, "").says(t, "Sign-up is closed")
 		b.json("POST", "/email-link/sign-up", `{"email":"new@example.com"}`).wants(t, 403, "").says(t, `"code":"sign_up_closed"`)
 		if page := b.get("/email-link/sign-in"); strings.Contains(page.body, "Sign up") {
 			t.Error("the sign-in page leads to a form that is closed")
 		}
 		g.site.NoMail = true
-		b.get("/email-link/sign-in").wants(t, 200, "").says(t, "This site sends no mail", "Ask <strong><bdi>help@example.com</bdi></strong> for a link")
-		b.post("/email-link/sign-in", "email", known).wants(t, 403, "").says(t, "This site sends no mail")
+		b.get("/email-link/sign-in").wants(t, 200, "").says(t, "This site sends no email", "Ask <strong><bdi>help@example.com</bdi></strong> for a link")
+		b.post("/email-link/sign-in", "email", known).wants(t, 403, "").says(t, "This site sends no email")
 		if mails := g.deliver(); len(mails) != 0 {
 			t.Errorf("mails: %+v", mails)
 		}
@@ -310,7 +310,7 @@ func TestScenario_AFreshProof(t *testing.T) {
 		b.get("/deep").wants(t, 303, "/email-link/sign-in?again=1&return_to=%2Fdeep")
 		b.get("/email-link/sign-in?again=1&return_to=%2Fdeep").wants(t, 200, "").says(t, "please sign in once more")
 		b.post("/email-link/sign-in", "email", known, "return_to", "/deep").wants(t, 303, "/email-link/resend")
-		b.get("/email-link/resend").wants(t, 200, "").says(t, "Check your mail")
+		b.get("/email-link/resend").wants(t, 200, "").says(t, "Check your email")
 		b.get(g.find(linkPattern, g.deliver()[0].Text)).wants(t, 303, "/deep")
 		b.get("/deep").wants(t, 200, "").says(t, "backend")
 	})

@@ -13,7 +13,8 @@ import (
 func (x *exchange) signInForm() {
 	back, again := x.queryReturnTo(), x.Live != nil && x.r.URL.Query().Has("again")
 	set := x.passwords() && x.r.URL.RawQuery == passwordSet
-	if !again && !set && x.redirectSignedIn(back) {
+	other := x.Live != nil && x.r.URL.Query().Has("other") // the account in use may not open the page
+	if !again && !other && !set && x.redirectSignedIn(back) {
 		return
 	}
 	email, destination := x.requested()
@@ -47,7 +48,7 @@ func (x *exchange) signInFacts(email, back string, p templates.Problem) template
 	return templates.SignIn{
 		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
 		SignUp:   x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
-		Password: x.passwords(), Mail: !x.Site.NoMail && (m.Link || m.Code),
+		Password: x.passwords(), Mail: !x.Site.NoMail && (m.Link || m.Code), CodeOnly: m.Code && !m.Link,
 	}
 }
 

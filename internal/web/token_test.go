@@ -8,8 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -113,7 +116,10 @@ func TestTOK6_MalformedTokensAreDead(t *testing.T) {
 			t.Errorf("a junk cookie confirmed: %d", a.status)
 		}
 		dead := b.get("/email-link/confirm").body
-		if other := g.browser().get("/email-link/link?t=x").body; other != dead {
+		foreign := token.New(g.state.Ring, token.NewSeed(), flow.SignIn, "https://other.example", g.state.Clock.Now().Add(time.Minute))
+		other := g.browser()
+		other.get("/email-link/link?t="+foreign).wants(t, 303, "/email-link/confirm")
+		if body := other.get("/email-link/confirm").wants(t, 410, "").body; body != dead {
 			t.Error("there is more than one dead page")
 		}
 	})

@@ -129,13 +129,19 @@ func (x *exchange) negotiate() {
 	x.json = prefersJSON(x.r.Header)
 }
 
-// TokenRoute reports whether a path below the prefix carries a token in its query: it belongs in no access log.
-func TokenRoute(path, prefix string) bool {
-	switch strings.TrimPrefix(path, prefix) {
-	case "/link", "/cancel":
-		return strings.HasPrefix(path, prefix)
-	}
-	return false
+// TokenRoute reports whether an address below the prefix carries a token in its query: it belongs in no access log.
+func TokenRoute(u *url.URL, prefix string) bool {
+	path, below := strings.CutPrefix(u.Path, prefix)
+	_, query, ok := tokenRoute(path)
+	return below && ok && (query != "" || u.RawQuery != "")
+}
+
+// tokenRoute reads a path below the prefix as the address of a mailed link, which mail programs mangle: with a slash before the query,
+// or with the question mark escaped, so that path holds the query as well.
+func tokenRoute(path string) (route, query string, ok bool) {
+	route, query, _ = strings.Cut(path, "?")
+	route = strings.TrimSuffix(route, "/")
+	return route, query, route == "/link" || route == "/cancel"
 }
 
 // Serve answers a request below the site's prefix.
@@ -152,6 +158,9 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 	if asset, ok := strings.CutPrefix(path, "/assets/"); ok {
 		x.asset(asset)
 		return
+	}
+	if route, _, ok := tokenRoute(path); ok {
+		path = route
 	}
 	rt, ok := routes[path]
 	if !ok {

@@ -1,0 +1,40 @@
+package web
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestScenario_EachRefusalHasOneWayOn looks at the button of each page that refuses.
+func TestScenario_EachRefusalHasOneWayOn(t *testing.T) {
+	g := newPasswordGate(t)
+	g.account(known)
+	b := g.browser()
+	one := func(a answer, status int, button string) answer {
+		t.Helper()
+		a.wants(t, status, "").says(t, button)
+		if n := strings.Count(a.body, `class="button"`); n != 1 {
+			t.Errorf("%d buttons:\n%s", n, a.body)
+		}
+		return a
+	}
+	refuse := func(method, target string, refusal Refusal) answer {
+		g.refusal = refusal
+		return b.do(method, target, "", "", nil)
+	}
+	one(b.get("/email-link/nothing"), 404, `href="/email-link/sign-in"`)
+	one(refuse("GET", "/reports?year=2026", Unavailable), 503, `href="/reports?year=2026"`)
+	one(refuse("POST", "/reports", Unavailable), 503, `href="/"`)
+	g.refusal = 0
+	b.get(g.find(linkPattern, b.asks(known).Text))
+	g.deliver()
+	page := one(b.get("/email-link/nothing"), 404, `class="button" href="/email-link/">Your account`)
+	page.says(t, `href="/">`)
+	one(refuse("GET", "/admin?x=1", Forbidden), 403, `class="button" href="/email-link/sign-in?other=1&amp;return_to=%2fadmin%3fx%3d1">Sign in with another address`).
+		says(t, `href="/email-link/"`)
+	g.refusal = 0
+	b.get("/email-link/sign-in?other=1&return_to=%2Fadmin%3Fx%3D1").wants(t, 200, "").says(t, `name="return_to" value="/admin?x=1"`)
+	// A dead link may have been one for a new password.
+	b.cookies["__Host-email_link_token"] = "junk"
+	one(b.get("/email-link/confirm"), 410, `href="/email-link/reset"`)
+}
