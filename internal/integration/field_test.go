@@ -113,7 +113,7 @@ func (f *field) php(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	b := &backend{}
+	b := newBackend(t)
 	f.backends["PHP"] = b
 	go func() { _ = fcgi.Serve(l, b) }()
 	return l.Addr().String()
