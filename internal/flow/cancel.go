@@ -27,11 +27,11 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 		if err != nil {
 			return err
 		}
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+		return s.update(ctx, func(tx storage.Tx) error {
 			done, rec = Cancelled{}, record{}
 			l, found, err := s.find(tx, site, parsed, now)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !found {
 				return s.refuseGuess(tx, &site, requester, now)
@@ -40,16 +40,16 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 			o, err := s.preview(tx, site, requester, &l, text, now)
 			switch {
 			case err != nil:
-				return nil, err
+				return err
 			case !o.Cancel:
-				return ErrChanged, nil
+				return refuse(ErrChanged)
 			case !l.valid:
-				return ErrDead, s.recordReplay(tx, site, requester, l, now, &rec)
+				return orRefuse(s.recordReplay(tx, site, requester, l, now, &rec), ErrDead)
 			case subtle.ConstantTimeCompare([]byte(o.H), []byte(h)) != 1:
-				return ErrChanged, nil
+				return refuse(ErrChanged)
 			}
 			done = Cancelled{Purpose: l.flow.Purpose, Masked: l.addr.Masked()}
-			return nil, s.cancel(tx, site, requester, l, now, &rec)
+			return s.cancel(tx, site, requester, l, now, &rec)
 		})
 	}()
 	s.report(ctx, stepCancel, site, boundary.NetworkText(requester.Client), rec, err)

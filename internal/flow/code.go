@@ -32,9 +32,9 @@ func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester
 			return ErrNoFlow
 		}
 		t.digest = token.CodeDigest(s.Ring, requester.FlowCookie, digits)
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			done, rec, refused, err = t.run(tx)
-			return refused, err
+		return s.update(ctx, func(tx storage.Tx) (err error) {
+			done, rec, err = t.run(tx)
+			return err
 		})
 	}()
 	s.invalidateSessions(requester, done, rec, err)
@@ -55,44 +55,42 @@ type codeAttempt struct {
 }
 
 // run is the step.
-func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, refused, err error) {
+func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, err error) {
 	s := t.s
 	h, found, err := s.current(tx, t.site, t.requester.FlowCookie, t.now)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	if !found {
-		return done, rec, ErrNoFlow, nil
+		return done, rec, refuse(ErrNoFlow)
 	}
 	f, err := s.withAccount(tx, h)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	if !t.site.mailsCode(h.Purpose) || h.WrongCodes >= MaxWrongCodes {
-		return done, rec, codeOff(), nil
+		return done, rec, refuse(codeOff())
 	}
 	charges := t.site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: t.requester.Client})
 	v, err := s.Limiter.Check(tx, t.now, charges...)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	if !v.Allowed {
-		return done, rec, limited(v), nil
+		return done, rec, refuse(limited(v))
 	}
 	_, good, err := s.validate(tx, t.site, f, h.Private.App, t.now, false)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	if good && slices.Contains(h.Codes, t.digest) {
-		done, rec, err = t.accept(tx, h, f)
-		return done, rec, nil, err
+		return t.accept(tx, h, f)
 	}
 	if _, err := s.Limiter.Spend(tx, t.now, charges...); err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
-	refused, err = t.reject(tx, h)
-	return done, rec, refused, err
+	return done, rec, t.reject(tx, h)
 }
 
 // accept redeems the flow f, which is h with its account. AttemptCode decides: it counts before it compares.
@@ -112,29 +110,29 @@ func (t *codeAttempt) accept(tx storage.Tx, h currentFlow, f storage.Flow) (Done
 
 // reject counts an attempt. A code that would have been right is wrong once the flow has ended elsewhere: the digest that is
 // counted is then one that no code has.
-func (t *codeAttempt) reject(tx storage.Tx, h currentFlow) (refused, err error) {
+func (t *codeAttempt) reject(tx storage.Tx, h currentFlow) error {
 	if h.Unstored {
 		if err := t.s.storeFlow(tx, h.Flow); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	f, result, err := tx.Flows().AttemptCode(h.Key, t.now, storage.Digest{}, MaxWrongCodes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch result {
 	case storage.CodeWrong:
-		return wrongCode(f.WrongCodes), nil
+		return refuse(wrongCode(f.WrongCodes))
 	case storage.CodeOff:
-		return codeOff(), nil
+		return refuse(codeOff())
 	case storage.CodeRight:
-		return nil, errConflict
+		return errConflict
 	}
 	if f, _, err = t.s.successor(tx, h, nil); err != nil {
-		return nil, err
+		return err
 	}
 	f.WrongCodes++
-	return wrongCode(f.WrongCodes), tx.Flows().Create(f)
+	return orRefuse(tx.Flows().Create(f), wrongCode(f.WrongCodes))
 }
 
 func wrongCode(wrong int) *Invalid {

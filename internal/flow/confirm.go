@@ -38,9 +38,9 @@ func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, i
 		if rec.purpose, err = c.prepare(ctx); err != nil {
 			return err
 		}
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			done, rec, refused, err = c.run(tx)
-			return refused, err
+		return s.update(ctx, func(tx storage.Tx) (err error) {
+			done, rec, err = c.run(tx)
+			return err
 		})
 	}()
 	s.invalidateSessions(requester, done, rec, err)
@@ -76,14 +76,14 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 		history      password.History
 		reusedLimits []limit.Charge
 	)
-	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err = c.s.view(ctx, func(tx storage.Tx) error {
 		l, found, err := c.s.find(tx, c.site, c.parsed, c.now)
 		if err != nil || !found {
-			return nil, err
+			return err
 		}
 		o, err := c.s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
 		if err != nil || !l.valid || !c.matchesPreview(o) || !c.wantsPassword(o) {
-			return nil, err
+			return err
 		}
 		purpose, wanted, words = o.Purpose, true, c.site.about(o.Username, c.in.Name)
 		if o.Purpose == Reset {
@@ -95,7 +95,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 				return c.s.checkLimits(tx, c.now, reusedLimits)
 			}
 		}
-		return nil, err
+		return err
 	})
 	if err != nil || !wanted {
 		return purpose, err
@@ -106,7 +106,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 	}
 	if reason == password.SameAsCurrent || reason == password.Reused {
 		// It has been told by hashes, which one who has an account could else ask for without end.
-		if err := c.s.update(ctx, func(tx storage.Tx) (refused, err error) { return c.s.spendLimits(tx, c.now, reusedLimits) }); err != nil {
+		if err := c.s.update(ctx, func(tx storage.Tx) error { return c.s.spendLimits(tx, c.now, reusedLimits) }); err != nil {
 			return purpose, err
 		}
 	}
@@ -128,55 +128,50 @@ func (c *confirmation) matchesPreview(o LinkPreview) bool {
 }
 
 // run is the step. One click is a GET: unless it succeeds it writes nothing.
-func (c *confirmation) run(tx storage.Tx) (done Done, rec record, refused, err error) {
+func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 	s := c.s
 	l, found, err := s.find(tx, c.site, c.parsed, c.now)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	if !found {
 		if c.in.OneClick {
-			return done, rec, ErrDead, nil
+			return done, rec, refuse(ErrDead)
 		}
-		refused, err = s.refuseGuess(tx, &c.site, c.requester, c.now)
-		return done, rec, refused, err
+		return done, rec, s.refuseGuess(tx, &c.site, c.requester, c.now)
 	}
 	rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
 	o, err := s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
 	if err != nil {
-		return done, rec, nil, err
+		return done, rec, err
 	}
 	switch {
 	case o.Destination != "":
-		return alreadyDone(l, o, c.requester), rec, nil, nil
+		return alreadyDone(l, o, c.requester), rec, nil
 	case !l.valid:
 		if !c.in.OneClick {
 			err = s.recordReplay(tx, c.site, c.requester, l, c.now, &rec)
 		}
-		return done, rec, ErrDead, err
+		return done, rec, orRefuse(err, ErrDead)
 	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
-		return done, rec, ErrChanged, nil
+		return done, rec, refuse(ErrChanged)
 	case c.in.Password != "" && !o.AskPassword:
-		return done, rec, &Invalid{Field: "password", Code: "not_offered"}, nil
+		return done, rec, refuse(&Invalid{Field: "password", Code: "not_offered"})
 	case c.wantsPassword(o) == c.password.IsZero():
-		return done, rec, ErrChanged, nil // the link has become good since it was looked at
+		return done, rec, refuse(ErrChanged) // the link has become good since it was looked at
 	}
-	done, rec, err = s.redeem(tx, redemption{
+	return s.redeem(tx, redemption{
 		site: c.site, requester: c.requester, now: c.now, flow: l.flow, unstoredFlow: l.unstoredFlow, private: l.private, addr: l.addr, name: c.in.Name,
 		password: c.password, method: methodLink, by: l.token.Key.Digest,
 		consume: func(tx storage.Tx) error { return s.consumeToken(tx, l, c.now) },
 	})
-	return done, rec, nil, err
 }
 
 // refuseGuess counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this
 // limit: 32 bytes cannot be guessed, and a neighbour's guesses must not block a link that was mailed.
-func (s *Service) refuseGuess(tx storage.Tx, site *Site, requester Requester, now time.Time) (refused, err error) {
-	refused, err = s.spendLimits(tx, now, site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: requester.Client}))
-	if refused != nil || err != nil {
-		return refused, err
-	}
-	return ErrDead, nil
+func (s *Service) refuseGuess(tx storage.Tx, site *Site, requester Requester, now time.Time) error {
+	err := s.spendLimits(tx, now, site.Limits.LimitsFor(limit.RedeemIP, limit.Subject{Client: requester.Client}))
+	return orRefuse(err, ErrDead)
 }
 
 // recordReplay records the first replay of a used token; later ones leave no trace.

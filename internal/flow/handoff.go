@@ -119,14 +119,14 @@ func (s *Service) handoffMark(site string, end int64, secret string) storage.Tok
 // HandoffActive reports whether the app is still to get this hand-over: there is its record, the app is not done with it, and no
 // backup has been restored since. The only error is ErrUnavailable.
 func (s *Service) HandoffActive(ctx context.Context, site Site, h Handoff) (alive bool, err error) {
-	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err = s.view(ctx, func(tx storage.Tx) error {
 		global, err := tx.Epochs().Get(storage.GlobalEpoch)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		t, found, err := tx.Tokens().Get(s.handoffMark(site.Origin, h.End.Unix(), h.secret).Key)
 		alive = found && t.Kind == storage.TokenMark && t.Used.IsZero() && global == h.global
-		return nil, err
+		return err
 	})
 	return alive && err == nil, err
 }
@@ -135,12 +135,12 @@ func (s *Service) HandoffActive(ctx context.Context, site Site, h Handoff) (aliv
 // error. The only error is ErrUnavailable.
 func (s *Service) FinishHandoff(ctx context.Context, site Site, requester Requester, h Handoff) error {
 	key, rec := s.handoffMark(site.Origin, h.End.Unix(), h.secret).Key, record{purpose: h.Purpose, flow: h.Flow}
-	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
+	err := s.update(ctx, func(tx storage.Tx) error {
 		rec.events = nil
 		if _, result, err := tx.Tokens().Consume(key, s.Clock.Now()); err != nil || result != storage.TokenConsumed {
-			return nil, err
+			return err
 		}
-		return nil, rec.add(tx, storage.Event{
+		return rec.add(tx, storage.Event{
 			Time: s.Clock.Now(), Name: eventDone, Purpose: h.Purpose, Outcome: outcomeOK, Flow: h.Flow, Site: site.Origin,
 			Client: boundary.NetworkText(requester.Client),
 		}, s.Clock.Now().Add(EventLifetime))

@@ -51,16 +51,16 @@ func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, erro
 		if err != nil {
 			return err
 		}
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+		return s.update(ctx, func(tx storage.Tx) (err error) {
 			link = Link{}
-			rec, refused, err = s.makeLink(tx, l)
-			if refused == nil && err == nil {
+			rec, err = s.makeLink(tx, l)
+			if err == nil {
 				link = Link{
 					URL: site.base() + "/link?t=" + l.text, Purpose: l.flow.Purpose, Address: l.addr.Display(),
 					Ends: s.Clock.ToWall(l.flow.Key.Ends()), Flow: l.flow.ID,
 				}
 			}
-			return refused, err
+			return err
 		})
 	}()
 	s.report(ctx, stepLink, site, "", rec, err)
@@ -113,33 +113,33 @@ func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err 
 }
 
 // makeLink is the step. The account is bound at birth: no mail worker will.
-func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, refused, err error) {
+func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, err error) {
 	f := l.flow
 	a, found, err := s.Accounts.ByAddressForUpdate(tx, l.addr)
 	switch {
 	case err != nil:
-		return rec, nil, err
+		return rec, err
 	case f.Purpose == Activation && found:
-		return rec, ErrTaken, nil
+		return rec, refuse(ErrTaken)
 	case f.Purpose != Activation && (!found || a.Status != accounts.Active):
-		return rec, ErrNoAccount, nil
+		return rec, refuse(ErrNoAccount)
 	}
 	f.Account = a.ID
 	if f.Epochs, err = storage.ReadEpochs(tx, f.Mailbox, f.Account, false); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	t, err := s.storedToken(l.text, storage.TokenLink, f)
 	if err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	if err := tx.Flows().Create(f); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	if err := tx.Tokens().Create(t); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
-	return rec, nil, rec.add(tx, storage.Event{
+	return rec, rec.add(tx, storage.Event{
 		Time: l.now, Name: eventRequested, Purpose: f.Purpose, Outcome: stepLink, Account: f.Account, Flow: f.ID, Site: f.Site,
 	}, l.now.Add(EventLifetime))
 }

@@ -24,21 +24,21 @@ func (s *Service) Open(ctx context.Context, site Site, requester Requester, text
 		return LinkPreview{}, err
 	}
 	var preview LinkPreview
-	err = s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err = s.view(ctx, func(tx storage.Tx) error {
 		l, found, err := s.find(tx, site, parsed, now)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !found {
-			return ErrDead, nil
+			return refuse(ErrDead)
 		}
 		if preview, err = s.preview(tx, site, requester, &l, text, now); err != nil {
-			return nil, err
+			return err
 		}
 		if !l.valid && preview.Destination == "" {
-			return ErrDead, nil
+			return refuse(ErrDead)
 		}
-		return nil, nil
+		return nil
 	})
 	if err != nil {
 		return LinkPreview{}, err

@@ -29,10 +29,10 @@ func (s *Service) HasPassword(ctx context.Context, requester Requester) (bool, e
 		return false, ErrSignedOut
 	}
 	var has bool
-	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err := s.view(ctx, func(tx storage.Tx) (err error) {
 		c, _, err := s.Accounts.Credentials(tx, requester.Session.Session.Account)
 		has = !c.Passwords.Current.IsZero()
-		return nil, err
+		return err
 	})
 	return has, err
 }
@@ -91,10 +91,10 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 		if err != nil {
 			return rec, err
 		}
-		err = c.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
+		err = c.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (err error) {
 			c.done = Done{}
-			rec, refused, err = c.step(tx, known, validation)
-			return refused, err
+			rec, err = c.step(tx, known, validation)
+			return err
 		})
 		if !errors.Is(err, errStale) {
 			return rec, err
@@ -106,24 +106,24 @@ func (c *passwordChange) run(ctx context.Context) (rec record, err error) {
 // readAccount reads the account of the session, and refuses when the limits are spent. Wrong passwords of a signed-in browser
 // count as those of a known browser: no stranger can spend them.
 func (c *passwordChange) readAccount(ctx context.Context) (k accountSnapshot, err error) {
-	err = c.s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err = c.s.view(ctx, func(tx storage.Tx) (err error) {
 		alive, err := c.s.Sessions.Alive(tx, c.requester.Session)
 		if err != nil || !alive {
-			return ErrSignedOut, err
+			return orRefuse(err, ErrSignedOut)
 		}
 		k.Credentials, k.found, err = c.s.Accounts.Credentials(tx, c.requester.Session.Session.Account)
 		if err != nil || !k.found {
-			return ErrSignedOut, err
+			return orRefuse(err, ErrSignedOut)
 		}
 		if k.epochs, err = storage.ReadEpochs(tx, k.Mailbox, k.Account.ID, false); err != nil {
-			return nil, err
+			return err
 		}
 		if k.Passwords.Current.IsZero() {
-			return &Invalid{Field: "current", Code: "none"}, nil
+			return refuse(&Invalid{Field: "current", Code: "none"})
 		}
 		addr, err := address.Parse(k.Account.Email)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		subject := limit.Subject{Client: c.requester.Client, Mailbox: addr.LimitKey(c.s.Ring), Known: true}
 		c.failures = failureLimits(&c.site, subject)
@@ -157,39 +157,38 @@ func (c *passwordChange) validate(ctx context.Context, k accountSnapshot) (j cha
 }
 
 // step does it. As at a sign-in the limits come first.
-func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidation) (rec record, refused, err error) {
+func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidation) (rec record, err error) {
 	s := c.s
 	rec = record{purpose: SignIn, account: k.Account.ID}
 	if !j.matches {
-		refused, err = s.refusePassword(tx, &rec, c.site, c.requester, c.now, c.failures, "current")
-		return rec, refused, err
+		return rec, s.refusePassword(tx, &rec, c.site, c.requester, c.now, c.failures, "current")
 	}
-	if refused, err = s.checkLimits(tx, c.now, c.failures); refused != nil || err != nil {
-		return rec, refused, err
+	if err := s.checkLimits(tx, c.now, c.failures); err != nil {
+		return rec, err
 	}
-	if refused, err = s.spendLimits(tx, c.now, c.successes); refused != nil || err != nil {
-		return rec, refused, err
+	if err := s.spendLimits(tx, c.now, c.successes); err != nil {
+		return rec, err
 	}
 	if j.reason != "" {
-		return rec, &Invalid{Field: "password", Code: string(j.reason)}, nil
+		return rec, refuse(&Invalid{Field: "password", Code: string(j.reason)})
 	}
 	if ok, err := s.unchanged(tx, k); err != nil || !ok {
-		return rec, errStale, err
+		return rec, orRefuse(err, errStale)
 	}
 	if alive, err := s.Sessions.Alive(tx, c.requester.Session); err != nil || !alive {
-		return rec, ErrSignedOut, err
+		return rec, orRefuse(err, ErrSignedOut)
 	}
 	if err := s.Accounts.SetPassword(tx, k.Account.ID, j.record, c.site.Passwords); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	rec.allEnded = true
 	e := authentication{site: c.site, requester: c.requester, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
 	c.done = Done{Purpose: SignIn, ReturnTo: "/", PasswordSet: true}
 	if err := s.openSession(tx, &c.done, e); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	if err := s.enqueueNotice(tx, e, outbox.KindPasswordChanged, ""); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
-	return rec, nil, s.recordEvents(tx, &rec, e, eventChanged)
+	return rec, s.recordEvents(tx, &rec, e, eventChanged)
 }

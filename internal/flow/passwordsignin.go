@@ -136,10 +136,10 @@ func (p *passwordSignIn) run(ctx context.Context) (rec record, err error) {
 			}
 		}
 		// A client that disconnects here still spends an attempt.
-		err = p.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (refused, err error) {
+		err = p.s.update(context.WithoutCancel(ctx), func(tx storage.Tx) (err error) {
 			p.done = Done{}
-			rec, refused, err = p.step(tx, known, verdict.OK, upgraded)
-			return refused, err
+			rec, err = p.step(tx, known, verdict.OK, upgraded)
+			return err
 		})
 		if !errors.Is(err, errStale) {
 			return rec, err
@@ -160,29 +160,29 @@ type accountSnapshot struct {
 
 // readAccount reads what there is, and refuses when the limits are spent.
 func (p *passwordSignIn) readAccount(ctx context.Context) (k accountSnapshot, err error) {
-	err = p.s.view(ctx, func(tx storage.Tx) (refused, err error) {
-		if refused, err = p.s.checkLimits(tx, p.now, slices.Concat(p.preCheck, p.failures)); refused != nil || err != nil {
-			return refused, err
+	err = p.s.view(ctx, func(tx storage.Tx) (err error) {
+		if err := p.s.checkLimits(tx, p.now, slices.Concat(p.preCheck, p.failures)); err != nil {
+			return err
 		}
 		k, err = p.s.readSnapshot(tx, p.addr)
-		return nil, err
+		return err
 	})
 	return k, err
 }
 
 // checkLimits reports whether no more wrong passwords are permitted.
-func (s *Service) checkLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
+func (s *Service) checkLimits(tx storage.Tx, now time.Time, charges []limit.Charge) error {
 	v, err := s.Limiter.Check(tx, now, charges...)
 	if err != nil || v.Allowed {
-		return nil, err
+		return err
 	}
-	return limited(v), nil
+	return refuse(limited(v))
 }
 
 // upgrade hashes the right password anew. The limits are asked first: where they were spent meanwhile the right password is
 // to be told by nothing, not even by the time that this takes. Without a permit the old record does for another time.
 func (p *passwordSignIn) upgrade(ctx context.Context) (upgraded password.Record, err error) {
-	if err := p.s.view(ctx, func(tx storage.Tx) (refused, err error) { return p.s.checkLimits(tx, p.now, p.failures) }); err != nil {
+	if err := p.s.view(ctx, func(tx storage.Tx) error { return p.s.checkLimits(tx, p.now, p.failures) }); err != nil {
 		return upgraded, err
 	}
 	if upgraded, err = p.s.Passwords.Hash(ctx, p.in.Password); errors.Is(err, password.ErrBusy) {
@@ -212,51 +212,50 @@ func (s *Service) unchanged(tx storage.Tx, k accountSnapshot) (bool, error) {
 
 // step judges the comparison. The limits come first: when they were spent meanwhile, also the right password is told nothing
 // but that, so of any number of guesses at once no more are answered than the limits permit.
-func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgraded password.Record) (rec record, refused, err error) {
+func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgraded password.Record) (rec record, err error) {
 	s := p.s
 	rec = record{purpose: SignIn, account: k.Account.ID}
 	if !right {
-		refused, err = s.refusePassword(tx, &rec, p.site, p.requester, p.now, p.failures, "password")
-		return rec, refused, err
+		return rec, s.refusePassword(tx, &rec, p.site, p.requester, p.now, p.failures, "password")
 	}
-	if refused, err = s.checkLimits(tx, p.now, p.failures); refused != nil || err != nil {
-		return rec, refused, err
+	if err := s.checkLimits(tx, p.now, p.failures); err != nil {
+		return rec, err
 	}
-	notify, refused, err := p.spendSuccess(tx, &rec)
-	if refused != nil || err != nil {
-		return rec, refused, err
+	notify, err := p.spendSuccess(tx, &rec)
+	if err != nil {
+		return rec, err
 	}
 	if ok, err := s.unchanged(tx, k); err != nil || !ok {
-		return rec, errStale, err
+		return rec, orRefuse(err, errStale)
 	}
 	if k.Account.Status != accounts.Active {
-		return rec, ErrDisabled, nil
+		return rec, refuse(ErrDisabled)
 	}
 	if !upgraded.IsZero() {
 		if err := s.Accounts.UpgradePassword(tx, k.Account.ID, upgraded); err != nil {
-			return rec, nil, err
+			return rec, err
 		}
 	}
 	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
 	p.done = Done{Purpose: SignIn, ReturnTo: p.in.ReturnTo}
 	if err := s.openSession(tx, &p.done, e); err != nil {
-		return rec, nil, err
+		return rec, err
 	}
 	if notify {
 		if err := s.enqueueNotice(tx, e, outbox.KindNewDevice, ""); err != nil {
-			return rec, nil, err
+			return rec, err
 		}
 	}
-	return rec, nil, s.recordEvents(tx, &rec, e, eventSignedIn)
+	return rec, s.recordEvents(tx, &rec, e, eventSignedIn)
 }
 
 // spendSuccess counts a right password, and refuses one too many. notify reports that the owner is notified.
-func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, refused, err error) {
+func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, err error) {
 	successes := p.successes
 	if len(p.noticeLimits) > 0 {
 		v, err := p.s.Limiter.Check(tx, p.now, p.noticeLimits...)
 		if err != nil {
-			return false, nil, err
+			return false, err
 		}
 		if notify = v.Allowed; notify {
 			successes = slices.Concat(successes, p.noticeLimits)
@@ -264,27 +263,27 @@ func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, 
 			rec.dropped = v.Name
 		}
 	}
-	refused, err = p.s.spendLimits(tx, p.now, successes)
-	return notify, refused, err
+	return notify, p.s.spendLimits(tx, p.now, successes)
 }
 
 // spendLimits counts what is not refused.
-func (s *Service) spendLimits(tx storage.Tx, now time.Time, charges []limit.Charge) (refused, err error) {
+func (s *Service) spendLimits(tx storage.Tx, now time.Time, charges []limit.Charge) error {
 	v, err := s.Limiter.Spend(tx, now, charges...)
 	if err != nil || v.Allowed {
-		return nil, err
+		return err
 	}
-	return limited(v), nil
+	return refuse(limited(v))
 }
 
 // refusePassword counts a wrong password. It does the same whether there is an account or not.
 func (s *Service) refusePassword(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, charges []limit.Charge, field string,
-) (refused, err error) {
-	if refused, err = s.spendLimits(tx, now, charges); refused != nil || err != nil {
-		return refused, err
+) error {
+	if err := s.spendLimits(tx, now, charges); err != nil {
+		return err
 	}
-	return &Invalid{Field: field, Code: "refused"}, rec.add(tx, storage.Event{
+	err := rec.add(tx, storage.Event{
 		Time: now, Name: eventDenied, Purpose: SignIn, Outcome: outcomeRefused, Account: rec.account, Site: site.Origin,
 		Client: boundary.NetworkText(requester.Client),
 	}, now.Add(refusedPasswordLifetime))
+	return orRefuse(err, &Invalid{Field: field, Code: "refused"})
 }

@@ -36,9 +36,9 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 		if in.Purpose == Activation && !site.SignUp.Admits(r.addr) {
 			return s.refuseSignUp(ctx, &site, r)
 		}
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
-			result, rec, refused, err = r.run(tx)
-			return refused, err
+		return s.update(ctx, func(tx storage.Tx) (err error) {
+			result, rec, err = r.run(tx)
+			return err
 		})
 	}()
 	s.report(ctx, stepRequest, site, boundary.NetworkText(requester.Client), rec, err)
@@ -133,39 +133,39 @@ func (r *request) mailInput(f storage.Flow, cookie string, c *token.Claims) mail
 
 // refuseSignUp answers an address that may not sign up here. Limits by client address come first, and nothing is counted.
 func (s *Service) refuseSignUp(ctx context.Context, site *Site, r *request) error {
-	return s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	return s.view(ctx, func(tx storage.Tx) error {
 		client, _ := mailLimits(site, r.subject)
 		v, err := s.Limiter.Check(tx, r.now, client...)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !v.Allowed {
-			return limited(v), nil
+			return refuse(limited(v))
 		}
-		return ErrClosed, nil
+		return refuse(ErrClosed)
 	})
 }
 
 // run is the step.
-func (r *request) run(tx storage.Tx) (result RequestResult, rec record, refused, err error) {
+func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err error) {
 	rec.purpose = r.purpose
 	h, found, err := r.s.current(tx, r.site, r.requester.FlowCookie, r.now)
 	if err != nil {
-		return result, rec, nil, err
+		return result, rec, err
 	}
 	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) && !codesAreOff(r.site, h.Flow) {
 		return r.resend(tx, h)
 	}
 	v, err := r.limits.Spend(tx)
 	if err != nil {
-		return result, rec, nil, err
+		return result, rec, err
 	}
 	if !v.Allowed {
-		return result, rec, limited(v), nil
+		return result, rec, refuse(limited(v))
 	}
 	e, err := storage.ReadEpochs(tx, r.mailbox, "", false)
 	if err != nil {
-		return result, rec, nil, err
+		return result, rec, err
 	}
 	begin := r.begin
 	if r.claims != nil {
@@ -173,10 +173,10 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, refused,
 	}
 	f, cookie, err := begin(tx, e, v, &rec)
 	if err != nil {
-		return result, rec, nil, err
+		return result, rec, err
 	}
 	rec.flow = f.ID
-	return RequestResult{FlowCookie: cookie, Pending: r.s.pending(r.site, r.requester, f, r.private, r.addr)}, rec, nil, nil
+	return RequestResult{FlowCookie: cookie, Pending: r.s.pending(r.site, r.requester, f, r.private, r.addr)}, rec, nil
 }
 
 // begin stores the new flow and queues its mail.
@@ -217,13 +217,13 @@ func (r *request) requestedEvent(f storage.Flow) storage.Event {
 }
 
 // resend continues a live flow.
-func (r *request) resend(tx storage.Tx, h currentFlow) (result RequestResult, rec record, refused, err error) {
-	f, rec, refused, err := r.s.resend(tx, r.site, r.requester, h, r.now)
+func (r *request) resend(tx storage.Tx, h currentFlow) (result RequestResult, rec record, err error) {
+	f, rec, err := r.s.resend(tx, r.site, r.requester, h, r.now)
+	if l := new(Limited); errors.As(err, &l) && (l.Name == LimitResend || l.Name == LimitResends) {
+		err = nil
+	}
 	if err != nil {
-		return result, rec, nil, err
+		return result, rec, err
 	}
-	if l := new(Limited); errors.As(refused, &l) && (l.Name == LimitResend || l.Name == LimitResends) {
-		refused = nil
-	}
-	return RequestResult{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.requester, f, h.Private, h.Addr)}, rec, refused, nil
+	return RequestResult{FlowCookie: h.Text, Pending: r.s.pending(r.site, r.requester, f, h.Private, h.Addr)}, rec, nil
 }

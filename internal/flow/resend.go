@@ -23,24 +23,24 @@ func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (P
 		pending Pending
 		rec     record
 	)
-	err := s.update(ctx, func(tx storage.Tx) (refused, err error) {
+	err := s.update(ctx, func(tx storage.Tx) error {
 		pending, rec = Pending{}, record{}
 		h, found, err := s.current(tx, site, requester.FlowCookie, now)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !found {
-			return ErrNoFlow, nil
+			return refuse(ErrNoFlow)
 		}
 		if site.NoMail {
-			return ErrNoMail, nil
+			return refuse(ErrNoMail)
 		}
-		f, r, refused, err := s.resend(tx, site, requester, h, now)
-		if err != nil {
-			return nil, err
+		f, r, err := s.resend(tx, site, requester, h, now)
+		if err != nil && !isRefusal(err) {
+			return err
 		}
 		rec, pending = r, s.pending(site, requester, f, h.Private, h.Addr)
-		return refused, nil
+		return err
 	})
 	s.report(ctx, stepResend, site, boundary.NetworkText(requester.Client), rec, err)
 	if err == nil {
@@ -51,67 +51,49 @@ func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (P
 
 // resend spends one resend of the flow that a browser holds and queues its mail. The mailbox's limits keep the mail back
 // without a word: strangers may have spent them, and the page says the same as ever.
-func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h currentFlow, now time.Time) (f storage.Flow, rec record, refused, err error) {
+func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h currentFlow, now time.Time) (f storage.Flow, rec record, err error) {
 	f = h.Flow
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	switch {
 	case codesAreOff(site, f):
-		return f, rec, codeOff(), nil // the mail would have neither a link nor a code
+		return f, rec, refuse(codeOff()) // the mail would have neither a link nor a code
 	case f.ResendsLeft <= 0:
-		return f, rec, &Limited{Name: LimitResends, RetryAt: f.Key.Ends()}, nil
+		return f, rec, refuse(&Limited{Name: LimitResends, RetryAt: f.Key.Ends()})
 	case now.Before(f.NextResend):
-		return f, rec, &Limited{Name: LimitResend, RetryAt: f.NextResend}, nil
+		return f, rec, refuse(&Limited{Name: LimitResend, RetryAt: f.NextResend})
 	}
 	subject := limit.Subject{
 		Client: requester.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, f.Mailbox, now),
 	}
-	slots, refused, err := s.spendResend(tx, &site, subject, now, &rec)
-	if refused != nil || err != nil {
-		return f, rec, refused, err
+	slots, err := s.spendResend(tx, &site, subject, now, &rec)
+	if err != nil {
+		return f, rec, err
 	}
 	alive, err := isActive(tx, f, now, false)
 	if err != nil {
-		return f, rec, nil, err
+		return f, rec, err
 	}
 	m := mailInput{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, now: now}
 	if !alive {
 		if f, m.private, err = s.successor(tx, h, slots); err != nil {
-			return f, rec, nil, err
+			return f, rec, err
 		}
 	}
 	if m.flow = f; h.Claims != nil {
 		if m.claims, err = nextMail(h.Claims, f, m.private); err != nil {
-			return f, rec, nil, err
+			return f, rec, err
 		}
 	}
 	d, err := s.newDraft(m)
 	if err != nil {
-		return f, rec, nil, err
+		return f, rec, err
 	}
-	if h.Unstored {
-		if err := s.storeFlow(tx, h.Flow); err != nil {
-			return f, rec, nil, err
-		}
-	}
-	if alive {
-		var result storage.ResendResult
-		if f, result, err = tx.Flows().ConsumeResend(f.Key, now, site.ResendWait, d.code); err != nil {
-			return f, rec, nil, err
-		}
-		if result != storage.ResendConsumed {
-			return f, rec, nil, errConflict
-		}
-	} else {
-		f.ResendsLeft--
-		f.NextResend = now.Add(site.ResendWait)
-		f.Codes = []storage.Digest{d.code}
-		if err := tx.Flows().Create(f); err != nil {
-			return f, rec, nil, err
-		}
+	if f, err = s.countResend(tx, site, h, f, alive, d.code, now); err != nil {
+		return f, rec, err
 	}
 	if rec.dropped == "" {
 		if err := d.write(tx); err != nil {
-			return f, rec, nil, err
+			return f, rec, err
 		}
 	}
 	rec.flow = f.ID
@@ -119,7 +101,29 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcomeOK, Account: f.Account, Flow: f.ID, Site: f.Site,
 		Client: boundary.NetworkText(requester.Client),
 	}, f.Key.Ends())
-	return f, rec, nil, err
+	return f, rec, err
+}
+
+// countResend counts a resend of the flow f: in its record where it is active, else in the new record of its successor. code is the
+// digest of the new mail's code.
+func (s *Service) countResend(tx storage.Tx, site Site, h currentFlow, f storage.Flow, active bool, code storage.Digest, now time.Time,
+) (storage.Flow, error) {
+	if h.Unstored {
+		if err := s.storeFlow(tx, h.Flow); err != nil {
+			return f, err
+		}
+	}
+	if active {
+		f, result, err := tx.Flows().ConsumeResend(f.Key, now, site.ResendWait, code)
+		if err != nil || result != storage.ResendConsumed {
+			return f, orConflict(err)
+		}
+		return f, nil
+	}
+	f.ResendsLeft--
+	f.NextResend = now.Add(site.ResendWait)
+	f.Codes = []storage.Digest{code}
+	return f, tx.Flows().Create(f)
 }
 
 // codesAreOff reports whether a flow whose mails carry codes alone takes none any more. A new request then begins a new flow.
@@ -129,20 +133,20 @@ func codesAreOff(site Site, f storage.Flow) bool {
 
 // spendResend takes the limits of one more mail: the client's own are told, the mailbox's only noted.
 func (s *Service) spendResend(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
-) (slots []storage.Key, refused, err error) {
+) (slots []storage.Key, err error) {
 	client, mailbox := mailLimits(site, subject)
 	v, err := s.Limiter.Check(tx, now, client...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !v.Allowed {
-		return nil, limited(v), nil
+		return nil, refuse(limited(v))
 	}
 	v, err = s.Limiter.Spend(tx, now, append(client, mailbox...)...)
 	if err == nil && !v.Allowed {
 		rec.dropped = v.Name
 	}
-	return v.SlotsOf(limit.MailIP), nil, err
+	return v.SlotsOf(limit.MailIP), err
 }
 
 // successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born

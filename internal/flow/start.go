@@ -79,15 +79,15 @@ func (s *Service) Start(ctx context.Context, site Site, requester Requester, in 
 		if err != nil {
 			return err
 		}
-		return s.update(ctx, func(tx storage.Tx) (refused, err error) {
+		return s.update(ctx, func(tx storage.Tx) (err error) {
 			result, rec = RequestResult{}, record{purpose: in.Purpose}
 			if seen, err := s.startSeen(tx, site, in); err != nil || seen {
-				return ErrReplayed, err
+				return orRefuse(err, ErrReplayed)
 			}
-			if result, rec, refused, err = r.run(tx); refused != nil || err != nil {
-				return refused, err
+			if result, rec, err = r.run(tx); err != nil {
+				return err
 			}
-			return nil, tx.Tokens().Create(s.startMark(site, in, 0))
+			return tx.Tokens().Create(s.startMark(site, in, 0))
 		})
 	}()
 	s.report(ctx, stepStart, site, boundary.NetworkText(requester.Client), rec, err)

@@ -17,13 +17,13 @@ func (s *Service) Status(ctx context.Context, site Site, requester Requester) (P
 		pending Pending
 		found   bool
 	)
-	err := s.view(ctx, func(tx storage.Tx) (refused, err error) {
+	err := s.view(ctx, func(tx storage.Tx) (err error) {
 		var h currentFlow
 		if h, found, err = s.current(tx, site, requester.FlowCookie, now); err != nil || !found {
-			return nil, err
+			return err
 		}
 		pending = s.pending(site, requester, h.Flow, h.Private, h.Addr)
-		return nil, nil
+		return nil
 	})
 	if err != nil {
 		return Pending{}, false, err

@@ -39,13 +39,50 @@ const (
 	outcomeRefused = "refused"
 )
 
-// update runs one step. A refusal is the refused value of the committed run, not an error of fn, so that a step which
-// refuses keeps what it counted.
-func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) (refused, err error)) error {
+// refusal marks the answer of a step that refuses and whose writes are committed all the same: what it counted, its event.
+type refusal struct{ reason error }
+
+// Error implements error.
+func (r *refusal) Error() string { return r.reason.Error() }
+
+// Unwrap returns the reason.
+func (r *refusal) Unwrap() error { return r.reason }
+
+// refuse returns the error with which a step refuses and keeps what it has written; every other error rolls the step back. update
+// and view return the reason without the mark.
+func refuse(reason error) error { return &refusal{reason} }
+
+// orRefuse returns err, or refuses for the reason if err is nil.
+func orRefuse(err, reason error) error {
+	if err != nil {
+		return err
+	}
+	return refuse(reason)
+}
+
+// isRefusal reports whether err was returned by refuse. A refusal that is wrapped in, or joined with, another error is a failure.
+func isRefusal(err error) bool {
+	_, ok := err.(*refusal) //nolint:errorlint // only the step's own answer counts
+	return ok
+}
+
+// split returns the reason of a refusal, or any other error as a failure.
+func split(err error) (refused, failure error) {
+	if isRefusal(err) {
+		return errors.Unwrap(err), nil
+	}
+	return nil, err
+}
+
+// update runs one step, and runs it again after errConflict. A step that refuses is committed as one that succeeds, and update then returns
+// the reason. Every other error, and a commit that fails or whose outcome is unknown, is an ErrUnavailable.
+//
+// The store never sees a refusal: an error of the function that it runs rolls back what the function wrote.
+func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) error) error {
 	for range maxConflicts {
 		var refused error
 		err := s.Store.Update(ctx, func(tx storage.Tx) (err error) {
-			refused, err = fn(tx)
+			refused, err = split(fn(tx))
 			return err
 		})
 		switch {
@@ -60,11 +97,11 @@ func (s *Service) update(ctx context.Context, fn func(tx storage.Tx) (refused, e
 	return unavailable(errConflict)
 }
 
-// view runs one read.
-func (s *Service) view(ctx context.Context, fn func(tx storage.Tx) (refused, err error)) error {
+// view runs one read, and returns the reason if it refuses.
+func (s *Service) view(ctx context.Context, fn func(tx storage.Tx) error) error {
 	var refused error
 	err := s.Store.View(ctx, func(tx storage.Tx) (err error) {
-		refused, err = fn(tx)
+		refused, err = split(fn(tx))
 		return err
 	})
 	if err != nil {
