@@ -89,7 +89,7 @@ func offline(configuration []byte) (*App, error) {
 		// The defaults say where the database and the key are.
 		cfg.AppsRaw = caddy.ModuleMap{"email_link": json.RawMessage(`{"mailer":{"transport":"none"}}`)}
 	}
-	// What the guests and the other apps log while they are set up is for whoever starts Caddy.
+	// What the guests and the other apps log while they are set up is for the one who starts Caddy.
 	quiet := &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN"}}}}
 	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: cfg.AppsRaw, StorageRaw: cfg.StorageRaw, Logging: quiet})
 	if err != nil {
@@ -114,7 +114,7 @@ func openOffline(ctx context.Context, configuration []byte, create bool) (comman
 			return command.Opened{}, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
 		}
 	}
-	c, err := openCore(ctx, app.storage, app.secrets, newLogSwitch(onlyErrors{app.log.Handler()}))
+	c, err := openCore(ctx, app.storage, app.secrets, newSwappableHandler(onlyErrors{app.log.Handler()}))
 	if err != nil {
 		return command.Opened{}, err
 	}

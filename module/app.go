@@ -129,7 +129,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "email_link", New: func() caddy.Module { return new(App) }}
 }
 
-// CheckRequired says which option nobody can do without is missing, and what to write.
+// CheckRequired returns an error that names a required option which is missing, and what to write.
 func (a *App) CheckRequired() error {
 	if len(a.MailerRaw) == 0 {
 		return errors.New("the mailer is missing; write one of\n" +
@@ -174,7 +174,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.log = slog.New(a.emitter.handler(a.limiter.Handler(a.output)))
 	a.verbose = a.log.Enabled(ctx, slog.LevelDebug)
 	a.access = newAccessLog(ctx)
-	a.gate = gate.New(host{a}, a.log, metrics.minted.Inc)
+	a.gate = gate.New(host{a}, a.log, metrics.issued.Inc)
 	a.pages, err = templates.Load(templates.Options{
 		Dir:    a.policy.templates,
 		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
@@ -252,7 +252,7 @@ func (a *App) start() error {
 	defer cancel()
 	key := a.storage.StorageKey()
 	value, shared, err := cores.LoadOrNew(key, func() (caddy.Destructor, error) {
-		c, err := openCore(ctx, a.storage, a.secrets, newLogSwitch(a.log.Handler()))
+		c, err := openCore(ctx, a.storage, a.secrets, newSwappableHandler(a.log.Handler()))
 		if err != nil {
 			return nil, err
 		}

@@ -47,10 +47,10 @@ func PasswordBounds(name string) (lowest, highest int) {
 	return password.LowestMinLength, password.MaxLength
 }
 
-// offersPasswords says whether people sign in with passwords.
+// offersPasswords reports whether passwords are one of the ways to sign in.
 func (a *App) offersPasswords() bool { return slices.Contains(a.SignIn, "password") }
 
-// CheckPassword says whether the options of passwords can be had, and stand where there are passwords.
+// CheckPassword returns an error if the options of passwords are out of bounds, or set where there are no passwords.
 func (a *App) CheckPassword() error {
 	if a.Password.MinLength < 0 || a.Password.History < 0 {
 		return errors.New("password: a number is below zero")
@@ -64,13 +64,13 @@ func (a *App) CheckPassword() error {
 	return nil
 }
 
-// CheckRates says whether all words are rates, such as 5-H, 20-D or 5/h.
+// CheckRates returns an error unless all words are rates, such as 5-H, 20-D or 5/h.
 func CheckRates(words []string) error {
 	_, err := limit.Parse(words...)
 	return err
 }
 
-// CheckMailbox says whether s is one mailbox as it stands in a From line: an address, or a name and an address in <>.
+// CheckMailbox returns an error unless s is one mailbox as in a From line: an address, or a name and an address in <>.
 func CheckMailbox(s string) error {
 	if strings.ContainsAny(s, "\r\n\x00") {
 		return errors.New("a mailbox is one line")
@@ -81,7 +81,7 @@ func CheckMailbox(s string) error {
 	return nil
 }
 
-// CheckPrefix says whether s may be where our pages live: a path of plain segments without a slash at its end.
+// CheckPrefix returns an error unless s may be the prefix of the gate's own pages: a path of plain segments without a slash at its end.
 func CheckPrefix(s string) error {
 	if len(s) < 2 || s[0] != '/' || strings.HasSuffix(s, "/") {
 		return fmt.Errorf("%q is not a prefix; write one like /email-link or /auth", s)
@@ -102,7 +102,7 @@ func CheckPrefix(s string) error {
 // linksStateless is the value of App.Links for flows that are carried by their links.
 const linksStateless = "stateless"
 
-// checkLinks says whether a value of App.Links is one.
+// checkLinks returns an error for an unknown value of App.Links.
 func checkLinks(s string) error {
 	switch s {
 	case "", "stored", linksStateless:
@@ -112,7 +112,7 @@ func checkLinks(s string) error {
 	}
 }
 
-// Check says whether the policy and the domains are usable.
+// Check returns an error if the policy or the domains are not usable.
 func (s *SignUp) Check() error {
 	if s == nil {
 		return nil
@@ -135,7 +135,7 @@ func (s *SignUp) Check() error {
 	return nil
 }
 
-// Check says whether every word can be met.
+// Check returns an error for a word that no account and no token could meet.
 func (r Require) Check() error {
 	for _, group := range r.Role {
 		if len(group) == 0 {
@@ -173,7 +173,7 @@ func (r Require) Check() error {
 	return nil
 }
 
-// CheckScopes says whether every word can be a scope, once.
+// CheckScopes returns an error for a word that cannot be a scope, or is given twice.
 func CheckScopes(scopes []string) error {
 	for i, s := range scopes {
 		if err := machine.CheckScope(s); err != nil {
@@ -205,10 +205,10 @@ func (r Require) besideSessions() []string {
 	return r.scopes()
 }
 
-// Empty says that nothing is required.
+// Empty reports whether nothing is required.
 func (r Require) Empty() bool { return len(r.Role) == 0 && len(r.Email) == 0 && len(r.Scope) == 0 }
 
-// checkGranted says whether every scope can be granted.
+// checkGranted returns an error for a scope that no token can have.
 func (r Require) checkGranted(granted []string) error {
 	for _, group := range r.Scope {
 		for _, s := range group {
@@ -253,7 +253,7 @@ func CheckHeaderName(name string) error {
 	return nil
 }
 
-// CheckHeaders says whether the names are usable and apart, and whether every placeholder exists.
+// CheckHeaders returns an error for a name that is not usable or given twice, and for an unknown placeholder.
 func CheckHeaders(headers []Header) error {
 	seen := map[string]bool{}
 	for _, h := range headers {
@@ -272,7 +272,7 @@ func CheckHeaders(headers []Header) error {
 	return nil
 }
 
-// checkIdentity says whether an identity block is usable, its key aside.
+// checkIdentity returns an error if an identity block is not usable, its key aside.
 func checkIdentity(id *Identity, headers []Header) error {
 	if id == nil {
 		return nil

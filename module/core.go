@@ -32,7 +32,7 @@ type core struct {
 	// passwords hashes for all configurations: what is under way at a reload counts for the next one.
 	passwords *password.Hasher
 	log       *slog.Logger
-	logs      *logSwitch
+	logs      *swappableHandler
 
 	// ctx ends with the core.
 	ctx    context.Context
@@ -45,7 +45,7 @@ type core struct {
 
 // delivery is what one configuration tells the core.
 type delivery struct {
-	mailer    *relay
+	mailer    *reloadSafeMailer
 	outbox    outbox.Delivery
 	lifetimes session.Lifetimes
 	scopes    []string
@@ -60,7 +60,7 @@ type secrets struct {
 }
 
 // openCore opens the store and what depends on it. Nothing runs until run.
-func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *logSwitch) (*core, error) {
+func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *swappableHandler) (*core, error) {
 	store, err := guest.OpenStorage(ctx)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (c *core) run() {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.Start()
 	c.wg.Go(func() {
-		// The store is ours alone, so what is on its way by its records is on its way with nobody.
+		// No other process has the store open, so what its records call sending is being sent by no worker.
 		if n, err := c.worker.Resume(c.ctx); err != nil {
 			c.log.Warn("mails that were on their way at the last stop wait for their next attempt", "event", "mailed", "error", err)
 		} else if n > 0 {
@@ -179,7 +179,7 @@ func (c *core) drop(d *delivery) {
 	if n := len(c.inUse); n > 0 {
 		c.apply(c.inUse[n-1])
 	}
-	// The caller still holds the core, so nobody waits for the goroutines yet.
+	// The caller still holds the core, so Destruct does not wait for the goroutines yet.
 	c.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
 		defer cancel()

@@ -50,7 +50,7 @@ func newShared(t *testing.T) *shared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logs := newLogSwitch(slog.DiscardHandler)
+	logs := newSwappableHandler(slog.DiscardHandler)
 	s.core = &core{Vault: st, logs: logs, log: slog.New(logs), limiter: &limit.Limiter{Ring: st.Ring}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.worker = &outbox.Worker{Store: st.Store, Ring: st.Ring, Clock: st.Clock, Limiter: s.limiter, Log: s.log}
@@ -95,7 +95,7 @@ type tells struct {
 
 func (s *shared) configuration(idle time.Duration, scopes ...string) *tells {
 	d := &tells{box: &postbox{}}
-	m := &relay{core: s.core, from: "no-reply@example.com", inner: d.box}
+	m := &reloadSafeMailer{core: s.core, from: "no-reply@example.com", inner: d.box}
 	d.delivery = &delivery{
 		mailer: m, lifetimes: session.Lifetimes{Idle: idle, Absolute: idle}, scopes: scopes, log: slog.NewTextHandler(&d.log, nil),
 		outbox: outbox.Delivery{Mailer: m, Accounts: s.Accounts, Render: func(outbox.Message) (mailer.Message, error) {

@@ -58,12 +58,12 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	return f
 }
 
-// optional says that no site stops anybody: apps with users of their own need no accounts here.
+// optional reports whether no site stops a request: apps with users of their own need no accounts here.
 func (c *configuration) optional() bool {
 	return len(c.positions) > 0 && !slices.ContainsFunc(c.positions, func(p *position) bool { return !p.handler.Optional })
 }
 
-// openToAll says whether anybody with a mailbox can come in.
+// openToAll reports whether a mailbox is all that is needed to come in.
 func (h *Handler) openToAll() bool {
 	policy := h.site.Template.SignUp
 	return policy.Mode == flow.SignUpOpen && len(policy.Domains) == 0 && h.Require.Empty() && !h.Optional

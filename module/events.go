@@ -128,7 +128,7 @@ func (h *eventHandler) watch(r slog.Record) {
 	r.Attrs(add)
 	select {
 	case h.e.queue <- event{"email_link_" + name, data}:
-	default: // a subscriber that is slower than the events misses some; nobody waits for it
+	default: // a subscriber that is slower than the events misses some; nothing waits for it
 	}
 }
 

@@ -20,7 +20,7 @@ func init() { caddy.RegisterModule(Handler{}) }
 const DefaultPath = "/email-link"
 
 // Handler is the gate of one site: it serves the pages, strips forged identity headers and our cookies from every request,
-// lets nobody through who has not signed in, and passes the identity on. In a Caddyfile it is the directive `email_link`:
+// lets requests with a session through, and passes the identity on. In a Caddyfile it is the directive `email_link`:
 //
 //	app.example.com {
 //		email_link
@@ -76,7 +76,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.email_link", New: func() caddy.Module { return new(Handler) }}
 }
 
-// Check says whether the options are usable, as far as that can be told without the app, files and the environment.
+// Check returns an error if the options are not usable, as far as that is known without the app, files and the environment.
 func (h *Handler) Check() error {
 	if h.Off && !reflect.DeepEqual(*h, Handler{Off: true, Source: h.Source}) {
 		return errors.New("off takes no options and no matcher: it strips and does nothing else")

@@ -34,7 +34,7 @@ func (a *App) client(r *http.Request) netip.Addr {
 	if !trusted {
 		for _, name := range forwarding {
 			if len(r.Header[name]) > 0 {
-				a.untrusted.Do(func() { a.tellUntrusted(r, name) })
+				a.untrusted.Do(func() { a.reportUntrusted(r, name) })
 				break
 			}
 		}
@@ -50,8 +50,8 @@ func (a *App) client(r *http.Request) netip.Addr {
 	return gate.ParseClient(text)
 }
 
-// tellUntrusted names the peer itself as the proxy to trust. A range would trust the clients in it as well.
-func (a *App) tellUntrusted(r *http.Request, name string) {
+// reportUntrusted names the peer itself as the proxy to trust. A range would trust the clients in it as well.
+func (a *App) reportUntrusted(r *http.Request, name string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	from, lines := "a Unix socket", "\t\ttrusted_proxies_unix\n"
 	if err == nil {

@@ -42,9 +42,9 @@ func (host) Original(r *http.Request) (u *url.URL, uri string) {
 func (host) See(r *http.Request, path string) *http.Request { return asSeen(r, path) }
 
 // Describe implements gate.Host.
-func (host) Describe(w http.ResponseWriter, asked, r *http.Request) *http.Request {
+func (host) Describe(w http.ResponseWriter, described, r *http.Request) *http.Request {
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	return caddyhttp.PrepareRequest(asked, caddy.NewReplacer(), w, server)
+	return caddyhttp.PrepareRequest(described, caddy.NewReplacer(), w, server)
 }
 
 // OwnAnswer implements gate.Host.

@@ -73,7 +73,7 @@ func startedAt(t testing.TB, clk *clock.Clock) (h *Handler, cookie string) {
 		t.Fatal(err)
 	}
 	app := &App{log: slog.New(slog.DiscardHandler)}
-	app.gate = gate.New(host{app}, app.log, metrics.minted.Inc)
+	app.gate = gate.New(host{app}, app.log, metrics.issued.Inc)
 	app.policy.limits = limit.Defaults()
 	h = &Handler{app: app, site: &gate.Site{Prefix: DefaultPath}}
 	if h.site.Origins, err = parseOrigins([]string{hotOrigin}); err != nil {

@@ -113,7 +113,7 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 	if err != nil {
 		return err
 	}
-	m := &relay{core: c, from: a.From, inner: inner}
+	m := &reloadSafeMailer{core: c, from: a.From, inner: inner}
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
@@ -159,7 +159,7 @@ func (a *App) render(set *templates.Set, l outbox.Message) (mailer.Message, erro
 // healthWait bounds how long /health waits for the store.
 const healthWait = 2 * time.Second
 
-// healthy says whether the store can be read.
+// healthy returns an error if the store cannot be read.
 func healthy(store storage.Store) error {
 	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
 	defer cancel()

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// logSwitch is a slog.Handler that outlives configurations: it writes to the handler of the one in force, because Caddy
+// swappableHandler is a slog.Handler that outlives configurations: it writes to the handler of the one in force, because Caddy
 // closes the writers of a configuration that has ended.
-type logSwitch struct {
+type swappableHandler struct {
 	current *atomic.Pointer[slog.Handler]
 	// with are the attributes and groups that were added to this handler, in order.
 	with []func(slog.Handler) slog.Handler
 }
 
-func newLogSwitch(h slog.Handler) *logSwitch {
-	s := &logSwitch{current: new(atomic.Pointer[slog.Handler])}
+func newSwappableHandler(h slog.Handler) *swappableHandler {
+	s := &swappableHandler{current: new(atomic.Pointer[slog.Handler])}
 	s.set(h)
 	return s
 }
 
-func (s *logSwitch) set(h slog.Handler) { s.current.Store(&h) }
+func (s *swappableHandler) set(h slog.Handler) { s.current.Store(&h) }
 
-func (s *logSwitch) handler() slog.Handler {
+func (s *swappableHandler) handler() slog.Handler {
 	h := *s.current.Load()
 	for _, add := range s.with {
 		h = add(h)
@@ -33,29 +33,29 @@ func (s *logSwitch) handler() slog.Handler {
 }
 
 // Enabled implements slog.Handler.
-func (s *logSwitch) Enabled(ctx context.Context, level slog.Level) bool {
+func (s *swappableHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return (*s.current.Load()).Enabled(ctx, level)
 }
 
 // Handle implements slog.Handler.
-func (s *logSwitch) Handle(ctx context.Context, r slog.Record) error {
+func (s *swappableHandler) Handle(ctx context.Context, r slog.Record) error {
 	return s.handler().Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.
-func (s *logSwitch) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (s *swappableHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return s.plus(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 }
 
 // WithGroup implements slog.Handler.
-func (s *logSwitch) WithGroup(name string) slog.Handler {
+func (s *swappableHandler) WithGroup(name string) slog.Handler {
 	return s.plus(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 }
 
-func (s *logSwitch) plus(add func(slog.Handler) slog.Handler) slog.Handler {
+func (s *swappableHandler) plus(add func(slog.Handler) slog.Handler) slog.Handler {
 	with := make([]func(slog.Handler) slog.Handler, len(s.with), len(s.with)+1)
 	copy(with, s.with)
-	return &logSwitch{current: s.current, with: append(with, add)}
+	return &swappableHandler{current: s.current, with: append(with, add)}
 }
 
 // reportOmitted tells now and then how many lines the limiter has left out of the log, until stop is called.
@@ -81,4 +81,4 @@ func (a *App) reportOmitted(wall func() time.Time) (stop func()) {
 	})
 }
 
-var _ slog.Handler = (*logSwitch)(nil)
+var _ slog.Handler = (*swappableHandler)(nil)

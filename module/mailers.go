@@ -25,7 +25,7 @@ func init() {
 // MailerGuest is what a module in the namespace `email_link.mailers` is.
 type MailerGuest interface {
 	// OpenMailer returns the mailer. It is called when the configuration starts, never while it is only being validated;
-	// whoever asked closes it.
+	// the caller closes it.
 	OpenMailer() (mailer.Mailer, error)
 }
 
@@ -46,7 +46,7 @@ type DKIM struct {
 type MailerSMTP struct {
 	// Address is host:port of the server. Port 465 means implicit TLS, every other one STARTTLS, unless tls says otherwise.
 	Address string `json:"address"`
-	// User and Password sign in; without them nobody signs in. Write the password as `{env.X}` or `{file.X}`.
+	// User and Password sign in; without them the client does not sign in. Write the password as `{env.X}` or `{file.X}`.
 	User     string `json:"user,omitempty"`
 	Password string `json:"password,omitempty"`
 	// TLS is `starttls`, `implicit` or `none`. Certificates are always verified. Default: by the port.
@@ -68,7 +68,7 @@ func (MailerSMTP) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "email_link.mailers.smtp", New: func() caddy.Module { return new(MailerSMTP) }}
 }
 
-// Provision resolves placeholders, into fields that nobody can read back, and tries the configuration without the network.
+// Provision resolves placeholders, into fields that are not serialized, and tries the configuration without the network.
 func (m *MailerSMTP) Provision(caddy.Context) error {
 	c := smtp.Config{TLS: m.TLS, Timeout: time.Duration(m.Timeout)}
 	for _, one := range []struct {

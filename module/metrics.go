@@ -16,7 +16,7 @@ const metricsPrefix = "caddy_email_link_"
 // The collectors live as long as the process: Caddy's registry is a new one at each load, the counts are not.
 var metrics = struct {
 	mails, flows, denied *prometheus.CounterVec
-	minted               prometheus.Counter
+	issued               prometheus.Counter
 	commits              prometheus.Histogram
 	gauges               gauges
 }{
@@ -29,7 +29,7 @@ var metrics = struct {
 	denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: metricsPrefix + "denied_total", Help: "Requests and mails refused by a limit.",
 	}, []string{"limit"}),
-	minted: prometheus.NewCounter(prometheus.CounterOpts{
+	issued: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: metricsPrefix + "assertions_minted_total", Help: "Assertions made; one serves many requests.",
 	}),
 	commits: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -49,7 +49,7 @@ func registerMetrics(registry *prometheus.Registry) {
 	if registry == nil {
 		return
 	}
-	for _, c := range []prometheus.Collector{metrics.mails, metrics.flows, metrics.denied, metrics.minted, metrics.commits, metrics.gauges} {
+	for _, c := range []prometheus.Collector{metrics.mails, metrics.flows, metrics.denied, metrics.issued, metrics.commits, metrics.gauges} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			panic(err) // two collectors of this package with one name

@@ -22,11 +22,11 @@ func (c *configuration) prepareOthers(ctx caddy.Context, h *Handler) error {
 		if other.failed || other.handler == h || !other.handler.asksMoreThan(h) || !c.besides(h, other) {
 			continue
 		}
-		way, anyCase, err := other.way(ctx)
+		route, anyCase, err := other.route(ctx)
 		if err != nil {
 			return err
 		}
-		h.site.Others = append(h.site.Others, gate.OtherSite{Site: other.handler.site, Way: way})
+		h.site.Others = append(h.site.Others, gate.OtherSite{Site: other.handler.site, Route: route})
 		h.site.OthersInAnyCase = h.site.OthersInAnyCase || anyCase
 	}
 	return nil
@@ -54,9 +54,9 @@ func (h *Handler) asksMoreThan(other *Handler) bool {
 	return !h.Require.Empty() || h.MaxAge > 0 || other.Optional || len(other.site.Access.Public) > 0 || len(other.site.Access.Protect) > 0
 }
 
-// way returns the way to what a position protects. anyCase reports whether a matcher on it names capital letters and so may be
+// route returns the way to what a position protects. anyCase reports whether a matcher on it names capital letters and so may be
 // meant by a path that has none.
-func (p *position) way(ctx caddy.Context) (way gate.Way, anyCase bool, err error) {
+func (p *position) route(ctx caddy.Context) (route gate.Route, anyCase bool, err error) {
 	for i := range p.steps {
 		s := &p.steps[i]
 		one := gate.Step{}
@@ -77,9 +77,9 @@ func (p *position) way(ctx caddy.Context) (way gate.Way, anyCase bool, err error
 			one.Match = gate.Sets{{perhaps{}}}
 		}
 		anyCase = anyCase || namesCapitals(s.matchers)
-		way = append(way, one)
+		route = append(route, one)
 	}
-	return append(way, gate.Step{Match: p.handler.site.Access.Protect}), anyCase || p.handler.protectsCapitals, nil
+	return append(route, gate.Step{Match: p.handler.site.Access.Protect}), anyCase || p.handler.protectsCapitals, nil
 }
 
 // perhaps matches requests of which it is not known whether they are meant.

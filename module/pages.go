@@ -24,11 +24,11 @@ func (c *configuration) checkPages(arrivals []arrival) error {
 		}
 		switch reached {
 		case never:
-			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached at %s (%s), so nobody could sign in; %s", h.site.Prefix, a.site(), a.way(), a.pagesRemedy()))
+			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached at %s (%s), so nobody could sign in; %s", h.site.Prefix, a.site(), a.matchers(), a.pagesRemedy()))
 		case maybe:
 			if !a.onlyPaths {
 				seen[h] = true
-				c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.site.Prefix, a.way()),
+				c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.site.Prefix, a.matchers()),
 					"write email_link in the site itself, before the handle blocks, with a matcher behind it for what needs signing in")
 			}
 		}

@@ -12,10 +12,10 @@ import (
 // errRelayClosed is temporary: the mail stays queued.
 var errRelayClosed = errors.New("the configuration that was to send this mail has ended")
 
-// relay is the mailer of one configuration as the worker knows it. An attempt that began just before a reload comes to its
+// reloadSafeMailer is the mailer of one configuration as the worker knows it. An attempt that began just before a reload comes to its
 // mailer just after it: where the configuration now in force has the same sender, its mailer takes the mail, and the person
 // does not wait for a second attempt because of a reload.
-type relay struct {
+type reloadSafeMailer struct {
 	core  *core
 	from  string
 	inner mailer.Mailer
@@ -26,7 +26,7 @@ type relay struct {
 }
 
 // Send implements mailer.Mailer.
-func (r *relay) Send(ctx context.Context, m mailer.Message) error {
+func (r *reloadSafeMailer) Send(ctx context.Context, m mailer.Message) error {
 	if !r.begin() {
 		next := r.core.inForce()
 		if next == nil || next.mailer == r || next.mailer.from != r.from {
@@ -38,7 +38,7 @@ func (r *relay) Send(ctx context.Context, m mailer.Message) error {
 	return r.inner.Send(ctx, m)
 }
 
-func (r *relay) begin() bool {
+func (r *reloadSafeMailer) begin() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
@@ -48,7 +48,7 @@ func (r *relay) begin() bool {
 }
 
 // Close implements mailer.Mailer.
-func (r *relay) Close(ctx context.Context) error {
+func (r *reloadSafeMailer) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
@@ -66,4 +66,4 @@ func (r *relay) Close(ctx context.Context) error {
 	return errors.Join(err, r.inner.Close(ctx))
 }
 
-var _ mailer.Mailer = (*relay)(nil)
+var _ mailer.Mailer = (*reloadSafeMailer)(nil)

@@ -323,7 +323,7 @@ func (a arrival) title() string {
 	if a.failed {
 		text += " in handle_errors"
 	}
-	return text + " of " + a.site() + " (" + a.way() + ")"
+	return text + " of " + a.site() + " (" + a.matchers() + ")"
 }
 
 // site names the hosts of an arrival.
@@ -338,8 +338,8 @@ func (a arrival) site() string {
 	}
 }
 
-// way names the matchers on the way.
-func (p passage) way() string {
+// matchers names the matchers on the way.
+func (p passage) matchers() string {
 	if len(p.conditions) == 0 {
 		return "without a matcher"
 	}

@@ -49,7 +49,7 @@ func (StorageBbolt) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "email_link.storage.bbolt", New: func() caddy.Module { return new(StorageBbolt) }}
 }
 
-// Provision resolves the path and touches nothing: the file belongs to whoever runs.
+// Provision resolves the path and touches nothing: the file belongs to the process that runs.
 func (s *StorageBbolt) Provision(caddy.Context) error {
 	path, err := expand(s.Path)
 	if err != nil {

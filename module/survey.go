@@ -72,9 +72,9 @@ func survey(servers map[string]*caddyhttp.Server) *configuration {
 		c.forwarded[name] = trustsProxies(server)
 		c.listens[name] = listeners(server)
 		w := walker{configuration: c, server: name, named: server.NamedRoutes}
-		w.routes(server.Routes, way{})
+		w.routes(server.Routes, trail{})
 		if server.Errors != nil {
-			w.routes(server.Errors.Routes, way{failed: true})
+			w.routes(server.Errors.Routes, trail{failed: true})
 		}
 	}
 	return c
@@ -105,15 +105,15 @@ func trustsProxies(server *caddyhttp.Server) bool {
 	return ranges.IsValid() && ranges.Kind() == reflect.Interface && !ranges.IsNil()
 }
 
-// way is what lies on the way to a route.
-type way struct {
+// trail is what lies on the way to a route.
+type trail struct {
 	hosts, paths []string
 	steps        []step
 	// outer is the first of our handlers on the way.
 	outer *position
 	// scopeDeclared reports whether one of our handlers inside outer has said which tokens pass.
 	scopeDeclared bool
-	// moved describes a rewrite that every request on this way has gone through.
+	// moved describes a rewrite that every request on it has gone through.
 	moved string
 	// failed reports whether only requests with an error come here.
 	failed bool
@@ -130,7 +130,7 @@ type walker struct {
 const maxDepth = 64
 
 // routes walks a list of routes and returns what lies on the way of whatever follows it.
-func (w *walker) routes(list caddyhttp.RouteList, at way) way {
+func (w *walker) routes(list caddyhttp.RouteList, at trail) trail {
 	if at.depth++; at.depth > maxDepth {
 		return at
 	}
@@ -138,7 +138,7 @@ func (w *walker) routes(list caddyhttp.RouteList, at way) way {
 	groups := map[string]*siblings{}
 	// left is the way behind the first conditional route with one of our handlers, which some of the following requests have
 	// taken: those in other groups, because of one group a request takes one route.
-	var left *way
+	var left *trail
 	leftGroup := ""
 	for i := range list {
 		route := &list[i]
@@ -220,13 +220,13 @@ func (s *step) conditional(inside []step) (rewrites []step) {
 }
 
 // after puts what a list of routes has left on the way that goes on behind it.
-func (at *way) after(end way) {
+func (at *trail) after(end trail) {
 	at.outer, at.steps = end.outer, end.steps
 	at.scopeDeclared, at.moved = end.scopeDeclared, end.moved
 }
 
 // handler looks at one handler of a route.
-func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) {
+func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *trail) {
 	switch t := handler.(type) {
 	case *Handler:
 		w.ours(t, at)
@@ -254,13 +254,13 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *way) {
 	}
 }
 
-func (w *walker) responses(list []caddyhttp.ResponseHandler, at *way) {
+func (w *walker) responses(list []caddyhttp.ResponseHandler, at *trail) {
 	for i := range list {
 		w.routes(list[i].Routes, *at)
 	}
 }
 
-func (w *walker) ours(h *Handler, at *way) {
+func (w *walker) ours(h *Handler, at *trail) {
 	if h.Off {
 		return
 	}
@@ -276,7 +276,7 @@ func (w *walker) ours(h *Handler, at *way) {
 	}
 }
 
-func (w *walker) backend(t *reverseproxy.Handler, at *way) {
+func (w *walker) backend(t *reverseproxy.Handler, at *trail) {
 	if at.outer == nil {
 		return
 	}

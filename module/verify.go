@@ -15,7 +15,7 @@ type Verify struct {
 	From []string `json:"from,omitempty"`
 }
 
-// Check says whether the peers are networks or addresses, as far as that can be told without the environment.
+// Check returns an error unless the peers are networks or addresses, as far as that is known without the environment.
 func (v *Verify) Check() error {
 	if v == nil {
 		return nil

@@ -126,7 +126,7 @@ func (s *Site) setHandoff(r *http.Request, st *requestState) error {
 	if err != nil {
 		return err
 	}
-	s.gate.minted()
+	s.gate.issued()
 	r.Header[x.from.Assertions.Header] = []string{text}
 	return nil
 }

@@ -123,7 +123,7 @@ func (m *minter) mint(g *Gate, rt *Runtime, at clock.Reading, p principal, origi
 		id.Issuer, id.Audience = origin, m.audience
 		text, exp, err := m.Mint(id)
 		if err == nil {
-			g.minted()
+			g.issued()
 		}
 		return text, exp, err
 	}

@@ -39,12 +39,12 @@ func (s *Site) authorize(r *http.Request, st *requestState) (principal, web.Refu
 	if err != nil {
 		return nil, web.BadRequest
 	}
-	p, why := s.authorizeHere(r, st, need)
-	if why == 0 && st.outer == s {
-		why = s.refusedElsewhere(r, st, p)
+	p, reason := s.authorizeHere(r, st, need)
+	if reason == 0 && st.outer == s {
+		reason = s.refusedElsewhere(r, st, p)
 	}
-	if why != 0 {
-		return nil, why
+	if reason != 0 {
+		return nil, reason
 	}
 	return p, 0
 }
@@ -64,21 +64,21 @@ func (s *Site) authorizeHere(r *http.Request, st *requestState, need Need) (prin
 	if st.token.Presented {
 		return s.authorizeToken(r, st, needed)
 	}
-	var why web.Refusal
+	var reason web.Refusal
 	switch {
 	case st.principal == nil:
-		why = web.SignIn
+		reason = web.SignIn
 	case boundary.IsUpgrade(r) && !boundary.SameOriginUpgrade(r, st.site.Origin):
-		why, needed = web.UpgradeOrigin, need != NeedNothing
+		reason, needed = web.UpgradeOrigin, need != NeedNothing
 	case st.withheld || !s.hasScopes(st) || !s.meets(user{st.principal.account()}):
-		why = web.Forbidden
+		reason = web.Forbidden
 	case needed && s.proofTooOld(st):
-		why = web.SignIn
+		reason = web.SignIn
 	default:
 		return st.principal, 0
 	}
 	if needed {
-		return nil, why
+		return nil, reason
 	}
 	return nil, 0 // anonymous: no other site acts in this account's name, and no account passes that lacks what is required
 }

@@ -21,7 +21,7 @@ func ParseClient(text string) netip.Addr {
 }
 
 // RightMost returns the last address in the values of a header such as X-Forwarded-For: what the nearest proxy has seen. Everything
-// to the left of it is what the client, or somebody else on the way, has said, so the entry counts whatever it is: a private address
+// to the left of it is what the client, or a program on the way, has said, so the entry counts whatever it is: a private address
 // is a client of one's own network, and one that cannot be read (`unknown`, RFC 7239 section 6.2) is the zero address, never the next
 // one to the left.
 func RightMost(values []string) netip.Addr {

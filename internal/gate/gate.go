@@ -34,8 +34,8 @@ import (
 type Gate struct {
 	host Host
 	log  *slog.Logger
-	// minted is called for each assertion that is made.
-	minted func()
+	// issued is called for each assertion that is made.
+	issued func()
 	sites  []*Site
 
 	latch startLatch
@@ -43,9 +43,9 @@ type Gate struct {
 	rejected RepeatLimiter
 }
 
-// New returns a gate whose requests wait until it is started. It calls minted for each assertion that it makes.
-func New(host Host, log *slog.Logger, minted func()) *Gate {
-	g := &Gate{host: host, log: log, minted: minted}
+// New returns a gate whose requests wait until it is started. It calls issued for each assertion that it makes.
+func New(host Host, log *slog.Logger, issued func()) *Gate {
+	g := &Gate{host: host, log: log, issued: issued}
 	g.latch.opened = make(chan struct{})
 	return g
 }
@@ -94,7 +94,7 @@ type Host interface {
 	// See returns a request as a program sees it that reads another path in it.
 	See(r *http.Request, path string) *http.Request
 	// Describe prepares a request that a proxy asks about, which is answered by w, for matchers. r is the request that it asks by.
-	Describe(w http.ResponseWriter, asked, r *http.Request) *http.Request
+	Describe(w http.ResponseWriter, described, r *http.Request) *http.Request
 	// OwnAnswer returns the writer for an answer of the gate's own, whose headers nothing between gate and client may change.
 	OwnAnswer(w http.ResponseWriter) http.ResponseWriter
 	// Placeholders adds the values of {http.auth.user.…} to a request.
@@ -256,20 +256,20 @@ func (s *Site) servePage(w http.ResponseWriter, r *http.Request, st *requestStat
 
 // authorizeAndForward lets a request go on, or refuses it.
 func (s *Site) authorizeAndForward(w http.ResponseWriter, r *http.Request, next Handler, st *requestState) error {
-	p, why := s.authorize(r, st)
-	if why != 0 {
-		return s.refuse(w, r, st, why)
+	p, reason := s.authorize(r, st)
+	if reason != 0 {
+		return s.refuse(w, r, st, reason)
 	}
 	return s.forward(w, r, next, st, p)
 }
 
 // refuse answers with a page or a problem instead of letting the request go on.
-func (s *Site) refuse(w http.ResponseWriter, r *http.Request, st *requestState, why web.Refusal) error {
+func (s *Site) refuse(w http.ResponseWriter, r *http.Request, st *requestState, reason web.Refusal) error {
 	if st.visit.URI == "" {
 		st.visit.URI = s.sentURI(r) // a request that goes on needs none
 	}
 	w = s.host.OwnAnswer(w)
-	s.challenge(w, r, st, why)
-	st.runtime.Pages.Refuse(w, r, st.visit, why)
+	s.challenge(w, r, st, reason)
+	st.runtime.Pages.Refuse(w, r, st.visit, reason)
 	return nil
 }

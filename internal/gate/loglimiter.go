@@ -153,7 +153,7 @@ func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
 		case "client":
 			key.client = a.Value.String()
 		case "outcome":
-			// A mail that is dropped was asked for by anybody, and goes to nobody.
+			// A dropped mail was requested anonymously and has no recipient.
 			outcome := a.Value.String()
 			unavailable = outcome == "unavailable"
 			limited = unavailable || outcome == "dropped"

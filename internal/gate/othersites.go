@@ -13,13 +13,13 @@ import (
 // The server picks a route by its own reading of a path, the program behind it picks a resource by another. Where a reading leads to
 // a site that asks for more than the one which the server has picked, the demands of both have to be met.
 type OtherSite struct {
-	Site *Site
-	Way  Way
+	Site  *Site
+	Route Route
 }
 
 // rewrites reports whether a path may be another one when it comes to the site.
 func (o *OtherSite) rewrites() bool {
-	return slices.ContainsFunc(o.Way, func(step Step) bool { return step.Rewrite != nil })
+	return slices.ContainsFunc(o.Route, func(step Step) bool { return step.Rewrite != nil })
 }
 
 // refusedElsewhere returns why a request that the site lets pass on behalf of p must not go on: some reading of its path leads to
@@ -43,11 +43,11 @@ func (s *Site) refusedElsewhere(r *http.Request, st *requestState, p principal) 
 		case need == NeedNothing && !s.Others[i].rewrites():
 			continue
 		}
-		if !s.Others[i].Way.Reaches(readings) {
+		if !s.Others[i].Route.Reaches(readings) {
 			continue
 		}
-		if why := other.refuses(r, st, p); why != 0 {
-			return why
+		if reason := other.refuses(r, st, p); reason != 0 {
+			return reason
 		}
 	}
 	return 0
@@ -70,8 +70,8 @@ func (s *Site) refuses(r *http.Request, st *requestState, p principal) web.Refus
 	case st.principal == nil:
 		return web.SignIn
 	case st.token.Presented:
-		_, why := s.authorizeToken(r, st, true)
-		return why
+		_, reason := s.authorizeToken(r, st, true)
+		return reason
 	case p == nil || !s.hasScopes(st) || !s.meets(user{st.principal.account()}):
 		return web.Forbidden
 	case s.proofTooOld(st):

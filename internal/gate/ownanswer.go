@@ -11,7 +11,7 @@ const hsts = "Strict-Transport-Security"
 
 // ownHeaders are the headers that the gate's own answers decide: what keeps them from being framed, kept, sniffed and scripted,
 // and what makes a browser follow them. Those that depend on how the body is coded (Content-Length, Content-Encoding, Vary) are
-// left to whoever codes it.
+// left to the writer that codes it.
 var ownHeaders = [...]string{
 	"Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Cache-Control", "Referrer-Policy",
 	"Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "X-Robots-Tag", hsts,

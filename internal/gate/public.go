@@ -10,10 +10,10 @@ import (
 type Need uint8
 
 const (
-	// NeedNothing lets a request go on as anybody's.
+	// NeedNothing lets a request go on as an anonymous one.
 	NeedNothing Need = iota
 	// NeedSession asks for a session or a token, and for all that the site requires where Protects holds. It is for ambiguous
-	// paths, whose views are many: they are not looked at before somebody has signed in.
+	// paths, whose views are many: they are not looked at for anonymous requests.
 	NeedSession
 	// NeedAll asks for all that the site requires.
 	NeedAll
@@ -56,5 +56,5 @@ func (a *Access) Protects(r *http.Request) bool {
 		return true
 	}
 	ambiguous, _ := boundary.Ambiguous(boundary.SentPath(r.URL))
-	return ambiguous && Way{{Match: a.Protect}}.Reaches(Read(r, a.See))
+	return ambiguous && Route{{Match: a.Protect}}.Reaches(Read(r, a.See))
 }

@@ -15,8 +15,8 @@ type Step struct {
 	Rewrite func(r *http.Request) *http.Request
 }
 
-// Way leads from an outer gate to an inner one.
-type Way []Step
+// Route leads from an outer gate to an inner one.
+type Route []Step
 
 // maxReadings bounds how many readings of one request are followed. One with more is taken to reach every gate.
 const maxReadings = 512
@@ -53,7 +53,7 @@ func (s *Readings) add(r *http.Request) {
 
 // Reaches reports whether some reading of a request leads all the way: each program reads it in one way, so one and the same
 // reading has to pass every step. A rewrite makes a new path, which can be read in several ways again.
-func (w Way) Reaches(s Readings) bool {
+func (w Route) Reaches(s Readings) bool {
 	for _, step := range w {
 		if s.everything {
 			return true

@@ -97,47 +97,47 @@ func TestCONF2_Ways(t *testing.T) {
 		return func(r *http.Request) *http.Request { return see(r, strings.TrimPrefix(r.URL.Path, prefix)) }
 	}
 	for name, c := range map[string]struct {
-		way  Way
-		at   string
-		also string
-		want bool
+		route Route
+		at    string
+		also  string
+		want  bool
 	}{
-		"unconditional":   {Way{}, "", "", true},
-		"path":            {Way{{Match: one(below("/admin/"))}}, "", "", true},
-		"nested":          {Way{{Match: one(below("/ad"))}, {Match: one(below("/admin/"))}}, "", "", true},
-		"method":          {Way{{Match: one(below("/admin/"), method("GET"))}}, "", "", true},
-		"another method":  {Way{{Match: one(below("/admin/"), method("POST"))}}, "", "", false},
-		"alternatives":    {Way{{Match: Sets{{method("POST")}, {below("/admin/")}}}}, "", "", true},
-		"but":             {Way{{Match: one(Not{one(below("/public/"))})}}, "", "", true},
-		"after a sibling": {Way{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/open/"))}}}, "", "", true},
-		"shadowed":        {Way{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/x"))}}}, "", "/admin/x", false},
-		"moved":           {Way{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
-		"moved elsewhere": {Way{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/other/"))}}, "/app", "", false},
-		"moved by a rule": {Way{{Match: one(below("/app/")), Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
+		"unconditional":   {Route{}, "", "", true},
+		"path":            {Route{{Match: one(below("/admin/"))}}, "", "", true},
+		"nested":          {Route{{Match: one(below("/ad"))}, {Match: one(below("/admin/"))}}, "", "", true},
+		"method":          {Route{{Match: one(below("/admin/"), method("GET"))}}, "", "", true},
+		"another method":  {Route{{Match: one(below("/admin/"), method("POST"))}}, "", "", false},
+		"alternatives":    {Route{{Match: Sets{{method("POST")}, {below("/admin/")}}}}, "", "", true},
+		"but":             {Route{{Match: one(Not{one(below("/public/"))})}}, "", "", true},
+		"after a sibling": {Route{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/open/"))}}}, "", "", true},
+		"shadowed":        {Route{{Match: one(below("/admin/")), Unless: []Sets{one(below("/admin/x"))}}}, "", "/admin/x", false},
+		"moved":           {Route{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
+		"moved elsewhere": {Route{{Match: one(below("/app/"))}, {Rewrite: strip("/app")}, {Match: one(below("/other/"))}}, "/app", "", false},
+		"moved by a rule": {Route{{Match: one(below("/app/")), Rewrite: strip("/app")}, {Match: one(below("/admin/"))}}, "/app", "", true},
 	} {
 		for _, path := range spellings {
 			if !c.want && c.also == "" && name != "moved elsewhere" || c.want || path == c.also {
 				if c.at != "" && path[0] != '/' {
 					continue
 				}
-				if got := c.way.Reaches(Read(sent(t, c.at+path), see)); got != c.want {
+				if got := c.route.Reaches(Read(sent(t, c.at+path), see)); got != c.want {
 					t.Errorf("%s: %q reaches: %t", name, c.at+path, got)
 				}
 			}
 		}
 	}
-	guarded := Way{{Match: one(below("/admin/"))}}
+	guarded := Route{{Match: one(below("/admin/"))}}
 	for _, path := range elsewhere {
 		if guarded.Reaches(Read(sent(t, path), see)) {
 			t.Errorf("%q reaches /admin", path)
 		}
 	}
 	for _, path := range []string{"/public/a;b", "/public/a%2Fb", "/public/./x"} {
-		if (Way{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, path), see)) {
+		if (Route{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, path), see)) {
 			t.Errorf("%q reaches what is not below /public", path)
 		}
 	}
-	if !(Way{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, "/public/..%2fadmin"), see)) {
+	if !(Route{{Match: one(Not{one(below("/public/"))})}}).Reaches(Read(sent(t, "/public/..%2fadmin"), see)) {
 		t.Error("a path that leaves /public does not reach what is not below it")
 	}
 	// One with too many readings to look at reaches everything.
@@ -148,8 +148,8 @@ func TestCONF2_Ways(t *testing.T) {
 
 // TestCONF2_OneReading: a program reads a path in one way, so no two readings together reach a gate.
 func TestCONF2_OneReading(t *testing.T) {
-	way := Way{{Match: one(below("/x;a/"))}, {Match: one(below("/x/"))}}
-	if way.Reaches(Read(sent(t, "/x;a/y"), see)) {
+	route := Route{{Match: one(below("/x;a/"))}, {Match: one(below("/x/"))}}
+	if route.Reaches(Read(sent(t, "/x;a/y"), see)) {
 		t.Error("two readings together reach a gate")
 	}
 }

@@ -15,7 +15,7 @@ import (
 // errEnded stops a handler that still writes a response after its session has ended.
 var errEnded = errors.New("email_link: the session has ended")
 
-// responseWriter stands between the backend's response and the client. It removes our headers and our cookies on every way back:
+// responseWriter is between the backend's response and the client. It removes our headers and our cookies on every way back:
 // informational responses, the final one, 101 and both kinds of trailers. A response whose session has ended before it began
 // becomes a 401; one that has begun is cut at its next write.
 //
@@ -47,13 +47,13 @@ type boundRequest struct {
 
 // refuse answers in the place of a response whose session has ended.
 func (b *boundRequest) refuse(w http.ResponseWriter) {
-	why := web.SignIn
+	reason := web.SignIn
 	if b.st.token.Presented {
-		why = web.InvalidToken
+		reason = web.InvalidToken
 	}
 	w = b.s.host.OwnAnswer(w)
-	b.s.challenge(w, b.r, b.st, why)
-	b.st.runtime.Pages.Refuse(w, asFetch(b.r), b.s.anonymous(b.st, b.r), why)
+	b.s.challenge(w, b.r, b.st, reason)
+	b.st.runtime.Pages.Refuse(w, asFetch(b.r), b.s.anonymous(b.st, b.r), reason)
 }
 
 // phase is how far a response has come.

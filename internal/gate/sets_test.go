@@ -48,8 +48,8 @@ func TestPATH1_AllMatchersOfASetHoldAndOneSetIsEnough(t *testing.T) {
 		unless Matcher
 		want   bool
 	}{"certainly": {yes, false}, "possibly": {maybe, true}, "never": {no, true}} {
-		way := Way{{Match: Sets{{yes}}, Unless: []Sets{{{c.unless}}}}}
-		if got := way.Reaches(Read(r, see)); got != c.want {
+		route := Route{{Match: Sets{{yes}}, Unless: []Sets{{{c.unless}}}}}
+		if got := route.Reaches(Read(r, see)); got != c.want {
 			t.Errorf("kept off %s: reaches %v", name, got)
 		}
 	}

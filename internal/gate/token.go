@@ -26,8 +26,8 @@ func (s *Site) authorizeToken(r *http.Request, st *requestState, needed bool) (p
 // challenge adds what a program has to be asked with before it shows its token. Clients of calendars and files send Basic only
 // after a 401 that asks for it. Browsers are not asked: they would put up a window of their own in place of our pages, and
 // send what is typed there with every request.
-func (s *Site) challenge(w http.ResponseWriter, r *http.Request, st *requestState, why web.Refusal) {
-	if why != web.SignIn && why != web.InvalidToken || st.site == nil {
+func (s *Site) challenge(w http.ResponseWriter, r *http.Request, st *requestState, reason web.Refusal) {
+	if reason != web.SignIn && reason != web.InvalidToken || st.site == nil {
 		return
 	}
 	realm := `realm="` + HostOf(st.site.Origin) + `"`
@@ -36,7 +36,7 @@ func (s *Site) challenge(w http.ResponseWriter, r *http.Request, st *requestStat
 		!boundary.IsBrowser(r.Header) && !boundary.IsNavigation(r) {
 		header.Add("WWW-Authenticate", "Basic "+realm+`, charset="UTF-8"`)
 	}
-	if why == web.InvalidToken && st.token.Bearer {
+	if reason == web.InvalidToken && st.token.Bearer {
 		header.Add("WWW-Authenticate", "Bearer "+realm+`, error="invalid_token"`)
 	}
 }

@@ -70,27 +70,27 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request, tunnel bool, token
 	if token.Presented {
 		cookies = boundary.Cookies{} // beside a token they count for nothing
 	}
-	asked := s.describedRequest(w, r, f)
+	described := s.describedRequest(w, r, f)
 	st.site = s.of(origin)
-	st.visit = web.Visit{Site: st.site, Client: s.host.Client(asked), Cookies: cookies, URI: f.URI}
+	st.visit = web.Visit{Site: st.site, Client: s.host.Client(described), Cookies: cookies, URI: f.URI}
 	if !s.identify(r.Context(), st) {
-		runtime.Pages.RefuseVerify(w, asked, st.visit, web.Unavailable, false)
+		runtime.Pages.RefuseVerify(w, described, st.visit, web.Unavailable, false)
 		return nil
 	}
-	why := web.InvalidToken
+	reason := web.InvalidToken
 	if !token.Presented || st.principal != nil {
 		var p principal
-		p, why = s.authorize(asked, st)
+		p, reason = s.authorize(described, st)
 		switch {
 		case tunnel:
-			why = web.UpgradeOrigin
-		case why == 0:
-			why = s.writeAllowed(w, r, st, p)
+			reason = web.UpgradeOrigin
+		case reason == 0:
+			reason = s.writeAllowed(w, r, st, p)
 		}
 	}
-	if why != 0 {
-		s.challenge(w, asked, st, why)
-		runtime.Pages.RefuseVerify(w, asked, st.visit, why, redirect)
+	if reason != 0 {
+		s.challenge(w, described, st, reason)
+		runtime.Pages.RefuseVerify(w, described, st.visit, reason, redirect)
 	}
 	return nil
 }
@@ -116,17 +116,17 @@ func (s *Site) parseForwarded(header http.Header) (f boundary.Forwarded, origin 
 
 // describedRequest makes the request that a proxy asks about. Matchers get a replacer and variables of its own: those of r know r's path.
 func (s *Site) describedRequest(w http.ResponseWriter, r *http.Request, f boundary.Forwarded) *http.Request {
-	asked := r.Clone(r.Context())
-	asked.Method, asked.URL, asked.RequestURI, asked.Host = f.Method, f.URL, f.URI, f.Host
-	asked.Body = http.NoBody
-	f.Forget(asked.Header)
+	described := r.Clone(r.Context())
+	described.Method, described.URL, described.RequestURI, described.Host = f.Method, f.URL, f.URI, f.Host
+	described.Body = http.NoBody
+	f.Forget(described.Header)
 	switch {
 	case f.Proto == "http":
-		asked.TLS = nil
-	case asked.TLS == nil:
-		asked.TLS = &tls.ConnectionState{}
+		described.TLS = nil
+	case described.TLS == nil:
+		described.TLS = &tls.ConnectionState{}
 	}
-	return s.host.Describe(w, asked, r)
+	return s.host.Describe(w, described, r)
 }
 
 // writeAllowed answers that a request may pass, and on whose behalf. Each name that a site of the configuration sets is there, empty
