@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -16,19 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
-// asCaddy makes this test binary behave as the program it tests.
-const asCaddy = "EMAIL_LINK_TEST_AS_CADDY"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCaddy) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { gatetest.Main(m, main) }
 
 // place is a directory with a Caddyfile, in which the program runs with its own data directory.
 type place struct {
@@ -36,42 +27,20 @@ type place struct {
 	dir   string
 	admin string
 	site  string
-	// log is what the Caddy that start ran last has printed; read it once that has been stopped.
-	log *bytes.Buffer
+	// log is what the Caddy that start ran last has printed.
+	log *gatetest.Output
 }
 
 func newPlace(t *testing.T, options ...string) *place {
 	t.Helper()
-	p := &place{t: t, dir: t.TempDir(), admin: freeAddress(t), site: freeAddress(t)}
+	p := &place{t: t, dir: t.TempDir(), admin: gatetest.Address(t), site: gatetest.Address(t)}
 	_, port, _ := net.SplitHostPort(p.site)
 	origin := "http://localhost:" + port
-	p.write("Caddyfile", fmt.Sprintf(`{
-	admin %s
-	email_link {
-		base_url %s
-		from "Example <no-reply@example.com>"
-		mailer file ./mails
-		%s
-	}
-}
-
-%s {
-	bind 127.0.0.1
-	email_link
-	respond "hello {http.auth.user.email}"
-}
-`, p.admin, origin, strings.Join(options, "\n\t\t"), origin))
+	p.write("Caddyfile", gatetest.Config{
+		Admin: p.admin, BaseURL: origin, Mailer: "file ./mails", Gate: strings.Join(options, "\n\t\t"),
+		Sites: origin + " {\n\tbind 127.0.0.1\n\temail_link\n\trespond \"hello {http.auth.user.email}\"\n}\n",
+	}.String())
 	return p
-}
-
-// freeAddress returns a loopback address that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := freeport.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "127.0.0.1:" + port
 }
 
 func (p *place) write(name, text string) {
@@ -96,15 +65,7 @@ func (p *place) edit(old, with string) {
 
 func (p *place) command(args ...string) *exec.Cmd {
 	p.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	cmd := exec.CommandContext(p.t.Context(), self, args...)
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), asCaddy+"=1",
-		"XDG_DATA_HOME="+filepath.Join(p.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(p.dir, "config"))
-	return cmd
+	return gatetest.Command(p.t.Context(), p.dir, args...)
 }
 
 // run runs `caddy email-link` and returns what it printed and its exit code.
@@ -133,47 +94,27 @@ func (p *place) must(args ...string) string {
 // start runs Caddy until stop is called or the test ends.
 func (p *place) start() (stop func()) {
 	p.t.Helper()
-	cmd := p.command("run")
-	log := new(bytes.Buffer)
-	p.log = log
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	caddy, err := gatetest.Start(gatetest.Command(context.WithoutCancel(p.t.Context()), p.dir, "run"))
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		_ = cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-	}
-	p.t.Cleanup(stop)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	p.log = caddy.Output
+	p.t.Cleanup(caddy.Stop)
+	err = caddy.Await(20*time.Millisecond, func() error {
 		resp, err := http.Get(p.origin() + "/email-link/health")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return stop
-			}
+		if err != nil {
+			return err
 		}
-		select {
-		case <-done:
-			p.t.Fatalf("Caddy ended:\n%s", log.String())
-		case <-time.After(20 * time.Millisecond): // polling another process
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
 		}
-		if time.Now().After(deadline) {
-			p.t.Fatalf("Caddy does not answer:\n%s", log.String())
-		}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatalf("%v\n%s", err, p.log)
 	}
+	return caddy.Stop
 }
 
 func (p *place) origin() string {
@@ -413,7 +354,7 @@ func TestLockedDatabaseNamesItsHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.write("Other", strings.ReplaceAll(string(text), p.admin, freeAddress(t)))
+	p.write("Other", strings.ReplaceAll(string(text), p.admin, gatetest.Address(t)))
 	_, errs, code := p.run("accounts", "list", "--config", "Other", "--adapter", "caddyfile")
 	if code != 1 || !strings.Contains(errs, "one process owns") || !strings.Contains(errs, "name its admin address with --address") {
 		t.Errorf("exit %d, %q", code, errs)

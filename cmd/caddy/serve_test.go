@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"strings"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 func TestHelpLeadsToOurReference(t *testing.T) {
@@ -21,7 +23,7 @@ func TestHelpLeadsToOurReference(t *testing.T) {
 func TestServeSaysWhatToOpen(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	_, port, _ := strings.Cut(freeAddress(t), ":")
+	port := gatetest.Port(t)
 	origin := "http://localhost:" + port
 	cmd := p.command("email-link", "serve", "--to", "localhost:1", "--from", origin, "--admin", p.admin)
 	out, err := cmd.StdoutPipe()
@@ -47,7 +49,7 @@ func TestServeSaysWhatToOpen(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
 	}
-	_, errs, code := p.run("serve", "--to", "localhost:1", "--from", origin, "--admin", freeAddress(t))
+	_, errs, code := p.run("serve", "--to", "localhost:1", "--from", origin, "--admin", gatetest.Address(t))
 	if code != 1 || !strings.Contains(errs, "port "+port+" is taken") {
 		t.Errorf("a second one: exit %d\n%s", code, errs)
 	}

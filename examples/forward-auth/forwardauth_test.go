@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/caddy-email-link/caddy-email-link/examples/internal/exampletest"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m) }
@@ -53,8 +54,8 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 			t.Fatalf("%s, signed in: %d %q, %d requests", path, res.StatusCode, body, len(got))
 		}
 		r := got[0]
-		if a := r.Header["Email-Link-Assertion"]; len(a) != 1 || strings.Count(a[0], ".") != 4 || r.RequestURI != path {
-			t.Errorf("%s arrived as %s with %q", path, r.RequestURI, a)
+		if a := r.Header["Email-Link-Assertion"]; len(a) != 1 || strings.Count(a[0], ".") != 4 || r.URI != path {
+			t.Errorf("%s arrived as %s with %q", path, r.URI, a)
 		}
 		if u := r.Header["Remote-User"]; len(u) != 1 || u[0] != "ada@example.com" || r.Header["X-Forwarded-User"] != nil {
 			t.Errorf("%s: %v", path, r.Header)
@@ -87,7 +88,7 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 
 // checkSmuggled makes sure that no number of cookies side by side gets one of the gate's through, and that the app sees none of
 // the headers that would tell it another name or another path, in the spellings that it may fold to ours either.
-func checkSmuggled(t *testing.T, b *exampletest.Browser, app *exampletest.App) {
+func checkSmuggled(t *testing.T, b *exampletest.Browser, app *gatetest.Backend) {
 	t.Helper()
 	for _, cookies := range []string{
 		"email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d",

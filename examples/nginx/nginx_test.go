@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/caddy-email-link/caddy-email-link/examples/internal/exampletest"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m) }
@@ -127,10 +128,10 @@ func TestHDR2_Nginx(t *testing.T) {
 }
 
 // checkPassed makes sure that the app sees who it is, the other cookies, and the path as it was sent.
-func checkPassed(t *testing.T, r *http.Request, path string) {
+func checkPassed(t *testing.T, r gatetest.Request, path string) {
 	t.Helper()
-	if r.RequestURI != path {
-		t.Errorf("%s arrived as %s", path, r.RequestURI)
+	if r.URI != path {
+		t.Errorf("%s arrived as %s", path, r.URI)
 	}
 	if a := r.Header["Email-Link-Assertion"]; len(a) != 1 || strings.Count(a[0], ".") != 4 {
 		t.Errorf("%s: the assertion is %q", path, a)

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // once checks that exactly one proof has had an effect for a user who is new.
@@ -261,7 +262,7 @@ func TestExpressWithSQLite(t *testing.T) {
 // TestExpressDemo runs what the README offers for a look: everything by one command.
 func TestExpressDemo(t *testing.T) {
 	t.Parallel()
-	_, first, _ := net.SplitHostPort(freeAddress(t))
+	first := gatetest.Port(t)
 	g := &gate{t: t, dir: t.TempDir(), origin: "http://localhost:" + first, client: &http.Client{Timeout: 5 * time.Second}, read: map[string]bool{}}
 	s := &shop{gate: g}
 	self, err := os.Executable()
@@ -269,7 +270,7 @@ func TestExpressDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "demo.js")
-	cmd.Dir, cmd.Env = expressDir, append(os.Environ(), "PORT="+first, "DIR="+g.dir, "CADDY="+self, asCaddy+"=1")
+	cmd.Dir, cmd.Env = expressDir, append(os.Environ(), "PORT="+first, "DIR="+g.dir, "CADDY="+self, gatetest.AsCaddy)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, patience
 	if err := cmd.Start(); err != nil {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // patience is how long a test waits for what another process has to do. Nothing takes nearly as long.
@@ -40,7 +41,7 @@ type gate struct {
 	origin  string
 	client  *http.Client
 	backend *backend
-	process *exec.Cmd
+	process *gatetest.Process
 	env     []string        // of Caddy, beside the test's own
 	read    map[string]bool // names of mails
 }
@@ -49,10 +50,7 @@ type gate struct {
 func newGate(t *testing.T, s setup) *gate {
 	t.Helper()
 	g := &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, backend: newBackend(t), read: map[string]bool{}}
-	_, port, err := net.SplitHostPort(freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := gatetest.Port(t)
 	scheme, certificate := "http", ""
 	if s.https {
 		scheme, certificate = "https", "tls internal"
@@ -62,22 +60,10 @@ func newGate(t *testing.T, s setup) *gate {
 	if s.anyHost {
 		address = scheme + "://:" + port
 	}
-	g.write("Caddyfile", fmt.Sprintf(`{
-	admin %s
-	skip_install_trust
-	auto_https disable_redirects
-	email_link {
-		base_url %s
-		from "Example <no-reply@example.com>"
-		contact help@example.com
-		site_name Example
-		mailer file ./mails
-		sign_up open
-		%s
-	}
-}
-
-%s {
+	g.write("Caddyfile", gatetest.Config{
+		Admin: gatetest.Address(t), Options: "skip_install_trust\n\tauto_https disable_redirects", BaseURL: g.origin, Mailer: "file ./mails",
+		Gate: "contact help@example.com\n\t\tsite_name Example\n\t\tsign_up open\n\t\t" + s.global,
+		Sites: fmt.Sprintf(`%s {
 	bind 127.0.0.1
 	%s
 	email_link {
@@ -85,7 +71,8 @@ func newGate(t *testing.T, s setup) *gate {
 	}
 	reverse_proxy %s
 }
-`, freeAddress(t), g.origin, s.global, address, certificate, s.site, g.backend.address))
+`, address, certificate, s.site, g.backend.address),
+	}.String())
 	g.run()
 	if s.https {
 		g.trust()
@@ -93,16 +80,6 @@ func newGate(t *testing.T, s setup) *gate {
 	g.awaitHealth()
 	g.backend.verifyFor(t, g)
 	return g
-}
-
-// freeAddress returns a loopback address that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := freeport.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "127.0.0.1:" + port
 }
 
 func (g *gate) write(name, text string) {
@@ -114,49 +91,31 @@ func (g *gate) write(name, text string) {
 
 func (g *gate) command(args ...string) *exec.Cmd {
 	g.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	cmd := exec.CommandContext(g.t.Context(), self, args...)
-	cmd.Dir = g.dir
-	cmd.Env = append(append(os.Environ(), g.env...), asCaddy+"=1",
-		"XDG_DATA_HOME="+filepath.Join(g.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(g.dir, "config"))
+	cmd := gatetest.Command(g.t.Context(), g.dir, args...)
+	cmd.Env = append(cmd.Env, g.env...)
 	return cmd
 }
 
 // run starts Caddy. Its log is shown when the test fails.
 func (g *gate) run() {
 	g.t.Helper()
-	cmd := g.command("run")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = patience
-	log, err := os.Create(filepath.Join(g.dir, "log"))
+	cmd := gatetest.Command(context.WithoutCancel(g.t.Context()), g.dir, "run")
+	cmd.Env = append(cmd.Env, g.env...)
+	process, err := gatetest.Start(cmd)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	g.process = cmd
-	g.t.Cleanup(func() { // the test's context is over by now, and Caddy stops
-		_ = cmd.Wait()
-		_ = log.Close()
-		if text, err := os.ReadFile(log.Name()); err == nil && g.t.Failed() {
-			g.t.Logf("the log of Caddy:\n%s", text)
+	g.process = process
+	g.t.Cleanup(func() {
+		process.Stop()
+		if g.t.Failed() {
+			g.t.Logf("the log of Caddy:\n%s", process.Output)
 		}
 	})
 }
 
 // stop ends Caddy in an orderly way; run starts it again.
-func (g *gate) stop() {
-	g.t.Helper()
-	if err := g.process.Process.Signal(os.Interrupt); err != nil {
-		g.t.Fatal(err)
-	}
-	_ = g.process.Wait() // its log says what it has to say
-}
+func (g *gate) stop() { g.process.Stop() }
 
 // trust makes the test's own client trust Caddy's own authority, once that exists.
 func (g *gate) trust() {

@@ -5,22 +5,13 @@
 package e2e
 
 import (
-	"os"
 	"testing"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-email-link/caddy-email-link"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
-// asCaddy makes this test binary behave as the program it tests.
-const asCaddy = "EMAIL_LINK_E2E_AS_CADDY"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCaddy) != "" {
-		caddycmd.Main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { gatetest.Main(m, caddycmd.Main) }

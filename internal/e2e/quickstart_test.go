@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // startQuickstart runs what the README says, on other ports and in a directory of its own, and returns the addresses of the
@@ -70,8 +72,7 @@ func startQuickstart(t *testing.T) (gate, mails string) {
 func threePorts(t *testing.T) int {
 	t.Helper()
 	for range 50 {
-		_, text, _ := strings.Cut(freeAddress(t), ":")
-		port, err := strconv.Atoi(text)
+		port, err := strconv.Atoi(gatetest.Port(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
@@ -51,8 +52,8 @@ func openShop(t *testing.T, global, site string, appEnv ...string) *shop {
 		gate:   &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, env: keys, read: map[string]bool{}},
 		appEnv: append(keys, appEnv...),
 	}
-	_, port, _ := net.SplitHostPort(freeAddress(t))
-	_, s.port, _ = net.SplitHostPort(freeAddress(t))
+	port := gatetest.Port(t)
+	s.port = gatetest.Port(t)
 	s.origin = "http://localhost:" + port
 	text, err := os.ReadFile(filepath.Join(expressDir, "Caddyfile"))
 	if err != nil {
@@ -60,7 +61,7 @@ func openShop(t *testing.T, global, site string, appEnv ...string) *shop {
 	}
 	config := string(text)
 	for _, pair := range [][2]string{
-		{"{\n\temail_link {\n", "{\n\tadmin " + freeAddress(t) + "\n\tgrace_period 1s\n\temail_link {\n"},
+		{"{\n\temail_link {\n", "{\n\tadmin " + gatetest.Address(t) + "\n\tgrace_period 1s\n\temail_link {\n"},
 		{"base_url https://app.example.com", "base_url " + s.origin + "\n\t\tresend 5 1s\n\t\tstorage bbolt gate.db\n\t\t" + unlimited + "\n\t\t" + global},
 		{"mailer smtp mail.example.com:587 mailer {env.SMTP_PASSWORD}", "mailer file ./mails"},
 		{"\napp.example.com {", "\n" + s.origin + " {\n\tbind 127.0.0.1"},

@@ -9,20 +9,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 )
 
-// asCaddy in the environment makes a test's program be `caddy`; isolated marks the process in which Isolated runs the tests.
-const (
-	asCaddy  = "EMAIL_LINK_TEST_AS_CADDY"
-	isolated = "EMAIL_LINK_TEST_ISOLATED"
-)
+// AsCaddy in the environment makes a test's program be `caddy`; Command puts it there.
+const AsCaddy = "EMAIL_LINK_TEST_AS_CADDY=1"
+
+// isolated in the environment marks the process in which Isolated runs the tests.
+const isolated = "EMAIL_LINK_TEST_ISOLATED=1"
+
+// is reports whether an assignment is in the environment.
+func is(assignment string) bool {
+	name, value, _ := strings.Cut(assignment, "=")
+	return os.Getenv(name) == value
+}
 
 // Main is what TestMain calls: it runs the tests, or caddy where Command has started this program.
 func Main(m *testing.M, caddy func()) {
-	if os.Getenv(asCaddy) != "" {
+	if is(AsCaddy) {
 		caddy()
 		return
 	}
@@ -32,7 +39,7 @@ func Main(m *testing.M, caddy func()) {
 // Isolated is Main for tests that load configurations in their own process. Caddy reads where its directories are before any test runs, so
 // the tests run in a second process, which has a home of its own and the variables env.
 func Isolated(m *testing.M, caddy func(), env ...string) {
-	if os.Getenv(asCaddy) != "" || os.Getenv(isolated) != "" {
+	if is(AsCaddy) || is(isolated) {
 		Main(m, caddy)
 		return
 	}
@@ -42,7 +49,7 @@ func Isolated(m *testing.M, caddy func(), env ...string) {
 		os.Exit(1)
 	}
 	cmd := exec.CommandContext(context.Background(), os.Args[0], os.Args[1:]...) //nolint:gosec // this program
-	cmd.Env = append(append(append(os.Environ(), isolated+"=1"), Homes(home)...), env...)
+	cmd.Env = append(append(append(os.Environ(), isolated), Homes(home)...), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err = cmd.Run()
 	_ = os.RemoveAll(home)
@@ -64,7 +71,7 @@ func Command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 		cmd.Path = path
 	}
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), asCaddy+"=1"), Homes(dir)...)
+	cmd.Env = append(append(os.Environ(), AsCaddy), Homes(dir)...)
 	return cmd
 }
 

@@ -196,9 +196,17 @@ func (w *world) client() *client {
 	return &client{w: w, Browser: gatetest.NewBrowser(w.origin(), tr)}
 }
 
+// moved sends the browser to where the world is now: some tests change its host while browsers are open.
+func (c *client) moved() {
+	if origin := c.w.origin(); c.Origin != origin {
+		c.Origin = origin
+	}
+}
+
 // do sends a request and returns the status, the header and the body.
 func (c *client) do(method, path string, form url.Values, header http.Header) (int, http.Header, string) {
 	c.w.t.Helper()
+	c.moved()
 	res, body, err := c.Send(context.Background(), method, path, form, c.header, header)
 	if err != nil {
 		c.w.t.Fatal(err)
@@ -235,6 +243,7 @@ func (w *world) mail() (mailertest.Mail, string) {
 // signUp makes an account and signs it in, all in one browser.
 func (w *world) signUp(c *client, email string) {
 	w.t.Helper()
+	c.moved()
 	err := c.SignUp(context.Background(), email, func() string {
 		_, link := w.mail()
 		return link

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // CheckTokens makes sure that another proxy lets tokens of the scope calendar through, that the app gets the identity and no
 // token, and that a program which waits to be asked for a password is asked. There is an account ada@example.com.
-func CheckTokens(t *testing.T, g *Gate, app *App, origin string) {
+func CheckTokens(t *testing.T, g *Gate, app *gatetest.Backend, origin string) {
 	t.Helper()
 	token, _, _ := strings.Cut(g.Command(t, "tokens", "create", "ada@example.com", "--scope", "calendar", "--site", origin), "\n")
 	program := NewBrowser(t, origin)
@@ -41,7 +43,7 @@ func CheckTokens(t *testing.T, g *Gate, app *App, origin string) {
 }
 
 // CheckForeign makes sure that the app's own Authorization reaches it.
-func CheckForeign(t *testing.T, b *Browser, app *App) {
+func CheckForeign(t *testing.T, b *Browser, app *gatetest.Backend) {
 	t.Helper()
 	app.Taken()
 	res, _ := b.Do(http.MethodGet, "/app", nil, "Authorization: Bearer the-apps-own")
