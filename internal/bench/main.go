@@ -45,8 +45,6 @@ type options struct {
 	memory int
 	// open is how many requests are held open at once.
 	open int
-	// sessions is how many take turns where each request is to find no assertion.
-	sessions int
 	// build says that Caddy and bare Caddy are built; otherwise this program stands for both.
 	build bool
 	// only are parts of names of rows; empty: all.
@@ -61,7 +59,7 @@ type options struct {
 func usual() options {
 	return options{
 		runs: 1, pairs: 5, length: 1200 * time.Millisecond, parts: 4, step: 200 * time.Millisecond, sizes: []int{1000, 100_000}, flows: 100_000, reloads: 50,
-		checks: 200, answers: 60, bcrypt: 10, memory: 400, open: 5000, sessions: 20_000, build: true,
+		checks: 200, answers: 60, bcrypt: 10, memory: 400, open: 5000, build: true,
 	}
 }
 
@@ -70,7 +68,7 @@ func usual() options {
 func short() options {
 	return options{
 		runs: 1, pairs: 1, length: 150 * time.Millisecond, parts: 1, step: 30 * time.Millisecond, sizes: []int{100, 1000}, flows: 400, reloads: 3, checks: 6,
-		answers: 20, bcrypt: 4, memory: 4000, open: 25, sessions: 50,
+		answers: 20, bcrypt: 4, memory: 4000, open: 25,
 	}
 }
 

@@ -123,7 +123,7 @@ func cpuFigure(f figure, a, c []outcome) figure {
 	return f
 }
 
-// signedRow is a signed-in request against a floor: requests a second and CPU.
+// signedRow is a signed-in request against a floor, or of a floor against another: requests a second and CPU.
 func signedRow(floor string, how shape, subject string, rps, cpu float64) func(*bench) ([]figure, error) {
 	return func(b *bench) ([]figure, error) {
 		s, err := b.sites()
@@ -131,12 +131,6 @@ func signedRow(floor string, how shape, subject string, rps, cpu float64) func(*
 			return nil, err
 		}
 		from, of := s.signedIn(floor), s.signedIn(subject)
-		if subject == siteFresh {
-			of.requests = nil
-			for _, cookie := range s.cookies {
-				of.requests = append(of.requests, request{"/x", browser(cookie)})
-			}
-		}
 		// The cookies differ in value only.
 		a, c, err := b.inTurns(s, how, from, of)
 		if err != nil {
@@ -183,43 +177,23 @@ func tailRow(b *bench) ([]figure, error) {
 	return []figure{atMost(f, 300)}, nil
 }
 
-// anonymousRow is somebody who is not signed in.
-func anonymousRow(floor string, header func() []string, status int, target float64) func(*bench) ([]figure, error) {
-	return func(b *bench) ([]figure, error) {
-		s, err := b.sites()
-		if err != nil {
-			return nil, err
-		}
-		q := []request{{"/x", header()}}
-		a, c, err := b.inTurns(s, shape{conns: 32, brief: target == 0},
-			side{site: floor, requests: q, status: status, size: -1}, side{site: siteSigned, requests: q, status: status, size: -1})
-		if err != nil {
-			return nil, err
-		}
-		against := map[string]string{siteAnswer: "respond with all of our answer", siteRedirect: "redir 303"}[floor]
-		speed := figure{what: "requests/s", floor: against, values: perSecond(a, c)}
-		if target > 0 {
-			speed = atLeast(speed, target)
-		}
-		return []figure{speed, cpuFigure(figure{what: "CPU of a request", floor: against}, a, c)}, nil
-	}
-}
-
-// publicRow is a path for everybody.
-func publicRow(b *bench) ([]figure, error) {
+// anonymousRow is a script that is not signed in.
+func anonymousRow(b *bench) ([]figure, error) {
 	s, err := b.sites()
 	if err != nil {
 		return nil, err
 	}
-	q := []request{{"/public/x", browser("")}}
-	side := func(site string) side { return side{site: site, requests: q, status: http.StatusOK, size: bodySize} }
-	a, c, err := b.inTurns(s, shape{conns: 32, brief: true}, side(siteBare), side(sitePublic))
+	side := func(site string) side {
+		return side{site: site, requests: []request{{"/x", browser("")}}, status: http.StatusUnauthorized, size: -1}
+	}
+	a, c, err := b.inTurns(s, shape{conns: 32}, side(siteAnswer), side(siteSigned))
 	if err != nil {
 		return nil, err
 	}
+	const against = "respond with all of our answer"
 	return []figure{
-		{what: "requests/s", floor: "reverse_proxy", values: perSecond(a, c)},
-		cpuFigure(figure{what: "CPU of a request", floor: "reverse_proxy"}, a, c),
+		atLeast(figure{what: "requests/s", floor: against, values: perSecond(a, c)}, 1),
+		cpuFigure(figure{what: "CPU of a request", floor: against}, a, c),
 	}, nil
 }
 

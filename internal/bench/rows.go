@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// rows are all of the table, in its order: those with a target come first.
+// rows are all of the table, in its order. Each has a target or answers a question of docs/design.md.
 var rows []row
 
 func init() { // rows and the rows' functions know each other
@@ -21,7 +21,7 @@ func init() { // rows and the rows' functions know each other
 		{"open/sockets", "many open WebSockets", openRow(openSockets)},
 		{"open/events", "many open event streams", openRow(openEvents)},
 		{"open/uploads", "many long uploads", openRow(openUploads)},
-		{"anon/401", "nobody signed in, a script", anonymousRow(siteAnswer, func() []string { return browser("") }, 401, 1)},
+		{"anon/401", "nobody signed in, a script", anonymousRow},
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 4, time.Millisecond: 12})},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
 		{"redeem/peers", "the same", peersRow},
@@ -36,11 +36,5 @@ func init() { // rows and the rows' functions know each other
 		{"sync", "what an answer waits for", syncRow},
 		{"signin/flood", "many sign-ins with a password, little memory", signInFloodRow},
 		{"signin/answers", "the time of each answer to a password", answersRow},
-		{"ask/flow", "asking for a link, the step by itself", stepRow(asking(false), nil)},
-		{"fresh", "an assertion minted for each request", signedRow(siteBare, shape{conns: 32, brief: true}, siteFresh, 0, 0)},
-		{"jws", "signed, not encrypted", signedRow(siteBare, shape{conns: 32, brief: true}, siteSignature, 0, 0)},
-		{"headers", "plain headers", signedRow(siteBare, shape{conns: 32, brief: true}, siteHeaders, 0, 0)},
-		{"public", "a public path", publicRow},
-		{"anon/303", "nobody signed in, a page", anonymousRow(siteRedirect, navigation, 303, 0)},
 	}
 }

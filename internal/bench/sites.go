@@ -24,40 +24,28 @@ import (
 
 // Names of the sites, each on a port of its own in one Caddy.
 const (
-	siteBare      = "bare"      // reverse_proxy alone
-	siteStatic    = "static"    // and a request header of the assertion's size
-	siteRedirect  = "redirect"  // 303 and nothing else
-	siteAnswer    = "answer"    // the gate's own 401, byte for byte, as a fixed text
-	siteSigned    = "signed"    // the gate as it comes
-	siteFresh     = "fresh"     // assertions that are over at once
-	siteHeaders   = "headers"   // plain headers, no assertion
-	sitePublic    = "public"    // a path for everybody
-	siteSignature = "signature" // signed, not encrypted
-	siteToken     = "token"     // machine tokens pass, and people
+	siteBare   = "bare"   // reverse_proxy alone
+	siteStatic = "static" // and a request header of the assertion's size
+	siteAnswer = "answer" // the gate's own 401, byte for byte, as a fixed text
+	siteSigned = "signed" // the gate as it comes
+	siteToken  = "token"  // machine tokens pass, and people
 )
 
 // siteBlocks are the sites, with $ADDR, $BACKEND, $STATIC and $ANSWER.
 var siteBlocks = []struct{ name, text string }{
 	{siteBare, "reverse_proxy $BACKEND"},
 	{siteStatic, "request_header Email-Link-Assertion \"$STATIC\"\n\treverse_proxy $BACKEND"},
-	{siteRedirect, "redir * /email-link/sign-in?return_to=%2Fx 303"},
 	{siteAnswer, "$ANSWER"},
 	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},
-	{siteFresh, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tttl 1s\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
-	{siteHeaders, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat none\n\t\t}\n\t\theaders {\n\t\t\tRemote-User {http.auth.user.id}\n" +
-		"\t\t\tRemote-Email {http.auth.user.email}\n\t\t\tRemote-Name {http.auth.user.name}\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
-	{sitePublic, "email_link {\n\t\tbase_url $ADDR\n\t\tpublic /public/*\n\t}\n\treverse_proxy $BACKEND"},
 	{siteToken, "email_link {\n\t\tbase_url $ADDR\n\t\trequire scope " + scope + " session\n\t}\n\treverse_proxy $BACKEND"},
-	{siteSignature, "email_link {\n\t\tbase_url $ADDR\n\t\tidentity {\n\t\t\tformat jws\n\t\t}\n\t}\n\treverse_proxy $BACKEND"},
 }
 
 // sites is one Caddy with all variants, and its backend.
 type sites struct {
 	caddy, backend *child
 	admin          string
-	// addr is host and port of each site, cookie the value of its session, cookies those that take turns at siteFresh.
+	// addr is host and port of each site, cookie the value of its session.
 	addr, cookie map[string]string
-	cookies      []string
 	// token is a machine token of siteToken.
 	token string
 	// assertion is one as the backend has got it.
@@ -87,7 +75,7 @@ func (b *bench) sites() (*sites, error) {
 		return nil, err
 	}
 	database := b.path("requests.db")
-	if err := s.signIn(database, b.sessions); err != nil {
+	if err := s.signIn(database); err != nil {
 		return nil, err
 	}
 	static, answer := "x", "respond 401"
@@ -151,7 +139,7 @@ const caddyGlobal = `{
 
 // signIn opens the sessions in the database that Caddy will open. Their last use is in an hour, so that no row is about
 // recording it, which happens once a minute.
-func (s *sites) signIn(database string, many int) error {
+func (s *sites) signIn(database string) error {
 	ctx := context.Background()
 	store, err := bolt.Open(ctx, bolt.Options{Path: database})
 	if err != nil {
@@ -183,12 +171,6 @@ func (s *sites) signIn(database string, many int) error {
 		id = a.ID
 		for _, block := range siteBlocks {
 			if s.cookie[block.name], err = open(tx, a, block.name); err != nil {
-				return err
-			}
-		}
-		s.cookies = make([]string, many)
-		for i := range s.cookies {
-			if s.cookies[i], err = open(tx, a, siteFresh); err != nil {
 				return err
 			}
 		}
@@ -266,22 +248,6 @@ func browser(cookie string) []string {
 		"Sec-Fetch-Site", "same-origin",
 		"Cookie", line,
 	}
-}
-
-// navigation is what a browser sends when somebody opens a page.
-func navigation() []string {
-	h := browser("")
-	for i := 0; i < len(h); i += 2 {
-		switch h[i] {
-		case "Accept":
-			h[i+1] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-		case "Sec-Fetch-Dest":
-			h[i+1] = "document"
-		case "Sec-Fetch-Mode":
-			h[i+1] = "navigate"
-		}
-	}
-	return h
 }
 
 // profile fetches the CPU profile of Caddy for a while.
