@@ -40,22 +40,6 @@ var (
 	openUploads = openKind{"upload", "uploads", "POST /upload HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", 5}
 )
 
-// openConfig has the address of the admin API, the global option, our address, and what stands before the proxy and the backend.
-const openConfig = `{
-	admin %s
-	persist_config off
-	log {
-		level ERROR
-	}
-	%s
-}
-%s {
-	bind 127.0.0.1
-	%s
-	reverse_proxy %s
-}
-`
-
 // openRow opens many requests through a gate and through bare Caddy, and ends those of the gate by one sign-out.
 func openRow(kind openKind) func(*bench) ([]figure, error) {
 	return func(b *bench) ([]figure, error) {
@@ -108,7 +92,7 @@ func (b *bench) openOnce(kind openKind, many int, gated bool) (grown float64, la
 	if err != nil {
 		return 0, 0, err
 	}
-	defer h.stop()
+	defer h.Stop()
 	if err := awaitOpen(backend, many); err != nil {
 		return 0, 0, i.fate(err)
 	}
@@ -132,7 +116,7 @@ func (b *bench) openSite(gated bool) (i *instance, backend, cookie string, stop 
 	var running []*child
 	stop = func() {
 		for _, c := range running {
-			c.stop()
+			c.Stop()
 		}
 	}
 	full, bare, err := b.programs()
@@ -155,18 +139,19 @@ func (b *bench) openSite(gated bool) (i *instance, backend, cookie string, stop 
 	if err := behind.await("http://" + backend); err != nil {
 		return nil, "", "", stop, err
 	}
-	q, global, gate := *bare, "", ""
+	q, database, gate := *bare, "", ""
 	if gated {
 		q = *full
-		database := b.path("open.db")
+		database = b.path("open.db")
 		if cookie, err = settle(database, i.url, nil); err != nil {
 			return nil, "", "", stop, err
 		}
-		global = fmt.Sprintf("email_link {\n\t\tstorage bbolt %s\n\t\tsecret {env.%s}\n\t\tmailer none\n\t}", database, secretVar)
 		gate = "email_link {\n\t\tbase_url " + i.url + "\n\t}"
 	}
+	text := gateConfig(i.admin, database)
+	text.Sites = fmt.Sprintf("%s {\n\tbind 127.0.0.1\n\t%s\n\treverse_proxy %s\n}\n", i.url, gate, backend)
 	config := b.path("Caddyfile")
-	if err := os.WriteFile(config, fmt.Appendf(nil, openConfig, i.admin, global, i.url, gate, backend), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		return nil, "", "", stop, err
 	}
 	q.args = []string{"run", "--config", config, "--adapter", "caddyfile"}

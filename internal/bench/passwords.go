@@ -107,7 +107,7 @@ func passwordRow(b *bench) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		<-c.exited
+		<-c.Ended
 		if w, ok := c.Stdout.(*os.File); ok {
 			_ = w.Close()
 		}

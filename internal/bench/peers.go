@@ -40,7 +40,7 @@ func peersRow(b *bench) (figures []figure, err error) {
 			continue
 		}
 		err = func() error {
-			defer p.stop()
+			defer p.Stop()
 			for range b.pairs {
 				theirs, err := p.turn()
 				if err != nil {
@@ -111,7 +111,7 @@ func (b *bench) peer(engine string) (*peer, error) {
 		return nil, err
 	}
 	if line, err := p.out.ReadString('\n'); err != nil || line != "ready\n" {
-		defer p.stop()
+		defer p.Stop()
 		return nil, p.fate(fmt.Errorf("%s did not start: %w", engine, err))
 	}
 	return p, nil

@@ -64,35 +64,6 @@ type entrance struct {
 	cookie string
 }
 
-// entranceText has the address of the admin API, the database, the variable of the key, our address (three times) and the
-// backend's. Nobody reaches its limits.
-const entranceText = `{
-	admin %s
-	persist_config off
-	log {
-		level ERROR
-	}
-	email_link {
-		storage bbolt %s
-		secret {env.%s}
-		mailer none
-		site_name Bench
-		sign_in link code password
-		limit password_ip 100000000-H
-		limit password_mailbox 100000000-H
-	}
-}
-%s {
-	bind 127.0.0.1
-	email_link {
-		base_url %s
-		public /up
-	}
-	respond /up ok
-	reverse_proxy %s
-}
-`
-
 // entrance starts a Caddy with these people, under a limit of memory where there is one.
 func (b *bench) entrance(people []user, limit *group) (*entrance, error) {
 	full, _, err := b.programs()
@@ -119,8 +90,10 @@ func (b *bench) entrance(people []user, limit *group) (*entrance, error) {
 		return nil, err
 	}
 	config := b.path("Caddyfile")
-	text := fmt.Sprintf(entranceText, admin, database, secretVar, e.url, e.url, backend)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	text := gateConfig(admin, database)
+	text.Gate = strings.Join([]string{"site_name Bench", "sign_in link code password", "limit password_ip 100000000-H", "limit password_mailbox 100000000-H"}, "\n\t\t") // limits that nobody reaches
+	text.Sites = fmt.Sprintf("%s {\n\tbind 127.0.0.1\n\temail_link {\n\t\tbase_url %[1]s\n\t\tpublic /up\n\t}\n\trespond /up ok\n\treverse_proxy %s\n}\n", e.url, backend)
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
 		return nil, err
 	}
 	q := *full

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -20,6 +19,7 @@ import (
 
 	_ "github.com/caddy-email-link/caddy-email-link"
 	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // roleVar names the role of a process in its environment.
@@ -68,7 +68,7 @@ func (b *bench) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := len(b.children) - 1; i >= 0; i-- {
-		b.children[i].stop()
+		b.children[i].Stop()
 	}
 	for _, fn := range b.ends {
 		fn()
@@ -83,9 +83,8 @@ func (b *bench) path(name string) string {
 
 // child is a process of ours.
 type child struct {
-	*exec.Cmd
-	log    string
-	exited chan struct{}
+	*gatetest.Child
+	log string
 }
 
 // errNoAccounting says that this system does not tell what a process takes.
@@ -116,48 +115,29 @@ func self(role string, args ...string) *program {
 
 // start starts a process that ends with us at the latest. Its homes are in the directory of this round.
 func (b *bench) start(p *program, prepare func(*exec.Cmd)) (*child, error) {
-	c := &child{Cmd: exec.Command(p.path, p.args...), log: b.path("log"), exited: make(chan struct{})} //nolint:gosec,noctx // of our own; ended by close
-	home := filepath.Join(b.dir, "home")
-	c.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home+"/data", "XDG_CONFIG_HOME="+home+"/config", secretVar+"="+master)
-	c.Env = append(c.Env, p.env...)
+	cmd := exec.Command(p.path, p.args...) //nolint:gosec,noctx // of our own; ended by close
+	cmd.Env = append(append(os.Environ(), gatetest.Homes(filepath.Join(b.dir, "home"))...), secretVar+"="+master)
+	cmd.Env = append(cmd.Env, p.env...)
+	c := &child{log: b.path("log")}
 	log, err := os.Create(c.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	c.Stderr = log
+	cmd.Stderr = log // not through us: we measure
 	if prepare != nil {
-		prepare(c.Cmd)
+		prepare(cmd)
 	}
-	if err := c.Start(); err != nil {
+	if cmd.Stdout == nil {
+		cmd.Stdout = log
+	}
+	if c.Child, err = gatetest.Start(cmd); err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = c.Wait()
-		close(c.exited)
-	}()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.children = append(b.children, c)
 	return c, nil
-}
-
-// stop ends the process, kindly at first.
-func (c *child) stop() {
-	select {
-	case <-c.exited:
-		return
-	default:
-	}
-	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
-		_ = c.Process.Kill() // a system without signals
-	}
-	select {
-	case <-c.exited:
-	case <-time.After(15 * time.Second):
-		_ = c.Process.Kill()
-		<-c.exited
-	}
 }
 
 // fate adds to an error what the process has said last.
@@ -172,26 +152,31 @@ func (c *child) fate(err error) error {
 // await asks an address until it answers 200.
 func (c *child) await(url string) error {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	var last error
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); {
-		select {
-		case <-c.exited:
-			return c.fate(errors.New("the process has ended"))
-		default:
-		}
+	err := c.Await(500*time.Microsecond, func() error {
 		res, err := client.Get(url) //nolint:noctx // it has a timeout
-		if err == nil {
-			_, _ = io.Copy(io.Discard, res.Body)
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New(res.Status)
+		if err != nil {
+			return err
 		}
-		last = err
-		time.Sleep(500 * time.Microsecond)
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return errors.New(res.Status)
+		}
+		return nil
+	})
+	if err != nil {
+		return c.fate(err)
 	}
-	return c.fate(fmt.Errorf("%s does not answer: %w", url, last))
+	return nil
+}
+
+// gateConfig is a Caddyfile with a gate over a database, without one where that is empty.
+func gateConfig(admin, database string) gatetest.Config {
+	c := gatetest.Config{Admin: admin, Options: "persist_config off\n\tlog {\n\t\tlevel ERROR\n\t}"}
+	if database != "" {
+		c.Storage, c.Secret, c.Mailer = "bbolt "+database, "{env."+secretVar+"}", "none"
+	}
+	return c
 }
 
 // ports returns free ports on loopback.

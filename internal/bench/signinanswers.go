@@ -45,7 +45,7 @@ func answersRow(b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer e.stop()
+	defer e.Stop()
 	t := &http.Transport{MaxConnsPerHost: 1, ResponseHeaderTimeout: time.Minute}
 	defer t.CloseIdleConnections()
 	refused := ""

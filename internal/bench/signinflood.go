@@ -41,7 +41,7 @@ func signInFloodRow(b *bench) ([]figure, error) {
 	}
 	e, err := b.entrance(people, limit)
 	if e != nil && e.child != nil {
-		defer e.stop()
+		defer e.Stop()
 	}
 	if err != nil {
 		return nil, errors.Join(err, limit.killed())
@@ -53,7 +53,7 @@ func signInFloodRow(b *bench) ([]figure, error) {
 		}
 	}
 	select {
-	case <-e.exited:
+	case <-e.Ended:
 		return nil, e.fate(errors.Join(errors.New("the process has ended"), limit.killed()))
 	default:
 	}

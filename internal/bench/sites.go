@@ -101,7 +101,7 @@ func (b *bench) sites() (*sites, error) {
 		if answer, err = s.refusal(); err != nil {
 			return nil, s.caddy.fate(err)
 		}
-		s.caddy.stop()
+		s.caddy.Stop()
 	}
 	b.site = s
 	return s, nil
@@ -109,33 +109,18 @@ func (b *bench) sites() (*sites, error) {
 
 // caddyfile is the configuration.
 func (s *sites) caddyfile(database, backend, static, answer string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, caddyGlobal, s.admin, database, secretVar)
+	c := gateConfig(s.admin, database)
+	c.Options += "\n\tservers {\n\t\tprotocols h1 h2c\n\t}"
+	c.Gate = benchGate
 	for _, block := range siteBlocks {
 		text := strings.NewReplacer("$ADDR", "http://"+s.addr[block.name], "$BACKEND", backend, "$STATIC", static, "$ANSWER", answer).Replace(block.text)
-		fmt.Fprintf(&b, "http://%s {\n\tbind 127.0.0.1\n\t%s\n}\n", s.addr[block.name], text)
+		c.Sites += fmt.Sprintf("http://%s {\n\tbind 127.0.0.1\n\t%s\n}\n", s.addr[block.name], text)
 	}
-	return b.String()
+	return c.String()
 }
 
-const caddyGlobal = `{
-	admin %s
-	persist_config off
-	log {
-		level ERROR
-	}
-	servers {
-		protocols h1 h2c
-	}
-	email_link {
-		storage bbolt %s
-		secret {env.%s}
-		mailer none
-		site_name Bench
-		scopes ` + scope + `
-	}
-}
-`
+// benchGate are the gate's lines for all sites.
+const benchGate = "site_name Bench\n\t\tscopes " + scope
 
 // signIn opens the sessions in the database that Caddy will open. Their last use is in an hour, so that no row is about
 // recording it, which happens once a minute.

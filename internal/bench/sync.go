@@ -90,7 +90,7 @@ func syncRow(b *bench) ([]figure, error) {
 	trace := b.path("strace")
 	ready, c, err := b.traced(strace, trace)
 	if c != nil {
-		defer c.stop()
+		defer c.Stop()
 	}
 	if err != nil {
 		if text, _ := os.ReadFile(trace); len(text) == 0 {
@@ -128,7 +128,7 @@ type tracee struct {
 func (c *tracee) end() {
 	_ = c.in.Close()
 	select {
-	case <-c.exited:
+	case <-c.Ended:
 	case <-time.After(15 * time.Second):
 	}
 }
@@ -136,7 +136,7 @@ func (c *tracee) end() {
 // stop does so in any case.
 func (c *tracee) stop() {
 	c.end()
-	c.child.stop()
+	c.child.Stop()
 }
 
 // traced starts the process under strace.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
 // buildFlags are those of `make build`.
@@ -59,14 +57,14 @@ func (b *bench) up(p *program, database string) (*instance, time.Duration, error
 		return nil, 0, err
 	}
 	i := &instance{admin: "127.0.0.1:" + free[0], url: "http://127.0.0.1:" + free[1]}
-	var text string
+	c := gateConfig(i.admin, database)
+	gate := ""
 	if database != "" {
-		text = fmt.Sprintf(caddyGlobal, i.admin, database, secretVar) +
-			i.url + " {\n\tbind 127.0.0.1\n\temail_link {\n\t\tbase_url " + i.url + "\n\t\tpublic /\n\t}\n\trespond ok\n}\n"
-	} else {
-		text = "{\n\tadmin " + i.admin + "\n\tpersist_config off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\n" + i.url + " {\n\tbind 127.0.0.1\n\trespond ok\n}\n"
+		c.Gate = benchGate
+		gate = "\temail_link {\n\t\tbase_url " + i.url + "\n\t\tpublic /\n\t}\n"
 	}
-	if i.config, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil); err != nil {
+	c.Sites = i.url + " {\n\tbind 127.0.0.1\n" + gate + "\trespond ok\n}\n"
+	if i.config, err = gatetest.Adapt(c.String()); err != nil {
 		return nil, 0, err
 	}
 	config := b.path("caddy.json")
@@ -85,24 +83,9 @@ func (b *bench) up(p *program, database string) (*instance, time.Duration, error
 
 // reload loads the configuration anew.
 func (i *instance) reload() (time.Duration, error) {
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+i.admin+"/load", bytes.NewReader(i.config))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Cache-Control", "must-revalidate") // although nothing has changed
-	r.Close = true                                   // the next load finds another server there, which knows no old connection
 	began := time.Now()
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	text, _ := io.ReadAll(res.Body)
-	if res.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("reload: %s: %s", res.Status, text)
-	}
-	return time.Since(began), nil
+	err := gatetest.Reload(i.admin, i.config)
+	return time.Since(began), err
 }
 
 // goroutines counts them, once those of the connections that ask are gone.
@@ -177,7 +160,7 @@ func wholeRow(b *bench) ([]figure, error) {
 				own.missing, resident.missing, err = err.Error(), err.Error(), nil
 			}
 			t[i] = elapsed.Seconds() * 1000
-			if c.stop(); err != nil {
+			if c.Stop(); err != nil {
 				return figures, err
 			}
 		}
@@ -198,12 +181,12 @@ func reloadRow(b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer with.stop()
+	defer with.Stop()
 	without, _, err := b.up(bare, "")
 	if err != nil {
 		return nil, err
 	}
-	defer without.stop()
+	defer without.Stop()
 	both := []*instance{without, with}
 	var before, after [2]float64
 	var used, usedAfter [2]memory
@@ -281,7 +264,7 @@ func coldRow(b *bench) ([]figure, error) {
 				if err != nil {
 					return figures, err
 				}
-				one.stop()
+				one.Stop()
 				elapsed[i] = d.Seconds() * 1000
 			}
 			f.values, base.values = append(f.values, elapsed[1]/elapsed[0]), append(base.values, elapsed[0])

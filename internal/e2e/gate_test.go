@@ -41,7 +41,7 @@ type gate struct {
 	origin  string
 	client  *http.Client
 	backend *backend
-	process *gatetest.Process
+	process *gatetest.Child
 	env     []string        // of Caddy, beside the test's own
 	read    map[string]bool // names of mails
 }

@@ -17,7 +17,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile" // the adapter of Caddyfiles
 )
 
-// Config is a Caddyfile with a gate, in parts. Parts that are empty are left out.
+// Config is a Caddyfile in parts. Parts that are empty are left out, and with all of the gate the global option email_link.
 type Config struct {
 	// Admin is the address of the admin endpoint; empty switches it off.
 	Admin string
@@ -33,16 +33,12 @@ type Config struct {
 
 // String returns the Caddyfile.
 func (c Config) String() string {
-	var b strings.Builder
+	var gate strings.Builder
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "\t\t%s %s\n", name, value)
+			fmt.Fprintf(&gate, "\t\t%s %s\n", name, value)
 		}
 	}
-	if c.Admin == "" {
-		c.Admin = "off"
-	}
-	fmt.Fprintf(&b, "{\n\tadmin %s\n\t%s\n\temail_link {\n", c.Admin, c.Options)
 	line("base_url", c.BaseURL)
 	line("storage", c.Storage)
 	line("secret", c.Secret)
@@ -50,8 +46,20 @@ func (c Config) String() string {
 	if c.Mailer != "" && c.Mailer != "none" {
 		line("from", `"Example <no-reply@example.com>"`)
 	}
-	fmt.Fprintf(&b, "\t\t%s\n\t}\n}\n\n%s", c.Gate, c.Sites)
-	return b.String()
+	if c.Gate != "" {
+		fmt.Fprintf(&gate, "\t\t%s\n", c.Gate)
+	}
+	if c.Admin == "" {
+		c.Admin = "off"
+	}
+	text := "{\n\tadmin " + c.Admin + "\n"
+	if c.Options != "" {
+		text += "\t" + c.Options + "\n"
+	}
+	if gate.Len() > 0 {
+		text += "\temail_link {\n" + gate.String() + "\t}\n"
+	}
+	return text + "}\n\n" + c.Sites
 }
 
 // Adapt returns the JSON of a Caddyfile.

@@ -20,7 +20,7 @@ import (
 type process struct {
 	*world
 	env []string
-	cmd *gatetest.Process
+	cmd *gatetest.Child
 	out *gatetest.Output
 	// ended is closed when the process has ended.
 	ended chan struct{}

@@ -13,8 +13,8 @@ import (
 // Patience is how long is waited for what a process has to do. Nothing takes nearly as long, on a busy machine either.
 const Patience = 60 * time.Second
 
-// Process is a program that runs beside this one.
-type Process struct {
+// Child is a process that this one has started.
+type Child struct {
 	*exec.Cmd
 	// Output is what it has printed to where its command had not set Stdout or Stderr.
 	Output *Output
@@ -24,59 +24,59 @@ type Process struct {
 }
 
 // Start starts a process and waits for its end in the background.
-func Start(cmd *exec.Cmd) (*Process, error) {
-	p := &Process{Cmd: cmd, Output: new(Output), Ended: make(chan struct{})}
+func Start(cmd *exec.Cmd) (*Child, error) {
+	c := &Child{Cmd: cmd, Output: new(Output), Ended: make(chan struct{})}
 	if cmd.Stdout == nil {
-		cmd.Stdout = p.Output
+		cmd.Stdout = c.Output
 	}
 	if cmd.Stderr == nil {
-		cmd.Stderr = p.Output
+		cmd.Stderr = c.Output
 	}
 	cmd.WaitDelay = 5 * time.Second // for what its children hold open
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		p.Err = cmd.Wait()
-		close(p.Ended)
+		c.Err = cmd.Wait()
+		close(c.Ended)
 	}()
-	return p, nil
+	return c, nil
 }
 
 // Await calls up every so often until it returns nil. It gives up when the process has ended, and after Patience.
-func (p *Process) Await(every time.Duration, up func() error) error {
+func (c *Child) Await(every time.Duration, up func() error) error {
 	for deadline := time.Now().Add(Patience); ; {
 		err := up()
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-p.Ended:
-			return fmt.Errorf("%s has ended: %w", p.Path, errors.Join(p.Err, err))
+		case <-c.Ended:
+			return fmt.Errorf("%s has ended: %w", c.Path, errors.Join(c.Err, err))
 		case <-time.After(every): // polling another process
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s does not answer: %w", p.Path, err)
+			return fmt.Errorf("%s does not answer: %w", c.Path, err)
 		}
 	}
 }
 
 // Stop ends the process in an orderly way, or by force where it takes too long. It may have ended.
-func (p *Process) Stop() {
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		_ = p.Process.Kill() // it has ended, or the system has no signals
+func (c *Child) Stop() {
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		_ = c.Process.Kill() // it has ended, or the system has no signals
 	}
 	select {
-	case <-p.Ended:
+	case <-c.Ended:
 	case <-time.After(Patience / 2):
-		p.Kill()
+		c.Kill()
 	}
 }
 
 // Kill ends the process as a power cut would, and waits for its end. It may have ended.
-func (p *Process) Kill() {
-	_ = p.Process.Kill()
-	<-p.Ended
+func (c *Child) Kill() {
+	_ = c.Process.Kill()
+	<-c.Ended
 }
 
 // Output is what a process has printed so far.
