@@ -6,8 +6,15 @@ BUILD  := build
 GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-# Build tags of tests that need more than Go: a browser, Node and Python, a mail server, the long build of xcaddy.json.
-TAGS := interop,xbuild,mailservers,apps
+# Build tags of tests that need more than Go: Node and Python, a mail server, nginx and Radicale. In the nested modules: a browser (e2e),
+# the long build of xcaddy.json (xbuild).
+TAGS        := interop,mailservers,apps
+NESTED_TAGS := e2e,xbuild
+
+# The modules below the root's, which ./... does not reach. SQLite takes a minute to compile, for the benchmark alone: PEERS is looked at
+# without cgo.
+NESTED := cmd/xbuild examples/mailer internal/e2e
+PEERS  := internal/bench/peers
 
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
@@ -38,6 +45,8 @@ run: ## the quickstart: the gate, a demo backend and a page with the mails, on l
 
 test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 	scripts/isolated $(GO) test $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C cmd/xbuild test $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C examples/mailer test $(TESTFLAGS) ./...
 	@scripts/not-covered
 
 check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
@@ -45,13 +54,16 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
 	scripts/isolated $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
-	cd internal/e2e && ../../scripts/isolated $(GO) test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
-	cd examples/mailer && ../../scripts/isolated $(GO) test $(TESTFLAGS) ./...
-	cd internal/bench/peers && CGO_ENABLED=0 $(GO) vet ./... # SQLite itself takes a minute to compile, for the benchmark alone
+	scripts/isolated $(GO) -C internal/e2e test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C cmd/xbuild test -timeout 20m -tags xbuild $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C examples/mailer test -race $(TESTFLAGS) ./...
 
 lint: ## golangci-lint with the import rules of the house, and the names of declarations
 	$(LINT) run
-	cd internal/e2e && $(LINT) run --build-tags e2e
+	@set -e; for module in $(NESTED); do \
+		echo "in $$module:"; (cd $$module && $(LINT) run --build-tags $(NESTED_TAGS)); \
+	done
+	cd $(PEERS) && CGO_ENABLED=0 $(LINT) run
 	$(GO) run ./scripts/dialect -allow 45
 
 fmt: ## write every Go file as gofumpt would
@@ -62,8 +74,11 @@ fmt-check:
 	if [ -n "$$out" ]; then printf 'not formatted (make fmt mends it):\n%s\n' "$$out"; exit 1; fi
 
 vet:
-	$(GO) vet ./...
-	cd internal/e2e && $(GO) vet -tags e2e ./...
+	$(GO) vet -tags $(TAGS) ./...
+	@set -e; for module in $(NESTED); do \
+		echo "in $$module:"; $(GO) -C $$module vet -tags $(NESTED_TAGS) ./...; \
+	done
+	CGO_ENABLED=0 $(GO) -C $(PEERS) vet ./...
 
 caddyfiles: ## every Caddyfile as `caddy fmt` would write it
 	scripts/caddyfiles
@@ -81,10 +96,10 @@ build: ## Caddy with the module, in build/caddy
 	CGO_ENABLED=0 $(GO) build -trimpath -tags nobadger,nomysql,nopgx -ldflags '-w -s' -o $(BUILD)/caddy ./cmd/caddy
 
 xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
-	$(GO) run ./cmd/xbuild -dev -o $(BUILD)/xcaddy
+	$(GO) -C cmd/xbuild run . -dev -f ../../xcaddy.json -o ../../$(BUILD)/xcaddy
 
 e2e: tools ## the tests in a real browser
-	cd internal/e2e && ../../scripts/isolated $(GO) test -count 1 -timeout 20m -tags e2e -v ./...
+	scripts/isolated $(GO) -C internal/e2e test -count 1 -timeout 20m -tags e2e -v ./...
 
 interop: tools ## the assertion verified by apps in Go, Node and Python, and what the Express example tests in Node
 	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/... ./examples/express
@@ -93,7 +108,7 @@ apps: tools ## the examples with Debian's nginx and Radicale
 	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth
 
 express: tools ## the Express example with MariaDB and SQLite, in a real browser
-	cd internal/e2e && ../../scripts/isolated $(GO) test -count 1 -tags e2e -run Express -v .
+	scripts/isolated $(GO) -C internal/e2e test -count 1 -tags e2e -run Express -v .
 
 mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
 	scripts/mail-servers exim postfix

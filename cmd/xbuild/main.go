@@ -1,10 +1,12 @@
-// Command xbuild builds the Caddy that xcaddy.json describes, with Go alone, and checks that the result is what the file says.
+// Command xbuild builds the Caddy that xcaddy.json describes, with xcaddy's library, and checks that the result is what the file says.
 //
-//	go run ./cmd/xbuild -o caddy        what the file says
-//	go run ./cmd/xbuild -dev -o caddy   with this module as it stands in the working tree
-//	go run ./cmd/xbuild -n              the equal xcaddy command, nothing built
+//	cd cmd/xbuild
+//	go run . -f ../../xcaddy.json -o ../../build/caddy        what the file says
+//	go run . -f ../../xcaddy.json -o ../../build/caddy -dev   with this module from the working tree
+//	go run . -f ../../xcaddy.json -n                          print the equivalent xcaddy command and build nothing
 //
-// xcaddy itself reads no file; the names are those of the JSON form of its Builder type.
+// The xcaddy command itself reads no file; the file is the JSON form of its xcaddy.Builder. This is a module of its own, so that
+// users of the plugin do not resolve xcaddy.
 package main
 
 import (
@@ -31,8 +33,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	file := flags.String("f", "xcaddy.json", "the description to build")
 	out := flags.String("o", "caddy", "where the binary goes")
-	dry := flags.Bool("n", false, "print the equal xcaddy command and stop")
-	dev := flags.Bool("dev", false, "take the module whose go.mod lies beside the description from there")
+	dry := flags.Bool("n", false, "print the equivalent xcaddy command and stop")
+	dev := flags.Bool("dev", false, "take the module whose go.mod is beside the description from there")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -48,15 +50,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	if *dry {
+		command, err := spec.command(*out)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, command)
+		return err
+	}
 	target, err := filepath.Abs(*out)
 	if err != nil {
 		return err
 	}
-	if *dry {
-		_, err := fmt.Fprintln(stdout, spec.command(*out))
+	// The versions are those of the file, and not of a workspace around the temporary directory.
+	if err := os.Setenv("GOWORK", "off"); err != nil {
 		return err
 	}
-	if err := spec.build(ctx, target, stderr); err != nil {
+	if err := spec.Build(ctx, target); err != nil {
 		return err
 	}
 	info, err := buildInfo(ctx, target)

@@ -8,45 +8,27 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
+
+	"github.com/caddyserver/xcaddy"
+	"github.com/google/shlex"
 )
 
-// defaultFlags are xcaddy's own; build_flags replaces them there, and so it does here.
-const defaultFlags = "-trimpath -tags=nobadger,nomysql,nopgx -ldflags='-w -s'"
-
-// caddyModule is what caddy_version is a version of.
+// caddyModule is the module that caddy_version belongs to.
 const caddyModule = "github.com/caddyserver/caddy/v2"
 
-// devVersion stands for a module that is replaced by a directory. `go get` would ask a proxy for one that is not published.
-const devVersion = "v0.0.0-00010101000000-000000000000"
-
-// spec is the part of xcaddy's Builder that a reproducible build needs, under its JSON names.
-type spec struct {
-	CaddyVersion string        `json:"caddy_version"`
-	Plugins      []plugin      `json:"plugins"`
-	Replacements []replacement `json:"replacements,omitempty"`
-	BuildFlags   string        `json:"build_flags,omitempty"`
-}
-
-// plugin is a package that the binary imports, in a module of that path or above it.
-type plugin struct {
-	Path    string `json:"module_path"`
-	Version string `json:"version"`
-}
-
-// replacement is a replace directive. New is a module with its version, or a directory.
-type replacement struct {
-	Old string `json:"old"`
-	New string `json:"new"`
-}
+// spec is what a file describes. Its versions are exact and its directories absolute.
+type spec struct{ xcaddy.Builder }
 
 var (
 	semver = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 	module = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*\.[a-z]+(/[A-Za-z0-9._~-]+)+$`)
 )
 
-// readSpec reads and checks a description. Directories in it are relative to it, and come out absolute: the build runs elsewhere.
+// readSpec reads and validates a description. A directory in it is relative to the file and becomes absolute, because xcaddy builds in
+// a temporary directory.
 func readSpec(path string) (*spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -55,8 +37,8 @@ func readSpec(path string) (*spec, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var s spec
-	if err := dec.Decode(&s); err != nil {
-		return nil, fmt.Errorf("%s: %w (known: caddy_version, plugins, replacements, build_flags)", path, err)
+	if err := dec.Decode(&s.Builder); err != nil {
+		return nil, fmt.Errorf("%s: %w (the fields are those of xcaddy.Builder)", path, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: more than one JSON value", path)
@@ -65,56 +47,55 @@ func readSpec(path string) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.complete(dir); err != nil {
+	if err := s.validate(dir); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &s, nil
 }
 
-func (s *spec) complete(dir string) error {
+func (s *spec) validate(dir string) error {
 	if err := checkVersion("caddy_version", s.CaddyVersion); err != nil {
 		return err
 	}
 	if len(s.Plugins) == 0 {
-		return errors.New("plugins: none, and Caddy without any is what its own releases are")
+		return errors.New("plugins: none; without a plugin, use a release of Caddy")
 	}
 	seen := map[string]bool{}
 	for _, p := range s.Plugins {
-		if !module.MatchString(p.Path) {
-			return fmt.Errorf("plugins: module_path %q is not a Go import path", p.Path)
+		if !module.MatchString(p.PackagePath) {
+			return fmt.Errorf("plugins: module_path %q is not a Go import path", p.PackagePath)
 		}
-		if seen[p.Path] {
-			return fmt.Errorf("plugins: %s twice", p.Path)
+		if seen[p.PackagePath] {
+			return fmt.Errorf("plugins: %s twice", p.PackagePath)
 		}
-		seen[p.Path] = true
-		if err := checkVersion("plugins: "+p.Path, p.Version); err != nil {
+		seen[p.PackagePath] = true
+		if err := checkVersion("plugins: "+p.PackagePath, p.Version); err != nil {
 			return err
 		}
 	}
 	for i := range s.Replacements {
 		r := &s.Replacements[i]
-		if !module.MatchString(r.Old) {
+		if !module.MatchString(r.Old.String()) {
 			return fmt.Errorf("replacements: old %q is not a Go module path", r.Old)
 		}
-		path, version, ok := strings.Cut(r.New, "@")
+		path, version, ok := strings.Cut(r.New.String(), "@")
 		switch {
 		case ok && module.MatchString(path):
-			if err := checkVersion("replacements: "+r.Old, version); err != nil {
+			if err := checkVersion("replacements: "+r.Old.String(), version); err != nil {
 				return err
 			}
-		case strings.HasPrefix(r.New, ".") || filepath.IsAbs(r.New):
-			if !filepath.IsAbs(r.New) {
-				r.New = filepath.Join(dir, r.New)
-			}
+		case local(*r):
+		case strings.HasPrefix(r.New.String(), "."):
+			r.New = xcaddy.ReplacementPath(filepath.Join(dir, r.New.String()))
 		default:
 			return fmt.Errorf("replacements: new %q is neither module@version nor a directory that begins with . or /", r.New)
 		}
 	}
-	if s.BuildFlags == "" {
-		s.BuildFlags = defaultFlags
+	// xcaddy only logs this error and builds without the flags.
+	if _, err := shlex.Split(s.BuildFlags); err != nil {
+		return fmt.Errorf("build_flags: %w", err)
 	}
-	_, err := splitFlags(s.BuildFlags)
-	return err
+	return nil
 }
 
 func checkVersion(what, version string) error {
@@ -124,7 +105,8 @@ func checkVersion(what, version string) error {
 	return nil
 }
 
-// replaceOwn takes the plugin whose module lies in dir from there.
+// replaceOwn replaces the plugin whose module is in dir by that directory. The plugin keeps its version: without one, `go get` would ask
+// for the latest, and a module that is not published has none.
 func (s *spec) replaceOwn(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -142,60 +124,49 @@ func (s *spec) replaceOwn(dir string) error {
 		}
 	}
 	for _, p := range s.Plugins {
-		if inModule(p.Path, own) {
-			s.Replacements = append(s.Replacements, replacement{Old: own, New: dir})
+		if inModule(p.PackagePath, own) {
+			s.Replacements = append(s.Replacements, xcaddy.NewReplace(own, dir))
 			return nil
 		}
 	}
 	return fmt.Errorf("-dev: no plugin belongs to the module %q in %s", own, dir)
 }
 
-// replaced returns what stands for the module of a package, if anything does.
-func (s *spec) replaced(path string) (r replacement, ok bool) {
+// replaced returns the replacement of the module of a package, if there is one.
+func (s *spec) replaced(pkg string) (r xcaddy.Replace, ok bool) {
 	for _, r := range s.Replacements {
-		if inModule(path, r.Old) {
+		if inModule(pkg, r.Old.String()) {
 			return r, true
 		}
 	}
-	return replacement{}, false
+	return xcaddy.Replace{}, false
 }
 
-// local says whether the replacement is a directory.
-func (r replacement) local() bool { return filepath.IsAbs(r.New) }
+// local reports whether a replacement is a directory.
+func local(r xcaddy.Replace) bool { return filepath.IsAbs(r.New.String()) }
 
 func inModule(pkg, mod string) bool {
 	return mod != "" && (pkg == mod || strings.HasPrefix(pkg, mod+"/"))
 }
 
-// command is the xcaddy command that builds the same.
-func (s *spec) command(out string) string {
-	words := []string{}
-	if s.BuildFlags != defaultFlags {
+// command returns the xcaddy command that builds the same.
+func (s *spec) command(out string) (string, error) {
+	written := xcaddy.Builder{CaddyVersion: s.CaddyVersion, Plugins: s.Plugins, Replacements: s.Replacements, BuildFlags: s.BuildFlags}
+	if !reflect.DeepEqual(s.Builder, written) {
+		return "", errors.New("-n writes caddy_version, plugins, replacements and build_flags: leave the other fields out, or build without -n")
+	}
+	var words []string
+	if s.BuildFlags != "" {
 		words = append(words, "XCADDY_GO_BUILD_FLAGS="+quote(s.BuildFlags))
 	}
 	words = append(words, "xcaddy", "build", s.CaddyVersion)
 	for _, p := range s.Plugins {
-		if r, ok := s.replaced(p.Path); ok && r.local() {
-			words = append(words, "--with", quote(p.Path+"="+r.New))
-			continue
-		}
-		words = append(words, "--with", p.Path+"@"+p.Version)
+		words = append(words, "--with", p.String())
 	}
 	for _, r := range s.Replacements {
-		if !r.local() || !s.isPlugin(r.Old) {
-			words = append(words, "--replace", quote(r.Old+"="+r.New))
-		}
+		words = append(words, "--replace", quote(r.Old.String()+"="+r.New.String()))
 	}
-	return strings.Join(append(words, "--output", quote(out)), " ")
-}
-
-func (s *spec) isPlugin(path string) bool {
-	for _, p := range s.Plugins {
-		if p.Path == path {
-			return true
-		}
-	}
-	return false
+	return strings.Join(append(words, "--output", quote(out)), " "), nil
 }
 
 // quote writes a word for a POSIX shell.
@@ -204,35 +175,4 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// splitFlags splits as a shell would, as far as words and quotes go.
-func splitFlags(flags string) ([]string, error) {
-	var out []string
-	var word strings.Builder
-	inWord, in := false, rune(0)
-	for _, r := range flags {
-		switch {
-		case in != 0 && r == in:
-			in = 0
-		case in == 0 && (r == '\'' || r == '"'):
-			in, inWord = r, true
-		case in == 0 && (r == ' ' || r == '\t' || r == '\n'):
-			if inWord {
-				out = append(out, word.String())
-			}
-			word.Reset()
-			inWord = false
-		default:
-			word.WriteRune(r)
-			inWord = true
-		}
-	}
-	if in != 0 {
-		return nil, fmt.Errorf("build_flags: a %c that does not end", in)
-	}
-	if inWord {
-		out = append(out, word.String())
-	}
-	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/xcaddy"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -28,14 +29,14 @@ func TestShippedFileFollowsGoMod(t *testing.T) {
 	if own == nil || caddy == nil {
 		t.Fatal("go.mod names no module or no Caddy")
 	}
-	if s.Plugins[0].Path != string(own[1]) {
-		t.Errorf("module_path is %s, go.mod says %s", s.Plugins[0].Path, own[1])
+	if s.Plugins[0].PackagePath != string(own[1]) {
+		t.Errorf("module_path is %s, go.mod says %s", s.Plugins[0].PackagePath, own[1])
 	}
 	if s.CaddyVersion != string(caddy[1]) {
 		t.Errorf("caddy_version is %s, go.mod requires %s", s.CaddyVersion, caddy[1])
 	}
-	if s.BuildFlags != defaultFlags {
-		t.Errorf("build_flags are not xcaddy's own: %s", s.BuildFlags)
+	if want := "-trimpath -tags=nobadger,nomysql,nopgx -ldflags='-w -s'"; s.BuildFlags != want {
+		t.Errorf("build_flags are %s, not those that xcaddy takes by default: %s", s.BuildFlags, want)
 	}
 }
 
@@ -52,7 +53,7 @@ func TestRefusals(t *testing.T) {
 		"plugin twice":      {`{"caddy_version":"v2.11.9","plugins":[{"module_path":"a.example/b","version":"v1.0.0"},{"module_path":"a.example/b","version":"v1.0.0"}]}`, "twice"},
 		"replacement":       {`{"caddy_version":"v2.11.9","plugins":[{"module_path":"a.example/b","version":"v1.0.0"}],"replacements":[{"old":"a.example/b","new":"b"}]}`, "neither"},
 		"replaced by main":  {`{"caddy_version":"v2.11.9","plugins":[{"module_path":"a.example/b","version":"v1.0.0"}],"replacements":[{"old":"a.example/b","new":"c.example/d@main"}]}`, "v1.2.3"},
-		"a quote left open": {`{"caddy_version":"v2.11.9","plugins":[{"module_path":"a.example/b","version":"v1.0.0"}],"build_flags":"-tags='a"}`, "does not end"},
+		"a quote left open": {`{"caddy_version":"v2.11.9","plugins":[{"module_path":"a.example/b","version":"v1.0.0"}],"build_flags":"-tags='a"}`, "build_flags: "},
 	} {
 		path := filepath.Join(t.TempDir(), "xcaddy.json")
 		if err := os.WriteFile(path, []byte(c.json), 0o600); err != nil {
@@ -70,12 +71,14 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, "xcaddy.json")
+	const common = `XCADDY_GO_BUILD_FLAGS='-trimpath -tags=nobadger,nomysql,nopgx -ldflags='\''-w -s'\''' xcaddy build v2.11.9 ` +
+		"--with github.com/caddy-email-link/caddy-email-link@v0.1.0 "
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{nil, "xcaddy build v2.11.9 --with github.com/caddy-email-link/caddy-email-link@v0.1.0 --output caddy\n"},
-		{[]string{"-dev", "-o", "my caddy"}, "xcaddy build v2.11.9 --with github.com/caddy-email-link/caddy-email-link=" + abs + " --output 'my caddy'\n"},
+		{nil, common + "--output caddy\n"},
+		{[]string{"-dev", "-o", "my caddy"}, common + "--replace github.com/caddy-email-link/caddy-email-link=" + abs + " --output 'my caddy'\n"},
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), append([]string{"-n", "-f", file}, c.args...), &out, &out); err != nil {
@@ -85,29 +88,26 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", c.args, diff)
 		}
 	}
-	s := spec{
-		CaddyVersion: "v2.0.0", Plugins: []plugin{{"a.example/b", "v1.0.0"}}, BuildFlags: "-tags 'a b'",
-		Replacements: []replacement{{"c.example/d", "e.example/f@v1.0.0"}},
+	s := spec{xcaddy.Builder{CaddyVersion: "v2.0.0", Plugins: []xcaddy.Dependency{{PackagePath: "a.example/b", Version: "v1.0.0"}}}}
+	got, err := s.command("caddy")
+	if want := "xcaddy build v2.0.0 --with a.example/b@v1.0.0 --output caddy"; got != want || err != nil {
+		t.Errorf("%q, %v; want %q", got, err, want)
 	}
-	want := `XCADDY_GO_BUILD_FLAGS='-tags '\''a b'\''' xcaddy build v2.0.0 --with a.example/b@v1.0.0 --replace c.example/d=e.example/f@v1.0.0 --output caddy`
-	if diff := cmp.Diff(want, s.command("caddy")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestSplitFlags(t *testing.T) {
-	got, err := splitFlags(`  -trimpath -tags=a,b -ldflags='-w -s'  -x "" "a'b" `)
-	if diff := cmp.Diff([]string{"-trimpath", "-tags=a,b", "-ldflags=-w -s", "-x", "", "a'b"}, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	s.Cgo = true
+	if got, err := s.command("caddy"); err == nil {
+		t.Errorf("%q for a description whose cgo it leaves out", got)
 	}
 }
 
 func TestCheckFindsEveryDifference(t *testing.T) {
-	s := spec{
+	s := spec{xcaddy.Builder{
 		CaddyVersion: "v2.11.9",
-		Plugins:      []plugin{{"a.example/b/caddy", "v1.0.0"}, {"c.example/d", "v1.0.0"}},
-		Replacements: []replacement{{"c.example/d", "/src/d"}},
-	}
+		Plugins: []xcaddy.Dependency{
+			{PackagePath: "a.example/b/caddy", Version: "v1.0.0"},
+			{PackagePath: "c.example/d", Version: "v1.0.0"},
+		},
+		Replacements: []xcaddy.Replace{xcaddy.NewReplace("c.example/d", "/src/d")},
+	}}
 	good := func() *debug.BuildInfo {
 		return &debug.BuildInfo{Deps: []*debug.Module{
 			{Path: caddyModule, Version: "v2.11.9"},

@@ -105,7 +105,6 @@ var exceptions = map[string]string{
 	"internal/operator Mail.State":         "the member of the JSON: a mail waits or is dead",
 	"internal/operator MachineToken.State": "the member of the JSON",
 	"internal/address letters":             "letters of an alphabet",
-	"cmd/xbuild replacement.Old":           "the member of xcaddy.json",
 	"internal/bench bench.bare":            "the program that is bare Caddy, beside full",
 	"internal/web/preview state":           "the states of a page: what its preview shows",
 	"module respWriter.state":              "what the write side of a response has reached",
