@@ -20,10 +20,10 @@ import (
 type compiled struct {
 	tags      []string
 	languages map[string]*language
-	// assets are by hashed name; styleName and iconName are two of these names.
-	assets              map[string]asset
-	styleName, iconName string
-	src                 sources
+	// assets are by hashed name; styleName, scriptName and iconName are three of these names.
+	assets                          map[string]asset
+	styleName, scriptName, iconName string
+	src                             sources
 
 	mu sync.Mutex // guards keys and the templates of all languages, which are parsed when they are first asked for
 	// keys are the messages that the parsed templates name, for the tests.
@@ -87,6 +87,7 @@ func readFiles(opts Options) (*compiled, error) {
 	}
 	c := &compiled{src: src, languages: map[string]*language{}, keys: map[string]bool{}, assets: map[string]asset{}}
 	c.styleName = c.addAsset("style", ".css", "text/css; charset=utf-8", src)
+	c.scriptName = c.addAsset("page", ".js", "text/javascript; charset=utf-8", src)
 	c.iconName = c.addAsset("icon", ".svg", "image/svg+xml", src)
 	c.tags = sortedKeys(cats)
 	for _, tag := range c.tags {
@@ -330,9 +331,9 @@ func (c *compiled) try() error {
 // pageData is the dot of a page.
 type pageData struct {
 	Frame
-	// Style and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
-	Style, Icon string
-	Page        PageFacts
+	// Style, Script and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
+	Style, Script, Icon string
+	Page                PageFacts
 }
 
 func (c *compiled) language(tag string) *language {
@@ -351,7 +352,8 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 	if t == nil {
 		return fmt.Errorf("templates: no page is named %q", page.page())
 	}
-	data := pageData{Frame: f, Style: f.Prefix + "/assets/" + c.styleName, Icon: f.Prefix + "/assets/" + c.iconName, Page: page}
+	assets := f.Prefix + "/assets/"
+	data := pageData{Frame: f, Style: assets + c.styleName, Script: assets + c.scriptName, Icon: assets + c.iconName, Page: page}
 	if f.Logo != "" {
 		data.Icon = f.Logo
 	}

@@ -7,6 +7,7 @@
 //	mails/link.txt       the text part of the same mail
 //	catalog/en.json      every word that is shown, in one language; a new file is a new language
 //	assets/style.css     the one stylesheet of the pages
+//	assets/page.js       the one script of the pages, without which they work as well
 //	assets/icon.svg      the icon of the pages, where the site has no logo
 //
 // A catalogue in the directory need not be whole: what it lacks comes from the embedded one of its language, then from English.
@@ -34,7 +35,7 @@
 //
 // Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
 // words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
-// time, device a browser, methods how a session was opened, group a code; until is the time from one moment to another; lang and
+// time, local and localnear one that the script of the pages writes anew in the reader's zone (for rich), device a browser, methods how a session was opened, group a code; until is the time from one moment to another; lang and
 // dir are of the catalogue.
 //
 // What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a

@@ -12,6 +12,8 @@ import (
 type writer struct {
 	// text prepares the catalogue's own words, value what is filled in.
 	text, value func(s string) string
+	// time writes a time that scripts may show as the reader's own; nil: as any of the catalogue's words.
+	time func(v value) string
 }
 
 var plain = writer{text: plainText, value: func(s string) string { return s }}
@@ -22,6 +24,13 @@ var plainIsolated = writer{text: plainText, value: func(s string) string { retur
 var rich = writer{
 	text:  richText,
 	value: func(s string) string { return "<bdi>" + template.HTMLEscapeString(s) + "</bdi>" },
+	time: func(v value) string {
+		short := ""
+		if v.short {
+			short = " data-short"
+		}
+		return `<time datetime="` + v.at.UTC().Format(time.RFC3339) + `"` + short + ">" + template.HTMLEscapeString(v.text) + "</time>"
+	},
 }
 
 func plainText(s string) string { return strings.ReplaceAll(s, "**", "") }
@@ -78,6 +87,8 @@ func (c *catalog) tryFill(key string, pairs []any, w writer) (string, error) {
 		case !ok:
 			missing = name
 			return hole
+		case !v.at.IsZero() && w.time != nil:
+			return w.time(v)
 		case v.own:
 			return w.text(v.text)
 		}
@@ -96,6 +107,9 @@ type phrase string
 type value struct {
 	text string
 	own  bool
+	// at is the time that text names, zero for everything else; short says that its day may be left out.
+	at    time.Time
+	short bool
 }
 
 // values turns pairs into texts.
@@ -116,14 +130,16 @@ func (c *catalog) values(key string, pairs []any) (map[string]value, int, error)
 		case string:
 			values[name] = value{text: v}
 		case phrase:
-			values[name] = value{string(v), true}
+			values[name] = value{text: string(v), own: true}
+		case value:
+			values[name] = v
 		case int:
-			values[name] = value{strconv.Itoa(v), true}
+			values[name] = value{text: strconv.Itoa(v), own: true}
 			if name == "n" {
 				n = v
 			}
 		case time.Duration:
-			values[name] = value{c.words(v), true}
+			values[name] = value{text: c.words(v), own: true}
 		default:
 			return nil, 0, fmt.Errorf("message %q: {%s} cannot be a %T", key, name, v)
 		}
@@ -221,8 +237,13 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		"problem": func(p Problem) (string, error) {
 			return c.tryFill("problem."+string(p.Code), p.pairs(), c.plain())
 		},
-		"ends":    func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
-		"moment":  func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },
+		"ends":   func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
+		"moment": func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },
+		"local":  func(t time.Time) value { return value{text: c.formatTime(t, loc), own: true, at: t} },
+		"localnear": func(t, near time.Time) value {
+			return value{text: c.near(t, near, loc), own: true, at: t, short: true}
+		},
+		"seconds": func(d time.Duration) int { return int((d + time.Second - 1) / time.Second) },
 		"device":  func(name string) phrase { return phrase(c.device(name)) },
 		"group":   c.group,
 		"until":   func(end, now time.Time) time.Duration { return max(end.Sub(now), 0) },

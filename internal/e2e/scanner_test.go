@@ -113,3 +113,28 @@ func TestWEB1_FormOfAnotherSite(t *testing.T) {
 	}
 	b.complaints = nil
 }
+
+// TestTOK2_ACodeIsSentByAPersonsInputAlone has the script of the page before it: what a program writes into the box is not sent, the last
+// digit that a person types is, and after a refused code the button has to be pressed.
+func TestTOK2_ACodeIsSentByAPersonsInputAlone(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	g.account("anna@example.com")
+	b := newBrowserWith(t, "anna", options{scripts: true})
+	code := b.asks(g, "anna@example.com").code()
+	wrong := "00000000"
+	if code == wrong {
+		wrong = "00000001"
+	}
+	evaluate[bool](b, `(() => {
+		const code = document.getElementById('code');
+		code.value = '12345678';
+		code.dispatchEvent(new Event('input', {bubbles: true}));
+		code.value = '';
+		return true;
+	})()`)
+	b.at("/email-link/resend", 200)
+	b.goes(chromedp.SendKeys(field("Code from the email"), wrong)).at("/email-link/code", 403).says("This code does not work.")
+	b.types("Code from the email", code).at("/email-link/code", 403)
+	b.presses("Continue").isApp("/", "anna@example.com")
+}

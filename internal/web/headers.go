@@ -90,14 +90,14 @@ func (x *exchange) setLanguage() {
 
 // contentPolicy lists the origins of FormActions because Chromium applies form-action to each redirect after a POST.
 func contentPolicy(s *Site) string {
-	const before, after = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'", "; frame-ancestors 'none'; base-uri 'none'"
+	const before, after = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'", "; frame-ancestors 'none'; base-uri 'none'"
 	if s == nil || len(s.FormActions) == 0 {
 		return before + after
 	}
 	return before + " " + strings.Join(s.FormActions, " ") + after
 }
 
-// asset serves the stylesheet and the logo. Their names change with their content.
+// asset serves the stylesheet, the script and the logo. Their names change with their content.
 func (x *exchange) asset(name string) {
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		x.methodNotAllowed(false)

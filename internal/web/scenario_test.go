@@ -162,7 +162,7 @@ func TestScenario_ResendsAreSpent(t *testing.T) {
 				t.Errorf("resend %d: %d mails", i, len(mails))
 			}
 		}
-		b.get("/email-link/resend").says(t, "No resends are left", "help@example.com", "(14:18 UTC)")
+		b.get("/email-link/resend").says(t, "No resends are left", "help@example.com", "14:18 UTC</time>)")
 		g.clock.Advance(time.Minute)
 		b.post("/email-link/resend").wants(t, 429, "").says(t, "No resends are left")
 		b.get(first).wants(t, 303, "/")

@@ -87,9 +87,33 @@ func testNoPageSubmitsItself(t *testing.T) {
 		if err := set.Page(&b, p.Frame, p.Facts); err != nil {
 			t.Fatal(err)
 		}
-		if regexp.MustCompile(`(?i)http-equiv|<script|\son\w+=`).Match(b.Bytes()) {
+		if regexp.MustCompile(`(?i)http-equiv|<script>|\son\w+=`).Match(b.Bytes()) {
 			t.Errorf("%s does something by itself", p.Name)
 		}
+	}
+}
+
+// TestTOK2_TheScriptSubmitsACodeOnInputAlone reads our script: it submits in one place, the listener for a person's input in the code box,
+// and presses nothing. The pages that confirm have no code box, but where the code belongs to the browser that asked.
+func TestTOK2_TheScriptSubmitsACodeOnInputAlone(t *testing.T) {
+	g := newGate(t)
+	page := g.browser().get("/email-link/sign-in").wants(t, 200, "").body
+	src := regexp.MustCompile(`<script src="([^"]+)" defer>`).FindStringSubmatch(page)
+	if src == nil {
+		t.Fatal("no script")
+	}
+	a := g.browser().get(src[1]).wants(t, 200, "")
+	if a.header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+		t.Errorf("the script is %q", a.header.Get("Content-Type"))
+	}
+	_, listener, found := strings.Cut(a.body, `code?.addEventListener("input", (event) => {`)
+	listener, _, _ = strings.Cut(listener, "});")
+	guard, _, submits := strings.Cut(listener, "code.form.requestSubmit()")
+	if !found || !submits || !strings.Contains(guard, `if (!event.isTrusted || sent || code.getAttribute("aria-invalid") === "true") return;`) {
+		t.Error("a code is submitted without a person's input, or after a refused one")
+	}
+	if n := len(regexp.MustCompile(`(?i)submit\(|\.click\(|dispatchEvent|innerHTML|eval\(|import\(`).FindAllString(a.body, -1)); n != 1 {
+		t.Errorf("the script submits, presses or writes HTML in %d places, want 1", n)
 	}
 }
 
