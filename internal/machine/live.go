@@ -5,12 +5,11 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/assertioncache"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 )
 
 // Live is a token that was good when it was found. It is shared by all requests with the token: read its fields, never change
@@ -27,29 +26,26 @@ type Live struct {
 	// Account is the account as it was read; when it changes, the next request gets a new Live.
 	Account accounts.Account
 
-	m     *Manager
-	key   [32]byte
-	grant *grant
-	stamp atomic.Pointer[stamp]
-	ended atomic.Bool
-	// recent spares the entry when the cache makes room.
-	recent atomic.Bool
+	m        *Manager
+	id       [32]byte // in the cache
+	grant    *grant
+	validity credential.Validity
 
 	assertions assertioncache.Cache
 }
 
-// stamp is what something read depends on, as it was before the read.
-type stamp struct{ holder, all uint64 }
+// note returns what is read of a grant depends on, as it is now.
+func (m *Manager) note(g *grant) credential.Stamp {
+	return credential.NewStamp(&g.holder.changes, &m.all)
+}
 
-func (m *Manager) note(g *grant) stamp { return stamp{g.holder.changes.Load(), m.all.Load()} }
-
-func (m *Manager) newLive(key [32]byte, c claims, g *grant, v verdict, st stamp) *Live {
+func (m *Manager) newLive(id [32]byte, c claims, g *grant, v verdict, st credential.Stamp) *Live {
 	l := &Live{
 		ID: c.ID, Site: c.Site, Scopes: m.inForce(strings.Fields(c.Scope)),
 		Issued: time.Unix(c.Issued, 0).UTC(), Ends: time.Unix(c.Expires, 0).UTC(), Account: v.account,
-		m: m, key: key, grant: g,
+		m: m, id: id, grant: g,
 	}
-	l.stamp.Store(&st)
+	l.validity.Renew(st)
 	return l
 }
 
@@ -58,9 +54,7 @@ func (l *Live) Owner() string { return l.Account.ID }
 
 // Valid reports whether the token may be used at now, without asking the store.
 func (l *Live) Valid(now time.Time) bool {
-	st := l.stamp.Load()
-	return !l.ended.Load() && l.grant.key.Alive(now) && !l.grant.dead.Load() &&
-		l.grant.holder.changes.Load() == st.holder && l.m.all.Load() == st.all
+	return l.grant.key.Alive(now) && !l.grant.dead.Load() && l.validity.Current()
 }
 
 // Ended says whether the token has ended since it was found: by its time, because it was revoked, by a raised epoch or with its
@@ -78,23 +72,11 @@ func (l *Live) Use() (alive bool) { return !l.Ended() }
 
 // Recheck asks the store whether the token is good, and whether account and scopes are still those that were read.
 func (l *Live) Recheck() (alive, same bool) {
-	if l.ended.Load() {
-		return false, false
-	}
-	st := l.m.note(l.grant)
-	v, err := l.m.read(context.Background(), l.grant, l.m.clock.Now())
-	if err != nil {
-		return false, false
-	}
-	if !v.ok {
-		l.ended.Store(true)
-		return false, false
-	}
-	if same = sameAccount(l.Account, v.account) && slices.Equal(l.m.inForce(strings.Fields(l.grant.scope)), l.Scopes); same {
-		// Otherwise the stamp stays stale, so that Find reads the account anew.
-		l.stamp.Store(&st)
-	}
-	return true, same
+	return l.validity.Recheck(l.m.note(l.grant), func() (alive, same bool, err error) {
+		v, err := l.m.read(context.Background(), l.grant, l.m.clock.Now())
+		same = sameAccount(l.Account, v.account) && slices.Equal(l.m.inForce(strings.Fields(l.grant.scope)), l.Scopes)
+		return v.ok, same, err
+	})
 }
 
 func sameAccount(a, b accounts.Account) bool {
@@ -104,92 +86,31 @@ func sameAccount(a, b accounts.Account) bool {
 // Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over, as
 // session.Live.Assertion does.
 func (l *Live) Assertion(at time.Time, key string, mint func() (text string, exp time.Time, err error)) (string, error) {
-	text, _, err := l.assertions.Get(l.m.clock, at, key, mint)
+	text, grown, err := l.assertions.Get(l.m.clock, at, key, mint)
+	if grown != 0 {
+		l.m.cache.Grow(l.id, l, grown)
+	}
 	return text, err
 }
 
 const (
-	shards = 16
-	// shardSize bounds the cache to 4096 tokens, about 12 MiB with an assertion each. One that was dropped is only slower.
-	shardSize = 256
-	// evictScan is how many entries are looked at to make room for one.
-	evictScan = 16
+	// cacheBytes bounds the cache to about 5000 tokens with an assertion each.
+	cacheBytes = 12 << 20
+	// baseSize is about what a cached token takes beside its texts and its assertions.
+	baseSize = 900
 )
 
-// cache holds tokens by a digest of their text, which keeps usable ones out of memory.
-type cache struct {
-	shards [shards]struct {
-		mu    sync.RWMutex
-		lives map[[32]byte]*Live
-	}
-}
-
-func (c *cache) init() {
-	for i := range c.shards {
-		c.shards[i].lives = map[[32]byte]*Live{}
-	}
-}
-
-// cacheKey allocates nothing for a text of at most [MaxText].
+// cacheKey keeps usable tokens out of memory. It allocates nothing for a text of at most [MaxText].
 func cacheKey(text string) [32]byte {
 	var b [MaxText]byte
 	return sha256.Sum256(b[:copy(b[:], text)])
 }
 
-func (c *cache) get(id [32]byte) *Live {
-	s := &c.shards[id[0]%shards]
-	s.mu.RLock()
-	l := s.lives[id]
-	s.mu.RUnlock()
-	if l != nil && !l.recent.Load() {
-		l.recent.Store(true)
-	}
-	return l
-}
-
-// put inserts l, and makes room by dropping one that was not used since it was last looked at, or else one of a few.
-func (c *cache) put(id [32]byte, l *Live) {
-	s := &c.shards[id[0]%shards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lives[id] = l
-	if len(s.lives) <= shardSize {
-		return
-	}
-	var victim [32]byte
-	seen := 0
-	for key, old := range s.lives {
-		if key == id {
-			continue
-		}
-		victim = key
-		if seen++; seen == evictScan || !old.recent.Swap(false) {
-			break
-		}
-	}
-	delete(s.lives, victim)
-}
-
-// clean removes what is good no more.
-func (c *cache) clean(now time.Time) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for id, l := range s.lives {
-			if !l.Valid(now) {
-				delete(s.lives, id)
-			}
-		}
-		s.mu.Unlock()
-	}
-}
-
-func (c *cache) count() (n int) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.RLock()
-		n += len(s.lives)
-		s.mu.RUnlock()
+// cacheSize returns about how many bytes a token without assertions takes.
+func (l *Live) cacheSize() int {
+	n := baseSize + len(l.ID) + len(l.Site) + len(l.Account.ID) + len(l.Account.Email) + len(l.Account.Name)
+	for _, r := range slices.Concat(l.Scopes, l.Account.Roles) {
+		n += len(r) + 16
 	}
 	return n
 }

@@ -86,7 +86,7 @@ type Manager struct {
 	all      atomic.Uint64
 	scopes   atomic.Pointer[[]string]
 	issued   issued
-	cache    cache
+	cache    credential.Cache[*Live]
 	requests *credential.Requests
 	// ticks counts the calls of Tick.
 	ticks atomic.Uint64
@@ -101,7 +101,7 @@ func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accou
 	}
 	m.issued.byID = map[string]*grant{}
 	m.issued.holders = map[string]*holder{}
-	m.cache.init()
+	m.cache.SetBudget(cacheBytes)
 	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
 	return m
 }
@@ -160,7 +160,7 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, text, site string) 
 		return nil, nil
 	}
 	id := cacheKey(text)
-	l := m.cache.get(id)
+	l := m.cache.Get(id)
 	if l == nil || !l.Valid(now) {
 		c, ok := m.open(text, now)
 		if !ok || c.Site != site {
@@ -192,8 +192,7 @@ func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time
 		}
 		l = m.newLive(id, c, g, v, st)
 		if l.Valid(now) {
-			m.cache.put(id, l)
-			break
+			return m.cache.Put(id, l, l.cacheSize(), now), nil
 		}
 	}
 	return l, nil

@@ -636,13 +636,13 @@ func TestCacheIsBounded(t *testing.T) {
 	a := r.account("ada@example.com")
 	text, _ := r.make(a.ID)
 	l := r.mustFind(text)
-	for i := range 3 * shards * shardSize {
+	for i := range 3 * cacheBytes / l.cacheSize() {
 		var id [32]byte
 		id[0], id[1], id[2] = byte(i), byte(i>>8), byte(i>>16)
-		r.cache.put(id, l)
+		r.cache.Put(id, l, l.cacheSize(), r.clock.Now())
 	}
-	if n := r.cache.count(); n > shards*shardSize {
-		t.Errorf("%d are cached", n)
+	if n, bytes := r.cache.Count(); bytes > cacheBytes || n != bytes/l.cacheSize() {
+		t.Errorf("%d are cached, in %d bytes", n, bytes)
 	}
 	r.mustFind(text)
 }

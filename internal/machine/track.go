@@ -25,8 +25,8 @@ func (m *Manager) Tick(ctx context.Context, now time.Time) error {
 	m.requests.Tick(now)
 	if m.ticks.Add(1)%cleanEvery == 0 {
 		m.issued.forget(now)
-		m.cache.clean(now)
 	}
+	m.cache.Clean(now)
 	if m.issued.isLoaded() {
 		return nil
 	}
@@ -45,5 +45,6 @@ type Stats struct {
 
 // Stats returns what the manager holds in memory.
 func (m *Manager) Stats() Stats {
-	return Stats{Issued: len(m.issued.of("")), Cached: m.cache.count(), Tracked: m.requests.Count()}
+	cached, _ := m.cache.Count()
+	return Stats{Issued: len(m.issued.of("")), Cached: cached, Tracked: m.requests.Count()}
 }

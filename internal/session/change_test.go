@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -286,7 +287,7 @@ func TestSES4_TheRecordDecidesOverIdleness(t *testing.T) {
 	old := r.mustFind(cookie, siteA)
 	cause, unregister := r.track(old)
 	defer unregister()
-	r.cache.drop(old.id, old)
+	r.cache.Drop(old.id, old)
 	r.time.Advance(50 * time.Minute)
 	if r.mustFind(cookie, siteA) == old {
 		t.Fatal("the same")
@@ -381,7 +382,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 	if err := r.EndEverywhere(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}
-	for range shards {
+	for range credential.Shards {
 		r.Tick(r.time.Clock().Now())
 	}
 	if st := r.Stats(); st.Sessions != 0 || st.Bytes != 0 {

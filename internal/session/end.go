@@ -18,8 +18,8 @@ func settled(err error) bool { return err == nil || errors.Is(err, storage.ErrUn
 func (m *Manager) End(ctx context.Context, l *Live) error {
 	_, err := m.end(ctx, l.Session.Key, l.Session.Account)
 	if err == nil {
-		l.ended.Store(true)
-		m.cache.drop(l.id, l)
+		l.validity.End()
+		m.cache.Drop(l.id, l)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -23,13 +24,6 @@ type generations struct {
 	changes atomic.Uint64
 }
 
-// stamp is the generations that something read depends on, as they were before the read.
-type stamp struct {
-	session, parent, account *atomic.Uint64
-	sessionGen, parentGen    uint64
-	accountGen, allGen       uint64
-}
-
 func (g *generations) init() { g.seed = maphash.MakeSeed() }
 
 func (g *generations) session(k storage.Key) *atomic.Uint64 {
@@ -41,21 +35,12 @@ func (g *generations) account(id string) *atomic.Uint64 {
 }
 
 // note returns the generations of a session as they are now.
-func (g *generations) note(key storage.Key, of subject) stamp {
-	s := stamp{session: g.session(key), account: g.account(of.account)}
-	s.parent = s.session
+func (g *generations) note(key storage.Key, of subject) credential.Stamp {
+	session, parent := g.session(key), (*atomic.Uint64)(nil)
 	if !of.parent.IsZero() {
-		s.parent = g.session(of.parent)
+		parent = g.session(of.parent)
 	}
-	s.sessionGen, s.parentGen, s.accountGen = s.session.Load(), s.parent.Load(), s.account.Load()
-	s.allGen = g.all.Load()
-	return s
-}
-
-// current says whether nothing has changed since the stamp.
-func (g *generations) current(s *stamp) bool {
-	return s.session.Load() == s.sessionGen && s.account.Load() == s.accountGen && s.parent.Load() == s.parentGen &&
-		g.all.Load() == s.allGen
+	return credential.NewStamp(session, parent, g.account(of.account), &g.all)
 }
 
 // raise makes everything stale that depends on the counter. changes goes first: a load that sees the old stripe and the new

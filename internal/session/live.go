@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/assertioncache"
+	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -20,30 +21,22 @@ type Live struct {
 	// Account is the account as it was read; when it changes, the next request gets a new Live.
 	Account accounts.Account
 
-	m    *Manager
-	id   [32]byte
-	size int
+	m  *Manager
+	id [32]byte // in the cache
 	// In nanoseconds since 1970. ends is the earlier of the other two.
 	ends, idleEnd, absEnd atomic.Int64
 	nextTouch, touchEvery atomic.Int64
 
 	touching atomic.Bool
-	ended    atomic.Bool
-	// recent spares the entry when the cache makes room.
-	recent atomic.Bool
-	stamp  atomic.Pointer[stamp]
+	validity credential.Validity
 
 	assertions assertioncache.Cache
 }
 
-func (m *Manager) newLive(id [32]byte, v verdict, st stamp) *Live {
+func (m *Manager) newLive(id [32]byte, v verdict, st credential.Stamp) *Live {
 	l := &Live{Session: v.session, Account: v.account, m: m, id: id}
-	l.size = baseSize + len(v.session.Site) + len(v.session.Device) + len(v.account.ID) + len(v.account.Email) + len(v.account.Name)
-	for _, r := range v.account.Roles {
-		l.size += len(r) + 16
-	}
 	l.apply(v.ends)
-	l.stamp.Store(&st)
+	l.validity.Renew(st)
 	return l
 }
 
@@ -67,16 +60,13 @@ func (l *Live) Owner() string { return l.Session.Account }
 
 // Valid reports whether the session may be used at now, without asking the store.
 func (l *Live) Valid(now time.Time) bool {
-	return !l.ended.Load() && now.UnixNano() < l.ends.Load() && l.m.gens.current(l.stamp.Load())
+	return now.UnixNano() < l.ends.Load() && l.validity.Current()
 }
 
 // Ended says whether the session has ended since it was found: by its own idle or absolute end, by a sign-out, by a raised
 // epoch, with its account or with its parent. It reads the store only when something may have changed, and a store that
 // cannot be read then counts as an end.
 func (l *Live) Ended() bool {
-	if l.ended.Load() {
-		return true
-	}
 	if l.Valid(l.m.clock.Now()) {
 		return false
 	}
@@ -103,24 +93,14 @@ func (l *Live) Use() (alive bool) {
 
 // Recheck asks the store whether the session is alive, and whether the account is still the one that was read.
 func (l *Live) Recheck() (alive, same bool) {
-	if l.ended.Load() {
-		return false, false
-	}
-	st := l.m.gens.note(l.Session.Key, subject{l.Session.Account, l.Session.Parent})
-	v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
-	if err != nil {
-		return false, false
-	}
-	if !v.ok {
-		l.ended.Store(true)
-		return false, false
-	}
-	l.apply(v.ends)
-	if same = sameAccount(l.Account, v.account); same {
-		// Otherwise the stamp stays stale, so that Find reads the account anew.
-		l.stamp.Store(&st)
-	}
-	return true, same
+	return l.validity.Recheck(l.m.gens.note(l.Session.Key, subject{l.Session.Account, l.Session.Parent}), func() (alive, same bool, err error) {
+		v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
+		if err != nil || !v.ok {
+			return false, false, err
+		}
+		l.apply(v.ends)
+		return true, sameAccount(l.Account, v.account), nil
+	})
 }
 
 func sameAccount(a, b accounts.Account) bool {
@@ -136,7 +116,7 @@ func sameAccount(a, b accounts.Account) bool {
 func (l *Live) Assertion(at time.Time, key string, mint func() (text string, exp time.Time, err error)) (string, error) {
 	text, grown, err := l.assertions.Get(l.m.clock, at, key, mint)
 	if grown != 0 {
-		l.m.cache.grow(l, grown)
+		l.m.cache.Grow(l.id, l, grown)
 	}
 	return text, err
 }

@@ -71,24 +71,22 @@ type Manager struct {
 	accounts Accounts
 
 	lifetimes atomic.Pointer[Lifetimes]
-	cache     cache
+	cache     credential.Cache[*Live]
 	gens      generations
 	requests  *credential.Requests
-	// ticks counts the calls of Tick: it says which shard of the cache is cleaned.
-	ticks atomic.Uint32
 }
 
 // NewManager returns a manager of the sessions in a store.
 func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
 	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts}
-	m.cache.init(DefaultCacheBytes)
+	m.cache.SetBudget(DefaultCacheBytes)
 	m.gens.init()
 	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
 	return m
 }
 
 // SetCacheBytes bounds the memory that cached sessions take, approximately. The default is [DefaultCacheBytes].
-func (m *Manager) SetCacheBytes(n int) { m.cache.setBudget(n) }
+func (m *Manager) SetCacheBytes(n int) { m.cache.SetBudget(n) }
 
 // SetLifetimes sets the lifetimes of the configuration that is in force, and takes effect at once: a shorter lifetime also
 // shortens the sessions that are open. A longer idle time lengthens them from their next recorded use on; a longer absolute
@@ -114,7 +112,7 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string
 		return nil, nil
 	}
 	id := cacheKey(cookie)
-	l := m.cache.get(id)
+	l := m.cache.Get(id)
 	if l == nil || !l.Valid(now) {
 		var err error
 		if l, err = m.load(ctx, cookie, site, id, now); l == nil || err != nil {
@@ -160,8 +158,8 @@ func (m *Manager) load(ctx context.Context, cookie, site string, id [32]byte, no
 			}
 		}
 		l = m.newLive(id, v, st)
-		if m.gens.current(&st) {
-			return m.cache.put(id, l, now), nil
+		if st.Current() {
+			return m.cache.Put(id, l, l.cacheSize(), now), nil
 		}
 	}
 	if l == nil {
@@ -208,8 +206,8 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 		return l, nil
 	case got.Key.IsZero() || parent.Key.IsZero() != l.Session.Parent.IsZero():
 		// The record is gone although nobody told: a store shared with something else.
-		l.ended.Store(true)
-		m.cache.drop(l.id, l)
+		l.validity.End()
+		m.cache.Drop(l.id, l)
 		return nil, nil
 	}
 	e := m.ends(got)

@@ -17,7 +17,7 @@ func (m *Manager) Untrack(q *credential.Request) { m.requests.Remove(q) }
 // with the gate's time (clock.Now).
 func (m *Manager) Tick(now time.Time) {
 	m.requests.Tick(now)
-	m.cache.clean(int(m.ticks.Add(1)), now)
+	m.cache.Clean(now)
 }
 
 // Stats are what the manager holds in memory.
@@ -31,7 +31,7 @@ type Stats struct {
 // Stats returns what the manager holds in memory.
 func (m *Manager) Stats() Stats {
 	var s Stats
-	s.Sessions, s.Bytes = m.cache.count()
+	s.Sessions, s.Bytes = m.cache.Count()
 	s.Tracked = m.requests.Count()
 	return s
 }
