@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 )
@@ -152,10 +152,10 @@ func (r Require) Check() error {
 			return errors.New("require scope: a value is missing")
 		}
 		for _, s := range group {
-			if s == machine.People {
+			if s == machinetoken.People {
 				continue
 			}
-			if err := machine.CheckScope(s); err != nil {
+			if err := machinetoken.CheckScope(s); err != nil {
 				return fmt.Errorf("require scope: %w", err)
 			}
 		}
@@ -176,7 +176,7 @@ func (r Require) Check() error {
 // CheckScopes returns an error for a word that cannot be a scope, or is given twice.
 func CheckScopes(scopes []string) error {
 	for i, s := range scopes {
-		if err := machine.CheckScope(s); err != nil {
+		if err := machinetoken.CheckScope(s); err != nil {
 			return fmt.Errorf("scopes: %w", err)
 		}
 		if slices.Contains(scopes[:i], s) {
@@ -192,13 +192,13 @@ func (r Require) scopes() (list []string) {
 		list = append(list, group...)
 	}
 	slices.Sort(list)
-	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == machine.People })
+	return slices.DeleteFunc(slices.Compact(list), func(s string) bool { return s == machinetoken.People })
 }
 
 // besideSessions returns the scopes of tokens that pass where sessions do; none where sessions do not.
 func (r Require) besideSessions() []string {
 	for _, group := range r.Scope {
-		if !slices.Contains(group, machine.People) {
+		if !slices.Contains(group, machinetoken.People) {
 			return nil
 		}
 	}
@@ -212,7 +212,7 @@ func (r Require) Empty() bool { return len(r.Role) == 0 && len(r.Email) == 0 && 
 func (r Require) checkGranted(granted []string) error {
 	for _, group := range r.Scope {
 		for _, s := range group {
-			if s == machine.People || slices.Contains(granted, s) {
+			if s == machinetoken.People || slices.Contains(granted, s) {
 				continue
 			}
 			return fmt.Errorf("require scope: no token can have %q; write 'scopes %s' in the global option email_link", s, strings.Join(append(slices.Clone(granted), s), " "))

@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 )
 
 // TestCFG1_EachRefusalOfADirectiveIsMet configures what must be refused, one thing at a time. Which refusals there are it reads from
@@ -27,7 +27,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		"off, optional":              {Off: true, Optional: true},
 		"optional, require role":     {Optional: true, Require: Require{Role: [][]string{{"admin"}}}},
 		"optional, require email":    {Optional: true, Require: Require{Email: [][]string{{"*@example.com"}}}},
-		"optional, require scope":    {Optional: true, Require: Require{Scope: [][]string{{machine.People}}}},
+		"optional, require scope":    {Optional: true, Require: Require{Scope: [][]string{{machinetoken.People}}}},
 		"optional, max_age":          {Optional: true, MaxAge: 1},
 		"optional, a matcher":        {Optional: true, ProtectRaw: some},
 		"optional, public":           {Optional: true, PublicRaw: some},
@@ -87,7 +87,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		"nothing": {}, "optional": {Optional: true}, "off": {Off: true, Source: &Source{At: "Caddyfile:1"}},
 		"much":            {MaxAge: 1, PublicRaw: some, ProtectRaw: some, Path: "/a/b-c", SignUp: &SignUp{Policy: "open", Domains: []string{"example.com"}}},
 		"peers":           {Verify: &Verify{From: []string{"::ffff:10.0.0.0/104", "10.0.0.2", "2001:db8::/32", "{env.PEER}"}}},
-		"who may pass":    {Require: Require{Role: [][]string{{"a", "b"}}, Email: [][]string{{"*@example.com"}}, Scope: [][]string{{"calendar", machine.People}}}},
+		"who may pass":    {Require: Require{Role: [][]string{{"a", "b"}}, Email: [][]string{{"*@example.com"}}, Scope: [][]string{{"calendar", machinetoken.People}}}},
 		"what goes along": {Headers: []Header{{"Remote-User", "{http.auth.user.email}"}}, Identity: &Identity{Format: "jwe", Key: "k", TTL: caddy.Duration(MaxAssertionTTL)}},
 	} {
 		if err := h.Check(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
@@ -77,7 +77,7 @@ func newShared(t *testing.T) *shared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.token, _, err = st.Machines.Create(t.Context(), machine.Input{
+	s.token, _, err = st.Machines.Create(t.Context(), machinetoken.Input{
 		Account: s.account, Site: hotOrigin, Scopes: []string{"calendar"}, TTL: time.Hour, Name: "test",
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -69,7 +69,7 @@ func tokenHitRow(b *bench) ([]figure, error) {
 	}
 	machines := g.state.Machines
 	machines.SetScopes([]string{scope})
-	text, _, err := machines.Create(ctx, machine.Input{Account: id, Site: origin, Scopes: []string{scope}, TTL: time.Hour})
+	text, _, err := machines.Create(ctx, machinetoken.Input{Account: id, Site: origin, Scopes: []string{scope}, TTL: time.Hour})
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func tokenHitRow(b *bench) ([]figure, error) {
 }
 
 // makeToken makes the token of the site for requests with one.
-func (s *sites) makeToken(ctx context.Context, machines *machine.Manager, accountID string) (err error) {
-	s.token, _, err = machines.Create(ctx, machine.Input{
+func (s *sites) makeToken(ctx context.Context, machines *machinetoken.Manager, accountID string) (err error) {
+	s.token, _, err = machines.Create(ctx, machinetoken.Input{
 		Account: accountID, Site: "http://" + s.addr[siteToken], Scopes: []string{scope}, TTL: 24 * time.Hour,
 	})
 	return err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
@@ -19,14 +19,14 @@ type Require struct {
 	Scopes Scopes
 }
 
-// Scopes are groups of scopes of machine tokens, of each of which a token needs one. The word [machine.People] stands for sessions. Where
+// Scopes are groups of scopes of machine tokens, of each of which a token needs one. The word [machinetoken.People] stands for sessions. Where
 // no scope is named no token passes.
 type Scopes [][]string
 
 // AdmitTokens reports whether a token may pass.
 func (s Scopes) AdmitTokens() bool {
 	return slices.ContainsFunc(s, func(group []string) bool {
-		return slices.ContainsFunc(group, func(word string) bool { return word != machine.People })
+		return slices.ContainsFunc(group, func(word string) bool { return word != machinetoken.People })
 	})
 }
 

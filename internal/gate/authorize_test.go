@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 )
 
 // emails compiles lines of address patterns.
@@ -92,7 +92,7 @@ func TestAUTHZ1_EachRequireLineHolds(t *testing.T) {
 // TestAUTHZ1_WhoLacksWhatIsRequiredGetsNowhere asks as somebody who has what one line asks for and not the other, with a session,
 // with a token, and by way of a proxy.
 func TestAUTHZ1_WhoLacksWhatIsRequiredGetsNowhere(t *testing.T) {
-	scopes := Scopes{{"calendar", machine.People}}
+	scopes := Scopes{{"calendar", machinetoken.People}}
 	for name, c := range map[string]struct {
 		require Require
 		want    int
@@ -104,7 +104,7 @@ func TestAUTHZ1_WhoLacksWhatIsRequiredGetsNowhere(t *testing.T) {
 		"the second role alone": {Require{Roles: [][]string{{"staff"}, {"admin"}}, Scopes: scopes}, 403},
 		"the first email alone": {Require{Emails: emails(t, []string{"*@example.com"}, []string{"eve@example.com"}), Scopes: scopes}, 403},
 		"the last email alone":  {Require{Emails: emails(t, []string{"eve@example.com"}, []string{"*@example.com"}), Scopes: scopes}, 403},
-		"one scope of two":      {Require{Scopes: Scopes{{"calendar", machine.People}, {"files"}}}, 403},
+		"one scope of two":      {Require{Scopes: Scopes{{"calendar", machinetoken.People}, {"files"}}}, 403},
 	} {
 		f := newFixture(t, func(s *Site) { s.Require, s.Peers = c.require, loopback })
 		text := f.token("calendar")
@@ -153,12 +153,12 @@ func TestAUTHZ1_EveryDecision(t *testing.T) {
 		"a role it has":    func(s *Site) { s.Require.Roles = [][]string{{"admin"}} },
 		"another role":     func(s *Site) { s.Require.Roles = [][]string{{"staff"}} },
 		"another email":    func(s *Site) { s.Require.Emails = emails(t, []string{"*@example.org"}) },
-		"its scope":        func(s *Site) { s.Require.Scopes = Scopes{{"calendar", machine.People}} },
+		"its scope":        func(s *Site) { s.Require.Scopes = Scopes{{"calendar", machinetoken.People}} },
 		"a token's scope":  func(s *Site) { s.Require.Scopes = Scopes{{"calendar"}} },
-		"another scope":    func(s *Site) { s.Require.Scopes = Scopes{{"files", machine.People}} },
+		"another scope":    func(s *Site) { s.Require.Scopes = Scopes{{"files", machinetoken.People}} },
 		"a young proof":    func(s *Site) { s.MaxAge = time.Hour },
 		"an old proof":     func(s *Site) { s.MaxAge = time.Minute },
-		"an old, by scope": func(s *Site) { s.MaxAge, s.Require.Scopes = time.Minute, Scopes{{"calendar", machine.People}} },
+		"an old, by scope": func(s *Site) { s.MaxAge, s.Require.Scopes = time.Minute, Scopes{{"calendar", machinetoken.People}} },
 	}
 	for need, protects := range protect {
 		for demand, demanded := range demands {
@@ -287,7 +287,7 @@ func TestSES4_AnUpgradeNeedsASessionAndItsOwnOrigin(t *testing.T) {
 
 // TestMACH3_ATokenGoesWhereItsScopeIsNamedAndNowhereElse: what concerns tokens alone.
 func TestMACH3_ATokenGoesWhereItsScopeIsNamedAndNowhereElse(t *testing.T) {
-	f := newFixture(t, func(s *Site) { s.Require.Scopes = Scopes{{"files", "calendar"}, {"calendar", machine.People}} })
+	f := newFixture(t, func(s *Site) { s.Require.Scopes = Scopes{{"files", "calendar"}, {"calendar", machinetoken.People}} })
 	text := f.token("calendar")
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("x:"+text))
 	for name, c := range map[string]struct {
@@ -308,7 +308,7 @@ func TestMACH3_ATokenGoesWhereItsScopeIsNamedAndNowhereElse(t *testing.T) {
 		f.check(t, name, request(http.MethodGet, testOrigin+c.path, "", c.headers...), false, c.want)
 	}
 	for name, scopes := range map[string]Scopes{
-		"no scope named": nil, "sessions alone": {{machine.People}}, "another scope": {{"files", machine.People}},
+		"no scope named": nil, "sessions alone": {{machinetoken.People}}, "another scope": {{"files", machinetoken.People}},
 		"the first line alone": {{"calendar"}, {"files"}}, "the last line alone": {{"files"}, {"calendar"}},
 	} {
 		f.Require.Scopes = scopes
@@ -324,9 +324,9 @@ func TestMACH3_WhatAsksForAToken(t *testing.T) {
 		headers []string
 		want    []string
 	}{
-		"a program":                {Scopes{{"calendar", machine.People}}, nil, []string{basic}},
+		"a program":                {Scopes{{"calendar", machinetoken.People}}, nil, []string{basic}},
 		"no token passes":          {nil, nil, nil},
-		"sessions alone":           {Scopes{{machine.People}}, nil, nil},
+		"sessions alone":           {Scopes{{machinetoken.People}}, nil, nil},
 		"a browser":                {Scopes{{"calendar"}}, []string{"Sec-Fetch-Mode", "cors", "User-Agent", "Mozilla/5.0"}, nil},
 		"a token that is none":     {Scopes{{"calendar"}}, []string{"Authorization", "Bearer elt_x"}, []string{basic, bearer}},
 		"the same where none pass": {nil, []string{"Authorization", "Bearer elt_x"}, []string{bearer}},

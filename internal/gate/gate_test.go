@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 )
@@ -18,7 +18,7 @@ import (
 func TestHDR3_WhatCannotBeReadIsNotNobody(t *testing.T) {
 	for _, optional := range []bool{false, true} {
 		f := newFixture(t, func(s *Site) {
-			s.Peers, s.Access.Optional, s.Require.Scopes = loopback, optional, Scopes{{"calendar", machine.People}}
+			s.Peers, s.Access.Optional, s.Require.Scopes = loopback, optional, Scopes{{"calendar", machinetoken.People}}
 		})
 		bearer := []string{"Authorization", "Bearer " + f.token("calendar")}
 		if err := f.rt.Store.Close(); err != nil {
@@ -67,7 +67,7 @@ func TestSES4_WhatEndsMeanwhileIsNotVouchedFor(t *testing.T) {
 			for _, asked := range []bool{false, true} {
 				m := &meanwhile{}
 				f := newFixture(t, func(s *Site) {
-					s.Peers, s.Access.Protect, s.Require.Scopes = loopback, one(m), Scopes{{"calendar", machine.People}}
+					s.Peers, s.Access.Protect, s.Require.Scopes = loopback, one(m), Scopes{{"calendar", machinetoken.People}}
 				})
 				text := f.token("calendar")
 				live, err := f.rt.Sessions.Find(t.Context(), f.cookie, testOrigin)
@@ -144,7 +144,7 @@ func TestLOG1_NoPlaceLogsALink(t *testing.T) {
 		"the app, to a stranger":  {request: func(*fixture) *http.Request { return request("GET", testOrigin+"/app", "") }, code: 401, logged: true},
 		"the app, to a signed-in": {request: func(f *fixture) *http.Request { return request("GET", testOrigin+"/app", f.cookie) }, code: 200, logged: true},
 	} {
-		f := newFixture(t, func(s *Site) { s.Peers, s.Require.Scopes = loopback, Scopes{{"calendar", machine.People}} })
+		f := newFixture(t, func(s *Site) { s.Peers, s.Require.Scopes = loopback, Scopes{{"calendar", machinetoken.People}} })
 		r := c.request(f)
 		if c.state != nil {
 			c.state(f)

@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -208,7 +208,7 @@ func (f *fixture) open() *Runtime {
 func (f *fixture) token(scopes ...string) string {
 	f.t.Helper()
 	f.rt.Machines.SetScopes(scopes)
-	text, _, err := f.rt.Machines.Create(context.Background(), machine.Input{
+	text, _, err := f.rt.Machines.Create(context.Background(), machinetoken.Input{
 		Account: f.account.ID, Site: testOrigin, Scopes: scopes, TTL: 24 * time.Hour, Name: "test",
 	})
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 )
 
@@ -49,7 +49,7 @@ func (u userSession) identity(rt *Runtime) identity.Identity {
 }
 
 // machineToken is the token of a program.
-type machineToken struct{ *machine.Live }
+type machineToken struct{ *machinetoken.Live }
 
 func (m machineToken) account() *accounts.Account { return &m.Account }
 func (m machineToken) scopes() []string           { return m.Scopes }
@@ -67,7 +67,7 @@ func (m machineToken) identity(rt *Runtime) identity.Identity {
 }
 
 var (
-	sessionScopes = []string{machine.People}
+	sessionScopes = []string{machinetoken.People}
 	tokenMethods  = []string{"token"}
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
@@ -33,7 +33,7 @@ func (w *world) tokenOf(email string, scopes ...string) (text, id string) {
 	if err != nil || !found {
 		w.t.Fatal(found, err)
 	}
-	text, tok, err := parts.Machines.Create(context.Background(), machine.Input{
+	text, tok, err := parts.Machines.Create(context.Background(), machinetoken.Input{
 		Account: a.ID, Site: w.origin(), Scopes: scopes, TTL: time.Hour, Name: "test",
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -17,7 +17,7 @@ type MachineTokenInput struct {
 	// Who is the account's id or its address.
 	Who    string   `json:"who"`
 	Scopes []string `json:"scopes"`
-	// TTL is how long it works, machine.MaxTTL at most. Zero: as long as that.
+	// TTL is how long it works, machinetoken.MaxTTL at most. Zero: as long as that.
 	TTL time.Duration `json:"ttl,omitempty"`
 	// Site is the origin it is valid at. Empty: the only one there is.
 	Site string `json:"site,omitempty"`
@@ -50,7 +50,7 @@ func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (Mach
 		return MachineToken{}, err
 	}
 	if in.TTL == 0 {
-		in.TTL = machine.MaxTTL
+		in.TTL = machinetoken.MaxTTL
 	}
 	if err := svc.checkToken(in); err != nil {
 		return MachineToken{}, err
@@ -59,10 +59,10 @@ func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (Mach
 	if err != nil {
 		return MachineToken{}, err
 	}
-	text, made, err := svc.Vault.Machines.Create(ctx, machine.Input{
+	text, made, err := svc.Vault.Machines.Create(ctx, machinetoken.Input{
 		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name,
 	})
-	if errors.Is(err, machine.ErrNoAccount) {
+	if errors.Is(err, machinetoken.ErrNoAccount) {
 		return MachineToken{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Who)
 	}
 	if err != nil {
@@ -77,16 +77,16 @@ func (svc *Service) checkToken(in MachineTokenInput) error {
 	if len(svc.Scopes) == 0 {
 		return conflict("the configuration has no scopes that a token could be made for; write 'scopes <name>…' in the global option email_link")
 	}
-	if len(in.Scopes) == 0 || len(in.Scopes) > machine.MaxScopes {
-		return invalid("name 1 to %d of the scopes with --scope: %s", machine.MaxScopes, strings.Join(svc.Scopes, ", "))
+	if len(in.Scopes) == 0 || len(in.Scopes) > machinetoken.MaxScopes {
+		return invalid("name 1 to %d of the scopes with --scope: %s", machinetoken.MaxScopes, strings.Join(svc.Scopes, ", "))
 	}
 	for _, s := range in.Scopes {
 		if !slices.Contains(svc.Scopes, s) {
 			return invalid("unknown scope %q: the configuration has %s", s, strings.Join(svc.Scopes, ", "))
 		}
 	}
-	if in.TTL < time.Second || in.TTL > machine.MaxTTL {
-		return invalid("--ttl %s: must be a positive duration of at most %d days", in.TTL, machine.MaxTTL/(24*time.Hour))
+	if in.TTL < time.Second || in.TTL > machinetoken.MaxTTL {
+		return invalid("--ttl %s: must be a positive duration of at most %d days", in.TTL, machinetoken.MaxTTL/(24*time.Hour))
 	}
 	if err := accounts.CheckName(in.Name); err != nil {
 		return invalid("%v", err)
@@ -127,7 +127,7 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 // RevokeToken implements Operations.
 func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
 	t, _, err := svc.Vault.Machines.Revoke(ctx, id)
-	if errors.Is(err, machine.ErrNotFound) {
+	if errors.Is(err, machinetoken.ErrNotFound) {
 		return MachineToken{}, notFound("there is no token %s, or it has expired; 'caddy email-link tokens list' names them", id)
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, e
 	return svc.toMachineToken(t), nil
 }
 
-func (svc *Service) toMachineToken(t machine.Token) MachineToken {
+func (svc *Service) toMachineToken(t machinetoken.Token) MachineToken {
 	shown := MachineToken{
 		ID: t.ID, Account: t.Account, Name: t.Name, Site: t.Site, Scopes: t.Scopes, State: "good",
 		Created: svc.displayTime(t.Created), Ends: svc.displayTime(t.Key.Ends()),

@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -45,7 +45,7 @@ type Vault struct {
 	Clock    *clock.Clock
 	Accounts *accounts.Service
 	Sessions *session.Manager
-	Machines *machine.Manager
+	Machines *machinetoken.Manager
 	// Restored says that this was the first opening of a restored backup.
 	Restored bool
 	// Created says that the database was new.
@@ -100,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	v.Accounts = &accounts.Service{Store: v.Store, Ring: v.Ring, Clock: v.Clock}
 	v.Sessions = session.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
 	v.Sessions.Log = v.log
-	v.Machines = machine.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
+	v.Machines = machinetoken.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
 	v.Machines.Log = v.log
 	v.Sessions.Also = v.Machines.Changed
 	if err := v.Machines.Load(ctx); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
-	"github.com/caddy-email-link/caddy-email-link/internal/machine"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -57,7 +57,7 @@ type Visit struct {
 	// Live is the session of this browser at this site, nil when there is none.
 	Live *session.Live
 	// Token is the machine token of this request, nil when there is none. Beside one there is no session.
-	Token *machine.Live
+	Token *machinetoken.Live
 	// Cookies are the values of our cookies.
 	Cookies boundary.Cookies
 	// URI is the path and query as the client sent them, before any rewrite; empty: those of the request.

@@ -1,4 +1,4 @@
-package machine
+package machinetoken
 
 import (
 	"context"
@@ -20,9 +20,9 @@ const maxName = 200
 
 var (
 	// ErrNoAccount says that there is no active account with this id.
-	ErrNoAccount = errors.New("machine: no active account")
+	ErrNoAccount = errors.New("machinetoken: no active account")
 	// ErrNotFound says that no token that is not over has this id.
-	ErrNotFound = errors.New("machine: no such token")
+	ErrNotFound = errors.New("machinetoken: no such token")
 )
 
 // Input is what a new token is made of.
@@ -42,13 +42,13 @@ type Input struct {
 func (in *Input) check() error {
 	switch {
 	case in.Account == "" || in.Site == "":
-		return errors.New("machine: a token has an account and a site")
+		return errors.New("machinetoken: a token has an account and a site")
 	case in.TTL < time.Second || in.TTL > MaxTTL:
-		return fmt.Errorf("machine: a life of %s is not from 1s to %s", in.TTL, MaxTTL)
+		return fmt.Errorf("machinetoken: a life of %s is not from 1s to %s", in.TTL, MaxTTL)
 	case len(in.Scopes) == 0 || len(in.Scopes) > MaxScopes:
-		return fmt.Errorf("machine: a token has 1 to %d scopes", MaxScopes)
+		return fmt.Errorf("machinetoken: a token has 1 to %d scopes", MaxScopes)
 	case len(in.Name) > maxName:
-		return fmt.Errorf("machine: the name is longer than %d bytes", maxName)
+		return fmt.Errorf("machinetoken: the name is longer than %d bytes", maxName)
 	}
 	for _, s := range in.Scopes {
 		if err := CheckScope(s); err != nil {

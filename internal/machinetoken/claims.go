@@ -1,4 +1,4 @@
-package machine
+package machinetoken
 
 import (
 	"encoding/json"

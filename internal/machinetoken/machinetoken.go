@@ -1,4 +1,4 @@
-// Package machine makes and checks machine tokens: bearer tokens for programs that cannot sign in, such as calendar clients,
+// Package machinetoken makes and checks machine tokens: bearer tokens for programs that cannot sign in, such as calendar clients,
 // scripts and other servers.
 //
 // A token is `elt_` and a compact JWE that carries its own claims, so what it may do is read from itself. That it is still
@@ -11,7 +11,7 @@
 // A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. Whoever changes an
 // account commits first, then tells the manager, then answers; so once the answer is out no request is let in by something
 // that was read before it.
-package machine
+package machinetoken
 
 import (
 	"context"
@@ -58,12 +58,12 @@ const (
 
 var (
 	// ErrNotLoaded says that the set of good tokens has not been loaded: answer 503.
-	ErrNotLoaded = errors.New("machine: the tokens have not been loaded")
+	ErrNotLoaded = errors.New("machinetoken: the tokens have not been loaded")
 	// ErrEnded is the cause with which a tracked request is cancelled when its token has ended.
-	ErrEnded = errors.New("machine: the token has ended")
+	ErrEnded = errors.New("machinetoken: the token has ended")
 	// ErrChanged is the cause with which a tracked request is cancelled when its account, or what its scopes are worth, has
 	// changed, so that it is judged anew when it returns.
-	ErrChanged = errors.New("machine: the account has changed")
+	ErrChanged = errors.New("machinetoken: the account has changed")
 )
 
 // Accounts reads what the gate knows of an account, in the caller's transaction.
