@@ -90,7 +90,7 @@ func syncRow(b *bench) ([]figure, error) {
 	trace := b.path("strace")
 	ready, c, err := b.traced(strace, trace)
 	if c != nil {
-		defer c.Stop()
+		defer c.stop()
 	}
 	if err != nil {
 		if text, _ := os.ReadFile(trace); len(text) == 0 {
