@@ -70,7 +70,7 @@ func (a *App) audiences() (list []string) {
 			list = append(list, h.Audience)
 			continue
 		}
-		for _, o := range h.site.Origins {
+		for _, o := range h.origins {
 			list = append(list, gate.HostOf(o.String()))
 		}
 	}

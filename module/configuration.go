@@ -24,6 +24,11 @@ type configuration struct {
 	warnings []doctor.Finding
 	// hosts are those that the configuration names anywhere, those with a star included.
 	hosts map[string]bool
+	// reached are, of each handler, the hosts whose requests come to it: those that a matcher on the way names, `*.example.com`
+	// for all others below it, and the empty one for all that no matcher names. first reports whether some of them have passed
+	// no other handler of ours.
+	reached map[*Handler]map[string]bool
+	first   map[*Handler]bool
 	// listens are the addresses of each server, forwarded those with trusted_proxies.
 	listens   map[string][]doctor.Listener
 	forwarded map[string]bool

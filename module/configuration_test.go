@@ -23,7 +23,7 @@ type shape struct {
 // global is the global option of the shapes. Their first line is line 10.
 const global = `{
 	email_link {
-		base_url https://app.example.com https://*.example.com
+		base_url https://app.example.com https://a.example.com https://b.example.com https://open.example.com https://status.example.com
 		from no-reply@example.com
 		mailer none
 		scopes files
@@ -35,9 +35,21 @@ const global = `{
 // provision adapts and provisions a Caddyfile, as `caddy validate` does, and returns its warnings.
 func provision(t *testing.T, input string) (warnings string, err error) {
 	t.Helper()
-	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	app, err := provisioned(t, input)
 	if err != nil {
 		return "", err
+	}
+	for _, f := range app.Warnings() {
+		warnings += f.Line() + "\n"
+	}
+	return warnings, nil
+}
+
+func provisioned(t *testing.T, input string) (*module.App, error) {
+	t.Helper()
+	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return nil, err
 	}
 	cfg := new(caddy.Config)
 	if err := caddy.StrictUnmarshalJSON(out, cfg); err != nil {
@@ -46,16 +58,13 @@ func provision(t *testing.T, input string) (warnings string, err error) {
 	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
 	ctx, err := caddy.ProvisionContext(cfg)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	app, err := ctx.App("email_link")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	for _, f := range app.(*module.App).Warnings() {
-		warnings += f.Line() + "\n"
-	}
-	return warnings, nil
+	return app.(*module.App), nil
 }
 
 func checkShapes(t *testing.T, shapes []shape) {

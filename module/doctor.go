@@ -41,7 +41,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 			Listens: s.listens[p.server], Forwarded: s.forwarded[p.server],
 			VerifyFrom: p.handler.site.Peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),
 		}
-		for _, o := range p.handler.site.Origins {
+		for _, o := range p.handler.origins {
 			site.Origins = append(site.Origins, doctor.Origin{Text: o.String(), Host: o.Host(), Wildcard: o.Wildcard()})
 		}
 		f.Sites = append(f.Sites, site)

@@ -1,6 +1,19 @@
 package module
 
-import "github.com/caddy-email-link/caddy-email-link/internal/doctor"
+import (
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
+)
 
 // Warnings returns what the survey of the routes has found.
 func (a *App) Warnings() []doctor.Finding { return a.configuration.warnings }
+
+// Answers reports whether a handler answers for a Host.
+func (a *App) Answers(host string) bool {
+	for _, h := range a.handlers {
+		if _, known := gate.Resolve(h.site.Origins, host); known {
+			return true
+		}
+	}
+	return false
+}

@@ -63,6 +63,8 @@ type Handler struct {
 	Source *Source `json:"source,omitempty"`
 
 	app *App
+	// origins are those of base_url as they are written, with their stars.
+	origins []gate.Origin
 	// site is the handler without Caddy.
 	site *gate.Site
 	// protectsCapitals reports whether the matchers of protect name capital letters, methodDecides whether a matcher looks at the
@@ -143,15 +145,16 @@ func (h *Handler) bind(a *App) (err error) {
 	if h.Off {
 		return nil
 	}
-	if h.site.Origins, err = parseOrigins(h.BaseURL); err != nil {
+	if h.origins, err = parseOrigins(h.BaseURL); err != nil {
 		return h.Source.wrap("base_url", err)
 	}
-	if len(h.site.Origins) == 0 {
-		h.site.Origins = a.origins
+	if len(h.origins) == 0 {
+		h.origins = a.origins
 	}
-	if len(h.site.Origins) == 0 {
+	if len(h.origins) == 0 {
 		return h.Source.wrap("", errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link"))
 	}
+	h.site.Origins = a.configuration.admitted(h)
 	if h.site.Prefix = h.Path; h.site.Prefix == "" {
 		h.site.Prefix = DefaultPath
 	}

@@ -36,6 +36,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	a.configuration = survey(servers)
 	arrivals := a.configuration.arrivals(servers)
 	a.handlers = inOrder(a.configuration.positions, registered.handlers)
+	a.configuration.findHosts(arrivals)
 	for _, h := range a.handlers {
 		if err := h.bind(a); err != nil {
 			return err
@@ -44,6 +45,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	if err := a.configuration.prepare(ctx, a.handlers); err != nil {
 		return err
 	}
+	a.configuration.warnStars(a.handlers)
 	return a.configuration.check(arrivals)
 }
 

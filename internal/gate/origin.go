@@ -21,6 +21,8 @@ type Origin struct {
 	host     string
 	port     string
 	wildcard bool
+	// below reports that the origin has taken the place of a wildcard.
+	below bool
 }
 
 // String returns the entry in its canonical form, such as `https://app.example.com` or `https://*.example.com`.
@@ -31,6 +33,13 @@ func (o Origin) Wildcard() bool { return o.wildcard }
 
 // Host returns the host without its port; for a wildcard it is the part behind the star, with its dot.
 func (o Origin) Host() string { return o.host }
+
+// Below returns the origin of one label below a wildcard.
+func (o Origin) Below(label string) Origin {
+	host := label + o.host
+	text, _ := o.match(host, o.port)
+	return Origin{text: text, scheme: o.scheme, host: host, port: o.port, below: true}
+}
 
 // HostOf returns the host of an origin, with its port when that is not the scheme's own.
 func HostOf(origin string) string {

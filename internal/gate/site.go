@@ -114,7 +114,7 @@ func (s *Site) makeSite(origin string) *web.Site {
 		site.Audience = HostOf(origin)
 	}
 	for _, o := range s.Origins {
-		if o.text != origin && !o.wildcard {
+		if o.text != origin && !o.wildcard && !o.below {
 			site.FormActions = append(site.FormActions, o.text)
 		}
 	}

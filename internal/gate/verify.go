@@ -102,7 +102,7 @@ func (s *Site) parseForwarded(header http.Header) (f boundary.Forwarded, origin 
 	}
 	origin, known := Resolve(s.Origins, f.Host)
 	if !known {
-		return f, "", errors.New("X-Forwarded-Host is none of base_url")
+		return f, "", errors.New("X-Forwarded-Host is none of base_url; where that has a star, the site has to name the host")
 	}
 	if !strings.HasPrefix(origin, f.Proto+"://") {
 		return f, "", fmt.Errorf("X-Forwarded-Proto is not that of %s", origin)
