@@ -44,7 +44,8 @@ func init() { caddy.RegisterModule(new(App)) }
 type App struct {
 	// BaseURL is the closed list of origins we answer for, such as `https://app.example.com`. `https://*.example.com` covers
 	// one label, and of the names below it those that the site names, unless the site takes each of them. Links, redirects, site
-	// and audience take the entry that equals the request's Host; any other Host gets a page that names the right address. Plain http is for this machine only. Default: none; each site then needs its own.
+	// and audience take the entry that equals the request's Host; any other Host gets a page that names the right address.
+	// Plain http is for this machine only. Default: none; each site then needs its own.
 	BaseURL []string `json:"base_url,omitempty"`
 	// StorageRaw is where sessions, links and accounts are kept. Default: bbolt, in Caddy's data directory.
 	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=email_link.storage inline_key=engine"`
