@@ -23,7 +23,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
-	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -211,27 +210,6 @@ func (a *App) loadGuests(ctx caddy.Context) error {
 			return a.Source.wrap(g.option, fmt.Errorf("%s: module %T cannot be used for it", g.option, v))
 		}
 	}
-	return nil
-}
-
-func (a *App) readSecrets() error {
-	a.secrets = secrets{keyFile: DefaultKeyFile()}
-	if len(a.Secret) == 0 {
-		return nil
-	}
-	values := make([]string, len(a.Secret))
-	for i, s := range a.Secret {
-		value, err := expand(s)
-		if err != nil {
-			return fmt.Errorf("secret: value %d cannot be read: %w; write 32 random bytes into it, for example with 'openssl rand -base64 32'", i+1, err)
-		}
-		values[i] = value
-	}
-	masters, err := keyring.ParseMasters(values)
-	if err != nil {
-		return err
-	}
-	a.secrets.masters = masters
 	return nil
 }
 

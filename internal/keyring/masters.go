@@ -19,7 +19,7 @@ const maxKeyFile = 64 << 10
 
 // ParseMasters reads the values of `secret`: 32 bytes or more each, as hex, base64, base64url (padded or not), or as they are.
 // White space around a value is dropped, since files end in a line feed. The error says which value it is about and never
-// repeats it.
+// repeats it, and does not advise to make a new key, which may destroy what the missing one opens.
 func ParseMasters(values []string) ([][]byte, error) {
 	if len(values) == 0 {
 		return nil, errors.New("secret: no value")
@@ -43,7 +43,7 @@ func ParseMasters(values []string) ([][]byte, error) {
 func parseMaster(v string) ([]byte, error) {
 	switch {
 	case v == "":
-		return nil, errors.New("is empty (does the environment variable or file exist?)")
+		return nil, errors.New("is empty")
 	case strings.HasPrefix(v, "{") && strings.HasSuffix(v, "}"):
 		return nil, errors.New("is a placeholder that was not replaced")
 	}
@@ -57,7 +57,7 @@ func parseMaster(v string) ([]byte, error) {
 		}
 	}
 	if len(v) < MinMaster {
-		return nil, fmt.Errorf("is too short: %d random bytes or more are needed, as they are, in hex, base64 or base64url (openssl rand -base64 32)", MinMaster)
+		return nil, fmt.Errorf("is too short: %d random bytes or more are needed, as they are, in hex, base64 or base64url", MinMaster)
 	}
 	return []byte(v), checkSpread([]byte(v))
 }
@@ -73,7 +73,7 @@ func checkSpread(b []byte) error {
 		}
 	}
 	if n < 8 {
-		return errors.New("is not random (openssl rand -base64 32 makes one)")
+		return errors.New("is not random")
 	}
 	return nil
 }
