@@ -1,21 +1,21 @@
 package accounts
 
-// Status is the state of an account.
+// Status decides whether an account may sign in.
 type Status string
 
-// Account states.
+// The statuses of an account.
 const (
 	Active   Status = "active"
 	Disabled Status = "disabled"
 )
 
-// Account is what the gate knows of a person.
+// Account is an account without its passwords.
 type Account struct {
 	// ID is opaque and never reused.
 	ID string
-	// Email is the address as stored, byte for byte: where mail goes.
+	// Email is the address as stored, byte for byte; mail goes to it.
 	Email string
-	// Name may be empty. It holds no control characters.
+	// Name may be empty. It contains no control characters.
 	Name   string
 	Roles  []string
 	Status Status

@@ -1,12 +1,12 @@
-// Package accounts keeps the accounts in the gate's own store.
+// Package accounts stores the accounts of the gate.
 //
-// What a person has told of themselves – the address as stored, the name, the language, the password's record – is sealed and
-// bound to the account's id: a stolen database tells none of it, and a sealed value moved to another account does not open.
-// Roles, status and times are in the clear.
+// Personal data (the address as stored, the name, the language, the password records) is sealed and bound to the account's id: a
+// stolen database reveals none of it, and a sealed value that is moved to another account does not open. Roles, status and times
+// are stored in the clear.
 //
-// The functions that take a [storage.Tx] are parts of a caller's step. Those that end access raise the epochs of the account
-// and of its mailbox in the same step, so that sessions, flows and links die with the commit; tell the session manager
-// (session.Manager.Changed) after the commit and before answering.
+// Functions that take a [storage.Tx] run in the caller's transaction. Those that end access raise the epochs of the account and of
+// its mailbox in the same transaction, so that sessions, flows and links end with the commit. The caller notifies the session
+// manager (session.Manager.Changed) after the commit and before it answers.
 package accounts
 
 import (
@@ -25,19 +25,19 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// label names the use of the key that seals what accounts hold.
+// label separates the key that seals accounts from the ring's other keys.
 const label = "account"
 
 var (
-	// ErrNotFound says that there is no account with this id.
+	// ErrNotFound is returned when no account has the id.
 	ErrNotFound = errors.New("account: not found")
-	// ErrTaken says that the mailbox belongs to an account already.
+	// ErrTaken is returned when the mailbox belongs to an account already.
 	ErrTaken = errors.New("account: the mailbox has an account already")
-	// ErrDamaged says that an account's sealed part does not open.
+	// ErrDamaged is returned when the sealed part of an account does not open.
 	ErrDamaged = errors.New("account: damaged")
 )
 
-// Service keeps accounts in a store. All fields are required.
+// Service reads and changes the accounts in a store. All fields are required.
 type Service struct {
 	Store storage.Store
 	Ring  *keyring.Ring
@@ -51,9 +51,9 @@ type private struct {
 	Language string `json:"language,omitempty"`
 }
 
-// NewAccount is what an account is made of.
+// NewAccount is the input of [Service.Create].
 type NewAccount struct {
-	// Address is where mail goes; it is stored as typed.
+	// Address is required. It is stored as typed, and mail goes to it.
 	Address address.Address
 	// Name may be empty; see [CheckName].
 	Name string
@@ -61,24 +61,24 @@ type NewAccount struct {
 	Roles []string
 	// Language is a BCP 47 tag, empty when unknown.
 	Language string
-	// Disabled makes an account that cannot sign in.
+	// Disabled creates an account that cannot sign in.
 	Disabled bool
-	// Password is the record of the first password, zero for none. It must be the mailbox's owner who chose it.
+	// Password is the record of the first password, zero for none. The owner of the mailbox must have chosen it.
 	Password password.Record
-	// Created is when the account was made elsewhere. Default, also for a time to come: now.
+	// Created is when the account was created elsewhere. The zero value and a time in the future mean now.
 	Created time.Time
 }
 
-// Entry is an account as operators see it.
+// Entry is an account in a list for operators.
 type Entry struct {
 	Account
 	Mailbox storage.Digest
 	Created time.Time
-	// Password says that there is one.
+	// Password reports whether the account has one.
 	Password bool
 }
 
-// Lookup returns the account whose mailbox is that of email, in any spelling of it. What is no address has no account.
+// Lookup returns the account that email reaches, in any spelling of its mailbox. A text that is not an address has none.
 func (s *Service) Lookup(ctx context.Context, email string) (a Account, found bool, err error) {
 	addr, err := address.Parse(email)
 	if err != nil {
@@ -104,13 +104,13 @@ func (s *Service) ByAddress(tx storage.Tx, addr address.Address) (a Account, fou
 	return s.open(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
 }
 
-// ByAddressForUpdate is ByAddress for a read that guards a write of the same step.
+// ByAddressForUpdate is ByAddress for a read that guards a write of the same transaction.
 func (s *Service) ByAddressForUpdate(tx storage.Tx, addr address.Address) (a Account, found bool, err error) {
 	return s.open(tx.Accounts().ByMailboxForUpdate(addr.Mailbox(s.Ring)))
 }
 
-// Create makes an account and raises the epoch of its mailbox, so that nothing from before it lives on. Errors: [ErrTaken]
-// and *[InvalidError], before anything is written.
+// Create creates an account and raises the epoch of its mailbox, which ends the flows and links that were requested before.
+// Errors, before anything is written: [ErrTaken] and *[InvalidError].
 func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	if n.Address.IsZero() {
 		return Account{}, &InvalidError{"email", "is missing"}
@@ -155,15 +155,15 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	return a, err
 }
 
-// SetName changes the name. Sessions live on and show it with their next request.
+// SetName changes the name. Sessions go on and carry it with their next request.
 func (s *Service) SetName(tx storage.Tx, id, name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		old := p.Name
+		changed := p.Name != name
 		p.Name = name
-		return old != name
+		return changed
 	})
 }
 
@@ -173,45 +173,45 @@ func (s *Service) SetLanguage(tx storage.Tx, id, language string) error {
 		return err
 	}
 	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		old := p.Language
+		changed := p.Language != language
 		p.Language = language
-		return old != language
+		return changed
 	})
 }
 
-// SetRoles changes the roles. Sessions live on and have them with their next request.
+// SetRoles changes the roles. Sessions go on and carry them with their next request.
 func (s *Service) SetRoles(tx storage.Tx, id string, roles []string) error {
 	if err := CheckRoles(roles); err != nil {
 		return err
 	}
 	roles = roleSet(roles)
 	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		old := r.Roles
+		changed := !slices.Equal(r.Roles, roles)
 		r.Roles = roles
-		return !slices.Equal(old, roles)
+		return changed
 	})
 }
 
-// SetStatus enables or disables an account. Either raises the epochs: what a disabled account had opened stays dead when it
-// is enabled again, also what was asked for in between.
+// SetStatus enables or disables an account. Both raise the epochs: sessions and links of a disabled account stay ended when it
+// is enabled again, and so do those requested in between.
 func (s *Service) SetStatus(tx storage.Tx, id string, status storage.Status) error {
 	if status != storage.StatusActive && status != storage.StatusDisabled {
 		return &InvalidError{"status", "is neither active nor disabled"}
 	}
 	return s.change(tx, id, true, func(r *storage.Account, _ *private) bool {
-		old := r.Status
+		changed := r.Status != status
 		r.Status = status
-		return old != status
+		return changed
 	})
 }
 
-// Delete removes the account and ends everything it had. Its mailbox may have a new account afterwards, with another id.
+// Delete deletes an account and ends its sessions, flows and links. A new account of its mailbox gets another id.
 func (s *Service) Delete(tx storage.Tx, id string) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
 	}
-	if err := raise(tx, r); err != nil {
+	if err := raiseEpochs(tx, r); err != nil {
 		return err
 	}
 	if _, err = tx.Accounts().Delete(id); err != nil {
@@ -241,11 +241,11 @@ func (s *Service) List(tx storage.Tx, after string, limit int) ([]Entry, error) 
 	return list, nil
 }
 
-// Any says whether there is at least one account.
+// Any reports whether there is at least one account.
 func (s *Service) Any(tx storage.Tx) (bool, error) { return tx.Accounts().Any() }
 
-// change applies f to an account and stores it when f says that something changed; ends raises the epochs with it.
-func (s *Service) change(tx storage.Tx, id string, ends bool, f func(*storage.Account, *private) bool) error {
+// change applies f to an account and stores the result if f reports a change. With endAccess it raises the epochs as well.
+func (s *Service) change(tx storage.Tx, id string, endAccess bool, f func(*storage.Account, *private) bool) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
@@ -260,8 +260,8 @@ func (s *Service) change(tx storage.Tx, id string, ends bool, f func(*storage.Ac
 	if err := s.seal(&r, p); err != nil {
 		return err
 	}
-	if ends {
-		if err := raise(tx, r); err != nil {
+	if endAccess {
+		if err := raiseEpochs(tx, r); err != nil {
 			return err
 		}
 	}
@@ -272,8 +272,8 @@ func (s *Service) change(tx storage.Tx, id string, ends bool, f func(*storage.Ac
 	return err
 }
 
-// raise ends everything of an account, flows that the mail worker has not bound to it included.
-func raise(tx storage.Tx, r storage.Account) error {
+// raiseEpochs ends every session, flow and link of an account, including flows that the mail worker has not bound to it yet.
+func raiseEpochs(tx storage.Tx, r storage.Account) error {
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(r.Mailbox)); err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *Service) unseal(r storage.Account) (p private, err error) {
 	return p, nil
 }
 
-// open turns a record into what others see. A record of an unknown status is disabled.
+// open returns the account of a record. A record with an unknown status is disabled.
 func (s *Service) open(r storage.Account, found bool, err error) (Account, bool, error) {
 	if err != nil || !found {
 		return Account{}, false, err
@@ -320,7 +320,7 @@ func (s *Service) open(r storage.Account, found bool, err error) (Account, bool,
 	return a, true, nil
 }
 
-// orElse returns err, or what its absence means.
+// orElse returns err, or otherwise if err is nil.
 func orElse(err, otherwise error) error {
 	if err != nil {
 		return err

@@ -11,25 +11,25 @@ const (
 	MaxName = 200
 	// MaxRole is the longest role, in bytes.
 	MaxRole = 64
-	// MaxRoles is the largest number of roles of one account; all of them go into each assertion, which has a bound.
+	// MaxRoles is the largest number of roles of one account: an assertion carries all of them, and its size is bounded.
 	MaxRoles     = 32
 	maxLanguage  = 35
 	maxRolesSize = 1024
 )
 
-// InvalidError says which field of an account is refused and why. It holds nothing of the input.
+// InvalidError is the refusal of one field of an account. It contains nothing of the input.
 type InvalidError struct {
 	// Field is email, name, role, language or status.
 	Field string
-	// Reason follows the field's name in a sentence.
+	// Reason continues a sentence that begins with the field's name.
 	Reason string
 }
 
 func (e *InvalidError) Error() string { return "account: the " + e.Field + " " + e.Reason }
 
-// CheckName says why a name is refused: longer than [MaxName], not UTF-8, or with characters that control something: names
-// go into headers, mails and terminals. Characters that turn the direction of writing or join lines count as such. The empty
-// name is good.
+// CheckName returns an *[InvalidError] for a name that is longer than [MaxName], is not UTF-8 or contains control characters, because
+// names go into headers, mails and terminals. Characters that change the direction of writing or separate lines are among them. The
+// empty name is valid.
 func CheckName(name string) error {
 	switch {
 	case len(name) > MaxName:
@@ -45,16 +45,16 @@ func CheckName(name string) error {
 	return nil
 }
 
-// forbidden reports control characters, line and paragraph separators, and the format characters that reorder or hide text.
-// Joiners stay: names in Persian and Sinhala need them.
+// forbidden reports whether r is a control character, a line or paragraph separator, or a format character that reorders or hides
+// text. Joiners are permitted: names in Persian and Sinhala need them.
 func forbidden(r rune) bool {
 	const zwnj, zwj = '\u200c', '\u200d'
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) ||
 		unicode.Is(unicode.Cf, r) && r != zwnj && r != zwj
 }
 
-// CheckRole says why a role is refused. Roles are 1 to [MaxRole] visible ASCII characters without comma, quotation mark and
-// backslash: they are joined by commas in headers and compared byte for byte.
+// CheckRole returns an *[InvalidError] unless role is 1 to [MaxRole] visible ASCII characters without comma, quotation mark and
+// backslash: roles are joined by commas in headers and compared byte for byte.
 func CheckRole(role string) error {
 	if role == "" || len(role) > MaxRole {
 		return &InvalidError{"role", "is empty or longer than 64 bytes"}
@@ -70,7 +70,7 @@ func CheckRole(role string) error {
 	return nil
 }
 
-// CheckRoles says why a list of roles is refused: one of them is, or they are more than [MaxRoles] or 1024 bytes.
+// CheckRoles returns an *[InvalidError] if [CheckRole] refuses one of roles, or if they are more than [MaxRoles] or 1024 bytes.
 func CheckRoles(roles []string) error {
 	size := 0
 	for _, r := range roles {
@@ -85,7 +85,7 @@ func CheckRoles(roles []string) error {
 	return nil
 }
 
-// CheckLanguage says why a language is refused: it has not the form of a BCP 47 tag. The empty one is good.
+// CheckLanguage returns an *[InvalidError] unless tag is empty or has the form of a BCP 47 tag.
 func CheckLanguage(tag string) error {
 	if len(tag) > maxLanguage {
 		return &InvalidError{"language", "is longer than 35 bytes"}

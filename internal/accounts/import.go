@@ -10,12 +10,12 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// importBatch is how many accounts one step writes where a bad one does not stop the others.
+// importBatch is how many accounts one transaction writes where a refused one does not stop the others.
 const importBatch = 100
 
-// ImportAccount is an account as another program had it.
+// ImportAccount is an account of another program.
 type ImportAccount struct {
-	// Email is the address in any spelling; it is stored as it stands here.
+	// Email is the address in any spelling. It is stored as given.
 	Email string
 	Name  string
 	Roles []string
@@ -23,33 +23,34 @@ type ImportAccount struct {
 	Language string
 	// Record is the password record, zero when there is none.
 	Record password.Record
-	// Verified says that the other program has seen a proof of the mailbox. Without one the password and the name are left
-	// out: whoever wrote them need not be the one who reads the mail. The account is made, and its first link proves the
+	// Verified reports whether the other program has seen a proof of the mailbox. Without one the password and the name are left
+	// out, because their author need not be the one who reads the mail. The account is created, and its first link proves the
 	// mailbox.
 	Verified bool
-	// Created is when the account was made there; zero, and what lies ahead, is now.
+	// Created is when the account was created there. The zero value and a time in the future mean now.
 	Created time.Time
-	// Disabled makes an account that cannot sign in.
+	// Disabled creates an account that cannot sign in.
 	Disabled bool
 }
 
-// Imported is what became of one account.
+// Imported is the result of importing one account.
 type Imported struct {
-	// ID is the new account's; in a dry run it is of no use.
+	// ID is the id of the new account. It is meaningless if the transaction was rolled back.
 	ID string
-	// LeftOut says that a password or a name was left out because the mailbox is not proven.
+	// LeftOut reports whether a password or a name was left out because the mailbox is not proven.
 	LeftOut bool
-	// Err says why there is no account: [ErrTaken], also by an earlier one of the same list, or an *[InvalidError].
+	// Err is nil if the account was created. Otherwise it is [ErrTaken], also by an earlier account of the same list, or an
+	// *[InvalidError].
 	Err error
 }
 
-// ImportOptions say how [Service.ImportAll] writes. The zero value writes everything or nothing.
+// ImportOptions are the options of [Service.ImportAll]. The zero value writes everything or nothing.
 type ImportOptions struct {
-	// GoOn writes what is good although something is bad. The accounts are then written by and by.
+	// GoOn writes the valid accounts although others are refused, in several transactions.
 	GoOn bool
 }
 
-// Import makes one account in the caller's step. Errors, before anything is written: [ErrTaken] and *[InvalidError].
+// Import creates one account in the caller's transaction. Errors, before anything is written: [ErrTaken] and *[InvalidError].
 func (s *Service) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
 	addr, err := address.Parse(in.Email)
 	if err != nil {
@@ -72,12 +73,12 @@ func (s *Service) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
 	return done, err
 }
 
-// errKeepOut undoes the step of an import that is not to be written.
-var errKeepOut = errors.New("account: not written")
+// errRollback rolls back the transaction of an import with a refused account.
+var errRollback = errors.New("account: not written")
 
-// ImportAll makes many accounts and says of each what became of it, in the order given. written says that the good ones are
-// in the store now: unless told to go on only when all are good. All or nothing is one step, for which other writers wait. An
-// error means that the store failed: then nothing was written, or where told to go on, what stands in results.
+// ImportAll creates many accounts and returns a result for each, in the order given. written reports whether the valid ones are in
+// the store; without GoOn they are only if all are valid, and one transaction writes them while other writers wait. An error is the
+// store's: nothing was written then, or with GoOn exactly what results lists.
 func (s *Service) ImportAll(ctx context.Context, list []ImportAccount, o ImportOptions) (results []Imported, written bool, err error) {
 	batch := len(list)
 	if o.GoOn {
@@ -89,18 +90,18 @@ func (s *Service) ImportAll(ctx context.Context, list []ImportAccount, o ImportO
 		list = list[len(part):]
 		var done []Imported
 		err := s.Store.Update(ctx, func(tx storage.Tx) error {
-			made, bad, err := s.importPart(tx, part)
+			created, refused, err := s.importPart(tx, part)
 			if err != nil {
 				return err
 			}
-			done = made
-			if bad && !o.GoOn {
-				return errKeepOut
+			done = created
+			if refused && !o.GoOn {
+				return errRollback
 			}
 			return nil
 		})
 		switch {
-		case errors.Is(err, errKeepOut):
+		case errors.Is(err, errRollback):
 			return append(results, done...), false, nil
 		case err != nil:
 			return results, len(results) > 0, err
@@ -110,26 +111,26 @@ func (s *Service) ImportAll(ctx context.Context, list []ImportAccount, o ImportO
 	return results, true, nil
 }
 
-// importPart makes the good ones of a list.
-func (s *Service) importPart(tx storage.Tx, part []ImportAccount) (done []Imported, bad bool, err error) {
+// importPart creates the valid accounts of a list. refused reports whether there were others.
+func (s *Service) importPart(tx storage.Tx, part []ImportAccount) (done []Imported, refused bool, err error) {
 	done = make([]Imported, 0, len(part))
 	for _, in := range part {
 		one, err := s.Import(tx, in)
 		if invalid := new(InvalidError); errors.Is(err, ErrTaken) || errors.As(err, &invalid) {
-			one, bad = Imported{Err: err}, true
+			one, refused = Imported{Err: err}, true
 		} else if err != nil {
 			return nil, false, err
 		}
 		done = append(done, one)
 	}
-	return done, bad, nil
+	return done, refused, nil
 }
 
-// Exported is an account with all that is kept of it.
+// Exported is an account with everything that an export contains.
 type Exported struct {
 	Account
 	Created time.Time
-	// Record is the password record, zero when there is none. Its text is a secret: whoever has it can try passwords.
+	// Record is the password record, zero when there is none. Its text is a secret: it permits guessing offline.
 	Record password.Record
 }
 

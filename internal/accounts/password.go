@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// metaCosts counts the records of each cost, so that the slowest kind is known without looking at every account.
+// metaCosts is the key of the number of records for each cost, so that the slowest kind is known without reading every account.
 const metaCosts = "password_costs"
 
 // Credentials are an account with its password records.
@@ -23,7 +23,7 @@ type Credentials struct {
 	Mailbox storage.Digest
 	// Passwords are the records; the zero value is an account without a password.
 	Passwords password.History
-	// Version is that of the stored account: it is another after any change of it.
+	// Version is the version of the stored account. Every change gives it another one.
 	Version uint64
 }
 
@@ -37,7 +37,7 @@ func (s *Service) CredentialsByAddress(tx storage.Tx, addr address.Address) (Cre
 	return s.credentials(tx.Accounts().ByMailbox(addr.Mailbox(s.Ring)))
 }
 
-// CredentialsForUpdate is Credentials for a read that guards a write of the same step.
+// CredentialsForUpdate is Credentials for a read that guards a write of the same transaction.
 func (s *Service) CredentialsForUpdate(tx storage.Tx, id string) (Credentials, bool, error) {
 	return s.credentials(tx.Accounts().GetForUpdate(id))
 }
@@ -54,14 +54,14 @@ func (s *Service) credentials(r storage.Account, found bool, err error) (Credent
 	return Credentials{Account: a, Mailbox: r.Mailbox, Passwords: history, Version: r.Version}, true, nil
 }
 
-// SetPassword gives the account a new password and ends everything it had: sessions, links and flows. The policy says how
-// many earlier records are kept.
+// SetPassword sets the password and ends every session, link and flow of the account. The policy decides how many earlier records
+// are kept.
 func (s *Service) SetPassword(tx storage.Tx, id string, r password.Record, policy password.Policy) error {
 	return s.changePassword(tx, id, true, func(k password.History) password.History { return policy.Replace(k, r) })
 }
 
-// UpgradePassword replaces the current record by another one of the same password. Nothing ends. The caller has compared
-// the version of the account in the same step.
+// UpgradePassword replaces the current record by another one of the same password and ends nothing. The caller has compared the
+// version of the account in the same transaction.
 func (s *Service) UpgradePassword(tx storage.Tx, id string, r password.Record) error {
 	return s.changePassword(tx, id, false, func(k password.History) password.History {
 		k.Current = r
@@ -69,19 +69,19 @@ func (s *Service) UpgradePassword(tx storage.Tx, id string, r password.Record) e
 	})
 }
 
-func (s *Service) changePassword(tx storage.Tx, id string, ends bool, f func(password.History) password.History) error {
+func (s *Service) changePassword(tx storage.Tx, id string, endAccess bool, f func(password.History) password.History) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
 	}
-	old, err := s.openHistory(r)
+	previous, err := s.openHistory(r)
 	if err != nil {
 		return err
 	}
-	history := f(old)
+	history := f(previous)
 	r.Password = history.Seal(s.Ring, r.ID)
-	if ends {
-		if err := raise(tx, r); err != nil {
+	if endAccess {
+		if err := raiseEpochs(tx, r); err != nil {
 			return err
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Service) changePassword(tx storage.Tx, id string, ends bool, f func(pas
 	if !replaced {
 		return fmt.Errorf("account %s: changed within one step", id)
 	}
-	return countCosts(tx, old.Current, history.Current)
+	return countCosts(tx, previous.Current, history.Current)
 }
 
 // openHistory opens the records of a stored account.
@@ -104,8 +104,8 @@ func (s *Service) openHistory(r storage.Account) (password.History, error) {
 	return k, nil
 }
 
-// Costs returns the costs of the records that accounts sign in with, in a stable order: what answers to sign-ins wait for
-// (password.Hasher.Measure).
+// Costs returns the costs of the current records of all accounts, in a stable order. Answers to sign-ins take as long as the slowest
+// of them (password.Hasher.Measure).
 func (s *Service) Costs(ctx context.Context) (password.Costs, error) {
 	var set password.Costs
 	err := s.Store.View(ctx, func(tx storage.Tx) error {
@@ -122,13 +122,13 @@ func (s *Service) Costs(ctx context.Context) (password.Costs, error) {
 	return set, err
 }
 
-// costCount is how many records have a cost.
+// costCount is the number of records with a cost.
 type costCount struct {
 	cost  password.Cost
 	count uint64
 }
 
-// readCosts reads the counts. What this version does not read, because bounds have become narrower, opens no account either.
+// readCosts returns the counts. It skips costs that this version refuses, as the sign-in with such a record does.
 func readCosts(tx storage.Tx) (counts []costCount, err error) {
 	value, _, err := tx.Meta().Get(metaCosts)
 	if err != nil {
@@ -149,27 +149,27 @@ func readCosts(tx storage.Tx) (counts []costCount, err error) {
 	return counts, nil
 }
 
-// countCosts notes that a record has taken the place of another; either may be the zero record.
-func countCosts(tx storage.Tx, old, now password.Record) error {
-	if old.Cost() == now.Cost() {
+// countCosts counts that one record has replaced another. Either may be the zero record.
+func countCosts(tx storage.Tx, before, after password.Record) error {
+	if before.Cost() == after.Cost() {
 		return nil
 	}
 	counts, err := readCosts(tx)
 	if err != nil {
 		return err
 	}
-	if !old.IsZero() {
-		if i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == old.Cost() }); i >= 0 {
+	if !before.IsZero() {
+		if i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == before.Cost() }); i >= 0 {
 			if counts[i].count--; counts[i].count == 0 {
 				counts = slices.Delete(counts, i, i+1)
 			}
 		}
 	}
-	if !now.IsZero() {
-		i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == now.Cost() })
+	if !after.IsZero() {
+		i := slices.IndexFunc(counts, func(c costCount) bool { return c.cost == after.Cost() })
 		if i < 0 {
 			i = len(counts)
-			counts = append(counts, costCount{cost: now.Cost()})
+			counts = append(counts, costCount{cost: after.Cost()})
 		}
 		counts[i].count++
 	}

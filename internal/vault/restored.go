@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// dropChunk is how many queued mails one step drops.
+	// dropChunk is how many queued mails one transaction deletes.
 	dropChunk = 256
-	// eventLife is how long the audit log keeps that a backup was restored.
+	// eventLife is how long the audit log keeps the event of a restored backup.
 	eventLife = 90 * 24 * time.Hour
 )
 
-// killRestored ends everything that was alive when a backup was made. The queued mails go first and the mark goes last,
-// together with the old epoch, so that an opening that is cut off is done again by the next one. Flows, tokens and sessions
-// die by the epoch and are swept at their ends.
-func (v *Vault) killRestored(ctx context.Context) error {
+// endRestored ends every session, flow, link and queued mail that a backup contains. It deletes the mails first, and the mark of
+// the backup last, in the transaction that raises the epoch, so that the next opening repeats an interrupted one. Flows, tokens and
+// sessions end by the epoch and are swept at their expiry.
+func (v *Vault) endRestored(ctx context.Context) error {
 	mails := 0
 	for {
 		n, err := v.dropMails(ctx)
@@ -52,7 +52,7 @@ func (v *Vault) killRestored(ctx context.Context) error {
 	return nil
 }
 
-// dropMails deletes some of the mails that wait, whenever they are due: nothing else uses the store yet.
+// dropMails deletes up to dropChunk queued mails, whenever they are due. Nothing else uses the store yet.
 func (v *Vault) dropMails(ctx context.Context) (n int, err error) {
 	far := v.Clock.Now().AddDate(100, 0, 0)
 	err = v.Store.Update(ctx, func(tx storage.Tx) error {

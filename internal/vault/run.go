@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// tickEvery is how often ended sessions are looked for among open sockets: they close within 5 seconds.
+	// tickEvery is how often requests in flight are compared with their sessions: they end within 5 seconds.
 	tickEvery = time.Second
 	// sweepEvery is how often the clock is persisted and expired records are deleted.
 	sweepEvery = time.Minute
@@ -18,7 +18,7 @@ const (
 	sweepPause = 2 * time.Millisecond
 )
 
-// Start begins to look after the state, until Close. Only the first call does.
+// Start starts the periodic work, which runs until Close. Later calls do nothing.
 func (v *Vault) Start() {
 	v.start.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -35,7 +35,7 @@ func (v *Vault) Start() {
 	})
 }
 
-// every calls f in a goroutine of its own, again and again. Its failures are logged; the next call may do better.
+// every calls f every d in a goroutine of its own, until ctx is done. It logs an error of f and goes on.
 func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Context) error) {
 	v.wg.Go(func() {
 		t := time.NewTicker(d)
@@ -53,11 +53,11 @@ func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Conte
 	})
 }
 
-// Sweep persists the clock, deletes what has expired, in small transactions, and says how much it was. While the clock is in
-// doubt it deletes nothing: a clock that was wrong for a while must not have destroyed anything.
+// Sweep persists the clock, deletes expired records in small transactions, and returns how many it has deleted. While the clock is
+// in doubt it deletes nothing, so that a clock that was wrong for a while destroys nothing.
 //
-// The clock comes first: whatever has been deleted stays over, also for a process that starts with the system's clock set back.
-// A link that carries its flow would be good again for as long as nothing says that it was used.
+// The clock is persisted first, so that what has been deleted stays expired in a process that starts with the system's clock set
+// back. A stateless link would be valid again otherwise, because the record of its use is deleted.
 func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
 	now := v.Clock.Now()
 	if err := v.SaveClock(ctx); err != nil {
@@ -80,7 +80,7 @@ func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
 	}
 }
 
-// reportStep logs that the wall clock has stepped away from the gate's time, and that it is back.
+// reportStep logs when the wall clock steps away from the gate's time, and when the two agree again.
 func (v *Vault) reportStep() {
 	d, doubtful := v.Clock.Stepped()
 	if (d != 0) == v.stepped {

@@ -1,6 +1,5 @@
-// Package vault opens a database and its keys into parts that are ready to use, for the running gate and for commands that
-// open the file themselves, and looks after them: it persists the clock, sweeps what has expired and ends the sockets of
-// sessions that are over.
+// Package vault opens a database and its keys, for the running gate and for commands that open the file themselves. It persists
+// the clock, sweeps expired records and ends the requests in flight of sessions that have ended.
 package vault
 
 import (
@@ -20,20 +19,20 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// ErrNoDataKey says that a database holds accounts or keys, but not the data key they are sealed with. A new one would make
-// them unreadable for good.
+// ErrNoDataKey is returned for a database with accounts or keys but without the data key that seals them. A new data key would
+// make them unreadable for ever.
 var ErrNoDataKey = errors.New("vault: the database has lost its data key; restore a backup")
 
-// Config says what to open.
+// Config is the input of [Open].
 type Config struct {
 	// Store is the open store. Required; it belongs to the Vault once Open has succeeded.
 	Store storage.Store
-	// Masters returns the master keys. Required. It is called once, with the sealed data key of the database, which is empty
-	// when the database is new: a key may be made then, and only then.
+	// Masters returns the master keys. Required. It is called once, with the sealed data key of the database. That is empty when
+	// the database is new; only then may Masters create a key.
 	Masters func(sealed []byte) ([][]byte, error)
-	// Clock is the gate's clock; nil is the system's.
+	// Clock is the gate's clock; nil means the system's.
 	Clock *clock.Clock
-	// Log gets what nobody else is told; nil discards it.
+	// Log receives what no caller gets as an error; nil discards it.
 	Log *slog.Logger
 }
 
@@ -46,9 +45,9 @@ type Vault struct {
 	Accounts *accounts.Service
 	Sessions *session.Manager
 	Machines *machinetoken.Manager
-	// Restored says that this was the first opening of a restored backup.
+	// Restored reports whether this was the first opening of a restored backup.
 	Restored bool
-	// Created says that the database was new.
+	// Created reports whether the database was new.
 	Created bool
 
 	log      *slog.Logger
@@ -56,11 +55,12 @@ type Vault struct {
 	start    sync.Once
 	wg       sync.WaitGroup
 	rotating sync.Mutex
-	// stepped is what was logged last about the wall clock.
+	// stepped reports whether the last log line about the wall clock was that it has stepped.
 	stepped bool
 }
 
-// Open opens what is in a store. It starts nothing: see [Vault.Start]. On an error the store stays the caller's.
+// Open opens the database in a store and its keys. It starts no goroutine: see [Vault.Start]. On an error the caller keeps the
+// store.
 //
 // Errors: keyring.ErrForeignKey when no master key opens the database, [ErrNoDataKey], those of cfg.Masters and the store's.
 func Open(ctx context.Context, cfg Config) (*Vault, error) {
@@ -90,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	v.Ring = ring
 	v.Clock.Restore(found.clock)
 	if found.restored {
-		if err := v.killRestored(ctx); err != nil {
+		if err := v.endRestored(ctx); err != nil {
 			return nil, fmt.Errorf("vault: ending what a backup held: %w", err)
 		}
 	}
@@ -110,12 +110,12 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	return v, nil
 }
 
-// contents is what Open finds in a database.
+// contents is what Open reads from a database.
 type contents struct {
 	sealed   []byte
 	clock    time.Time
 	restored bool
-	// used says that something is sealed with the data key.
+	// used reports whether anything is sealed with the data key.
 	used bool
 }
 
@@ -143,7 +143,7 @@ func read(ctx context.Context, store storage.Store) (c contents, err error) {
 	return c, err
 }
 
-// storeKeys opens the signing keys and stores what is new of all keys, in one step.
+// storeKeys opens the signing keys and stores the keys that are new or sealed anew, in one transaction.
 func (v *Vault) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 	var signing *keyring.SigningKeys
 	err := v.Store.Update(ctx, func(tx storage.Tx) error {
@@ -154,11 +154,11 @@ func (v *Vault) storeKeys(ctx context.Context, sealed, resealed []byte) error {
 		if string(now) != string(sealed) {
 			return errors.New("the data key has changed meanwhile")
 		}
-		old, _, err := tx.Meta().Get(storage.MetaSigningKeys)
+		stored, _, err := tx.Meta().Get(storage.MetaSigningKeys)
 		if err != nil {
 			return err
 		}
-		keys, changed, err := v.Ring.OpenSigningKeys(old, v.Clock.Now())
+		keys, changed, err := v.Ring.OpenSigningKeys(stored, v.Clock.Now())
 		if err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (v *Vault) RotateSigningKey(ctx context.Context) (id string, err error) {
 	return listed[len(listed)-1].ID, nil
 }
 
-// reloadSigning takes over what is stored, after a rotation that was not.
+// reloadSigning replaces the signing keys by the stored ones, after a rotation that could not be stored.
 func (v *Vault) reloadSigning() error {
 	var sealed []byte
 	err := v.Store.View(context.Background(), func(tx storage.Tx) error {
@@ -219,9 +219,9 @@ func (v *Vault) reloadSigning() error {
 	return v.Signing.Reload(sealed)
 }
 
-// Close ends what Start has begun, persists the clock and closes the store. Call it once.
+// Close stops the work of Start, persists the clock and closes the store. It must be called once.
 func (v *Vault) Close() error {
-	// A Start that comes later begins nothing.
+	// A later Start does nothing.
 	v.start.Do(func() {})
 	if v.cancel != nil {
 		v.cancel()
@@ -229,19 +229,19 @@ func (v *Vault) Close() error {
 	v.wg.Wait()
 	err := v.SaveClock(context.Background())
 	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) {
-		// What is lost is a minute of the clock; why has been told where it happened.
+		// A minute of the clock is lost. Its cause has been logged already.
 		err = nil
 	}
 	return errors.Join(err, v.Store.Close())
 }
 
-// SaveClock persists the largest time believed.
+// SaveClock persists the latest time that the clock trusts.
 func (v *Vault) SaveClock(ctx context.Context) error {
 	value := binary.BigEndian.AppendUint64(nil, uint64(v.Clock.Trusted().Unix()))
 	return v.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaClock, value) })
 }
 
-// parseTime reads what SaveClock writes; anything else is no time.
+// parseTime parses the value that SaveClock stores. It returns the zero time for anything else.
 func parseTime(value []byte) time.Time {
 	if len(value) != 8 {
 		return time.Time{}
