@@ -58,6 +58,26 @@ func decodeClaims(payload []byte) (*Identity, error) {
 		return nil, err
 	}
 	id := &Identity{}
+	if err := o.decodeTexts(id); err != nil {
+		return nil, err
+	}
+	if err := o.decodeTimes(id); err != nil {
+		return nil, err
+	}
+	if id.EmailVerified, err = o.flag("email_verified"); err != nil {
+		return nil, err
+	}
+	if id.Methods, err = o.texts("amr"); err != nil {
+		return nil, err
+	}
+	if id.Roles, err = o.texts("roles"); err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+// decodeTexts reads the claims that are one text.
+func (o object) decodeTexts(id *Identity) error {
 	var scope string
 	for _, f := range []struct {
 		name     string
@@ -77,16 +97,21 @@ func decodeClaims(payload []byte) (*Identity, error) {
 	} {
 		s, present, err := o.text(f.name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if f.required && (!present || s == "") {
-			return nil, RefusedClaims
+			return RefusedClaims
 		}
 		*f.to = s
 	}
 	if scope != "" {
 		id.Scope = strings.Fields(scope)
 	}
+	return nil
+}
+
+// decodeTimes reads the claims that are a time.
+func (o object) decodeTimes(id *Identity) error {
 	for _, f := range []struct {
 		name     string
 		to       *time.Time
@@ -99,20 +124,11 @@ func decodeClaims(payload []byte) (*Identity, error) {
 	} {
 		t, present, err := o.date(f.name)
 		if err != nil || (f.required && !present) {
-			return nil, RefusedClaims
+			return RefusedClaims
 		}
 		*f.to = t
 	}
-	if id.EmailVerified, err = o.flag("email_verified"); err != nil {
-		return nil, err
-	}
-	if id.Methods, err = o.texts("amr"); err != nil {
-		return nil, err
-	}
-	if id.Roles, err = o.texts("roles"); err != nil {
-		return nil, err
-	}
-	return id, nil
+	return nil
 }
 
 // clone returns a copy that shares nothing a caller could change.
