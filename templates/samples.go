@@ -1,6 +1,9 @@
 package templates
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // PageSample is one state of one page, for the preview and for the trial at load.
 type PageSample struct {
@@ -22,19 +25,113 @@ var sampleTime = time.Date(2026, time.November, 21, 14, 3, 17, 0, time.UTC)
 
 const sampleLink = "https://app.example.com/email-link/link?t=AGkxQmF3b3JkaW5nIGFsb3VkIG9uY2UsIGFzIGEgcGVyc29u"
 
-// PageSamples lists every state of every page.
-func PageSamples() []PageSample {
-	f := Frame{
+// sampleFrame is the frame of the samples, bareFrame that of a site without a contact.
+var (
+	sampleFrame = Frame{
 		Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
 		Contact: "help@example.com", Now: sampleTime,
 	}
-	bare := f
-	bare.Contact = ""
+	bareFrame = Frame{
+		Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link", Now: sampleTime,
+	}
+)
+
+// PageSamples lists every state of every page.
+func PageSamples() []PageSample {
+	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), refusedSamples())
+}
+
+// signInSamples lists the states of the page to sign in.
+func signInSamples() []PageSample {
+	return []PageSample{
+		{"sign-in", 200, sampleFrame, SignIn{SignUp: true}},
+		{"sign-in-closed", 200, bareFrame, SignIn{ReturnTo: "/reports"}},
+		{"sign-in-again", 200, sampleFrame, SignIn{ReturnTo: "/accounting", Again: true}},
+		{"sign-in-refused", 400, sampleFrame, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
+		{"sign-in-limited", 429, sampleFrame, SignIn{
+			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",
+			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
+		}},
+		{"sign-in-no-mail", 200, sampleFrame, SignIn{MailOff: true}},
+		{"sign-in-password", 200, sampleFrame, SignIn{SignUp: true, Password: true, Mail: true, ReturnTo: "/reports"}},
+		{"sign-in-code-only", 200, sampleFrame, SignIn{CodeOnly: true}},
+		{"sign-in-password-code", 200, sampleFrame, SignIn{Password: true, Mail: true, CodeOnly: true}},
+		{"sign-in-password-only", 200, sampleFrame, SignIn{Password: true, PasswordSet: true}},
+		{"sign-in-password-refused", 403, sampleFrame, SignIn{
+			Email: "jo@example.com", SignUp: true, Password: true, Mail: true, Problem: Problem{Code: WrongPassword},
+		}},
+		{"sign-in-password-missing", 400, sampleFrame, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: MissingPassword},
+		}},
+		{"sign-in-password-limited", 429, sampleFrame, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: PasswordLimited, Wait: 37 * time.Minute},
+		}},
+		{"sign-in-password-disabled", 403, sampleFrame, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: AccountDisabled},
+		}},
+		{"sign-in-password-busy", 503, sampleFrame, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: Busy, Wait: 4 * time.Second},
+		}},
+		{"sign-in-password-no-mail", 200, sampleFrame, SignIn{MailOff: true, Password: true}},
+	}
+}
+
+// formSamples lists the states of the other forms that ask for an address or a password.
+func formSamples() []PageSample {
+	return []PageSample{
+		{"reset", 200, sampleFrame, Reset{}},
+		{"reset-refused", 400, sampleFrame, Reset{Email: "jo@example", Problem: Problem{Code: InvalidEmail}}},
+		{"reset-no-mail", 200, sampleFrame, Reset{MailOff: true}},
+		{"password", 200, sampleFrame, Password{Email: "jo@example.com", MinLength: 12}},
+		{"password-wrong", 403, sampleFrame, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: WrongCurrent}}},
+		{"password-reused", 400, sampleFrame, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: PasswordReused}}},
+		{"password-none", 200, sampleFrame, Password{Email: "jo@example.com", None: true, MinLength: 12}},
+		{"password-none-no-mail", 200, sampleFrame, Password{Email: "jo@example.com", None: true, MailOff: true, MinLength: 12}},
+		{"sign-up", 200, sampleFrame, SignUp{ReturnTo: "/reports"}},
+		{"sign-up-refused", 400, sampleFrame, SignUp{Problem: Problem{Code: MissingEmail}}},
+		{"sign-up-closed", 403, sampleFrame, SignUp{Closed: true}},
+		{"sign-up-no-mail", 200, sampleFrame, SignUp{MailOff: true}},
+	}
+}
+
+// resendSamples lists the states of the page that waits for a mail.
+func resendSamples() []PageSample {
 	resend := Resend{
 		Address: "jo@example.com", ResendsLeft: 5, ResendsTotal: 5, NextResend: sampleTime.Add(43 * time.Second),
 		End: sampleTime.Add(15 * time.Minute), Code: true, Link: true,
 	}
 	with := func(change func(*Resend)) Resend { r := resend; change(&r); return r }
+	return []PageSample{
+		{"resend", 200, sampleFrame, resend},
+		{"resend-sign-up", 200, sampleFrame, with(func(r *Resend) { r.SignUp = true; r.End = sampleTime.Add(24 * time.Hour) })},
+		{"resend-reset", 200, sampleFrame, with(func(r *Resend) {
+			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
+		})},
+		{"resend-app", 200, sampleFrame, with(func(r *Resend) { r.Reset, r.Code, r.App, r.Form = true, false, true, "/forgot" })},
+		{"resend-again", 200, sampleFrame, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
+		{"resend-opened", 200, sampleFrame, with(func(r *Resend) { r.Opened, r.ReturnTo = true, "/reports" })},
+		{"resend-opened-link-only", 200, sampleFrame, with(func(r *Resend) { r.Opened, r.Code = true, false })},
+		{"resend-opened-signed-in", 200, sampleFrame, with(func(r *Resend) { r.Opened, r.SignedIn = true, true })},
+		{"resend-now", 200, sampleFrame, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
+		{"resend-last", 200, sampleFrame, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},
+		{"resend-spent", 200, sampleFrame, with(func(r *Resend) { r.ResendsLeft = 0 })},
+		{"resend-too-early", 429, sampleFrame, with(func(r *Resend) {
+			r.Problem = Problem{Code: TooEarly, Wait: 43 * time.Second}
+		})},
+		{"resend-spent-refused", 429, bareFrame, with(func(r *Resend) { r.ResendsLeft, r.Problem = 0, Problem{Code: ResendsSpent} })},
+		{"code-refused", 403, sampleFrame, with(func(r *Resend) { r.Problem = Problem{Code: WrongCode} })},
+		{"code-malformed", 400, sampleFrame, with(func(r *Resend) { r.Problem = Problem{Code: MalformedCode} })},
+		{"code-off", 403, sampleFrame, with(func(r *Resend) { r.Code, r.CodesOff, r.Problem = false, true, Problem{Code: CodesOff} })},
+		{"resend-codes-off", 200, sampleFrame, with(func(r *Resend) { r.Code, r.CodesOff = false, true })},
+		{"resend-code-only", 200, sampleFrame, with(func(r *Resend) { r.Link = false })},
+		{"resend-code-only-off", 200, sampleFrame, with(func(r *Resend) { r.Code, r.CodesOff, r.Link = false, true, false })},
+		{"resend-link-only", 200, sampleFrame, with(func(r *Resend) { r.Code = false })},
+		{"no-flow", 200, sampleFrame, NoFlowPage{}},
+	}
+}
+
+// confirmSamples lists what a mailed link opens.
+func confirmSamples() []PageSample {
 	confirm := Confirm{
 		Token: "c2FtcGxl", Account: "jo@example.com", Asked: sampleTime.Add(-2 * time.Minute), Device: "Safari on iPhone",
 		Network: "192.0.2.0/24", SameBrowser: true, Code: true,
@@ -65,109 +162,54 @@ func PageSamples() []PageSample {
 	appReset := resetOther
 	appReset.App, appReset.AskPassword, appReset.ReturnTo = true, false, "/password/new"
 	refused := func(c Code) Confirm { r := reset; r.Problem = Problem{Code: c, Min: 12}; return r }
+	return []PageSample{
+		{"confirm", 200, sampleFrame, confirm},
+		{"confirm-other-browser", 200, sampleFrame, other},
+		{"confirm-other-no-code", 200, sampleFrame, noCode},
+		{"confirm-other-account", 200, sampleFrame, signedIn},
+		{"confirm-changed", 409, sampleFrame, changed},
+		{"confirm-sign-up", 200, sampleFrame, up},
+		{"confirm-sign-up-name", 400, sampleFrame, upBad},
+		{"confirm-sign-up-other", 200, sampleFrame, otherUp},
+		{"confirm-sign-up-password", 200, sampleFrame, first},
+		{"confirm-reset", 200, sampleFrame, reset},
+		{"confirm-reset-other", 200, sampleFrame, resetOther},
+		{"confirm-reset-app", 200, sampleFrame, appReset},
+		{"confirm-reset-short", 400, sampleFrame, refused(PasswordTooShort)},
+		{"confirm-reset-common", 400, sampleFrame, refused(PasswordTooCommon)},
+		{"confirm-reset-same", 400, sampleFrame, refused(PasswordSameAsCurrent)},
+		{"confirm-cancel", 200, sampleFrame, cancel},
+		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
+		{"confirm-none-code", 200, sampleFrame, ConfirmNone{Flow: true}},
+		{"cancelled", 200, sampleFrame, Cancelled{}},
+		{"dead", 410, sampleFrame, Dead{}},
+		{"dead-reset", 410, sampleFrame, Dead{Reset: true}},
+		{"incomplete", 410, sampleFrame, Incomplete{Code: true}},
+		{"incomplete-code", 410, sampleFrame, Incomplete{Flow: true, Code: true}},
+		{"incomplete-cancel", 410, sampleFrame, Incomplete{}},
+	}
+}
+
+// homeSamples lists the pages of a browser that is signed in, and of one that has signed out.
+func homeSamples() []PageSample {
 	home := Home{
 		Email: "jo@example.com", Name: "Jo Doe", Roles: []string{"admin", "staff"}, Since: sampleTime.Add(-26 * time.Hour),
 		Ends: sampleTime.Add(29 * 24 * time.Hour), Device: "Firefox on Linux", Methods: []string{"link"},
 	}
 	withPassword := home
 	withPassword.Password, withPassword.PasswordSet, withPassword.Methods = true, true, []string{"pwd"}
-	samples := []PageSample{
-		{"sign-in", 200, f, SignIn{SignUp: true}},
-		{"sign-in-closed", 200, bare, SignIn{ReturnTo: "/reports"}},
-		{"sign-in-again", 200, f, SignIn{ReturnTo: "/accounting", Again: true}},
-		{"sign-in-refused", 400, f, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
-		{"sign-in-limited", 429, f, SignIn{
-			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",
-			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
-		}},
-		{"sign-in-no-mail", 200, f, SignIn{MailOff: true}},
-		{"sign-in-password", 200, f, SignIn{SignUp: true, Password: true, Mail: true, ReturnTo: "/reports"}},
-		{"sign-in-code-only", 200, f, SignIn{CodeOnly: true}},
-		{"sign-in-password-code", 200, f, SignIn{Password: true, Mail: true, CodeOnly: true}},
-		{"sign-in-password-only", 200, f, SignIn{Password: true, PasswordSet: true}},
-		{"sign-in-password-refused", 403, f, SignIn{
-			Email: "jo@example.com", SignUp: true, Password: true, Mail: true, Problem: Problem{Code: WrongPassword},
-		}},
-		{"sign-in-password-missing", 400, f, SignIn{
-			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: MissingPassword},
-		}},
-		{"sign-in-password-limited", 429, f, SignIn{
-			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: PasswordLimited, Wait: 37 * time.Minute},
-		}},
-		{"sign-in-password-disabled", 403, f, SignIn{
-			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: AccountDisabled},
-		}},
-		{"sign-in-password-busy", 503, f, SignIn{
-			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: Busy, Wait: 4 * time.Second},
-		}},
-		{"sign-in-password-no-mail", 200, f, SignIn{MailOff: true, Password: true}},
-		{"reset", 200, f, Reset{}},
-		{"reset-refused", 400, f, Reset{Email: "jo@example", Problem: Problem{Code: InvalidEmail}}},
-		{"reset-no-mail", 200, f, Reset{MailOff: true}},
-		{"password", 200, f, Password{Email: "jo@example.com", MinLength: 12}},
-		{"password-wrong", 403, f, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: WrongCurrent}}},
-		{"password-reused", 400, f, Password{Email: "jo@example.com", MinLength: 12, Problem: Problem{Code: PasswordReused}}},
-		{"password-none", 200, f, Password{Email: "jo@example.com", None: true, MinLength: 12}},
-		{"password-none-no-mail", 200, f, Password{Email: "jo@example.com", None: true, MailOff: true, MinLength: 12}},
-		{"sign-up", 200, f, SignUp{ReturnTo: "/reports"}},
-		{"sign-up-refused", 400, f, SignUp{Problem: Problem{Code: MissingEmail}}},
-		{"sign-up-closed", 403, f, SignUp{Closed: true}},
-		{"sign-up-no-mail", 200, f, SignUp{MailOff: true}},
-		{"resend", 200, f, resend},
-		{"resend-sign-up", 200, f, with(func(r *Resend) { r.SignUp = true; r.End = sampleTime.Add(24 * time.Hour) })},
-		{"resend-reset", 200, f, with(func(r *Resend) {
-			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
-		})},
-		{"resend-app", 200, f, with(func(r *Resend) { r.Reset, r.Code, r.App, r.Form = true, false, true, "/forgot" })},
-		{"resend-again", 200, f, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
-		{"resend-opened", 200, f, with(func(r *Resend) { r.Opened, r.ReturnTo = true, "/reports" })},
-		{"resend-opened-link-only", 200, f, with(func(r *Resend) { r.Opened, r.Code = true, false })},
-		{"resend-opened-signed-in", 200, f, with(func(r *Resend) { r.Opened, r.SignedIn = true, true })},
-		{"resend-now", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime })},
-		{"resend-last", 200, f, with(func(r *Resend) { r.ResendsLeft = 1; r.NextResend = sampleTime.Add(time.Second) })},
-		{"resend-spent", 200, f, with(func(r *Resend) { r.ResendsLeft = 0 })},
-		{"resend-too-early", 429, f, with(func(r *Resend) {
-			r.Problem = Problem{Code: TooEarly, Wait: 43 * time.Second}
-		})},
-		{"resend-spent-refused", 429, bare, with(func(r *Resend) { r.ResendsLeft, r.Problem = 0, Problem{Code: ResendsSpent} })},
-		{"code-refused", 403, f, with(func(r *Resend) { r.Problem = Problem{Code: WrongCode} })},
-		{"code-malformed", 400, f, with(func(r *Resend) { r.Problem = Problem{Code: MalformedCode} })},
-		{"code-off", 403, f, with(func(r *Resend) { r.Code, r.CodesOff, r.Problem = false, true, Problem{Code: CodesOff} })},
-		{"resend-codes-off", 200, f, with(func(r *Resend) { r.Code, r.CodesOff = false, true })},
-		{"resend-code-only", 200, f, with(func(r *Resend) { r.Link = false })},
-		{"resend-code-only-off", 200, f, with(func(r *Resend) { r.Code, r.CodesOff, r.Link = false, true, false })},
-		{"resend-link-only", 200, f, with(func(r *Resend) { r.Code = false })},
-		{"no-flow", 200, f, NoFlowPage{}},
-		{"confirm", 200, f, confirm},
-		{"confirm-other-browser", 200, f, other},
-		{"confirm-other-no-code", 200, f, noCode},
-		{"confirm-other-account", 200, f, signedIn},
-		{"confirm-changed", 409, f, changed},
-		{"confirm-sign-up", 200, f, up},
-		{"confirm-sign-up-name", 400, f, upBad},
-		{"confirm-sign-up-other", 200, f, otherUp},
-		{"confirm-sign-up-password", 200, f, first},
-		{"confirm-reset", 200, f, reset},
-		{"confirm-reset-other", 200, f, resetOther},
-		{"confirm-reset-app", 200, f, appReset},
-		{"confirm-reset-short", 400, f, refused(PasswordTooShort)},
-		{"confirm-reset-common", 400, f, refused(PasswordTooCommon)},
-		{"confirm-reset-same", 400, f, refused(PasswordSameAsCurrent)},
-		{"confirm-cancel", 200, f, cancel},
-		{"confirm-none", 200, f, ConfirmNone{}},
-		{"confirm-none-code", 200, f, ConfirmNone{Flow: true}},
-		{"cancelled", 200, f, Cancelled{}},
-		{"dead", 410, f, Dead{}},
-		{"dead-reset", 410, f, Dead{Reset: true}},
-		{"incomplete", 410, f, Incomplete{Code: true}},
-		{"incomplete-code", 410, f, Incomplete{Flow: true, Code: true}},
-		{"incomplete-cancel", 410, f, Incomplete{}},
-		{"home", 200, f, home},
-		{"home-password", 200, f, withPassword},
-		{"home-plain", 200, bare, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
-		{"sign-out", 200, f, SignOut{SignedIn: true, Email: "jo@example.com"}},
-		{"signed-out", 200, f, SignOut{}},
+	return []PageSample{
+		{"home", 200, sampleFrame, home},
+		{"home-password", 200, sampleFrame, withPassword},
+		{"home-plain", 200, bareFrame, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
+		{"sign-out", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com"}},
+		{"signed-out", 200, sampleFrame, SignOut{}},
 	}
+}
+
+// refusedSamples lists the errors.
+func refusedSamples() []PageSample {
+	var samples []PageSample
 	for _, r := range []Refused{
 		{Status: 400, Problem: Problem{Code: BadRequest}},
 		{Status: 400, Problem: Problem{Code: BadForm}},
@@ -185,10 +227,10 @@ func PageSamples() []PageSample {
 		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}, Retry: "/email-link/sign-in"},
 	} {
 		name := "error-" + string(r.Code)
-		samples = append(samples, PageSample{hyphens(name), r.Status, f, r})
+		samples = append(samples, PageSample{hyphens(name), r.Status, sampleFrame, r})
 	}
 	samples = append(samples,
-		PageSample{"error-not-found-signed-in", 404, f, Refused{Status: 404, Problem: Problem{Code: NotFound}, SignedIn: true}})
+		PageSample{"error-not-found-signed-in", 404, sampleFrame, Refused{Status: 404, Problem: Problem{Code: NotFound}, SignedIn: true}})
 	return samples
 }
 
