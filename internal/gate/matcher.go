@@ -13,11 +13,11 @@ type Matcher interface {
 	Demands(r *http.Request) bool
 }
 
-// Set holds matchers that have to hold together, Sets holds alternatives. No alternative at all matches every request.
-type (
-	Set  []Matcher
-	Sets []Set
-)
+// Set holds matchers that have to hold together.
+type Set []Matcher
+
+// Sets holds alternatives. No alternative at all matches every request.
+type Sets []Set
 
 // Opens implements Matcher.
 func (s Sets) Opens(r *http.Request) bool {
