@@ -2,12 +2,14 @@ package gate
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
@@ -230,6 +232,7 @@ func TestHDR1_NothingForgedArrives(t *testing.T) {
 		for _, cookie := range []string{"", f.cookie} {
 			r := request(http.MethodGet, testOrigin+"/open/x", cookie, "Remote-User", "root", "remote_user", "root", "Email-Link-Assertion", "forged")
 			r.Header["Email-Link-Done"] = []string{"x"}
+			r.Trailer = http.Header{"Remote-User": {"root"}, "X-Checksum": {"1"}}
 			got := try(t, r, sites...)
 			if got.arrived == nil {
 				t.Fatalf("%s: %d", name, got.code)
@@ -241,6 +244,41 @@ func TestHDR1_NothingForgedArrives(t *testing.T) {
 			if strings.Contains(h.Get("Cookie"), "email_link") {
 				t.Errorf("%s: the backend got the cookie", name)
 			}
+			if trailer := got.arrived.Trailer; trailer.Get("Remote-User") != "" || trailer.Get("X-Checksum") != "1" {
+				t.Errorf("%s: the backend gets the trailers %v", name, trailer)
+			}
+		}
+	}
+}
+
+// TestHDR2_OneIdentityArrives sends a session through two sites that name their headers differently: of the outer one's nothing arrives
+// beside the inner one's, and none of them where the inner one withholds the identity.
+func TestHDR2_OneIdentityArrives(t *testing.T) {
+	f := newFixture(t, func(s *Site) {
+		s.Assertions.Header, s.Headers = "X-Outer", []PlainHeader{{"X-Outer-Email", HeaderValue{{field: fieldEmail}}}}
+	})
+	f.Stripper = boundary.NewStripper(boundary.Rules{Own: []string{"X-Outer", "X-Outer-Email", "X-Inner", "X-Name"}})
+	inner := *f.Site
+	inner.Access = Access{Public: one(below("/app")), See: see}
+	inner.Assertions.Given, inner.Assertions.Header = true, "X-Inner"
+	inner.Headers = []PlainHeader{{"X-Name", HeaderValue{{field: fieldName}}}}
+	inner.minters = &minters{config: inner.Assertions, runtime: f.rt}
+	inner.InnerStripper = boundary.NewStripper(boundary.Rules{Own: []string{"X-Inner", "X-Name"}})
+	for name, c := range map[string]struct {
+		roles    [][]string
+		identity bool
+	}{"it passes": {nil, true}, "it is withheld": {[][]string{{"staff"}}, false}} {
+		inner.Require.Roles = c.roles
+		got := try(t, request(http.MethodGet, testOrigin+"/app", f.cookie, "X-Inner", "forged"), f.Site, &inner)
+		if got.arrived == nil {
+			t.Fatalf("%s: %d", name, got.code)
+		}
+		h := got.arrived.Header
+		if h["X-Outer"] != nil || (len(h["X-Inner"]) == 1 && h["X-Inner"][0] != "forged") != c.identity || (h.Get("X-Name") == "Ada Lovelace") != c.identity {
+			t.Errorf("%s: the backend got %v", name, h)
+		}
+		if !c.identity && (h["X-Outer-Email"] != nil || h["X-Inner"] != nil) {
+			t.Errorf("%s: what the outer one has set arrives: %v", name, h)
 		}
 	}
 }
@@ -310,5 +348,31 @@ func TestSiteFor_IsWhatResolveSays(t *testing.T) {
 				t.Errorf("%q in %q: %q, %v; want %q, %v", host, list, origin, known, want, wantKnown)
 			}
 		}
+	}
+}
+
+// lateTrailers is a body behind which trailers come that nothing has announced.
+type lateTrailers struct{ into http.Header }
+
+func (b lateTrailers) Read([]byte) (int, error) {
+	b.into["Remote-User"], b.into["X-Checksum"] = []string{"root"}, []string{"1"}
+	return 0, io.EOF
+}
+
+// TestHDR1_TrailersBehindABody: they are known once the body has been read.
+func TestHDR1_TrailersBehindABody(t *testing.T) {
+	f := newFixture(t)
+	r := arrive(request(http.MethodPost, testOrigin+"/app", f.cookie))
+	r.Trailer = http.Header{}
+	r.Body = io.NopCloser(lateTrailers{r.Trailer})
+	err := f.ServeHTTP(&discard{header: http.Header{}}, r, handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := io.ReadAll(r.Body)
+		if r.Trailer.Get("Remote-User") != "" || r.Trailer.Get("X-Checksum") != "1" {
+			t.Errorf("the backend gets the trailers %v", r.Trailer)
+		}
+		return err
+	}))
+	if err != nil {
+		t.Error(err)
 	}
 }
