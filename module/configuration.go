@@ -64,6 +64,8 @@ type step struct {
 	// rewrite changes the path of those that matchers match, and lets the others pass as they are. perhaps reports whether it
 	// depends on more than matchers.
 	rewrite *rewrite.Rewrite
+	// sets is a handler that sets values for what comes behind it, which may depend on the path: `map` or `vars`.
+	sets    caddyhttp.MiddlewareHandler
 	perhaps bool
 }
 

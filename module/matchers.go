@@ -402,23 +402,3 @@ func exactExpression(ctx caddy.Context, plain caddyMatcher, m *caddyhttp.MatchEx
 func (m expressionMatcher) Opens(r *http.Request) bool {
 	return m.opaqueMatcher.Opens(r) && m.exact.Opens(asMarked(r))
 }
-
-// asSeen returns the request as a program sees it that reads another path in it. Its placeholders are those of that path, and what a
-// matcher captures while it is tried stays with it.
-func asSeen(r *http.Request, path string) *http.Request {
-	seen := *r
-	u := *r.URL
-	u.Path, u.RawPath, u.Opaque = path, "", ""
-	seen.URL, seen.RequestURI = &u, u.RequestURI()
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	repl := caddy.NewEmptyReplacer()
-	out := caddyhttp.PrepareRequest(&seen, repl, nil, server)
-	if before, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
-		vars, _ := out.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-		maps.Copy(vars, before)
-	}
-	if before, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(before.Get)
-	}
-	return out
-}

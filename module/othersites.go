@@ -73,6 +73,9 @@ func (p *position) route(ctx caddy.Context) (route gate.Route, anyCase bool, err
 		if s.rewrite != nil {
 			one.Rewrite = rewriter(s.rewrite)
 		}
+		if s.sets != nil {
+			one.Set = setter(s.sets)
+		}
 		if s.perhaps {
 			one.Match = gate.Sets{{perhaps{}}}
 		}
@@ -100,6 +103,19 @@ func rewriter(how *rewrite.Rewrite) func(r *http.Request) *http.Request {
 			how.Rewrite(out, repl)
 		}
 		return out
+	}
+}
+
+// setter returns what a handler that sets values makes of a request. Its patterns are nobody's to fold, so it gets the path in lower
+// case as well.
+func setter(handler caddyhttp.MiddlewareHandler) func(r *http.Request) []*http.Request {
+	return func(r *http.Request) []*http.Request {
+		out := seenBy(r, r.URL.Path, handler)
+		out.URL.RawPath, out.URL.Opaque = r.URL.RawPath, r.URL.Opaque
+		if lower := strings.ToLower(r.URL.Path); lower != r.URL.Path {
+			return []*http.Request{out, seenBy(r, lower, handler)}
+		}
+		return []*http.Request{out}
 	}
 }
 

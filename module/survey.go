@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
+	maphandler "github.com/caddyserver/caddy/v2/modules/caddyhttp/map"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
@@ -208,7 +209,7 @@ type siblings struct {
 func (s *step) conditional(inside []step) (rewrites []step) {
 	for _, one := range inside {
 		switch {
-		case one.rewrite == nil:
+		case one.rewrite == nil && one.sets == nil:
 			continue
 		case len(s.matchers) == 0 && len(s.unless) == 0:
 		case len(one.matchers) == 0 && !one.perhaps && len(s.unless) == 0:
@@ -248,6 +249,8 @@ func (w *walker) handler(handler caddyhttp.MiddlewareHandler, at *trail) {
 			at.moved = how
 		}
 		at.steps = append(slices.Clip(at.steps), step{rewrite: t})
+	case *caddyhttp.VarsMiddleware, *maphandler.Handler:
+		at.steps = append(slices.Clip(at.steps), step{sets: handler})
 	case *intercept.Intercept:
 		w.responses(t.HandleResponse, at)
 	case *reverseproxy.Handler:

@@ -19,7 +19,7 @@ type OtherSite struct {
 
 // rewrites reports whether a path may be another one when it comes to the site.
 func (o *OtherSite) rewrites() bool {
-	return slices.ContainsFunc(o.Route, func(step Step) bool { return step.Rewrite != nil })
+	return slices.ContainsFunc(o.Route, func(step Step) bool { return step.Rewrite != nil || step.Set != nil })
 }
 
 // refusedElsewhere returns why a request that the site lets pass on behalf of p must not go on: some reading of its path leads to

@@ -13,6 +13,9 @@ type Step struct {
 	Unless []Sets
 	// Rewrite returns a request with another path. Where it is set, requests that Match does not match go on as they are.
 	Rewrite func(r *http.Request) *http.Request
+	// Set returns a request with the values that a handler sets by its path, for each case that programs may read it in. Where it is
+	// set, requests that Match does not match go on as they are.
+	Set func(r *http.Request) []*http.Request
 }
 
 // Route leads from an outer gate to an inner one.
@@ -60,14 +63,19 @@ func (w Route) Reaches(s Readings) bool {
 		}
 		next := Readings{see: s.see}
 		for _, r := range s.list {
-			rewrites := step.Rewrite != nil
-			if rewrites && step.Match.Demands(r) {
+			changes := step.Rewrite != nil || step.Set != nil
+			switch {
+			case !changes || !step.Match.Demands(r):
+			case step.Rewrite != nil:
 				next.add(step.Rewrite(r))
+			default:
+				next.list = append(next.list, step.Set(r)...)
 			}
-			if rewrites && !(len(step.Match) == 0 || step.Match.Opens(r)) || !rewrites && step.passes(r) {
+			if changes && !(len(step.Match) == 0 || step.Match.Opens(r)) || !changes && step.passes(r) {
 				next.list = append(next.list, r)
 			}
 		}
+		next.everything = next.everything || len(next.list) > maxReadings
 		if s = next; len(s.list) == 0 && !s.everything {
 			return false
 		}

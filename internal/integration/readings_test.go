@@ -158,6 +158,40 @@ var guards = map[string]string{
 			reverse_proxy $BACKEND
 		}
 	}`,
+	"a value of map": `
+	map {path} {zone} {
+		~^/admin(\W|$) secret
+		default open
+	}
+	email_link {
+		$OUTER
+	}
+	@admin vars {zone} secret
+	handle @admin {
+		email_link {
+			$INNER
+		}
+		reverse_proxy $BACKEND
+	}
+	handle {
+		reverse_proxy $BACKEND
+	}`,
+	"a variable": `
+	vars zone open
+	vars /admin/* zone secret
+	email_link {
+		$OUTER
+	}
+	@admin expression {vars.zone} == 'secret'
+	handle @admin {
+		email_link {
+			$INNER
+		}
+		reverse_proxy $BACKEND
+	}
+	handle {
+		reverse_proxy $BACKEND
+	}`,
 	"another handler beside it": `
 	handle /admin/* {
 		email_link {
