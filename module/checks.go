@@ -21,6 +21,7 @@ func (c *configuration) check(arrivals []arrival) error {
 			return err
 		}
 	}
+	c.warnNamedRoutes(arrivals)
 	for _, check := range []func() error{
 		c.checkClientHeaders,
 		c.checkAudiences,
@@ -93,4 +94,22 @@ func (c *configuration) checkAudiences() error {
 		}
 	}
 	return nil
+}
+
+// warnNamedRoutes names gates in named routes behind which nothing answers. Where no directive of a named route has a matcher,
+// Caddy's Caddyfile adapter keeps the first one and drops the others.
+func (c *configuration) warnNamedRoutes(arrivals []arrival) {
+	seen := map[*Handler]bool{}
+	for _, a := range arrivals {
+		if a.kind != nothingKind {
+			continue
+		}
+		for _, h := range a.gates {
+			if c.alone[h] && !seen[h] {
+				seen[h] = true
+				c.warn("routes", h.Source.prefix("")+": nothing answers behind it: of a named route whose directives have no matcher Caddy keeps the first directive alone, and answers an empty 200",
+					"write 'route { … }' around the directives inside the named route")
+			}
+		}
+	}
 }

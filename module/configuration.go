@@ -29,6 +29,8 @@ type configuration struct {
 	// no other handler of ours.
 	reached map[*Handler]map[string]bool
 	first   map[*Handler]bool
+	// alone are the handlers that are all there is of a named route.
+	alone map[*Handler]bool
 	// listens are the addresses of each server, forwarded those with trusted_proxies.
 	listens   map[string][]doctor.Listener
 	forwarded map[string]bool

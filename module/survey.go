@@ -68,12 +68,19 @@ func inOrder(positions []*position, registered []*Handler) (list []*Handler) {
 
 // survey walks the routes of all servers.
 func survey(servers map[string]*caddyhttp.Server) *configuration {
-	c := &configuration{hosts: map[string]bool{}, listens: map[string][]doctor.Listener{}, forwarded: map[string]bool{}}
+	c := &configuration{hosts: map[string]bool{}, listens: map[string][]doctor.Listener{}, forwarded: map[string]bool{}, alone: map[*Handler]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		server := servers[name]
 		c.servers = append(c.servers, doctor.Server{TrustsProxies: trustsProxies(server), Strict: server.TrustedProxiesStrict > 0})
 		c.forwarded[name] = trustsProxies(server)
 		c.listens[name] = listeners(server)
+		for _, route := range server.NamedRoutes {
+			if len(route.Handlers) == 1 {
+				if h, ok := route.Handlers[0].(*Handler); ok {
+					c.alone[h] = true
+				}
+			}
+		}
 		w := walker{configuration: c, server: name, named: server.NamedRoutes}
 		w.routes(server.Routes, trail{})
 		if server.Errors != nil {
