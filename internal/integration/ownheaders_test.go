@@ -155,3 +155,35 @@ func TestCONF6_AnswersInTheAppsPlace(t *testing.T) {
 	}
 	checkOwnHeaders(t, "in the app's place", res.Header, true)
 }
+
+// TestCONF6_DefaultsAndVerify: defaults of a site's block (`?X`) are for headers that are not there, on a script's 401 too, and what
+// /verify refuses keeps its headers under a block with a deletion.
+func TestCONF6_DefaultsAndVerify(t *testing.T) {
+	defaults := "header {\n\t?X-Frame-Options SAMEORIGIN\n\t?Cache-Control public\n\t?Content-Security-Policy \"default-src *\"\n\t?X-Content-Type-Options none\n\t?Cross-Origin-Resource-Policy cross-origin\n\tX-App app\n"
+	w := start(t, setup{})
+	for name, block := range map[string]string{"defaults": defaults + "}\n", "defaults and a deletion": defaults + "\t-Server\n}\n"} {
+		w.load(setup{sites: ":$PORT {\n" + block + "email_link\nreverse_proxy $BACKEND\n}\n"})
+		for _, page := range ownPages {
+			res, _ := w.raw(page.request + "Connection: close\n\n")
+			if res.StatusCode != page.status {
+				t.Errorf("%s, %s: %d", name, page.name, res.StatusCode)
+			}
+			if page.script {
+				res.Header.Del("X-Frame-Options") // it has none, so the site's default stands
+			}
+			checkOwnHeaders(t, name+", "+page.name, res.Header, page.script)
+		}
+	}
+	w.load(setup{sites: "http://:$PORT {\n" + siteHeaders + "email_link {\n verify from 127.0.0.1\n}\nrespond 404\n}\n"})
+	for status, q := range map[int]question{http.StatusUnauthorized: {}, http.StatusForbidden: {uri: "/email-link/sign-in"}} {
+		res, _ := w.asks("", q)
+		if res.StatusCode != status || res.Header.Get("Email-Link-Verified") != "" {
+			t.Errorf("/verify: %d %v", res.StatusCode, res.Header)
+		}
+		for header, want := range map[string]string{"Cache-Control": "no-cache, no-store, no-transform", "X-Content-Type-Options": "nosniff"} {
+			if got := res.Header.Get(header); got != want {
+				t.Errorf("/verify, %d: %s is %q", status, header, got)
+			}
+		}
+	}
+}
