@@ -201,9 +201,9 @@ type Outbox interface {
 
 // Events is the audit log.
 type Events interface {
-	// Append stores e under the given end, after which a sweep removes it. All events are kept for the same length of time.
+	// Append stores e under the given end, after which a sweep removes it. Ends need not follow the order of times.
 	Append(e Event, end time.Time) error
-	// List returns up to limit of the newest events, newest first: by end, then by order of appending.
+	// List returns up to limit of the newest events, newest first: by time, then by order of appending.
 	List(limit int) ([]Event, error)
 }
 

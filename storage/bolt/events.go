@@ -1,29 +1,42 @@
 package bolt
 
 import (
+	"encoding/binary"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
+// eventKeyLen is the length of an event's key: its end and its sequence.
+const eventKeyLen = endLen + 8
+
 type events struct{ *tx }
 
-// Append stores e under the given end.
+// Append stores e under the given end, and an entry under its time.
 func (t events) Append(e storage.Event, end time.Time) error {
 	n, err := t.next(bEvents)
 	if err != nil {
 		return err
 	}
-	key := appendNumber(appendEnd(make([]byte, 0, endLen+8), clampEnd(end.Unix())), n)
-	return t.put(bEvents, key, encodeEvent(e))
+	key := appendNumber(appendEnd(make([]byte, 0, eventKeyLen), clampEnd(end.Unix())), n)
+	if err := t.put(bEvents, key, encodeEvent(e)); err != nil {
+		return err
+	}
+	return t.put(bEventTimes, eventTimeKey(e.Time, key[endLen:]), key[:endLen])
 }
 
-// List returns up to limit of the newest events, by end and then by order of appending.
+// List returns up to limit of the newest events, by time and then by order of appending.
 func (t events) List(limit int) (list []storage.Event, err error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	err = t.scanBack(bEvents, func(_, v []byte) (bool, error) {
+	err = t.scanBack(bEventTimes, func(k, end []byte) (bool, error) {
+		v, err := t.get(bEvents, append(append(make([]byte, 0, eventKeyLen), end...), k[len(k)-8:]...))
+		if err != nil || v == nil {
+			return v == nil, err
+		}
 		e, err := decodeEvent(v)
 		if err != nil {
 			return false, err
@@ -32,4 +45,23 @@ func (t events) List(limit int) (list []storage.Event, err error) {
 		return len(list) < limit, nil
 	})
 	return list, err
+}
+
+// eventTimeKey returns the key of an event's entry: its time, to the nanosecond, and the 8 bytes of its sequence.
+func eventTimeKey(at time.Time, sequence []byte) []byte {
+	key := appendEnd(make([]byte, 0, endLen+4+len(sequence)), clampEnd(at.Unix()))
+	key = binary.BigEndian.AppendUint32(key, uint32(at.Nanosecond())) //nolint:gosec // 0 to 999 999 999
+	return append(key, sequence...)
+}
+
+// indexEvents makes the entries of all events, for a file of a schema that had none. An event that cannot be read gets none.
+func indexEvents(btx *bbolt.Tx) error {
+	index := btx.Bucket(bucketNames[bEventTimes])
+	return btx.Bucket(bucketNames[bEvents]).ForEach(func(k, v []byte) error {
+		e, err := decodeEvent(v)
+		if err != nil || len(k) != eventKeyLen {
+			return nil //nolint:nilerr // a sweep removes it
+		}
+		return index.Put(eventTimeKey(e.Time, k[endLen:]), k[:endLen])
+	})
 }

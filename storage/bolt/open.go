@@ -20,10 +20,10 @@ import (
 
 // schema is the number of the layout of the file: its buckets and their keys. A file with a larger one is refused, one with a
 // smaller one gets what is missing when it is opened.
-const schema = 2
+const schema = 3
 
 // since names the schema with which a bucket came, where that is not the first.
-var since = map[bucket]uint32{bMachineTokens: 2}
+var since = map[bucket]uint32{bMachineTokens: 2, bEventTimes: 3}
 
 var schemaKey = []byte("schema")
 
@@ -127,7 +127,7 @@ func openFile(ctx context.Context, path string, readOnly bool) (out *Store, err 
 	case readOnly:
 		err = s.walk()
 	case found < schema:
-		err = s.upgrade()
+		err = s.upgrade(found)
 	}
 	if err != nil {
 		_ = s.db.Close()
@@ -193,11 +193,17 @@ func (s *Store) verify() (found uint32, err error) {
 	return found, err
 }
 
-// upgrade makes the buckets that have come since the file was made. A crash leaves the file as it was, or upgraded.
-func (s *Store) upgrade() error {
+// upgrade makes the buckets that have come since the file was made, and fills the one that is an index. A crash leaves the file as
+// it was, or upgraded.
+func (s *Store) upgrade(found uint32) error {
 	err := s.db.Update(func(btx *bbolt.Tx) error {
 		for _, name := range bucketNames {
 			if _, err := btx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		if found < since[bEventTimes] {
+			if err := indexEvents(btx); err != nil {
 				return err
 			}
 		}

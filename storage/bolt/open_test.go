@@ -231,6 +231,52 @@ func TestOpenUpgradesAnOlderFile(t *testing.T) {
 	}
 }
 
+// TestOpenIndexesTheEventsOfAnOlderFile opens a file of the second schema, which lists events by their ends alone.
+func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "older.db")
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_800_000_000, 5)
+	err = s.Update(t.Context(), func(tx storage.Tx) error {
+		return errors.Join(
+			tx.Events().Append(storage.Event{Time: at, Name: "first"}, at.Add(time.Hour)),
+			tx.Events().Append(storage.Event{Time: at.Add(time.Second), Name: "second"}, at.Add(time.Minute)),
+		)
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(tx.DeleteBucket(bucketNames[bEventTimes]), schemaIs(tx, 2))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s, err := Open(t.Context(), Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []storage.Event
+		err = s.View(t.Context(), func(tx storage.Tx) (err error) {
+			list, err = tx.Events().List(9)
+			return err
+		})
+		if err = errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 2 || list[0].Name != "second" || list[1].Name != "first" {
+			t.Fatalf("the events are %+v", list)
+		}
+	}
+}
+
 func TestOpenNamesTheHolder(t *testing.T) {
 	s := open(t)
 	defer s.Close() //nolint:errcheck // the end of the test

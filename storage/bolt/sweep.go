@@ -10,11 +10,12 @@ import (
 // One transaction of a sweep does sweepChunk parts of work, which keeps it below two milliseconds; whatever waits meanwhile shares
 // the next one. A record that lies among others that have ended is one part (measured: 0.7 µs). A session also has an entry
 // in an index that is in the order of accounts, so each changes a page of its own (25 µs, most of it the disk's). A mail has two
-// entries in an index, one of them by when it is due.
+// entries in an index, one of them by when it is due. An event has one, by its time.
 const (
 	sweepChunk   = 512
 	sessionParts = 10
 	mailParts    = 4
+	eventParts   = 2
 )
 
 // Sweep deletes up to max records that have ended, in short transactions, between which other steps run.
@@ -50,11 +51,11 @@ func (t *tx) sweep(now time.Time, max int) (deleted int, err error) {
 	}{
 		{sessionParts, t.sweepSessions},
 		{mailParts, t.sweepMails},
+		{eventParts, t.sweepEvents},
 		{1, in(bFlows)},
 		{1, in(bTokens)},
 		{1, in(bMachineTokens)},
 		{1, in(bCounters)},
-		{1, in(bEvents)},
 	} {
 		n, err := kind.sweep(now, min(max-deleted, left/kind.parts))
 		if err != nil {
@@ -150,4 +151,30 @@ func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 		}
 	}
 	return len(ids), nil
+}
+
+// sweepEvents sweeps events with their entries in the index. An event that cannot be read is removed all the same; its entry then
+// leads nowhere, which List passes over.
+func (t *tx) sweepEvents(now time.Time, max int) (int, error) {
+	var keys, index [][]byte
+	err := t.ended(bEvents, nil, now, max, func(k, v []byte) {
+		keys = append(keys, k)
+		if e, err := decodeEvent(v); err == nil && len(k) == eventKeyLen {
+			index = append(index, eventTimeKey(e.Time, k[endLen:]))
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range keys {
+		if err := t.del(bEvents, k); err != nil {
+			return 0, err
+		}
+	}
+	for _, k := range index {
+		if err := t.del(bEventTimes, k); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
 }

@@ -28,6 +28,7 @@ const (
 	bMeta                        // name → value
 	bFile                        // "schema" → 4 bytes
 	bMachineTokens               // end ‖ digest → machine token; since schema 2
+	bEventTimes                  // time ‖ sequence → end of an event; since schema 3
 	bucketCount
 )
 
@@ -46,11 +47,12 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("meta"),
 	[]byte("file"),
 	[]byte("machine_tokens"),
+	[]byte("event_times"),
 }
 
 // appended are the buckets whose new records come last or nearly so. bbolt fills a page to one half before it begins the next, and no
 // later record would fill the other half; these are filled to nine tenths, so that each commit writes fewer of them.
-var appended = [bucketCount]bool{bFlows: true, bTokens: true, bSessions: true, bOutbox: true, bMailIndex: true, bEvents: true}
+var appended = [bucketCount]bool{bFlows: true, bTokens: true, bSessions: true, bOutbox: true, bMailIndex: true, bEvents: true, bEventTimes: true}
 
 const fullPage = 0.9
 

@@ -204,6 +204,36 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 			return nil
 		})
 	},
+	"NewestFirstWhateverTheirEnds": func(t *testing.T, s storage.Store) {
+		long, short := 90*24*time.Hour, time.Hour
+		update(t, s, func(tx storage.Tx) error {
+			for i, kept := range []time.Duration{long, short, long, short} {
+				at := now.Add(time.Duration(i) * time.Second)
+				if err := tx.Events().Append(storage.Event{Time: at, Name: fmt.Sprint(i)}, at.Add(kept)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		names := func(limit int, want ...string) {
+			t.Helper()
+			view(t, s, func(tx storage.Tx) error {
+				list, err := tx.Events().List(limit)
+				var got []string
+				for _, e := range list {
+					got = append(got, e.Name)
+				}
+				equal(t, "events", got, want)
+				return err
+			})
+		}
+		names(9, "3", "2", "1", "0")
+		names(2, "3", "2")
+		sweep(t, s, now.Add(2*short), 9, 2)
+		names(9, "2", "0")
+		sweep(t, s, now.Add(2*long), 9, 2)
+		names(9)
+	},
 	"SameMoment": func(t *testing.T, s storage.Store) {
 		update(t, s, func(tx storage.Tx) error {
 			for i := range 3 {
