@@ -262,3 +262,11 @@ type Event struct {
 	// Client is the network prefix of the client.
 	Client string
 }
+
+// EventFilter selects lines of the audit log. The zero value selects all.
+type EventFilter struct {
+	// Since is the earliest time. Zero: any.
+	Since time.Time
+	// Match reports whether an event is wanted. Nil: each.
+	Match func(Event) bool
+}

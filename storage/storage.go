@@ -203,8 +203,8 @@ type Outbox interface {
 type Events interface {
 	// Append stores e under the given end, after which a sweep removes it. Ends need not follow the order of times.
 	Append(e Event, end time.Time) error
-	// List returns up to limit of the newest events, newest first: by time, then by order of appending.
-	List(limit int) ([]Event, error)
+	// List returns up to limit of the newest events that pass a filter, newest first: by time, then by order of appending.
+	List(f EventFilter, limit int) ([]Event, error)
 }
 
 // Meta holds single values under names.

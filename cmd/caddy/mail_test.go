@@ -209,6 +209,12 @@ func TestEventsLimitsAndKeys(t *testing.T) {
 	if out := p.must("events", "-n", "1", "--json"); strings.Count(out, "\n") != 1 || !json.Valid([]byte(out)) {
 		t.Errorf("one event printed\n%s", out)
 	}
+	if out := p.must("events", "--since", "1h", "--event", "mailed", "--client", "127.0.0.1"); !strings.Contains(out, "mailed") || strings.Contains(out, "requested") {
+		t.Errorf("the mails of a client:\n%s", out)
+	}
+	if _, errs, code := p.run("events", "--since", "yesterdayish"); code != 1 || !strings.Contains(errs, "write 2h, 3d, 2026-11-28") {
+		t.Errorf("events since yesterdayish: exit %d, %q", code, errs)
+	}
 	if _, errs, code := p.run("events", "-n", "0"); code != 1 || !strings.Contains(errs, "from 1 to") {
 		t.Errorf("no events: exit %d, %q", code, errs)
 	}

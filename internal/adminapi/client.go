@@ -205,8 +205,8 @@ func (c *Client) SendTest(ctx context.Context, in operator.TestMail) (operator.T
 }
 
 // Events implements operator.Operations.
-func (c *Client) Events(ctx context.Context, n int) ([]operator.Event, error) {
-	return call(ctx, c, listEvents, eventsInput{n})
+func (c *Client) Events(ctx context.Context, q operator.EventQuery) ([]operator.Event, error) {
+	return call(ctx, c, listEvents, q)
 }
 
 // Limits implements operator.Operations.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
@@ -39,10 +38,8 @@ var (
 	listMails   = define(http.MethodGet, "mails", withoutInput(operator.Operations.Mails))
 	retryMail   = define(http.MethodPost, "mail_retry", forID(operator.Operations.RetryMail))
 	sendTest    = define(http.MethodPost, "mail_test", operator.Operations.SendTest)
-	listEvents  = define(http.MethodGet, "events", func(o operator.Operations, ctx context.Context, in eventsInput) ([]operator.Event, error) {
-		return o.Events(ctx, in.n)
-	})
-	showLimits = define(http.MethodPost, "limits", func(o operator.Operations, ctx context.Context, in limitsInput) ([]operator.Limit, error) {
+	listEvents  = define(http.MethodPost, "events", operator.Operations.Events)
+	showLimits  = define(http.MethodPost, "limits", func(o operator.Operations, ctx context.Context, in limitsInput) ([]operator.Limit, error) {
 		return o.Limits(ctx, in.Who)
 	})
 	resetLimits = define(http.MethodDelete, "limits", func(o operator.Operations, ctx context.Context, in limitsInput) (operator.LimitsReset, error) {
@@ -78,8 +75,7 @@ type (
 		audience string
 		sign     bool
 	}
-	eventsInput struct{ n int }
-	none        struct{}
+	none struct{}
 )
 
 // queryWriter is an input that travels in the query; queryReader reads it there.
@@ -98,12 +94,6 @@ func (in keyInput) query() url.Values {
 
 func (in *keyInput) readQuery(q url.Values) {
 	*in = keyInput{q.Get("audience"), q.Get("use") == "sign_key"}
-}
-
-func (in eventsInput) query() url.Values { return url.Values{"n": {strconv.Itoa(in.n)}} }
-
-func (in *eventsInput) readQuery(q url.Values) {
-	in.n, _ = strconv.Atoi(q.Get("n")) // Events refuses 0 as it refuses every number out of its range
 }
 
 // method is a method of [operator.Operations] with one argument beside the context.

@@ -140,8 +140,8 @@ func (r *recorder) RetryMail(_ context.Context, id string) (operator.Retried, er
 	return record[operator.Retried](r, "RetryMail", id)
 }
 
-func (r *recorder) Events(_ context.Context, n int) ([]operator.Event, error) {
-	return record[[]operator.Event](r, "Events", n)
+func (r *recorder) Events(_ context.Context, q operator.EventQuery) ([]operator.Event, error) {
+	return record[[]operator.Event](r, "Events", q)
 }
 
 func (r *recorder) Limits(_ context.Context, who []string) ([]operator.Limit, error) {

@@ -239,7 +239,7 @@ func (g *gate) accounts() (n int) {
 func (g *gate) events(name string) (n int) {
 	g.t.Helper()
 	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-		list, err := tx.Events().List(1000)
+		list, err := tx.Events().List(storage.EventFilter{}, 1000)
 		for _, e := range list {
 			if e.Name == name {
 				n++

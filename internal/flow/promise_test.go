@@ -71,7 +71,7 @@ func TestFLOW2_UnfinishedSignUpsLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-			events, err := tx.Events().List(10)
+			events, err := tx.Events().List(storage.EventFilter{}, 10)
 			if err != nil {
 				return err
 			}

@@ -187,7 +187,7 @@ func TestREST1_RecordsInTheClearNameNobody(t *testing.T) {
 		b.device = "Firefox on Linux"
 		must[Done](t)(b.press(b.mustAsk(SignIn, "ada@example.com").link))
 		if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
-			list, err := tx.Events().List(100)
+			list, err := tx.Events().List(storage.EventFilter{}, 100)
 			for _, e := range list {
 				if bytes.Contains(fmt.Append(nil, e), []byte("ada")) {
 					t.Errorf("an event names an address: %+v", e)

@@ -3,6 +3,8 @@ package operator
 import (
 	"cmp"
 	"context"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -23,14 +25,32 @@ type Event struct {
 // renamedEvents are the present names of events that earlier builds have stored under others.
 var renamedEvents = map[string]string{"asked": "requested"}
 
+// EventQuery selects lines of the audit log. Only N is required.
+type EventQuery struct {
+	// N is how many lines to list at most.
+	N int `json:"n"`
+	// Since is the earliest time.
+	Since time.Time `json:"since,omitzero"`
+	// Account is an account's id, of a deleted account too, or an address.
+	Account string `json:"account,omitempty"`
+	// Event is the name of the event.
+	Event string `json:"event,omitempty"`
+	// Client is an IP address in the network that the line names.
+	Client string `json:"client,omitempty"`
+}
+
 // Events implements Operations.
-func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
-	if n < 1 || n > MaxListed {
-		return nil, invalid("-n %d is not a number from 1 to %d", n, MaxListed)
+func (svc *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
+	if q.N < 1 || q.N > MaxListed {
+		return nil, invalid("-n %d is not a number from 1 to %d", q.N, MaxListed)
+	}
+	match, err := svc.matchEvents(ctx, q)
+	if err != nil {
+		return nil, err
 	}
 	var found []storage.Event
-	err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
-		found, err = tx.Events().List(n)
+	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {
+		found, err = tx.Events().List(storage.EventFilter{Since: q.Since, Match: match}, q.N)
 		return err
 	})
 	list := make([]Event, 0, len(found))
@@ -41,4 +61,33 @@ func (svc *Service) Events(ctx context.Context, n int) ([]Event, error) {
 		})
 	}
 	return list, err
+}
+
+// matchEvents returns what reports whether a query selects an event.
+func (svc *Service) matchEvents(ctx context.Context, q EventQuery) (func(storage.Event) bool, error) {
+	var client netip.Addr
+	if q.Client != "" {
+		var err error
+		if client, err = netip.ParseAddr(q.Client); err != nil {
+			return nil, invalid("--client %q is not an IP address: write one such as 203.0.113.7 or 2001:db8::1", q.Client)
+		}
+		client = client.Unmap().WithZone("")
+	}
+	if strings.Contains(q.Account, "@") {
+		a, err := svc.Account(ctx, q.Account)
+		if err != nil {
+			return nil, err
+		}
+		q.Account = a.ID
+	}
+	return func(e storage.Event) bool {
+		if client.IsValid() {
+			network, err := netip.ParsePrefix(e.Client)
+			if err != nil || !network.Contains(client) {
+				return false
+			}
+		}
+		return (q.Account == "" || e.Account == q.Account) &&
+			(q.Event == "" || cmp.Or(renamedEvents[e.Name], e.Name) == q.Event)
+	}, nil
 }

@@ -41,8 +41,8 @@ type Operations interface {
 	Mails(ctx context.Context) ([]Mail, error)
 	// RetryMail makes a waiting mail due at once, or with an empty id all of them.
 	RetryMail(ctx context.Context, id string) (Retried, error)
-	// Events lists the n newest lines of the audit log, the newest first.
-	Events(ctx context.Context, n int) ([]Event, error)
+	// Events lists the newest lines of the audit log that a query selects, the newest first.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
 	// Limits returns what is counted for an IP address, an email address, both together, or [LimitShared]; ResetLimits forgets it.
 	Limits(ctx context.Context, who []string) ([]Limit, error)
 	ResetLimits(ctx context.Context, who []string) (LimitsReset, error)

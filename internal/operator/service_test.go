@@ -97,8 +97,62 @@ func TestEvents_OfEarlierBuilds(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	list, err := svc.Events(t.Context(), 10)
+	list, err := svc.Events(t.Context(), operator.EventQuery{N: 10})
 	if err != nil || len(list) != 1 || list[0].Event != "requested" || list[0].Purpose != flow.SignIn {
 		t.Errorf("%+v %v", list, err)
+	}
+}
+
+// TestEvents_Filters asks for lines by account, event, client and time, the present names of events included.
+func TestEvents_Filters(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	ann, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "ann@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := svc.Vault.Store.Update(t.Context(), func(tx storage.Tx) error {
+		for i, e := range []storage.Event{
+			{Name: "asked", Client: "192.0.2.0/24"},
+			{Name: "signed_in", Account: ann.ID, Client: "2001:db8::/64"},
+			{Name: "changed", Account: "deleted"},
+		} {
+			e.Time = noon.Add(time.Duration(i) * time.Second)
+			if err := tx.Events().Append(e, e.Time.Add(time.Hour)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for q, want := range map[operator.EventQuery]string{
+		{}:                                      "changed signed_in requested",
+		{Since: noon.Add(time.Second)}:          "changed signed_in",
+		{Account: "ann@example.com"}:            "signed_in",
+		{Account: ann.ID}:                       "signed_in",
+		{Account: "deleted"}:                    "changed",
+		{Event: "requested"}:                    "requested",
+		{Event: "asked"}:                        "",
+		{Client: "192.0.2.77"}:                  "requested",
+		{Client: "::ffff:192.0.2.77"}:           "requested",
+		{Client: "2001:db8::77"}:                "signed_in",
+		{Client: "2001:db8:1::77"}:              "",
+		{Client: "192.0.2.1", Event: "changed"}: "",
+	} {
+		q.N = 10
+		list, err := svc.Events(t.Context(), q)
+		var got []string
+		for _, e := range list {
+			got = append(got, e.Event)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%+v: %q, %v, want %q", q, got, err, want)
+		}
+	}
+	for _, q := range []operator.EventQuery{{N: 10, Client: "example.com"}, {N: 10, Account: "bob@example.com"}, {}} {
+		if list, err := svc.Events(t.Context(), q); err == nil {
+			t.Errorf("%+v: %v", q, list)
+		}
 	}
 }

@@ -72,7 +72,7 @@ func TestMAIL4_EachAttemptAtAStatelessMailSaysTheSame(t *testing.T) {
 		t.Error("a sent mail is still queued")
 	}
 	p.update(func(tx storage.Tx) error {
-		events, err := tx.Events().List(10)
+		events, err := tx.Events().List(storage.EventFilter{}, 10)
 		if len(events) != 0 {
 			t.Errorf("left behind: %+v", events)
 		}

@@ -248,7 +248,7 @@ func TestREST2_ARestoredBackupStartsEmpty(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		events, err := tx.Events().List(10)
+		events, err := tx.Events().List(storage.EventFilter{}, 10)
 		if waiting != 0 || len(events) != 1 || events[0].Outcome != "restored" {
 			t.Errorf("%d mails wait; events %+v", waiting, events)
 		}

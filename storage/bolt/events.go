@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -27,8 +25,8 @@ func (t events) Append(e storage.Event, end time.Time) error {
 	return t.put(bEventTimes, eventTimeKey(e.Time, key[endLen:]), key[:endLen])
 }
 
-// List returns up to limit of the newest events, by time and then by order of appending.
-func (t events) List(limit int) (list []storage.Event, err error) {
+// List returns up to limit of the newest events that pass a filter, by time and then by order of appending.
+func (t events) List(f storage.EventFilter, limit int) (list []storage.Event, err error) {
 	if limit <= 0 {
 		return nil, nil
 	}
@@ -41,7 +39,12 @@ func (t events) List(limit int) (list []storage.Event, err error) {
 		if err != nil {
 			return false, err
 		}
-		list = append(list, e)
+		if !f.Since.IsZero() && e.Time.Before(f.Since) {
+			return false, nil
+		}
+		if f.Match == nil || f.Match(e) {
+			list = append(list, e)
+		}
 		return len(list) < limit, nil
 	})
 	return list, err
@@ -52,16 +55,4 @@ func eventTimeKey(at time.Time, sequence []byte) []byte {
 	key := appendEnd(make([]byte, 0, endLen+4+len(sequence)), clampEnd(at.Unix()))
 	key = binary.BigEndian.AppendUint32(key, uint32(at.Nanosecond())) //nolint:gosec // 0 to 999 999 999
 	return append(key, sequence...)
-}
-
-// indexEvents makes the entries of all events, for a file of a schema that had none. An event that cannot be read gets none.
-func indexEvents(btx *bbolt.Tx) error {
-	index := btx.Bucket(bucketNames[bEventTimes])
-	return btx.Bucket(bucketNames[bEvents]).ForEach(func(k, v []byte) error {
-		e, err := decodeEvent(v)
-		if err != nil || len(k) != eventKeyLen {
-			return nil //nolint:nilerr // a sweep removes it
-		}
-		return index.Put(eventTimeKey(e.Time, k[endLen:]), k[:endLen])
-	})
 }

@@ -193,28 +193,6 @@ func (s *Store) verify() (found uint32, err error) {
 	return found, err
 }
 
-// upgrade makes the buckets that have come since the file was made, and fills the one that is an index. A crash leaves the file as
-// it was, or upgraded.
-func (s *Store) upgrade(found uint32) error {
-	err := s.db.Update(func(btx *bbolt.Tx) error {
-		for _, name := range bucketNames {
-			if _, err := btx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		if found < since[bEventTimes] {
-			if err := indexEvents(btx); err != nil {
-				return err
-			}
-		}
-		return btx.Bucket(bucketNames[bFile]).Put(schemaKey, binary.BigEndian.AppendUint32(nil, schema))
-	})
-	if err != nil {
-		return fmt.Errorf("bringing the database %s to schema %d: %w", s.path, schema, err)
-	}
-	return nil
-}
-
 // notOurs is the refusal of a file that is damaged or of another kind.
 func notOurs(path string, hint error) error {
 	return fmt.Errorf("%s is not a database of this program, or is damaged, and has not been touched: %w (%w)",

@@ -265,7 +265,7 @@ func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
 		}
 		var list []storage.Event
 		err = s.View(t.Context(), func(tx storage.Tx) (err error) {
-			list, err = tx.Events().List(9)
+			list, err = tx.Events().List(storage.EventFilter{}, 9)
 			return err
 		})
 		if err = errors.Join(err, s.Close()); err != nil {

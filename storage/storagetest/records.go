@@ -195,7 +195,7 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 		}
 		view(t, s, func(tx storage.Tx) error {
 			for _, n := range []int{0, 1, 3, 5, 9} {
-				got, err := tx.Events().List(n)
+				got, err := tx.Events().List(storage.EventFilter{}, n)
 				if err != nil {
 					return err
 				}
@@ -215,10 +215,11 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 			}
 			return nil
 		})
+		var f storage.EventFilter
 		names := func(limit int, want ...string) {
 			t.Helper()
 			view(t, s, func(tx storage.Tx) error {
-				list, err := tx.Events().List(limit)
+				list, err := tx.Events().List(f, limit)
 				var got []string
 				for _, e := range list {
 					got = append(got, e.Name)
@@ -229,6 +230,12 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 		}
 		names(9, "3", "2", "1", "0")
 		names(2, "3", "2")
+		f.Since = now.Add(time.Second)
+		names(9, "3", "2", "1")
+		f.Match = func(e storage.Event) bool { return e.Name != "3" }
+		names(1, "2")
+		names(9, "2", "1")
+		f = storage.EventFilter{}
 		sweep(t, s, now.Add(2*short), 9, 2)
 		names(9, "2", "0")
 		sweep(t, s, now.Add(2*long), 9, 2)
@@ -244,7 +251,7 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 			return nil
 		})
 		view(t, s, func(tx storage.Tx) error {
-			got, err := tx.Events().List(9)
+			got, err := tx.Events().List(storage.EventFilter{}, 9)
 			equal(t, "events", got, []storage.Event{{Name: "2"}, {Name: "1"}, {Name: "0"}})
 			return err
 		})

@@ -52,7 +52,7 @@ func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
 		_, machineFound, err7 := tx.MachineTokens().Get(key(end, "machine token", name))
 		count, err4 := tx.Counters().Peek(key(end, "counter", name))
 		mails, err5 := tx.Outbox().List(false, 1000)
-		events, err6 := tx.Events().List(1000)
+		events, err6 := tx.Events().List(storage.EventFilter{}, 1000)
 		for _, found := range []bool{flowFound, tokenFound, sessionFound, machineFound, count > 0} {
 			if found {
 				n++
