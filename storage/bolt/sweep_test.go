@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 
@@ -65,5 +66,33 @@ func TestSweepBoundsTheWorkOfATransaction(t *testing.T) {
 	}
 	if err := s.Check(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSweepRemovesTheTimesOfEvents sweeps all events: none leaves an entry in the index, which would grow for good.
+func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
+	s := open(t)
+	defer s.Close() //nolint:errcheck // the end of the test
+	at := time.Unix(1_800_000_000, 5)
+	err := s.Update(t.Context(), func(tx storage.Tx) error {
+		return errors.Join(
+			tx.Events().Append(storage.Event{Time: at}, at.Add(time.Hour)),
+			tx.Events().Append(storage.Event{}, at.Add(time.Minute)),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Sweep(t.Context(), at.Add(time.Hour), 9); n != 2 || err != nil {
+		t.Fatalf("swept %d, %v", n, err)
+	}
+	err = s.View(t.Context(), func(st storage.Tx) error {
+		return st.(*tx).scan(bEventTimes, nil, func(k, _ []byte) (bool, error) {
+			t.Errorf("the entry %x is left", k)
+			return true, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -207,8 +207,11 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 	"NewestFirstWhateverTheirEnds": func(t *testing.T, s storage.Store) {
 		long, short := 90*24*time.Hour, time.Hour
 		update(t, s, func(tx storage.Tx) error {
-			for i, kept := range []time.Duration{long, short, long, short} {
-				at := now.Add(time.Duration(i) * time.Second)
+			for _, i := range []int{2, 0, 3, 1} {
+				at, kept := now.Add(time.Duration(i)*time.Second), long
+				if i%2 == 1 {
+					kept = short
+				}
 				if err := tx.Events().Append(storage.Event{Time: at, Name: fmt.Sprint(i)}, at.Add(kept)); err != nil {
 					return err
 				}
