@@ -133,7 +133,7 @@ func (c *composer) gated(host string) string {
 		b.WriteString(gate + body)
 	}
 	if !c.nested && c.oneIn(5) {
-		backend := c.backend(handing)
+		backend := c.backend(false) // the gate of error routes hands on no plain headers of its own
 		fmt.Fprintf(&b, "handle_errors {\n%sreverse_proxy %s\n}\n", c.gate("", false, false, "optional\n"), backend)
 	}
 	return b.String()
