@@ -136,7 +136,7 @@ func TestCONF1_NamesOfEveryHandler(t *testing.T) {
 		"another server": {sites: "$ADDR {\n email_link {\n public /open/*\n }\n reverse_proxy $BACKEND\n}\n" +
 			"http://localhost:" + freePort(t) + " {\n" + strings.Replace(staffGate, "{", "{\n audience staff", 1) + "respond staff\n}\n"},
 		"off":           {sites: "$ADDR {\n handle /open/* {\n email_link off\n reverse_proxy $BACKEND\n }\n handle {\n email_link {\n audience app\n }\n respond app\n }\n}\n" + other},
-		"a named route": {sites: "&(staff) {\n" + staffGate + "reverse_proxy $BACKEND\n}\n$ADDR {\n email_link {\n public /open/*\n }\n handle /app/* {\n invoke staff\n }\n handle {\n reverse_proxy $BACKEND\n }\n}\n"},
+		"a named route": {sites: "&(staff) {\n route {\n" + staffGate + "reverse_proxy $BACKEND\n }\n}\n$ADDR {\n email_link {\n public /open/*\n }\n handle /app/* {\n invoke staff\n }\n handle {\n reverse_proxy $BACKEND\n }\n}\n"},
 	} {
 		s.top = top
 		s.baseURL = w.origin() + " http://other.localhost:$PORT"
