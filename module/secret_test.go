@@ -1,8 +1,6 @@
 package module
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,23 +53,27 @@ func TestKEY1_SecretErrorsNameOneCause(t *testing.T) {
 	}
 }
 
-// TestKEY1_SecretFileWithoutPermission reads a file that this process may not read, where the system has such files.
-func TestKEY1_SecretFileWithoutPermission(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, []byte(strings.Repeat("key", 20)), 0o000); err != nil {
+// TestKEY1_SecretFileThatCannotBeRead makes sure that a key that is there is never advised to be made anew. A directory cannot be read
+// by anyone, a file without permission by everyone but root.
+func TestKEY1_SecretFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	closed := filepath.Join(dir, "key")
+	if err := os.WriteFile(closed, []byte(strings.Repeat("key", 20)), 0o000); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := os.Open(path); err == nil {
-		_ = f.Close()
-		t.Skip("this user reads every file")
-	} else if !errors.Is(err, fs.ErrPermission) {
-		t.Fatal(err)
+	causes := map[string]syscall.Errno{dir: syscall.EISDIR}
+	if f, err := os.Open(closed); err == nil {
+		_ = f.Close() // root reads every file
+	} else {
+		causes[closed] = syscall.EACCES
 	}
-	a := App{Secret: []string{"{file." + path + "}"}, Source: &Source{Options: map[string][]string{"secret": {"Caddyfile:3"}}}}
-	err := a.Source.wrap("secret", a.readSecrets())
-	want := "Caddyfile:3: email_link: secret: value 1 of 1: the file " + path + " cannot be read: " + syscall.EACCES.Error() +
-		"; make it readable for the user Caddy runs as"
-	if err == nil || err.Error() != want {
-		t.Errorf("%v, want %s", err, want)
+	for path, cause := range causes {
+		a := App{Secret: []string{"{file." + path + "}"}, Source: &Source{Options: map[string][]string{"secret": {"Caddyfile:3"}}}}
+		err := a.Source.wrap("secret", a.readSecrets())
+		want := "Caddyfile:3: email_link: secret: value 1 of 1: the file " + path + " cannot be read: " + cause.Error() +
+			"; make it readable for the user Caddy runs as"
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
