@@ -35,7 +35,7 @@ type gate struct {
 	path  string
 	bolt  *bolt.Store
 	store *switchStore
-	state *vault.Vault
+	vault *vault.Vault
 	clock *clock.Fake
 	pages *web.Pages
 	site  *web.Site
@@ -75,7 +75,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	if fake != nil {
 		clk = fake.Clock()
 	}
-	if g.state, err = openState(ctx, g.store, clk); err != nil {
+	if g.vault, err = openState(ctx, g.store, clk); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	limits := limit.Table{}
@@ -95,16 +95,16 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	limiter := &limit.Limiter{Ring: g.state.Ring}
+	limiter := &limit.Limiter{Ring: g.vault.Ring}
 	g.pages = &web.Pages{
 		Flows: &flow.Service{
-			Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Sessions: g.state.Sessions, Accounts: g.state.Accounts,
+			Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Sessions: g.vault.Sessions, Accounts: g.vault.Accounts,
 		},
-		Sessions: g.state.Sessions, Templates: set, Clock: g.state.Clock,
+		Sessions: g.vault.Sessions, Templates: set, Clock: g.vault.Clock,
 	}
-	g.work = &outbox.Worker{Store: g.store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Concurrency: 64}
+	g.work = &outbox.Worker{Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{
-		Mailer: g, Accounts: g.state.Accounts, UnknownAddresses: limits[limit.MailUnknown],
+		Mailer: g, Accounts: g.vault.Accounts, UnknownAddresses: limits[limit.MailUnknown],
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			_, text, _ := strings.Cut(l.Link, "?t=")
 			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil
@@ -113,7 +113,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	return g, nil
 }
 
-func (g *gate) close() error { return g.state.Close() }
+func (g *gate) close() error { return g.vault.Close() }
 
 // limits replaces the limits that nobody reaches by the default ones.
 func (g *gate) usualLimits() { g.site.Limits = limit.Defaults() }

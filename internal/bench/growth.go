@@ -61,7 +61,7 @@ func newCrowd(path string, size int) (*crowd, error) {
 
 // fill writes the records that nobody will look at. Accounts are sealed with what opens nothing.
 func (c *crowd) fill() error {
-	now := c.state.Clock.Now()
+	now := c.vault.Clock.Now()
 	sealed := make([]byte, 96)
 	private := make([]byte, 180)
 	for from := 0; from < c.size; from += chunk {
@@ -126,12 +126,12 @@ func (c *crowd) addSample(tx storage.Tx, i int) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace"})
+	a, err := c.vault.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace"})
 	if err != nil {
 		return err
 	}
-	cookie, _, err := c.state.Sessions.Open(tx, a, session.OpenInput{
-		Site: origin, Mailbox: addr.Mailbox(c.state.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
+	cookie, _, err := c.vault.Sessions.Open(tx, a, session.OpenInput{
+		Site: origin, Mailbox: addr.Mailbox(c.vault.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
 		Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
 	})
 	c.emails, c.cookies = append(c.emails, addr), append(c.cookies, cookie)
@@ -147,10 +147,10 @@ type operation struct {
 
 var operations = []operation{
 	{"finding a session that is not cached", func(b *bench, c *crowd) (float64, error) {
-		c.state.Sessions.SetCacheBytes(0)
+		c.vault.Sessions.SetCacheBytes(0)
 		return during(b.step, 1, func() (bool, error) {
 			n := int(c.seq.Add(1)) % len(c.cookies)
-			l, err := c.state.Sessions.Find(context.Background(), c.cookies[n], origin)
+			l, err := c.vault.Sessions.Find(context.Background(), c.cookies[n], origin)
 			if err == nil && l == nil {
 				err = errors.New("a session was not found")
 			}
@@ -160,7 +160,7 @@ var operations = []operation{
 	{"looking an address up", func(b *bench, c *crowd) (float64, error) {
 		return during(b.step, 1, func() (bool, error) {
 			n := int(c.seq.Add(1)) % len(c.emails)
-			_, found, err := c.state.Accounts.Lookup(context.Background(), c.emails[n].String())
+			_, found, err := c.vault.Accounts.Lookup(context.Background(), c.emails[n].String())
 			if err == nil && !found {
 				err = errors.New("an account was not found")
 			}
@@ -281,7 +281,7 @@ func plateauRow(b *bench) ([]figure, error) {
 		}
 		g.clock.Advance(49 * time.Hour) // beyond every flow, limit and mail
 		for {
-			n, err := g.bolt.Sweep(context.Background(), g.state.Clock.Now(), 4096)
+			n, err := g.bolt.Sweep(context.Background(), g.vault.Clock.Now(), 4096)
 			if err != nil {
 				return nil, err
 			}

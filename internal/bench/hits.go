@@ -30,12 +30,12 @@ func hitRow(b *bench) ([]figure, error) {
 	ctx := context.Background()
 	var cookie string
 	err = g.bolt.Update(ctx, func(tx storage.Tx) error {
-		a, err := g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		a, err := g.vault.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
 		if err != nil {
 			return err
 		}
-		cookie, _, err = g.state.Sessions.Open(tx, a, session.OpenInput{
-			Site: origin, Mailbox: addr.Mailbox(g.state.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
+		cookie, _, err = g.vault.Sessions.Open(tx, a, session.OpenInput{
+			Site: origin, Mailbox: addr.Mailbox(g.vault.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
 			Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
 		})
 		return err
@@ -43,9 +43,9 @@ func hitRow(b *bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := g.state.Signing.Current(g.state.Clock.Now())
+	key := g.vault.Signing.Current(g.vault.Clock.Now())
 	minter, err := identity.NewMinter(identity.MinterConfig{
-		Key: g.state.Ring.AudienceKey("app.example.com"), Now: g.state.Clock.Wall,
+		Key: g.vault.Ring.AudienceKey("app.example.com"), Now: g.vault.Clock.Wall,
 		Signer: func() (string, ed25519.PrivateKey) { return key.ID, key.Private },
 	})
 	if err != nil {
@@ -59,8 +59,8 @@ func hitRow(b *bench) ([]figure, error) {
 	}
 	var live *session.Live
 	hit := func() error {
-		at := g.state.Clock.Read() // once for both, as the handler does
-		l, err := g.state.Sessions.FindAt(ctx, at.Now, cookie, origin)
+		at := g.vault.Clock.Read() // once for both, as the handler does
+		l, err := g.vault.Sessions.FindAt(ctx, at.Now, cookie, origin)
 		if err != nil || l == nil {
 			return errors.Join(errors.New("the session was not found"), err)
 		}

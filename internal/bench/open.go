@@ -215,8 +215,8 @@ type holding struct {
 	Upload bool
 }
 
-// held is what a holder says at the end.
-type held struct {
+// holdReport is what a holder says at the end.
+type holdReport struct {
 	// Last is when the last request ended, in nanoseconds since 1970.
 	Last int64
 	Err  string
@@ -249,9 +249,9 @@ func (b *bench) hold(what holding) (*holder, error) {
 
 // end waits until all have ended, and returns when the last one has.
 func (h *holder) end() (time.Time, error) {
-	said := make(chan held, 1)
+	said := make(chan holdReport, 1)
 	go func() {
-		var last held
+		var last holdReport
 		if err := h.out.Decode(&last); err != nil {
 			last.Err = err.Error()
 		}
@@ -297,7 +297,7 @@ func holdRole() error {
 		})
 	}
 	wg.Wait()
-	out := held{Last: last.Load()}
+	out := holdReport{Last: last.Load()}
 	if reason := failed.Load(); reason != nil {
 		out.Err = *reason
 	}

@@ -209,10 +209,10 @@ func sizeRow(b *bench) ([]figure, error) {
 	}
 	defer os.Remove(g.path) //nolint:errcheck // temporary
 	defer g.close()         //nolint:errcheck // read no more
-	now := g.state.Clock.Now()
-	key := g.state.Signing.Current(now)
+	now := g.vault.Clock.Now()
+	key := g.vault.Signing.Current(now)
 	minter, err := identity.NewMinter(identity.MinterConfig{
-		Key: g.state.Ring.AudienceKey("app.example.com"), Now: g.state.Clock.Wall,
+		Key: g.vault.Ring.AudienceKey("app.example.com"), Now: g.vault.Clock.Wall,
 		Signer: func() (string, ed25519.PrivateKey) { return key.ID, key.Private },
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ func sweepRow(b *bench) ([]figure, error) {
 }
 
 func sweep(g *gate, size int) ([]figure, error) {
-	now := g.state.Clock.Now()
+	now := g.vault.Clock.Now()
 	for from := 0; from < size; from += chunk {
 		err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
 			for i := from; i < min(from+chunk, size); i++ {

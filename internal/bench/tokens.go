@@ -60,14 +60,14 @@ func tokenHitRow(b *bench) ([]figure, error) {
 	ctx := context.Background()
 	var id string
 	err = g.bolt.Update(ctx, func(tx storage.Tx) error {
-		a, err := g.state.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
+		a, err := g.vault.Accounts.Create(tx, accounts.NewAccount{Address: addr, Name: "Ada Lovelace", Roles: []string{"admin", "editor"}})
 		id = a.ID
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	machines := g.state.Machines
+	machines := g.vault.Machines
 	machines.SetScopes([]string{scope})
 	text, _, err := machines.Create(ctx, machinetoken.Input{Account: id, Site: origin, Scopes: []string{scope}, TTL: time.Hour})
 	if err != nil {

@@ -36,8 +36,8 @@ type mutant struct {
 	Also string
 	// Equivalent is the reason why nobody outside can see the difference, empty where somebody can.
 	Equivalent string
-	// Old is the text that is replaced, New what is in its place.
-	Old, New string
+	// Removed is the text that is replaced, New what is in its place.
+	Removed, New string
 }
 
 // readList reads the mutants of all files of a directory.
@@ -79,7 +79,7 @@ func parse(text string) (list []mutant, err error) {
 		case m == nil:
 			return nil, fmt.Errorf("line %d: %q before a mutant begins", i+1, line)
 		case line == "---":
-			into = &m.Old
+			into = &m.Removed
 		default:
 			name, value, _ := strings.Cut(line, ": ")
 			field := m.field(name)
@@ -103,14 +103,14 @@ func (m *mutant) field(name string) *string {
 
 // digest names the content of a mutant: an outcome counts for as long as the mutant stays the same.
 func (m *mutant) digest() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{m.File, m.Promise, m.Also, m.Equivalent, m.Old, m.New}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{m.File, m.Promise, m.Also, m.Equivalent, m.Removed, m.New}, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
 // apply returns a file's text with the mutant in it. The old text must be there exactly once; lines are compared without their
 // indentation, so a mutant survives a change of the block around it.
 func (m *mutant) apply(text string) (string, error) {
-	lines, old := strings.Split(text, "\n"), trimmed(m.Old)
+	lines, old := strings.Split(text, "\n"), trimmed(m.Removed)
 	at := -1
 	for i := 0; i+len(old) <= len(lines); i++ {
 		if !slices.EqualFunc(lines[i:i+len(old)], old, func(have, want string) bool { return strings.TrimSpace(have) == want }) {

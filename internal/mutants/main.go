@@ -129,8 +129,8 @@ func report(list []mutant, state map[string]outcome) {
 		fmt.Fprintf(os.Stdout, ", %d %s", counts[name], name)
 	}
 	fmt.Fprintf(os.Stdout, ", %d not tried; %.0f minutes\n", left, minutes)
-	if judged := counts[noticed] + counts[notNoticed]; judged > 0 {
-		fmt.Fprintf(os.Stdout, "noticed: %.1f %%\n", 100*float64(counts[noticed])/float64(judged))
+	if tried := counts[noticed] + counts[notNoticed]; tried > 0 {
+		fmt.Fprintf(os.Stdout, "noticed: %.1f %%\n", 100*float64(counts[noticed])/float64(tried))
 	}
 }
 

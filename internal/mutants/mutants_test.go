@@ -83,7 +83,7 @@ func TestApplyWantsTheTextOnce(t *testing.T) {
 		"never": {"d()\n", ""},
 		"empty": {"", ""},
 	} {
-		m := mutant{ID: name, Old: c.old, New: "c()\n"}
+		m := mutant{ID: name, Removed: c.old, New: "c()\n"}
 		got, err := m.apply(text)
 		if got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -94,8 +94,8 @@ func TestApplyWantsTheTextOnce(t *testing.T) {
 func TestParseReadsWhatItSays(t *testing.T) {
 	list, err := parse("# a\nfile: x.go\npromise: TOK-1\nwhat: nothing\n---\nold\n+++\n===\n\n# b\nequivalent: why: because\n---\no\n+++\nn\n===\n")
 	want := []mutant{
-		{ID: "a", File: "x.go", Promise: "TOK-1", What: "nothing", Old: "old\n"},
-		{ID: "b", Equivalent: "why: because", Old: "o\n", New: "n\n"},
+		{ID: "a", File: "x.go", Promise: "TOK-1", What: "nothing", Removed: "old\n"},
+		{ID: "b", Equivalent: "why: because", Removed: "o\n", New: "n\n"},
 	}
 	if err != nil || len(list) != 2 || list[0] != want[0] || list[1] != want[1] {
 		t.Errorf("%+v, %v", list, err)

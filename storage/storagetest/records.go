@@ -208,11 +208,11 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 		long, short := 90*24*time.Hour, time.Hour
 		update(t, s, func(tx storage.Tx) error {
 			for _, i := range []int{2, 0, 3, 1} {
-				at, kept := now.Add(time.Duration(i)*time.Second), long
+				at, retention := now.Add(time.Duration(i)*time.Second), long
 				if i%2 == 1 {
-					kept = short
+					retention = short
 				}
-				if err := tx.Events().Append(storage.Event{Time: at, Name: fmt.Sprint(i)}, at.Add(kept)); err != nil {
+				if err := tx.Events().Append(storage.Event{Time: at, Name: fmt.Sprint(i)}, at.Add(retention)); err != nil {
 					return err
 				}
 			}
