@@ -8,6 +8,7 @@ package mailer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,35 @@ type permanentError struct{ err error }
 
 func (e permanentError) Error() string { return e.err.Error() }
 func (e permanentError) Unwrap() error { return e.err }
+
+type hintedError struct {
+	err  error
+	hint string
+}
+
+const hintSeparator = ": "
+
+func (e hintedError) Error() string { return e.err.Error() + hintSeparator + e.hint }
+func (e hintedError) Unwrap() error { return e.err }
+
+// WithHint adds to err what the operator can write or do instead. The hint is the mailer's own text and contains nothing of the mail: the
+// outbox redacts the words of err and keeps the hint as it is. An empty hint adds nothing.
+func WithHint(err error, hint string) error {
+	if err == nil || hint == "" {
+		return err
+	}
+	return hintedError{err, hint}
+}
+
+// SplitHint returns the words of err without the hint of [WithHint], and the hint; it is empty if err has none.
+func SplitHint(err error) (words, hint string) {
+	words = err.Error()
+	var h hintedError
+	if !errors.As(err, &h) {
+		return words, ""
+	}
+	return strings.Replace(words, hintSeparator+h.hint, "", 1), h.hint
+}
 
 // Permanent marks an error after which trying again is useless.
 func Permanent(err error) error {

@@ -94,7 +94,7 @@ func (w *Worker) evaluate(ctx context.Context, m storage.Mail, before attemptCou
 	case err == nil:
 		return result{outcome: OutcomeSent}
 	}
-	words := scrub(err.Error(), j.message.To, j.message.Link, j.message.Cancel, j.message.Code)
+	words := describe(err, j.message.To, j.message.Link, j.message.Cancel, j.message.Code)
 	if mailer.IsUnanswered(err) {
 		before.unanswered++
 	} else {

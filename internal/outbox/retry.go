@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -67,19 +68,20 @@ var (
 	codeLike    = regexp.MustCompile(`\b[0-9]{4}[ -]?[0-9]{4}\b`)
 )
 
+// describe returns what is kept of a failed attempt: the words of the failure, scrubbed, and the mailer's own hint as it is.
+func describe(err error, to string, secrets ...string) string {
+	words, hint := mailer.SplitHint(err)
+	text := scrub(words, to, secrets...)
+	if hint != "" {
+		text = cut(text + ": " + oneLine(hint))
+	}
+	return text
+}
+
 // scrub makes the words of a failure fit for logs and records: servers like to repeat the address they refuse, or the user's
 // name in it, and some repeat a part of the message.
 func scrub(text, to string, secrets ...string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.Is(unicode.Cf, r):
-			return -1
-		case unicode.IsSpace(r), unicode.IsControl(r):
-			return ' '
-		default:
-			return r
-		}
-	}, text)
+	text = oneLine(text)
 	for _, s := range secrets {
 		if s != "" {
 			text = strings.ReplaceAll(text, s, "…")
@@ -91,6 +93,25 @@ func scrub(text, to string, secrets ...string) string {
 	}
 	text = tokenLike.ReplaceAllString(text, "…")
 	text = codeLike.ReplaceAllString(text, "…")
+	return cut(text)
+}
+
+// oneLine returns text without control and format characters.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError, unicode.Is(unicode.Cf, r):
+			return -1
+		case unicode.IsSpace(r), unicode.IsControl(r):
+			return ' '
+		default:
+			return r
+		}
+	}, text)
+}
+
+// cut shortens text to maxReason bytes, at a whole character.
+func cut(text string) string {
 	for len(text) > maxReason {
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]

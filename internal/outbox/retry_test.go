@@ -1,10 +1,13 @@
 package outbox
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -37,6 +40,19 @@ func TestLOG1_ReasonsNameNobody(t *testing.T) {
 		"https://x.example/link?t=TOKEN")
 	if want := "550 Mailbox (name) unknown ((address)) for …; code …"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestLOG1_ReasonsKeepTheHint redacts the name in what the server said and not in the advice, where it would show what it was.
+func TestLOG1_ReasonsKeepTheHint(t *testing.T) {
+	const hint = "does a firewall let port 15879 out?"
+	err := fmt.Errorf("send: %w", mailer.WithHint(errors.New("no mailbox a here"), hint))
+	if got, want := describe(err, "a@example.org"), "send: no mailbox (name) here: "+hint; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	long := mailer.WithHint(errors.New(strings.Repeat("x ", 99)), "write\r\nthis instead")
+	if got := describe(long, "a@example.org"); len(got) > maxReason || strings.ContainsAny(got, "\r\n") {
+		t.Errorf("%q", got)
 	}
 }
 

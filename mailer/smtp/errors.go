@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -84,9 +85,9 @@ func ended(ctx context.Context) error {
 func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
-		e := error(&replyError{step: phase, code: reply.Code, text: redact(reply.Msg, "")})
-		if phase == "auth" && (reply.Code == 534 || reply.Code == 535) {
-			return fmt.Errorf("%w (the server refused user or password)", e)
+		e := m.greetingRefusal(phase, reply)
+		if phase == StepAuth && credentialsRefused(reply) {
+			return mailer.WithHint(e, "the server refused user or password")
 		}
 		return e
 	}
@@ -94,11 +95,43 @@ func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
 	if ended(ctx) != nil {
 		return base
 	}
-	if hint := m.hint(phase, err); hint != "" {
-		return fmt.Errorf("%w: %s", base, hint)
-	}
-	return base
+	return mailer.WithHint(base, m.hint(phase, err))
 }
+
+// greetingRefusal describes a refusal before MAIL. The server has seen no address, link or code yet, so its words are kept but for the
+// user and the password: they are often the only place that says what to do ("SmtpClientAuthentication is disabled …, visit https://…").
+func (m *Mailer) greetingRefusal(step string, reply *textproto.Error) *replyError {
+	text := reply.Msg
+	if m.cfg.User != "" {
+		encode := base64.StdEncoding.EncodeToString
+		user, password := m.cfg.User, m.cfg.Password
+		for _, secret := range []string{
+			encode([]byte("\x00" + user + "\x00" + password)), encode([]byte(password)), encode([]byte(user)), password, user,
+		} {
+			if secret != "" {
+				text = replaceFold(text, secret, "<removed>")
+			}
+		}
+	}
+	return &replyError{step: step, code: reply.Code, text: oneLine(text)}
+}
+
+// credentialsRefused reports whether a refusal of AUTH speaks of user and password. A reply of 535 does (RFC 4954 section 6), unless its
+// enhanced status code names another cause, such as 5.7.139 where the provider has switched SMTP AUTH off.
+func credentialsRefused(reply *textproto.Error) bool {
+	if reply.Code != 535 {
+		return false
+	}
+	switch status := enhancedStatus.FindString(reply.Msg); status {
+	case "", "5.0.0", "5.7.0", "5.7.1", "5.7.3", "5.7.8":
+		return true
+	default:
+		return false
+	}
+}
+
+// enhancedStatus is the code of RFC 3463 at the start of a reply's text.
+var enhancedStatus = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 
 // hint says what to write instead, where the failure is a known one.
 func (m *Mailer) hint(phase string, err error) string {
@@ -150,12 +183,7 @@ const maxText = 200
 
 // redact makes a server's text safe for a log: one line of printable ASCII without recipients, links, tokens and codes.
 func redact(text, to string) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return ' '
-		}
-		return r
-	}, text)
+	text = printable(text)
 	if to != "" {
 		text = replaceFold(text, to, "<address>")
 		if local := to[:strings.LastIndexByte(to, '@')]; len(local) > 2 {
@@ -165,7 +193,21 @@ func redact(text, to string) string {
 	text = urls.ReplaceAllString(text, "<url>")
 	text = addresses.ReplaceAllString(text, "<address>")
 	text = secrets.ReplaceAllString(text, "<removed>")
-	text = strings.Join(strings.Fields(text), " ")
+	return oneLine(text)
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// oneLine returns text as one line of printable ASCII, cut at maxText bytes.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(printable(text)), " ")
 	if len(text) > maxText {
 		text = text[:maxText] + "…"
 	}

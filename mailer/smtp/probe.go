@@ -99,10 +99,9 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 	out.Step = step
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
-		out.Err = &replyError{step: step, code: reply.Code, text: redact(reply.Msg, "")}
+		out.Err = m.greetingRefusal(step, reply)
 		if step == StepAuth && reply.Code/100 == 5 {
-			out.Fix = "the server refuses user or password: compare both in `mailer smtp " + m.cfg.Addr + " <user> <password>`; " +
-				"many providers want a password made for this purpose"
+			out.Fix = m.authHint(reply)
 		}
 		return out
 	}
@@ -122,6 +121,18 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 			"is self-signed, with `ca <file>`"
 	}
 	return out
+}
+
+// authHint says what a final refusal of AUTH asks for.
+func (m *Mailer) authHint(reply *textproto.Error) string {
+	if credentialsRefused(reply) {
+		return "the server refuses user or password: compare both in `mailer smtp " + m.cfg.Addr + " <user> <password>`; " +
+			"many providers want a password made for this purpose"
+	}
+	if strings.Contains(strings.ToLower(reply.Msg), "application-specific password") {
+		return "create an app password at the provider, and write it as the password in `mailer smtp " + m.cfg.Addr + " <user> <password>`"
+	}
+	return "the cause is not a mistyped password but what the server's answer names: change it at the mail provider"
 }
 
 // speaksTLS reports whether the server answers a TLS handshake at once. It asks for nothing but the mode: the certificate is not

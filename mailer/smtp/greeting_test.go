@@ -1,0 +1,55 @@
+package smtp
+
+import (
+	"context"
+	"net/textproto"
+	"strings"
+	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
+)
+
+// TestLOG1_TheServersReasonBeforeAnyMailIsKept shows what a server says before it has seen an address, a link or a code: its words stay,
+// user and password do not, and the advice fits the cause.
+func TestLOG1_TheServersReasonBeforeAnyMailIsKept(t *testing.T) {
+	m, err := New(Config{Addr: "smtp.example.com:587", User: "robot@example.com", Password: "pw0rd-of-the-robot"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		step      string
+		code      int
+		text      string
+		want, fix string
+		wrong     bool
+	}{
+		{
+			StepAuth, 535, "5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
+			"5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
+			"not a mistyped password", false,
+		},
+		{
+			StepAuth, 534, "5.7.9 Application-specific password required.\n5.7.9 https://support.google.com/mail/?p=InvalidSecondFactor",
+			"5.7.9 Application-specific password required. 5.7.9 https://support.google.com/mail/?p=InvalidSecondFactor",
+			"create an app password", false,
+		},
+		{StepAuth, 535, "5.7.8 bad credentials of ROBOT@example.com", "5.7.8 bad credentials of <removed>", "compare both", true},
+		{StepAuth, 535, "Authentication failed", "Authentication failed", "compare both", true},
+		{StepAuth, 535, "said pw0rd-of-the-robot", "said <removed>", "compare both", true},
+		{StepAuth, 535, "said cHcwcmQtb2YtdGhlLXJvYm90", "said <removed>", "compare both", true},
+		{StepAuth, 535, "said cm9ib3RAZXhhbXBsZS5jb20=", "said <removed>", "compare both", true},
+		{StepAuth, 535, "said AHJvYm90QGV4YW1wbGUuY29tAHB3MHJkLW9mLXRoZS1yb2JvdA==", "said <removed>", "compare both", true},
+		{StepBanner, 554, "192.0.2.7 is listed,\r\nsee https://rbl.example/?ip=192.0.2.7", "192.0.2.7 is listed, see https://rbl.example/?ip=192.0.2.7", "", false},
+		{StepEHLO, 550, "reverse_name_does_not_match_the_client", "reverse_name_does_not_match_the_client", "", false},
+	} {
+		reply := &textproto.Error{Code: c.code, Msg: c.text}
+		words, hint := mailer.SplitHint(m.explain(t.Context(), c.step, reply))
+		if !strings.HasSuffix(words, c.want) || (hint != "") != c.wrong {
+			t.Errorf("%q is shown as %q, with %q", c.text, words, hint)
+		}
+		out := m.stopped(context.Background(), Probed{}, c.step, reply)
+		if !strings.HasSuffix(out.Err.Error(), c.want) || (out.Fix == "") != (c.fix == "") || !strings.Contains(out.Fix, c.fix) {
+			t.Errorf("a probe shows %q as %q, with %q", c.text, out.Err, out.Fix)
+		}
+	}
+}
