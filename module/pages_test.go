@@ -59,6 +59,7 @@ func TestCONF5_Validate(t *testing.T) {
 		{"another site with one path", "http://:9091" + gate + "http://status.example.com:9091 {\n\trespond /up 200\n\trespond 404\n}\n", "", ""},
 		{"a star and the rest", "http://*.example.com:9091" + gate + "http://:9091 {\n\trespond 404\n}\n", "", ""},
 		{"a star alone", "http://*.example.com:9091" + gate, "hosts that no site names", ""},
+		{"metrics of another host", "http://:9091" + gate + "http://m.example.com:9091 {\n\troute {\n\t\tmetrics\n\t\trespond 404\n\t}\n}\n", "'metrics' of m.example.com", ""},
 		{"a handle for each host", "http://:9091 {\n\t@app host app.example.com\n\thandle @app {\n\t\temail_link {\n\t\t\tverify from 127.0.0.1\n\t\t}\n\t\trespond 404\n\t}\n}\n", "empty 200", ""},
 		{"a handle for each host and one that refuses", "http://:9091 {\n\t@app host app.example.com\n\thandle @app {\n\t\temail_link {\n\t\t\tverify from 127.0.0.1\n\t\t}\n\t\trespond 404\n\t}\n\thandle {\n\t\trespond 403\n\t}\n}\n", "", ""},
 		{"a default answer behind it", "http://:9091 {\n\temail_link {\n\t\tverify from 127.0.0.1\n\t}\n\trespond \"hello\"\n}\n", "Caddyfile:12: email_link: behind it 'respond' of any host at :9091", ""},

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
@@ -233,6 +234,11 @@ func (t *traveller) handler(handler caddyhttp.MiddlewareHandler, at passage) (pa
 	case *caddyhttp.StaticError:
 		t.arrive(arrival{passage: at, kind: failureKind, module: h})
 		return at, always
+	case caddy.Module:
+		if h.CaddyModule().ID == "http.handlers.metrics" {
+			t.arrive(arrival{passage: at, kind: answerKind, status: 200, module: h})
+			return at, always
+		}
 	}
 	return at, never
 }
@@ -313,6 +319,9 @@ func (a arrival) title() string {
 	switch a.kind {
 	case answerKind:
 		text = "'respond'"
+		if _, ok := a.module.(*caddyhttp.StaticResponse); !ok {
+			text = "'metrics'"
+		}
 	case backendKind:
 		name := "reverse_proxy"
 		if fastCGI(a.proxy) {
