@@ -71,7 +71,7 @@ func TestCONF3_Bypasses(t *testing.T) {
 		{"a gate in a named route", "&(gate) {\n\t" + plain + "}\n\napp.example.com {\n\tinvoke gate\n\treverse_proxy localhost:3000\n}\n", "", ""},
 		{"a gate in a route before it", "app.example.com {\n\troute {\n\t\t" + plain + "\t}\n\treverse_proxy localhost:3000\n}\n", "", ""},
 		{"a gate in a conditional route before it", "app.example.com {\n\t@private header X-Private *\n\troute @private {\n\t\t" + plain + "\t}\n\treverse_proxy localhost:3000\n}\n", "'reverse_proxy localhost:3000' of app.example.com (without a matcher)", ""},
-		{"a gate behind the proxy", "app.example.com {\n\troute {\n\t\treverse_proxy localhost:3000\n\t\temail_link\n\t}\n}\n", "", ""},
+		{"a gate behind the proxy", "app.example.com {\n\troute {\n\t\treverse_proxy localhost:3000\n\t\temail_link\n\t}\n}\n", "", "no request comes to it"},
 		{"a gate in each handle before one proxy", "app.example.com {\n\t@lan remote_ip 10.0.0.0/8\n\thandle @lan {\n\t\t" + plain + "\t}\n\thandle {\n\t\temail_link\n\t}\n\treverse_proxy localhost:3000\n}\n", "", "reached only where the matchers"},
 		{"forward_auth to another service", "app.example.com {\n\temail_link\n\treverse_proxy localhost:3000\n}\n\nauth.example.com {\n\tforward_auth authelia:9091 {\n\t\turi /api/verify\n\t\tcopy_headers Remote-User\n\t}\n\treverse_proxy localhost:3002\n}\n", "", ""},
 		{"forward_auth's own proxy in a gated site", "app.example.com {\n\thandle /other/* {\n\t\tforward_auth authelia:9091 {\n\t\t\turi /api/verify\n\t\t}\n\t\trespond 204\n\t}\n\thandle {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", ""},

@@ -22,6 +22,7 @@ func (c *configuration) check(arrivals []arrival) error {
 		}
 	}
 	c.warnNamedRoutes(arrivals)
+	c.warnUnreached(arrivals)
 	for _, check := range []func() error{
 		c.checkClientHeaders,
 		c.checkAudiences,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
 // chance is whether requests of a kind get through a matcher, as far as the configuration tells.
@@ -102,11 +103,10 @@ func (q question) request(match func(*http.Request) (bool, error)) chance {
 	if q.path == "" {
 		return maybe
 	}
-	r, err := http.NewRequest(http.MethodGet, q.path, http.NoBody) //nolint:noctx // it is matched and never sent
+	r, _, err := q.prepared()
 	if err != nil {
 		return maybe
 	}
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, &caddyhttp.Server{})
 	switch ok, err := match(r); {
 	case err != nil:
 		return maybe
@@ -114,6 +114,56 @@ func (q question) request(match func(*http.Request) (bool, error)) chance {
 		return always
 	default:
 		return never
+	}
+}
+
+// prepared returns a request with the question's path, as matchers and rewrites take it.
+func (q question) prepared() (*http.Request, *caddy.Replacer, error) {
+	r, err := http.NewRequest(http.MethodGet, q.path, http.NoBody) //nolint:noctx // it is matched and never sent
+	if err != nil {
+		return nil, nil, err
+	}
+	repl := caddy.NewReplacer()
+	return caddyhttp.PrepareRequest(r, repl, nil, &caddyhttp.Server{}), repl, nil
+}
+
+// movedBy returns whether a rewrite changes the path of such requests.
+func (q question) movedBy(h *rewrite.Rewrite) chance {
+	path, _, _ := strings.Cut(h.URI, "?")
+	switch {
+	case path == "" && moves(h) == "" && len(h.URISubstring) == 0 && len(h.PathRegexp) == 0:
+		return never
+	case q.path == "":
+		return maybe
+	}
+	// A value that only the request knows may be the path that it has, unless what precedes the value differs.
+	path = strings.NewReplacer("{http.request.uri.path}", q.path, "{http.request.uri}", q.path).Replace(known(path))
+	if fixed, _, open := strings.Cut(path, "{"); open && strings.HasPrefix(q.path, fixed) {
+		return maybe
+	}
+	r, repl, err := q.prepared()
+	if err != nil {
+		return maybe
+	}
+	if h.Rewrite(r, repl); r.URL.Path != q.path {
+		return always
+	}
+	return never
+}
+
+// rewriteText names a rewrite as a Caddyfile does.
+func rewriteText(h *rewrite.Rewrite) string {
+	switch {
+	case moves(h) != "":
+		return moves(h)
+	case len(h.URISubstring) > 0:
+		return fmt.Sprintf("'uri replace %s %s'", h.URISubstring[0].Find, h.URISubstring[0].Replace)
+	case len(h.PathRegexp) > 0:
+		return fmt.Sprintf("'uri path_regexp %s %s'", h.PathRegexp[0].Find, h.PathRegexp[0].Replace)
+	case strings.HasPrefix(h.URI, "{http.matchers.file."):
+		return "'try_files' or a rewrite to a file"
+	default:
+		return "'rewrite " + h.URI + "'"
 	}
 }
 

@@ -1,8 +1,10 @@
 package module
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -18,35 +20,79 @@ func (c *configuration) checkPages(arrivals []arrival) error {
 		if a.kind != gateKind || a.failed || h.Off || len(a.gates) > 0 || seen[h] {
 			continue
 		}
-		reached := always
+		reached, mover := always, ""
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			reached = min(reached, c.pageReached(a, method))
+			one, by := c.pageReached(a, method)
+			reached, mover = min(reached, one), cmp.Or(mover, by)
 		}
-		switch reached {
-		case never:
+		const rewritten = "put email_link before it, which is its place outside of 'route'"
+		switch {
+		case reached == never && mover != "":
+			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached, because %s before it changes their path, so nobody could sign in; %s", h.site.Prefix, mover, rewritten))
+		case reached == never:
 			return h.Source.wrap("", fmt.Errorf("its pages at %s are not reached at %s (%s), so nobody could sign in; %s", h.site.Prefix, a.site(), a.matchers(), a.pagesRemedy()))
-		case maybe:
-			if !a.onlyPaths {
-				seen[h] = true
-				c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.site.Prefix, a.matchers()),
-					"write email_link in the site itself, before the handle blocks, with a matcher behind it for what needs signing in")
-			}
+		case reached == maybe && mover != "":
+			seen[h] = true
+			c.warn("pages", fmt.Sprintf("%s: its pages at %s are not reached where %s before it changes their path: nobody can sign in there", h.Source.prefix(""), h.site.Prefix, mover), rewritten)
+		case reached == maybe && !a.onlyPaths:
+			seen[h] = true
+			c.warn("pages", fmt.Sprintf("%s: its pages at %s are reached only where the matchers before it let a request through (%s): everybody else who opens a mailed link gets another answer", h.Source.prefix(""), h.site.Prefix, a.matchers()),
+				"write email_link in the site itself, before the handle blocks, with a matcher behind it for what needs signing in")
 		}
 	}
 	return nil
 }
 
-// pageReached returns whether requests for the sign-in page come to a gate that serves it.
-func (c *configuration) pageReached(a arrival, method string) chance {
-	best := never
+// warnUnreached warns of gates that guard nothing: those that no request comes to, and those that only errors come to.
+func (c *configuration) warnUnreached(arrivals []arrival) {
+	seen := map[*Handler]bool{}
+	for _, p := range c.positions {
+		h := p.handler
+		reached := func(failed bool) bool {
+			return slices.ContainsFunc(arrivals, func(a arrival) bool { return a.handler == h && a.failed == failed })
+		}
+		if seen[h] || reached(false) {
+			continue
+		}
+		seen[h] = true
+		switch {
+		case !reached(true):
+			c.warn("routes", fmt.Sprintf("%s: no request comes to it%s; it guards nothing", h.Source.prefix(""), c.instead(p, arrivals)),
+				"write email_link before what answers, or remove it")
+		case !slices.ContainsFunc(arrivals, func(a arrival) bool {
+			return a.kind == gateKind && !a.failed && !a.handler.Off && slices.ContainsFunc(arrivals, func(b arrival) bool { return b.handler == h && b.server == a.server && b.host == a.host })
+		}):
+			c.warn("routes", fmt.Sprintf("%s: it stands in handle_errors alone, so it guards error pages and nothing else of %s", h.Source.prefix(""), p.title()),
+				"write email_link in the site itself as well, before what it guards")
+		}
+	}
+}
+
+// instead names what requests of a site come to in place of a gate.
+func (c *configuration) instead(p *position, arrivals []arrival) string {
+	for i := len(arrivals) - 1; i >= 0; i-- {
+		a := arrivals[i]
+		if a.serverName == p.server && !a.failed && a.kind != gateKind && a.kind != nothingKind && (a.host == "" && len(p.hosts) == 0 || slices.Contains(p.hosts, a.host)) {
+			return ", because " + a.title() + " before it answers all of them"
+		}
+	}
+	return ""
+}
+
+// pageReached returns whether requests for the sign-in page come to a gate that serves it, and the rewrite that may keep them
+// from it. A gate does not serve pages whose path has been changed.
+func (c *configuration) pageReached(a arrival, method string) (best chance, mover string) {
 	travel(a.server, question{host: a.host, path: a.handler.site.Prefix + page, method: method}, func(b arrival) bool {
 		if b.kind != gateKind || b.failed || b.handler.Off || len(b.gates) > 0 || b.handler.site.Prefix != a.handler.site.Prefix {
 			return false
 		}
-		best = max(best, b.chance)
+		if b.moved != never {
+			mover = cmp.Or(mover, b.mover)
+		}
+		best = max(best, min(b.chance, always-b.moved))
 		return true
 	})
-	return best
+	return best, mover
 }
 
 // pagesRemedy says what to write so that the pages are reached.

@@ -28,8 +28,35 @@ func TestCONF4_Pages(t *testing.T) {
 		{"hard deniers before it", "app.example.com {\n\t@bots header User-Agent *bot*\n\trespond @bots 403\n\t@wp path /wp-admin/*\n\tabort @wp\n\temail_link\n\treverse_proxy localhost:3000\n}\n", "", ""},
 		{"an inner one anywhere", "app.example.com {\n\temail_link\n\thandle /admin/* {\n\t\temail_link {\n\t\t\trequire role admin\n\t\t}\n\t\treverse_proxy localhost:3000\n\t}\n\thandle {\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", ""},
 		{"wildcard, a handle of another host", "*.example.com {\n\t@a host a.example.com\n\thandle @a {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n\thandle {\n\t\tabort\n\t}\n}\n", "", ""},
+		{"a rewrite to a file before it", "app.example.com {\n\troute {\n\t\ttry_files {path} /index.php\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", "Caddyfile:13: email_link: its pages at /email-link are not reached where 'try_files'"},
+		{"a rewrite of its pages before it", "app.example.com {\n\troute {\n\t\trewrite /email-link/* /gone\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "Caddyfile:13: email_link: its pages at /email-link are not reached, because 'rewrite /gone' before it changes their path, so nobody could sign in; put email_link before it", ""},
+		{"a rewrite of all below a prefix", "app.example.com {\n\troute {\n\t\t@all path /*\n\t\trewrite @all /app{uri}\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "put email_link before it", ""},
+		{"a replacement before it", "app.example.com {\n\troute {\n\t\turi replace /email-link /x\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "because 'uri replace /email-link /x' before it changes their path", ""},
+		{"a pattern replaced before it", "app.example.com {\n\troute {\n\t\turi path_regexp ^/email- /x-\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "because 'uri path_regexp ^/email- /x-' before it changes their path", ""},
+		{"a prefix stripped before it", "app.example.com {\n\troute {\n\t\turi /email-link/* strip_prefix /email-link\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "put email_link before it", ""},
+		{"a rewrite to what the client says", "app.example.com {\n\troute {\n\t\trewrite /email-link/* {query.to}\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", "where 'rewrite {http.request.uri.query.to}' before it changes their path"},
+		{"a rewrite by a header before it", "app.example.com {\n\troute {\n\t\t@old header X-Old 1\n\t\trewrite @old /old{uri}\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", "are not reached where 'rewrite /old{http.request.uri}' before it changes their path"},
+		{"a rewrite in one of two branches", "app.example.com {\n\troute {\n\t\thandle /email-link/* {\n\t\t\trewrite /gone\n\t\t}\n\t\thandle {\n\t\t\theader X-A b\n\t\t}\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "because 'rewrite /gone' before it", ""},
+		{"rewrites of other paths before it", "app.example.com {\n\troute {\n\t\trewrite /old/* /new{uri}\n\t\turi replace /docs/ /v1/\n\t\turi query a b\n\t\trewrite ?a=b\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", ""},
+		{"rewrites in the usual order", "app.example.com {\n\temail_link\n\trewrite /email-link/* /gone\n\ttry_files {path} /index.php\n\treverse_proxy localhost:3000\n}\n", "", ""},
 		{"behind handle_path", "app.example.com {\n\thandle_path /photos/* {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "Caddyfile:12: email_link: it stands behind 'handle_path", ""},
 		{"before handle_path, as it says", "app.example.com {\n\temail_link /photos/*\n\thandle_path /photos/* {\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", ""},
+	})
+}
+
+// TestCONF4_Reached warns of gates that guard nothing.
+func TestCONF4_Reached(t *testing.T) {
+	checkShapes(t, []shape{
+		{"behind a handle of all paths", "app.example.com {\n\thandle /* {\n\t\treverse_proxy localhost:3000\n\t}\n\thandle {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", "Caddyfile:15: email_link: no request comes to it, because 'reverse_proxy localhost:3000' of app.example.com (path /*) before it answers all of them"},
+		{"behind an answer", "app.example.com {\n\troute {\n\t\trespond \"hi\"\n\t\temail_link\n\t}\n}\n", "", "Caddyfile:13: email_link: no request comes to it, because 'respond' of app.example.com (without a matcher) before it"},
+		{"behind a redirect", "app.example.com {\n\tredir https://b.example.com{uri}\n\temail_link\n\treverse_proxy localhost:3000\n}\n", "", "no request comes to it"},
+		{"behind files", "app.example.com {\n\troute {\n\t\tfile_server\n\t\temail_link\n\t}\n}\n", "", "because 'file_server' of app.example.com"},
+		{"of another host than the site's", "app.example.com {\n\t@b host b.example.com\n\thandle @b {\n\t\temail_link\n\t}\n\trespond 404\n}\n", "", "no request comes to it"},
+		{"behind a handle of some paths", "app.example.com {\n\thandle /open/* {\n\t\trespond 204\n\t}\n\thandle {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "", ""},
+		{"in handle_errors alone", "app.example.com {\n\treverse_proxy localhost:3000\n\thandle_errors {\n\t\temail_link\n\t\trespond \"sorry\"\n\t}\n}\n", "", "Caddyfile:13: email_link: it stands in handle_errors alone, so it guards error pages and nothing else of app.example.com"},
+		{"in handle_errors of one site alone", "a.example.com {\n\temail_link\n\treverse_proxy localhost:3000\n}\n\nb.example.com {\n\trespond 204\n\thandle_errors {\n\t\temail_link\n\t\trespond \"sorry\"\n\t}\n}\n", "", "Caddyfile:18: email_link: it stands in handle_errors alone"},
+		{"in handle_errors beside a route that is open", "app.example.com {\n\temail_link off\n\treverse_proxy localhost:3000\n\thandle_errors {\n\t\temail_link\n\t\trespond \"sorry\"\n\t}\n}\n", "", "it stands in handle_errors alone"},
+		{"in handle_errors as well", "app.example.com {\n\temail_link\n\treverse_proxy localhost:3000\n\thandle_errors {\n\t\temail_link\n\t\trespond \"sorry\"\n\t}\n}\n", "", ""},
 	})
 }
 

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,10 +25,12 @@ type arrival struct {
 	module  any
 	handler *Handler
 	proxy   *reverseproxy.Handler
-	// status is that of an answer, 0 where it is not known; explicit says that it is written. server is where it is.
-	status   int
-	explicit bool
-	server   *caddyhttp.Server
+	// status is that of an answer, 0 where it is not known; explicit says that it is written. server is where it is, under
+	// serverName.
+	status     int
+	explicit   bool
+	server     *caddyhttp.Server
+	serverName string
 }
 
 // kind is what an arrival is.
@@ -60,8 +63,10 @@ type passage struct {
 	root string
 	// hosted says that a host matcher is on the way.
 	hosted bool
-	// rewritten says that the path may be another than the one that was asked about.
-	rewritten bool
+	// moved returns whether the path is another than the one that was asked about, and mover names the first rewrite that may
+	// have changed it.
+	moved chance
+	mover string
 	// failed says that only requests with an error come here.
 	failed bool
 	depth  int
@@ -87,14 +92,14 @@ func travel(server *caddyhttp.Server, q question, arrive func(arrival) bool) {
 	}
 	if server.Errors != nil {
 		// An error may have come after a rewrite.
-		t.routes(server.Errors.Routes, passage{chance: maybe, onlyPaths: true, failed: true, rewritten: true})
+		t.routes(server.Errors.Routes, passage{chance: maybe, onlyPaths: true, failed: true, moved: maybe})
 	}
 }
 
 // at is the question as far as it is still known at a place.
 func (t *traveller) at(p passage) question {
 	q := t.question
-	if p.rewritten {
+	if p.moved != never {
 		q.path = ""
 	}
 	return q
@@ -104,17 +109,20 @@ func (t *traveller) at(p passage) question {
 type branches struct {
 	taken chance
 	// ended returns whether requests get no further behind any of them, guarded whether each has passed a gate by then.
-	ended     chance
-	guarded   bool
-	gates     []*Handler
-	rewritten bool
+	ended   chance
+	guarded bool
+	gates   []*Handler
+	moved   chance
+	mover   string
 }
 
 func (b *branches) add(match, end chance, at passage) {
 	b.taken, b.ended = max(b.taken, match), min(b.ended, end)
 	b.guarded = b.guarded && (at.guarded || end == always)
 	b.gates = union(b.gates, at.gates)
-	b.rewritten = b.rewritten || at.rewritten && end != always
+	if end != always {
+		b.moved, b.mover = max(b.moved, min(at.moved, match)), cmp.Or(b.mover, at.mover)
+	}
 }
 
 // routes walks a list of routes. It returns what lies on the way of whatever follows, and whether requests get no further.
@@ -156,9 +164,12 @@ func (t *traveller) routes(list caddyhttp.RouteList, at passage) (passage, chanc
 		case match == always && end == always:
 			return at, always
 		case match == always:
-			at.gates, at.guarded, at.root, at.rewritten = inner.gates, inner.guarded, inner.root, inner.rewritten
+			at.gates, at.guarded, at.root, at.moved, at.mover = inner.gates, inner.guarded, inner.root, inner.moved, inner.mover
 		default:
-			at.gates, at.rewritten = union(at.gates, inner.gates), at.rewritten || inner.rewritten && end != always
+			at.gates = union(at.gates, inner.gates)
+			if end != always {
+				at.moved, at.mover = max(at.moved, min(inner.moved, maybe)), cmp.Or(at.mover, inner.mover)
+			}
 		}
 	}
 	return at.behind(groups, ""), ended
@@ -168,7 +179,9 @@ func (t *traveller) routes(list caddyhttp.RouteList, at passage) (passage, chanc
 func (p passage) behind(groups map[string]*branches, own string) passage {
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		if name != own {
-			p.gates, p.rewritten = union(p.gates, groups[name].gates), p.rewritten || groups[name].rewritten
+			group := groups[name]
+			p.gates = union(p.gates, group.gates)
+			p.moved, p.mover = max(p.moved, group.moved), cmp.Or(p.mover, group.mover)
 		}
 	}
 	return p
@@ -219,8 +232,8 @@ func (t *traveller) handler(handler caddyhttp.MiddlewareHandler, at passage) (pa
 			at.root = root
 		}
 	case *rewrite.Rewrite:
-		if moves(h) != "" || h.URI != "" || len(h.URISubstring) > 0 || len(h.PathRegexp) > 0 {
-			at.rewritten = true
+		if moved := t.at(at).movedBy(h); moved != never {
+			at.moved, at.mover = max(at.moved, moved), cmp.Or(at.mover, rewriteText(h))
 		}
 	case *intercept.Intercept:
 		t.responses(h.HandleResponse, at)

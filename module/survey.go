@@ -100,6 +100,7 @@ func (c *configuration) arrivals(servers map[string]*caddyhttp.Server) (list []a
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		for _, host := range c.named() {
 			travel(servers[name], question{host: host}, func(a arrival) bool {
+				a.serverName = name
 				list = append(list, a)
 				return false
 			})

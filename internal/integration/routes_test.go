@@ -84,8 +84,8 @@ func TestPATH2_MovedPages(t *testing.T) {
 	if status, _ := w.client().get("/email-link/health"); status != http.StatusOK {
 		t.Errorf("after a refused reload: %d", status)
 	}
-	// A rewrite under a condition is seen when it happens.
-	w.load(setup{sites: "$ADDR {\n route {\n rewrite /email-link/sign-in /elsewhere\n email_link {\n public /elsewhere\n }\n reverse_proxy $BACKEND\n }\n}\n"})
+	// A rewrite under a condition that only the request knows is seen when it happens.
+	w.load(setup{sites: "$ADDR {\n route {\n @moved {\n path /email-link/sign-in\n not header X-Keep 1\n }\n rewrite @moved /elsewhere\n email_link {\n public /elsewhere\n }\n reverse_proxy $BACKEND\n }\n}\n"})
 	status := 0
 	for range 10 { // the server of the old configuration may take a connection or two that come just now
 		if status, _, _ = w.client().visit("/email-link/sign-in"); status == http.StatusServiceUnavailable {
