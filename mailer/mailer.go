@@ -2,7 +2,8 @@
 //
 // A Mailer hands one finished message to whatever delivers it. What its error means decides what the outbox does next: nil
 // is a final yes; an error that [IsPermanent] is a final no and the mail becomes a dead letter; after one that [IsUnanswered]
-// the mail is tried once more at most, because it may have arrived; any other error is tried again until the flow ends. Every mailer passes the suite in package mailertest.
+// the mail is tried once more at most, because it may have arrived; any other error is tried again until the flow ends, and one that
+// [IsOperatorFault] is logged as the fault of sender or account. Every mailer passes the suite in package mailertest.
 package mailer
 
 import (
@@ -83,6 +84,26 @@ func Permanent(err error) error {
 func IsPermanent(err error) bool {
 	var p permanentError
 	return errors.As(err, &p)
+}
+
+type operatorError struct{ err error }
+
+func (e operatorError) Error() string { return e.err.Error() }
+func (e operatorError) Unwrap() error { return e.err }
+
+// OperatorFault marks the refusal of the sender, the account, its quota or its right to relay: it meets every mail and lasts until the
+// operator acts. Mails are tried again, and the outbox logs that no mail leaves.
+func OperatorFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return operatorError{err}
+}
+
+// IsOperatorFault reports whether the operator has to act before any mail leaves.
+func IsOperatorFault(err error) bool {
+	var o operatorError
+	return errors.As(err, &o)
 }
 
 type unansweredError struct{ err error }

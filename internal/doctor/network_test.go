@@ -102,6 +102,9 @@ func TestSMTPDialogue(t *testing.T) {
 		{name: "recipient refused", server: options{TLS: "starttls"}, prepare: func(s *mailertest.Server) {
 			s.Fault(mailertest.To, mailertest.Fault{Code: 550, Text: "no relaying for you@example.org"})
 		}, to: "you@example.org", want: Fail, text: "RCPT refused: 550 5.0.0 no relaying for <address>"},
+		{name: "relay denied", server: options{TLS: "starttls", User: "u", Password: "p"}, prepare: func(s *mailertest.Server) {
+			s.Fault(mailertest.To, mailertest.Fault{Code: 554, Text: "relay access denied"})
+		}, to: "you@example.org", want: Fail, text: "RCPT refused: 554 5.0.0 relay access denied", fix: "not this recipient"},
 		{name: "own address refused", server: options{TLS: "starttls"}, prepare: func(s *mailertest.Server) {
 			s.Fault(mailertest.To, mailertest.Fault{Code: 551, Text: "no such user"})
 		}, want: Warn, text: "the sender's own address", fix: "--to"},

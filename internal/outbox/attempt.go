@@ -18,6 +18,8 @@ import (
 const (
 	labelMessageID = "outbox message id"
 	eventMailed    = "mailed"
+	// noMailInterval is how often the log says that no mail leaves.
+	noMailInterval = 10 * time.Minute
 )
 
 // attempt tries one leased mail and writes down what came of it.
@@ -84,6 +86,8 @@ type result struct {
 	outcome, reason string
 	// due is when to try again, for OutcomeRetry.
 	due time.Time
+	// operatorFault is set when no mail leaves until the operator acts.
+	operatorFault bool
 }
 
 // evaluate decides what an attempt's error means.
@@ -101,18 +105,20 @@ func (w *Worker) evaluate(ctx context.Context, m storage.Mail, before attemptCou
 		before.answered++
 	}
 	now := w.Clock.Now()
+	r := result{operatorFault: mailer.IsOperatorFault(err)}
 	due := now.Add(pause(m.Attempts))
 	if ctx.Err() != nil {
 		due = now // told to stop: the next Run goes on at once
 	}
 	switch {
 	case mailer.IsPermanent(err), before.unanswered >= maxUnanswered:
-		return result{outcome: OutcomeDead, reason: before.reason(words)}
+		r.outcome, r.reason = OutcomeDead, before.reason(words)
 	case hasExpired(m, due):
-		return result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended: " + words)}
+		r.outcome, r.reason = OutcomeDead, before.reason("not sent before its flow ended: "+words)
 	default:
-		return result{outcome: OutcomeRetry, reason: before.reason(words), due: due}
+		r.outcome, r.reason, r.due = OutcomeRetry, before.reason(words), due
 	}
+	return r
 }
 
 // record writes the result down in one Update and reports it. If that fails the lease ends by itself, and the attempt counts as
@@ -169,6 +175,19 @@ func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e
 		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),
 		slog.String("client", e.Client), slog.String("mail", m.ID.String()), slog.Int("attempt", m.Attempts),
 		slog.String("reason", r.reason))
+	if r.operatorFault {
+		w.logNoMail(ctx, r.reason)
+	}
+}
+
+// logNoMail logs, once in noMailInterval however many mails fail, that the operator has to act.
+func (w *Worker) logNoMail(ctx context.Context, reason string) {
+	now, last := w.Clock.Now().Unix(), w.noMailLogged.Load()
+	if last != 0 && now-last < int64(noMailInterval/time.Second) || !w.noMailLogged.CompareAndSwap(last, now) {
+		return
+	}
+	w.Log.LogAttrs(ctx, slog.LevelError, "no mail leaves: the mail server refuses the sender or the account; run 'caddy email-link doctor'",
+		slog.String("event", eventMailed), slog.String("outcome", "refused"), slog.String("reason", reason))
 }
 
 // message returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The

@@ -20,7 +20,7 @@ const (
 	// maxUnanswered is how many copies of one mail may be under way at most: so often may an attempt end without an answer.
 	maxUnanswered = 2
 	// maxReason is the longest reason that is kept, in bytes.
-	maxReason = 200
+	maxReason = 320
 )
 
 // pause returns how long to wait after the given attempt, the first being 1.
@@ -72,8 +72,8 @@ var (
 func describe(err error, to string, secrets ...string) string {
 	words, hint := mailer.SplitHint(err)
 	text := scrub(words, to, secrets...)
-	if hint != "" {
-		text = cut(text + ": " + oneLine(hint))
+	if hint = cut(oneLine(hint), maxReason/2); hint != "" {
+		text = cut(text, maxReason-len(hint)-len(": ")) + ": " + hint
 	}
 	return text
 }
@@ -93,7 +93,7 @@ func scrub(text, to string, secrets ...string) string {
 	}
 	text = tokenLike.ReplaceAllString(text, "…")
 	text = codeLike.ReplaceAllString(text, "…")
-	return cut(text)
+	return cut(text, maxReason)
 }
 
 // oneLine returns text without control and format characters.
@@ -110,11 +110,11 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// cut shortens text to maxReason bytes, at a whole character.
-func cut(text string) string {
-	for len(text) > maxReason {
-		_, size := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-size]
+// cut shortens text to size bytes at most, at a whole character.
+func cut(text string, size int) string {
+	for len(text) > size {
+		_, last := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-last]
 	}
 	return text
 }

@@ -78,6 +78,8 @@ type Worker struct {
 	once     sync.Once
 	wake     chan struct{}
 	slots    chan struct{}
+	// noMailLogged is when the log last said that no mail leaves, in Unix seconds; zero before.
+	noMailLogged atomic.Int64
 }
 
 func (w *Worker) init() {

@@ -38,11 +38,15 @@ var faultScenarios = map[string]FaultScenario{
 	"Banner554": {play: script("554 mx.example.net no service for you\r\n")},
 	"Hello421":  {faults: map[Step]Fault{Hello: {Code: 421, Text: "too busy, closing"}}},
 	"Mail451":   {faults: map[Step]Fault{From: {Code: 451, Text: "local error"}}},
-	"Rcpt450":   {faults: map[Step]Fault{To: {Code: 450, Text: "greylisted, come back later"}}},
-	"Rcpt550":   {Final: true, faults: map[Step]Fault{To: {Code: 550, Text: "no such user"}}},
-	"Data451":   {faults: map[Step]Fault{Data: {Code: 451, Text: "disk full"}}},
-	"Data552":   {Final: true, faults: map[Step]Fault{Data: {Code: 552, Text: "mailbox full"}}},
-	"Data554":   {Final: true, faults: map[Step]Fault{Data: {Code: 554, Text: "looks like spam"}}},
+	// The sender or the account is refused: the operator mends it while the mails wait.
+	"Mail553":       {faults: map[Step]Fault{From: {Code: 553, Text: "sender address rejected: not owned by user"}}},
+	"Rcpt554Relay":  {faults: map[Step]Fault{To: {Code: 554, Text: "relay access denied"}}},
+	"Data550Sender": {faults: map[Step]Fault{Data: {Code: 550, Text: "daily sending limit exceeded"}}},
+	"Rcpt450":       {faults: map[Step]Fault{To: {Code: 450, Text: "greylisted, come back later"}}},
+	"Rcpt550":       {Final: true, faults: map[Step]Fault{To: {Code: 550, Text: "no such user"}}},
+	"Data451":       {faults: map[Step]Fault{Data: {Code: 451, Text: "disk full"}}},
+	"Data552":       {Final: true, faults: map[Step]Fault{Data: {Code: 552, Text: "mailbox full"}}},
+	"Data554":       {Final: true, faults: map[Step]Fault{Data: {Code: 554, Text: "looks like spam"}}},
 	// The connection is lost when the message is to begin: nothing has been handed over.
 	"DropAtDATA": {play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{command: func(line, _ string) bool { return line != "DATA" }})

@@ -38,7 +38,7 @@ func isReply(err error) bool {
 }
 
 // refusal turns an error of the mail itself into what the outbox has to know. A 5xx is final, except those that speak about
-// the sign-in: a wrong password is mended while the mail waits.
+// the sender or the account: a wrong `from` or password is mended while the mail waits.
 func (s *session) refusal(ctx context.Context, step, to string, err error) error {
 	var reply *textproto.Error
 	if !errors.As(err, &reply) {
@@ -46,8 +46,8 @@ func (s *session) refusal(ctx context.Context, step, to string, err error) error
 	}
 	r := &replyError{step: step, code: reply.Code, text: redact(reply.Msg, to)}
 	switch {
-	case reply.Code == 530 || reply.Code == 534 || reply.Code == 535 || reply.Code == 538:
-		return r
+	case refusesSender(step, reply):
+		return mailer.OperatorFault(mailer.WithHint(r, senderHint))
 	case reply.Code >= 500 && reply.Code <= 599:
 		return mailer.Permanent(r)
 	}
@@ -85,9 +85,12 @@ func ended(ctx context.Context) error {
 func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
-		e := m.greetingRefusal(phase, reply)
+		e := error(m.greetingRefusal(phase, reply))
 		if phase == StepAuth && credentialsRefused(reply) {
-			return mailer.WithHint(e, "the server refused user or password")
+			e = mailer.WithHint(e, "the server refused user or password")
+		}
+		if phase == StepAuth && reply.Code/100 == 5 {
+			e = mailer.OperatorFault(e)
 		}
 		return e
 	}

@@ -157,8 +157,11 @@ func (m *Mailer) envelopeHint(step string, err error) string {
 	case m.cfg.User == "" && (reply.Code == 530 || strings.HasPrefix(reply.Msg, "5.7.") ||
 		step == StepRcpt && (reply.Code == 550 || reply.Code == 554)): // RFC 4954 section 6, RFC 3463 section 3.8
 		return "the server may want a sign-in: write `mailer smtp " + m.cfg.Addr + " <user> {env.SMTP_PASSWORD}`"
-	case step == StepMail:
+	case step == StepMail && reply.Code/100 == 5:
 		return "the server does not let you send as this address: write in `from` one that your account there may use"
+	case refusesSender(step, reply):
+		return "the server refuses the sender or the account, not this recipient: its answer names quota, relay or policy; " +
+			"change it at the mail provider, or write another `from`"
 	default:
 		return ""
 	}

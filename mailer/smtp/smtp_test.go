@@ -159,7 +159,7 @@ func TestMAIL4_AnswersOfTheServer(t *testing.T) {
 		"EHLO refused":    {mailertest.Hello, mailertest.Fault{Code: 550, Text: "who?"}, false, "550"},
 		"wrong password":  {mailertest.Auth, mailertest.Fault{Code: 535, Text: "no"}, false, "user or password"},
 		"sender limit":    {mailertest.From, mailertest.Fault{Code: 451, Text: "later"}, false, "451"},
-		"wrong sender":    {mailertest.From, mailertest.Fault{Code: 553, Text: "not you"}, true, "553"},
+		"wrong sender":    {mailertest.From, mailertest.Fault{Code: 553, Text: "not you"}, false, "553"},
 		"sign in first":   {mailertest.From, mailertest.Fault{Code: 530, Text: "sign in first"}, false, "530"},
 		"too weak for it": {mailertest.To, mailertest.Fault{Code: 534, Text: "another mechanism"}, false, "534"},
 		"signed out":      {mailertest.Data, mailertest.Fault{Code: 535, Text: "no longer"}, false, "535"},
