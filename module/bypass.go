@@ -1,15 +1,19 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
+	"golang.org/x/net/idna"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
@@ -18,9 +22,13 @@ import (
 // plain headers to the backend it is refused: clients could forge them on the other route. All else is a warning.
 func (c *configuration) checkBypasses(arrivals []arrival) error {
 	behind, hosts := gated(arrivals)
-	seen := map[any]bool{}
+	type pair struct {
+		module any
+		gate   *Handler
+	}
+	seen := map[pair]bool{}
 	for _, a := range arrivals {
-		if a.guarded || a.kind != backendKind && a.kind != filesKind || a.kind == filesKind && a.failed || seen[a.module] {
+		if a.guarded || a.kind != backendKind && a.kind != filesKind || a.kind == filesKind && a.failed {
 			continue
 		}
 		gate, names := a.endangers(behind)
@@ -28,11 +36,16 @@ func (c *configuration) checkBypasses(arrivals []arrival) error {
 		if gate == nil && host == nil {
 			continue
 		}
-		seen[a.module] = true
-		switch {
-		case len(names) > 0:
+		if len(names) > 0 {
 			return gate.Source.wrap("", fmt.Errorf("the backend behind it is also reached past it, by %s: there clients can send %s themselves, and the backend believes it; %s",
 				a.title(), strings.Join(names, ", "), a.remedy(host != nil)))
+		}
+		warned := pair{a.module, cmp.Or(gate, host)}
+		if seen[warned] {
+			continue
+		}
+		seen[warned] = true
+		switch {
 		case gate != nil:
 			c.warn("routes", fmt.Sprintf("%s: the backend behind it is also reached past it, by %s: requests there come with the gate's cookies, and nobody has to sign in", gate.Source.prefix(""), a.title()), a.remedy(host != nil))
 		default:
@@ -123,10 +136,33 @@ func (a arrival) upstreams() (list []string) {
 			continue
 		}
 		upstream := canonicalUpstream(dial)
-		if fastCGI(a.proxy) {
-			upstream = "fastcgi " + upstream + " " + a.root
+		if !fastCGI(a.proxy) {
+			list = append(list, upstream)
+			continue
 		}
-		list = append(list, upstream)
+		for _, root := range a.fastCGIRoots() {
+			list = append(list, "fastcgi "+upstream+" "+root)
+		}
+	}
+	return list
+}
+
+// fastCGIRoots are the directories that a FastCGI backend may take scripts from: its own root, or those of the site.
+func (a arrival) fastCGIRoots() (list []string) {
+	const site = "{http.vars.root}"
+	own := site
+	switch t := a.proxy.Transport.(type) {
+	case *fastcgi.Transport:
+		own = t.Root
+	case fastcgi.Transport:
+		own = t.Root
+	}
+	for _, root := range a.roots {
+		root = filepath.Clean(known(strings.ReplaceAll(own, site, root)))
+		if abs, err := caddy.FastAbs(root); err == nil {
+			root = abs
+		}
+		list = union(list, []string{root})
 	}
 	return list
 }
@@ -141,17 +177,48 @@ func canonicalUpstream(dial string) string {
 		return "unix/" + filepath.Clean(strings.SplitN(addr.Host, "|", 2)[0])
 	}
 	host := strings.TrimSuffix(strings.ToLower(addr.Host), ".")
-	if ip, err := netip.ParseAddr(host); err == nil {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	}
+	if ip, ok := parseIP(host); ok {
 		if ip = ip.Unmap(); ip.IsLoopback() || ip.IsUnspecified() {
 			host = ""
 		} else {
 			host = ip.String()
 		}
 	}
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if slices.Contains(localNames, host) || strings.HasSuffix(host, ".localhost") {
 		host = ""
 	}
 	return fmt.Sprintf("%s:%d", host, addr.StartPort)
+}
+
+// localNames are those that /etc/hosts commonly has for this machine.
+var localNames = []string{"localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"}
+
+// parseIP reads an IP address, those of IPv4 as inet_aton(3) and with it the resolver of the C library does too: 127.1,
+// 0x7f000001 or 2130706433.
+func parseIP(host string) (netip.Addr, bool) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip, true
+	}
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 || strings.Contains(host, "_") {
+		return netip.Addr{}, false
+	}
+	var sum uint64
+	for i, part := range parts {
+		bits := 8 // the last part fills what the others leave
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		n, err := strconv.ParseUint(part, 0, bits)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		sum = sum<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}), true
 }
 
 // checkOff refuses `email_link off` where it cannot do what it says.

@@ -59,8 +59,8 @@ type passage struct {
 	// gates are handlers of ours that requests may have passed; guarded says that each has passed one.
 	gates   []*Handler
 	guarded bool
-	// root is the root of the site, where one is set.
-	root string
+	// roots are those that `root` may have set.
+	roots []string
 	// hosted says that a host matcher is on the way.
 	hosted bool
 	// moved returns whether the path is another than the one that was asked about, and mover names the first rewrite that may
@@ -76,6 +76,8 @@ type passage struct {
 type traveller struct {
 	question
 	named map[string]*caddyhttp.Route
+	// roots are all that have been set anywhere.
+	roots []string
 	// arrive is told of each arrival. It returns true where the request gets no further.
 	arrive func(arrival) bool
 }
@@ -87,12 +89,12 @@ func travel(server *caddyhttp.Server, q question, arrive func(arrival) bool) {
 		a.question, a.server = q, server
 		return arrive(a)
 	}
-	if end, ended := t.routes(server.Routes, passage{chance: always, onlyPaths: true}); ended != always {
+	if end, ended := t.routes(server.Routes, passage{chance: always, onlyPaths: true, roots: []string{"."}}); ended != always {
 		t.arrive(arrival{passage: end, kind: nothingKind})
 	}
 	if server.Errors != nil {
-		// An error may have come after a rewrite.
-		t.routes(server.Errors.Routes, passage{chance: maybe, onlyPaths: true, failed: true, moved: maybe})
+		// An error may have come after a rewrite or a root.
+		t.routes(server.Errors.Routes, passage{chance: maybe, onlyPaths: true, failed: true, moved: maybe, roots: append([]string{"."}, t.roots...)})
 	}
 }
 
@@ -114,6 +116,7 @@ type branches struct {
 	gates   []*Handler
 	moved   chance
 	mover   string
+	roots   []string
 }
 
 func (b *branches) add(match, end chance, at passage) {
@@ -121,6 +124,7 @@ func (b *branches) add(match, end chance, at passage) {
 	b.guarded = b.guarded && (at.guarded || end == always)
 	b.gates = union(b.gates, at.gates)
 	if end != always {
+		b.roots = union(b.roots, at.roots)
 		b.moved, b.mover = max(b.moved, min(at.moved, match)), cmp.Or(b.mover, at.mover)
 	}
 }
@@ -161,13 +165,17 @@ func (t *traveller) routes(list caddyhttp.RouteList, at passage) (passage, chanc
 				return at, always
 			}
 			at.guarded = at.guarded || group.taken == always && group.guarded
+			if group.taken == always {
+				at.roots = nil // each branch has its own
+			}
 		case match == always && end == always:
 			return at, always
 		case match == always:
-			at.gates, at.guarded, at.root, at.moved, at.mover = inner.gates, inner.guarded, inner.root, inner.moved, inner.mover
+			at.gates, at.guarded, at.roots, at.moved, at.mover = inner.gates, inner.guarded, inner.roots, inner.moved, inner.mover
 		default:
 			at.gates = union(at.gates, inner.gates)
 			if end != always {
+				at.roots = union(at.roots, inner.roots)
 				at.moved, at.mover = max(at.moved, min(inner.moved, maybe)), cmp.Or(at.mover, inner.mover)
 			}
 		}
@@ -180,7 +188,7 @@ func (p passage) behind(groups map[string]*branches, own string) passage {
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		if name != own {
 			group := groups[name]
-			p.gates = union(p.gates, group.gates)
+			p.gates, p.roots = union(p.gates, group.gates), union(p.roots, group.roots)
 			p.moved, p.mover = max(p.moved, group.moved), cmp.Or(p.mover, group.mover)
 		}
 	}
@@ -229,7 +237,7 @@ func (t *traveller) handler(handler caddyhttp.MiddlewareHandler, at passage) (pa
 		}
 	case *caddyhttp.VarsMiddleware:
 		if root, ok := (*h)["root"].(string); ok {
-			at.root = root
+			at.roots, t.roots = []string{root}, union(t.roots, []string{root})
 		}
 	case *rewrite.Rewrite:
 		if moved := t.at(at).movedBy(h); moved != never {
@@ -307,7 +315,7 @@ func (t *traveller) answer(h *caddyhttp.StaticResponse, at passage) chance {
 	return always
 }
 
-func union(a, b []*Handler) []*Handler {
+func union[T comparable](a, b []T) []T {
 	for _, h := range b {
 		if !slices.Contains(a, h) {
 			a = append(slices.Clip(a), h)
