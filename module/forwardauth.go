@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -105,14 +106,20 @@ func catchAll(server *caddyhttp.Server) string {
 	return text + "\t\trespond 404\n\t}"
 }
 
-// checkDefaultAnswers refuses a fixed 2xx behind a gate with `verify`: a proxy that asks at another path would take it for yes.
+// checkDefaultAnswers refuses a fixed 2xx behind a gate with `verify`, Caddy's empty one where nothing answers included: a proxy
+// that asks at another path would take it for yes.
 func checkDefaultAnswers(arrivals []arrival) error {
 	for _, a := range arrivals {
-		if a.kind != answerKind || a.failed || a.status >= 300 || len(a.conditions) > 0 {
+		fixed := a.kind == answerKind && a.status < 300 || a.kind == nothingKind && a.guarded
+		if !fixed || a.failed || len(a.conditions) > 0 {
 			continue
 		}
 		for _, h := range a.gates {
-			if h.Verify != nil {
+			switch {
+			case h.Verify == nil:
+			case a.kind == nothingKind:
+				return h.Source.wrap("verify", errors.New("nothing answers behind it, where Caddy says an empty 200 to everybody who is signed in, and a proxy that asks at a wrong path takes that for yes; write 'respond 404' behind it"))
+			default:
 				return h.Source.wrap("verify", fmt.Errorf("behind it %s says 2xx to everybody who is signed in, and a proxy that asks at a wrong path takes that for yes; write 'respond 404' instead", a.title()))
 			}
 		}
