@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -72,6 +74,12 @@ func (in serveInput) caddyfile() (string, error) {
 	if in.to == "" {
 		return "", errors.New("--to is missing: name the backend, such as --to localhost:3000")
 	}
+	if strings.Trim(in.to, "0123456789") == "" { // reverse_proxy would take it for a host, and dial its port 80
+		if !isPort(in.to) {
+			return "", fmt.Errorf("--to %s is no port: name the backend, such as --to localhost:3000", in.to)
+		}
+		in.to = "localhost:" + in.to
+	}
 	origin, trial, err := in.origin()
 	if err != nil {
 		return "", err
@@ -105,6 +113,11 @@ func (in serveInput) caddyfile() (string, error) {
 	}
 	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n}\n", quoteWord(in.to))
 	return b.String(), nil
+}
+
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
 }
 
 // origin is where people find the gate. It is a trial on this machine alone where that was not said, or is plain http and nothing
@@ -183,6 +196,9 @@ func (in serveInput) run(ctx context.Context, text string, out io.Writer) error 
 			return err
 		}
 	}
+	if err := in.checkAdmin(ctx); err != nil {
+		return err
+	}
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	if adapter == nil {
 		return errors.New("this Caddy has no Caddyfile adapter")
@@ -221,17 +237,39 @@ func checkPort(ctx context.Context, origin string) error {
 	return fmt.Errorf("port %s is taken: stop what listens there, or take another with --from http://localhost:9080", port)
 }
 
+// checkAdmin returns an error if Caddy's admin address is taken on this machine. A second Caddy of the same user would share it
+// (SO_REUSEPORT), and each of them would get some of the commands.
+func (in serveInput) checkAdmin(ctx context.Context) error {
+	address := cmp.Or(in.admin, caddy.DefaultAdminListen)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !isPort(port) || host != "" && host != "localhost" && host != "127.0.0.1" {
+		return nil //nolint:nilerr // a socket, "off" or another interface: Caddy itself judges it
+	}
+	if taken, err := freeport.Taken(ctx, port); err != nil || !taken {
+		return err
+	}
+	free := "localhost:12019"
+	if port == "12019" {
+		free = "localhost:22019"
+	}
+	return fmt.Errorf("the admin address %s is taken, by another Caddy perhaps: stop what listens there, or take another with --admin %s", address, free)
+}
+
 // notice says what to open next.
 func (in serveInput) notice(origin string, trial bool) string {
 	_, audience, _ := strings.Cut(origin, "://")
+	admin := ""
+	if in.admin != "" {
+		admin = " --address " + in.admin
+	}
 	text := "\n  Open      " + origin + "\n"
 	if trial {
 		text += "            and sign up with any address; no mail leaves this machine\n" +
 			"  Mails     files in ./mails: open the link in the newest .txt\n"
 	} else {
-		text += "  Account   caddy email-link accounts add you@example.com --role admin\n"
+		text += "  Account   caddy email-link accounts add you@example.com --role admin" + admin + "\n"
 	}
 	return text + "  Your app  gets one header, Email-Link-Assertion; the key to it:\n" +
-		"            caddy email-link keys audience " + audience + "\n" +
+		"            caddy email-link keys audience " + audience + admin + "\n" +
 		"  Stop      Ctrl-C; --print shows the Caddyfile that this runs\n\n"
 }
