@@ -248,7 +248,14 @@ func TestLinkCreatesAccount(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.start()
-	link := firstLine(p.must("link", "new@example.com"))
+	if _, errs, code := p.run("link", "new@example.com"); code != 1 || !strings.Contains(errs, "--for activation") {
+		t.Errorf("a stranger where sign-up is closed: exit %d\n%s", code, errs)
+	}
+	out := p.must("link", "new@example.com", "--for", "activation")
+	if !strings.Contains(out, "there is no account new@example.com: this link makes one") {
+		t.Errorf("the link does not say what it makes:\n%s", out)
+	}
+	link := firstLine(out)
 	if out := p.must("accounts", "list", "--json"); out != "" {
 		t.Errorf("FLOW-2: an account before its link was used: %s", out)
 	}

@@ -22,8 +22,8 @@ func (r *root) link() *cobra.Command {
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
 		`Prints a link that works like the one in a mail, for a person who cannot get mail. Hand it over as you would hand over a key.
 
-An address without an account gets a link for an activation, which creates the account when the link is used. With --for reset
-the link leads to the form for a new password.
+An address without an account gets a link for an activation, which creates the account when the link is used; where that address could
+not sign up by itself, only with --for activation. With --for reset the link leads to the form for a new password.
 
 Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -39,6 +39,9 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 					return err
 				}
 				text := fmt.Sprintf("%s\nworks until %s, once\n", l.URL, l.Expires.Local().Format("2006-01-02 15:04 MST"))
+				if l.Purpose == flow.Activation {
+					text += "there is no account " + printable(in.Email) + ": this link makes one\n"
+				}
 				if code && !r.json {
 					picture, err := drawQR(l.URL)
 					if err != nil {

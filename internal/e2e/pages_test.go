@@ -182,7 +182,7 @@ func TestClosedAndMailless(t *testing.T) {
 	b := newBrowser(t, "anna")
 	b.open(closed.origin + "/").lacks("Sign up")
 	b.open(closed.origin+"/email-link/sign-up").at("/email-link/sign-up", 200).says("Sign-up is closed", "help@example.com").shows("closed")
-	link := closed.cli("link", "anna@example.com")
+	link := closed.cli("link", "anna@example.com", "--for", "activation")
 	b.open(link).at("/email-link/confirm", 200).lacks("two ways to go on").shows("confirm-operator")
 	b.presses("Create my account").isApp("/", "anna@example.com")
 }

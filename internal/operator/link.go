@@ -5,13 +5,15 @@ import (
 	"errors"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 )
 
 // LinkInput asks for a link that is printed instead of mailed.
 type LinkInput struct {
 	Email string `json:"email"`
-	// For is the purpose: sign_in, activation or reset. Empty: sign_in for an address with an account, activation for another.
+	// For is the purpose: sign_in, activation or reset. Empty: sign_in for an address with an account, activation for
+	// another that may sign up at the site.
 	For string `json:"for,omitempty"`
 	// TTL is how long the link works. Zero: the purpose's configured lifetime.
 	TTL time.Duration `json:"ttl,omitempty"`
@@ -47,6 +49,9 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	}
 	made, err := svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL})
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
+		if err := svc.mayActivate(ctx, site, in.Email); err != nil {
+			return Link{}, err
+		}
 		made, err = svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: flow.Activation, TTL: in.TTL})
 	}
 	var fault *flow.Invalid
@@ -63,4 +68,18 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 		return Link{}, err
 	}
 	return Link{URL: made.URL, Purpose: made.Purpose, Site: site.Origin, Expires: made.Ends}, nil
+}
+
+// mayActivate returns an error if email has no account, not even a disabled one, and could not sign up at the site by itself: it may be
+// mistyped.
+func (svc *Service) mayActivate(ctx context.Context, site flow.Site, email string) error {
+	addr, err := address.Parse(email)
+	if err != nil || site.SignUp.Admits(addr) {
+		return nil //nolint:nilerr // what is no address is refused where the link is made
+	}
+	if _, found, err := svc.Vault.Accounts.Lookup(ctx, addr.Typed()); err != nil || found {
+		return err
+	}
+	return notFound("there is no account %s, and nobody can sign up with that address at %s: check its spelling, or add "+
+		"--for activation for a link that makes the account", email, site.Origin)
 }

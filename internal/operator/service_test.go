@@ -88,6 +88,35 @@ func TestMakeLink_Reset(t *testing.T) {
 	}
 }
 
+// TestMakeLink_OfAStranger: a mistyped address gets an account only where it could sign up by itself, or where that is asked for.
+func TestMakeLink_OfAStranger(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		signUp flow.SignUp
+		made   bool
+	}{
+		{flow.SignUp{}, false},
+		{flow.SignUp{Mode: flow.SignUpOpen}, true},
+		{flow.SignUp{Mode: flow.SignUpOpen, Domains: []string{"example.com"}}, true},
+		{flow.SignUp{Mode: flow.SignUpOpen, Domains: []string{"example.org"}}, false},
+	} {
+		svc, _ := newService(t)
+		site := flow.Site{Origin: "https://a.example.com", Prefix: "/email-link", SignUp: c.signUp}
+		svc.Sites, svc.Site = []flow.Site{site}, func(string) (flow.Site, bool) { return site, true }
+		l, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: "bob@example.com"})
+		switch {
+		case c.made && (err != nil || l.Purpose != flow.Activation):
+			t.Errorf("%+v: %+v %v", c.signUp, l, err)
+		case !c.made && (err == nil || !strings.Contains(err.Error(), "add --for activation")):
+			t.Errorf("%+v: %+v %v", c.signUp, l, err)
+		}
+		l, err = svc.MakeLink(t.Context(), operator.LinkInput{Email: "bob@example.com", For: flow.Activation})
+		if err != nil || l.Purpose != flow.Activation {
+			t.Errorf("%+v, --for activation: %+v %v", c.signUp, l, err)
+		}
+	}
+}
+
 // TestEvents_OfEarlierBuilds: one event has one name, whichever build has written it.
 func TestEvents_OfEarlierBuilds(t *testing.T) {
 	t.Parallel()
