@@ -220,11 +220,19 @@ func TestEventsLimitsAndKeys(t *testing.T) {
 	}
 
 	limits := func(who ...string) string { t.Helper(); return p.must(append([]string{"limits"}, who...)...) }
-	if out := limits("show", "anna@example.com"); !strings.Contains(out, "1 of 20") || strings.Contains(out, "mail_address") {
-		t.Errorf("the limits of a mailbox:\n%s", out)
+	// A window may end between asking and looking, and then a second look, after asking once more, is in the one that has begun.
+	counted := func(who, count string) bool {
+		out := limits("show", who, "127.0.0.1")
+		return strings.Contains(out, "mail_address") && strings.Contains(out, count)
 	}
-	if out := limits("show", "127.0.0.1", "anna@example.com"); !strings.Contains(out, "mail_address") || !strings.Contains(out, "1 of 60") {
-		t.Errorf("the limits of a mailbox and a client:\n%s", out)
+	if !counted("anna@example.com", "1 of 60") {
+		p.ask("bob@example.com")
+		if !counted("bob@example.com", "1 of 60") && !counted("bob@example.com", "2 of 60") {
+			t.Errorf("the limits of a mailbox and a client:\n%s", limits("show", "bob@example.com", "127.0.0.1"))
+		}
+	}
+	if out := limits("show", "anna@example.com"); !strings.Contains(out, "mail_mailbox") || strings.Contains(out, "mail_address") {
+		t.Errorf("the limits of a mailbox:\n%s", out)
 	}
 	if out := limits("reset", "anna@example.com", "127.0.0.1"); !strings.HasPrefix(out, "forgot ") {
 		t.Errorf("reset printed %q", out)
