@@ -76,7 +76,7 @@ func CheckMailbox(s string) error {
 		return errors.New("a mailbox is one line")
 	}
 	if _, err := mime.Mailbox(s); err != nil {
-		return fmt.Errorf(`%q is not a mailbox; write one like "Example <no-reply@example.com>": %w`, s, err)
+		return fmt.Errorf("%q: %w", s, err)
 	}
 	return nil
 }

@@ -117,7 +117,12 @@ func subject(s string) string {
 func Mailbox(s string) (*mail.Address, error) {
 	a, err := mail.ParseAddress(s)
 	if err != nil || strings.HasSuffix(strings.TrimSpace(s), ";") { // net/mail takes a group of one as well
-		return nil, errors.New("not a mailbox: write it as name@example.com or \"Name\" <name@example.com>")
+		return nil, errors.New("not a mailbox: write it as name@example.com or \"Name <name@example.com>\", with a comma or a bracket in the " +
+			"name as `\"Name, Inc.\" <name@example.com>`")
+	}
+	if hasComment(s) {
+		return nil, errors.New("brackets in a name are a comment that no reader shows: quote the name, as in " +
+			"`\"Name (Team)\" <name@example.com>`")
 	}
 	at := strings.LastIndexByte(a.Address, '@')
 	local, domain := a.Address[:at], a.Address[at+1:]
@@ -129,6 +134,22 @@ func Mailbox(s string) (*mail.Address, error) {
 		return nil, errors.New("the part after the @ is not a domain name")
 	}
 	return &mail.Address{Name: a.Name, Address: local + "@" + ascii}, nil
+}
+
+// hasComment reports whether a mailbox has a comment (RFC 5322 section 3.2.2), which is a bracket outside of a quoted string.
+func hasComment(s string) bool {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '(' && !quoted:
+			return true
+		}
+	}
+	return false
 }
 
 // recipient checks the one address that mail goes to. It stays as it is, byte for byte, unless its domain is not ASCII.

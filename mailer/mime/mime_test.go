@@ -68,6 +68,12 @@ func TestMailbox(t *testing.T) {
 		`"odd local"@example.com`:               "",
 		"bücher@example.com":                    "",
 		"a@exa_mple.com":                        "",
+		"Support (Billing) <a@example.com>":     "",
+		"a@example.com (Support)":               "",
+		`"Support (Billing)" <a@example.com>`:   "a@example.com",
+		`"A \" (B)" <a@example.com>`:            "a@example.com",
+		"Name <name@example.com>":               "name@example.com",
+		`"Name, Inc." <name@example.com>`:       "name@example.com",
 		"Group: a@example.com;":                 "",
 		"a@[192.0.2.1]":                         "",
 		"a@example.com\r\nBcc: b@example.com":   "",
@@ -83,6 +89,14 @@ func TestMailbox(t *testing.T) {
 		if a.Address != want {
 			t.Errorf("%q: %q, want %q", in, a.Address, want)
 		}
+	}
+}
+
+// TestMailbox_TheNameInBracketsIsKept: what the refusal of a comment tells to write.
+func TestMailbox_TheNameInBracketsIsKept(t *testing.T) {
+	a, err := mime.Mailbox(`"Name (Team)" <name@example.com>`)
+	if err != nil || a.Name != "Name (Team)" {
+		t.Errorf("%+v %v", a, err)
 	}
 }
 

@@ -146,8 +146,12 @@ func (m *Mailer) hint(phase string, err error) string {
 	)
 	switch {
 	case errors.As(err, &name):
-		if len(name.Certificate.DNSNames) > 0 {
-			return fmt.Sprintf("the certificate is for %s: write that name instead of %s", strings.Join(first(name.Certificate.DNSNames, 3), ", "), m.host)
+		names := name.Certificate.DNSNames
+		for _, ip := range name.Certificate.IPAddresses { // Proton Bridge has one for 127.0.0.1 alone
+			names = append(names, ip.String())
+		}
+		if len(names) > 0 {
+			return fmt.Sprintf("the certificate is for %s: write that name instead of %s", strings.Join(first(names, 3), ", "), m.host)
 		}
 		return "the certificate names no host: it needs one with the name " + m.host
 	case errors.As(err, &unknown):

@@ -2,6 +2,8 @@ package smtp
 
 import (
 	"context"
+	"crypto/x509"
+	"net"
 	"net/textproto"
 	"strings"
 	"testing"
@@ -51,5 +53,18 @@ func TestLOG1_TheServersReasonBeforeAnyMailIsKept(t *testing.T) {
 		if !strings.HasSuffix(out.Err.Error(), c.want) || (out.Fix == "") != (c.fix == "") || !strings.Contains(out.Fix, c.fix) {
 			t.Errorf("a probe shows %q as %q, with %q", c.text, out.Err, out.Fix)
 		}
+	}
+}
+
+// TestHint_ACertificateForAnAddress is Proton Bridge's: it names 127.0.0.1 and no host.
+func TestHint_ACertificateForAnAddress(t *testing.T) {
+	m, err := New(Config{Addr: "localhost:1025"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	want := "the certificate is for 127.0.0.1: write that name instead of localhost"
+	if got := m.hint(StepTLS, x509.HostnameError{Certificate: cert, Host: "localhost"}); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
