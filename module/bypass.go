@@ -102,23 +102,6 @@ func (a arrival) endangers(behind map[string][]*Handler) (gate *Handler, names [
 	return gate, names
 }
 
-// remedy says what to write for an arrival past the gates. sameHost says that its host has a gate.
-func (a arrival) remedy(sameHost bool) string {
-	const off = "'email_link off' before it if it is meant to be open"
-	switch {
-	case a.failed:
-		return "write email_link before it, inside handle_errors, as it stands in the site, or " + off
-	case !sameHost || len(a.conditions) == 0:
-		return "write email_link before it, or " + off
-	case a.onlyPaths:
-		return fmt.Sprintf("write email_link in the site itself, before the handle blocks, with 'public %s' in it for what needs no sign-in, or %s",
-			strings.TrimPrefix(a.conditions[len(a.conditions)-1], "path "), off)
-	default:
-		return fmt.Sprintf("write in the site itself, before the handle blocks, '@guarded not %s' and 'email_link @guarded', or %s",
-			a.conditions[len(a.conditions)-1], off)
-	}
-}
-
 // dials are the addresses of a backend as they are configured.
 func dials(h *reverseproxy.Handler) (list []string) {
 	for _, u := range h.Upstreams {
@@ -238,12 +221,4 @@ func checkOff(arrivals []arrival) error {
 		}
 	}
 	return nil
-}
-
-// open is what stands behind `public` for an arrival to be open.
-func (a arrival) open() string {
-	if len(a.conditions) > 0 && a.onlyPaths {
-		return strings.TrimPrefix(a.conditions[len(a.conditions)-1], "path ")
-	}
-	return "<path or @matcher>"
 }

@@ -216,6 +216,10 @@ func hostsIn(sets []caddyhttp.MatcherSet, into map[string]bool) {
 
 // describe names matchers as a Caddyfile does, those of hosts aside, and returns whether all of them are path matchers.
 func describe(sets []caddyhttp.MatcherSet) (text string, onlyPaths bool) {
+	return describeSets(sets, false)
+}
+
+func describeSets(sets []caddyhttp.MatcherSet, hosts bool) (text string, onlyPaths bool) {
 	var all []string
 	onlyPaths = true
 	for _, set := range sets {
@@ -223,9 +227,11 @@ func describe(sets []caddyhttp.MatcherSet) (text string, onlyPaths bool) {
 		for _, m := range set {
 			switch t := m.(type) {
 			case *caddyhttp.MatchHost:
-				continue
+				if hosts {
+					words = append(words, "host "+strings.Join(*t, " "))
+				}
 			case *caddyhttp.MatchNot:
-				inner, _ := describe(t.MatcherSets)
+				inner, _ := describeSets(t.MatcherSets, true)
 				words = append(words, "not "+inner)
 				onlyPaths = false
 			case *caddyhttp.MatchPath:

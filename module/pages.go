@@ -98,10 +98,14 @@ func (c *configuration) pageReached(a arrival, method string) (best chance, move
 // pagesRemedy says what to write so that the pages are reached.
 func (a arrival) pagesRemedy() string {
 	site := "write email_link in the site itself, before the handle blocks"
-	if len(a.conditions) == 0 || !strings.HasPrefix(a.conditions[len(a.conditions)-1], "path ") {
+	var words []string
+	if len(a.conditions) > 0 {
+		words = strings.Fields(a.conditions[len(a.conditions)-1])
+	}
+	if len(words) != 2 || words[0] != "path" {
 		return site + ", with a matcher behind it for what needs signing in"
 	}
-	path := strings.Fields(a.conditions[len(a.conditions)-1])[1]
+	path := words[1]
 	if base, ok := strings.CutSuffix(path, "/*"); ok && CheckPrefix(base+a.handler.site.Prefix) == nil {
 		return fmt.Sprintf("write 'path %s%s' in it, or 'email_link %s' in the site itself, before the handle blocks", base, a.handler.site.Prefix, path)
 	}

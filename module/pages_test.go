@@ -16,6 +16,8 @@ func TestCONF4_Pages(t *testing.T) {
 		{"two apps, each with its pages", "app.example.com {\n\thandle /a/* {\n\t\temail_link {\n\t\t\tpath /a/auth\n\t\t}\n\t\treverse_proxy localhost:3001\n\t}\n\thandle /b/* {\n\t\temail_link {\n\t\t\tpath /b/auth\n\t\t}\n\t\treverse_proxy localhost:3002\n\t}\n}\n", "", ""},
 		{"pages of another handle", "app.example.com {\n\thandle /admin/* {\n\t\temail_link {\n\t\t\trequire role admin\n\t\t}\n\t\treverse_proxy localhost:3001\n\t}\n\thandle {\n\t\temail_link\n\t\treverse_proxy localhost:3002\n\t}\n}\n", "", ""},
 		{"one path exactly", "app.example.com {\n\thandle /app {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "write 'email_link /app' in the site itself", ""},
+		{"two paths", "app.example.com {\n\t@app path /a/* /b/*\n\thandle @app {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "before the handle blocks, with a matcher behind it for what needs signing in", ""},
+		{"a path with a space", "app.example.com {\n\thandle \"/my files/*\" {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "before the handle blocks, with a matcher behind it for what needs signing in", ""},
 		{"a method", "app.example.com {\n\t@posts method POST\n\thandle @posts {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "(method POST), so nobody could sign in", ""},
 		{"a negated path", "app.example.com {\n\t@rest not path /email-link/*\n\thandle @rest {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "(not path /email-link/*), so nobody could sign in", ""},
 		{"a pattern", "app.example.com {\n\t@app path_regexp ^/app/\n\thandle @app {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}\n", "so nobody could sign in", ""},

@@ -56,6 +56,10 @@ type passage struct {
 	// conditions name the matchers on the way, hosts aside, and onlyPaths says that all of them are path matchers.
 	conditions []string
 	onlyPaths  bool
+	// way are the matchers on the way, those of the site's own address aside, and movedBefore says that some of them see another
+	// path than the request's.
+	way         []caddyhttp.MatcherSets
+	movedBefore bool
 	// gates are handlers of ours that requests may have passed; guarded says that each has passed one.
 	gates   []*Handler
 	guarded bool
@@ -197,7 +201,11 @@ func (p passage) behind(groups map[string]*branches, own string) passage {
 
 // narrow puts the matchers of a route on the way.
 func (p *passage) narrow(match chance, sets caddyhttp.MatcherSets) {
-	p.chance, p.hosted = min(p.chance, match), p.hosted || len(hostsOf(sets)) > 0
+	hosts := len(hostsOf(sets)) > 0
+	if len(sets) > 0 && (p.depth > 1 || !hosts) {
+		p.way, p.movedBefore = append(slices.Clip(p.way), sets), p.movedBefore || p.moved != never
+	}
+	p.chance, p.hosted = min(p.chance, match), p.hosted || hosts
 	if text, onlyPaths := describe(sets); text != "" {
 		p.conditions = append(slices.Clip(p.conditions), text)
 		p.onlyPaths = p.onlyPaths && onlyPaths
