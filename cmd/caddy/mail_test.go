@@ -171,7 +171,7 @@ func TestLOG1_CommandsLeaveNoAddressInTheLog(t *testing.T) {
 		{"mail", "test", who},
 		{"doctor", "--to", who},
 		{"accounts", "disable", who},
-		{"accounts", "delete", who},
+		{"accounts", "delete", who, "--yes"},
 	} {
 		p.must(args...)
 	}

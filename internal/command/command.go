@@ -353,10 +353,17 @@ func (r *root) accountsStatus(word, status, what string) *cobra.Command {
 }
 
 func (r *root) accountsDelete() *cobra.Command {
-	return r.command("delete <email or id>", "Deletes an account",
-		"Deletes an account with its sessions, links and flows. Its id is never used again.\n\n"+
+	var yes bool
+	var cmd *cobra.Command
+	cmd = r.command("delete <email or id> [--yes]", "Deletes an account",
+		"Deletes an account with its sessions, links and flows. Its id is never used again. It asks first; scripts say --yes.\n\n"+
 			"Example: caddy email-link accounts delete old@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
+			if !yes {
+				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "delete the account "+printable(args[0])+" for good"); err != nil {
+					return err
+				}
+			}
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				if err := b.DeleteAccount(ctx, args[0]); err != nil {
 					return err
@@ -364,4 +371,6 @@ func (r *root) accountsDelete() *cobra.Command {
 				return r.print(out, map[string]string{"deleted": args[0]}, "deleted "+args[0]+"\n")
 			})
 		})
+	cmd.Flags().BoolVar(&yes, "yes", false, "Delete without asking")
+	return cmd
 }
