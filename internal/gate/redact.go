@@ -85,8 +85,8 @@ func (s *Site) redaction(r *http.Request, presented boundary.Token) string {
 		return EventTokenRequest
 	case web.TokenRoute(r.URL, s.Prefix):
 		return EventOpened // also what is no token: it may be all but the last character of one
-	case s.verifyPath == r.URL.Path && s.answersTo(r.RemoteAddr):
-		return EventVerify // the answer has the assertion
+	case s.verifyPath == r.URL.Path:
+		return EventVerify // the answer has the assertion, and a question from elsewhere has the address that was asked about
 	case s.sentToken(r), len(r.Header["Referer"]) > 0 && s.host.LogsReferer(r) && RefererHoldsToken(r.Header, s.now):
 		return EventOpened
 	}

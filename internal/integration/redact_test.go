@@ -151,6 +151,46 @@ func TestLOG2_NoSpellingIsLogged(t *testing.T) {
 	})
 }
 
+// TestLOG2_NoQuestionIsLoggedWithAToken asks /verify about live links, from a proxy that may ask and from one that `verify from` does not
+// name yet. Its X-Forwarded-Uri is the address that somebody has opened, so neither is for the log.
+func TestLOG2_NoQuestionIsLoggedWithAToken(t *testing.T) {
+	for _, from := range []string{"127.0.0.1", "192.0.2.7"} {
+		t.Run(from, func(t *testing.T) {
+			access := filepath.Join(t.TempDir(), "access.log")
+			w := start(t, setup{
+				global: "sign_up open", before: "log {\n output file " + access + " {\n mode 0600\n }\n}", site: "verify from " + from,
+			})
+			w.signUp(w.client(), "ada@example.com")
+			asking := w.client()
+			if status, _, _ := asking.post("/email-link/sign-in", url.Values{"email": {"ada@example.com"}}); status != http.StatusSeeOther {
+				t.Fatal(status)
+			}
+			_, link := w.mail()
+			u, err := url.Parse(link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token := u.Query().Get("t")
+			if token == "" {
+				t.Fatal(link)
+			}
+			for _, uri := range []string{u.RequestURI(), "/old/link?t=" + token, "/old/link?t=" + escaped(token)} {
+				sent, _ := lines(t, access)
+				_, _, _ = w.client().do(http.MethodGet, "/email-link/verify", nil, http.Header{
+					"X-Forwarded-Uri": {uri}, "X-Original-Uri": {uri}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"localhost:" + w.port},
+				})
+				n, last := lines(t, access)
+				if n != sent+1 || !strings.Contains(last, `"event":"verify"`) {
+					t.Errorf("%d lines of %d; the last is %s", n, sent+1, last)
+				}
+				if strings.Contains(last, token) || strings.Contains(last, escaped(token)) {
+					t.Errorf("the access log holds the token: %s", last)
+				}
+			}
+		})
+	}
+}
+
 // lines returns the number of lines of a file, and the last one.
 func lines(t *testing.T, file string) (n int, last string) {
 	t.Helper()
