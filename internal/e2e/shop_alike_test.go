@@ -17,7 +17,7 @@ import (
 )
 
 // varies is what the time alone changes: countdowns, and until when the mails stay good.
-var varies = regexp.MustCompile(`\d+ seconds?|(\d+ \w+ \d{4}, )?\d\d:\d\d UTC`)
+var varies = regexp.MustCompile(`\d+ seconds?|(\d+ \w+ \d{4}, )?\d\d:\d\d UTC|datetime="[^"]*"`)
 
 // sees posts one of the app's forms from a browser of its own, and returns what is seen of it: the gate's answer, each cookie without its
 // value, and the page that follows.

@@ -129,8 +129,8 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 		address = p.Typed
 	}
 	back := p.ReturnTo
-	if back == "/" {
-		back = ""
+	if back == "/" || p.App {
+		back = "" // an app may send people it knows elsewhere than others, and this page is the same for all
 	}
 	return templates.Resend{
 		Address: address, ReturnTo: back, SignedIn: x.Live != nil, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
