@@ -43,11 +43,11 @@ func (a arrival) open() string {
 
 // paths returns the paths of an arrival as `public` takes them, false where more than one path matcher decides.
 func (a arrival) paths() (string, bool) {
-	if len(a.way) != 1 || a.movedBefore {
+	if len(a.sets) != 1 || a.movedBefore {
 		return "", false
 	}
 	var words []string
-	for _, set := range a.way[0] {
+	for _, set := range a.sets[0] {
 		if len(set) != 1 {
 			return "", false
 		}
@@ -67,7 +67,7 @@ func (a arrival) lines() (sets [][]string, ok bool) {
 		return nil, false
 	}
 	sets = [][]string{nil}
-	for _, one := range a.way {
+	for _, one := range a.sets {
 		var both [][]string
 		for _, set := range one {
 			lines, ok := setLines(set)

@@ -56,9 +56,9 @@ type passage struct {
 	// conditions name the matchers on the way, hosts aside, and onlyPaths says that all of them are path matchers.
 	conditions []string
 	onlyPaths  bool
-	// way are the matchers on the way, those of the site's own address aside, and movedBefore says that some of them see another
+	// sets are the matchers on the way, those of the site's own address aside, and movedBefore says that some of them see another
 	// path than the request's.
-	way         []caddyhttp.MatcherSets
+	sets        []caddyhttp.MatcherSets
 	movedBefore bool
 	// gates are handlers of ours that requests may have passed; guarded says that each has passed one.
 	gates   []*Handler
@@ -203,7 +203,7 @@ func (p passage) behind(groups map[string]*branches, own string) passage {
 func (p *passage) narrow(match chance, sets caddyhttp.MatcherSets) {
 	hosts := len(hostsOf(sets)) > 0
 	if len(sets) > 0 && (p.depth > 1 || !hosts) {
-		p.way, p.movedBefore = append(slices.Clip(p.way), sets), p.movedBefore || p.moved != never
+		p.sets, p.movedBefore = append(slices.Clip(p.sets), sets), p.movedBefore || p.moved != never
 	}
 	p.chance, p.hosted = min(p.chance, match), p.hosted || hosts
 	if text, onlyPaths := describe(sets); text != "" {
