@@ -17,3 +17,11 @@ func (a *App) Answers(host string) bool {
 	}
 	return false
 }
+
+// OpenSuffixes are the patterns of public that begin with a star, of all handlers.
+func (a *App) OpenSuffixes() (list []string) {
+	for _, p := range a.configuration.positions {
+		list = append(list, p.handler.openSuffixes...)
+	}
+	return list
+}

@@ -2,6 +2,7 @@ package module_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -127,5 +128,17 @@ func TestCONF5_Obey(t *testing.T) {
 				t.Errorf("with\n%s\n%v", written[1], err)
 			}
 		})
+	}
+}
+
+// TestPATH1_PublicSuffixesAreTold makes sure that the start and doctor learn of patterns that open every app whose addresses go on
+// behind a file's name.
+func TestPATH1_PublicSuffixesAreTold(t *testing.T) {
+	app, err := provisioned(t, global+"app.example.com {\n\temail_link {\n\t\t@assets path *.css /open/* *.png\n\t\tpublic @assets\n\t}\n\treverse_proxy localhost:3000\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := app.OpenSuffixes(); !slices.Equal(got, []string{"*.css", "*.png"}) {
+		t.Errorf("patterns that begin with a star: %q", got)
 	}
 }
