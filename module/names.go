@@ -15,6 +15,9 @@ import (
 
 // ownNames returns the header names that a handler sets.
 func (h *Handler) ownNames() []string {
+	if h.Off {
+		return nil // it hands on nothing, so it has no header of its own
+	}
 	names := []string{h.site.Assertions.Header}
 	for _, one := range h.site.Headers {
 		names = append(names, one.Name)

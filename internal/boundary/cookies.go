@@ -115,7 +115,7 @@ func (t *extraction) line(line string) string {
 	return remaining + "; " + strings.Join(more, "; ")
 }
 
-// extract notes a cookie of ours and says whether it is one. A name without "=" is one too, so that it does not go on.
+// extract notes a cookie of ours and reports whether it is one. A name without "=" is one too, so that it does not go on.
 func (t *extraction) extract(pair string) bool {
 	name, value, valued := strings.Cut(pair, "=")
 	kind, secure, ok := ourCookie(trimSpace(name))
