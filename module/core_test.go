@@ -130,7 +130,7 @@ func (s *shared) mails() {
 	now := s.Clock.Now()
 	m := storage.Mail{ID: outbox.NewID(now), Due: now, Queued: now, End: now.Add(time.Hour), Purpose: outbox.Notice, Site: hotOrigin}
 	var err error
-	m.Sealed, err = outbox.Payload{To: "ada@example.com", Account: s.account, Notice: outbox.KindNewDevice}.Seal(s.Ring, m.ID)
+	m.Sealed, err = outbox.Payload{To: "ada@example.com", Account: s.account, Notice: mailer.KindNewDevice}.Seal(s.Ring, m.ID)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	texttemplate "text/template"
 	"text/template/parse"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 // compiled is one good state of all files.
@@ -35,8 +37,8 @@ type language struct {
 	catalog   *catalog
 	location  *time.Location
 	pages     map[string]*htmltemplate.Template
-	mailHTML  map[MailKind]*htmltemplate.Template
-	mailTexts map[MailKind]*texttemplate.Template
+	mailHTML  map[mailer.Kind]*htmltemplate.Template
+	mailTexts map[mailer.Kind]*texttemplate.Template
 }
 
 // unchanged keeps the embedded set, which is the same at each reload of the configuration, for the last zone that was asked for.
@@ -93,7 +95,7 @@ func readFiles(opts Options) (*compiled, error) {
 	for _, tag := range c.tags {
 		c.languages[tag] = &language{
 			catalog: cats[tag], location: opts.Location, pages: map[string]*htmltemplate.Template{},
-			mailHTML: map[MailKind]*htmltemplate.Template{}, mailTexts: map[MailKind]*texttemplate.Template{},
+			mailHTML: map[mailer.Kind]*htmltemplate.Template{}, mailTexts: map[mailer.Kind]*texttemplate.Template{},
 		}
 	}
 	return c, nil
@@ -107,7 +109,7 @@ func (c *compiled) parse() error {
 				return err
 			}
 		}
-		for _, kind := range MailKinds {
+		for _, kind := range mailer.Kinds {
 			if _, _, err := c.mailTemplates(c.languages[tag], kind); err != nil {
 				return err
 			}
@@ -147,10 +149,10 @@ func (c *compiled) pageTemplate(l *language, name string) (*htmltemplate.Templat
 }
 
 // mailTemplates returns one mail in one language, nil when there is no such mail.
-func (c *compiled) mailTemplates(l *language, kind MailKind) (*htmltemplate.Template, *texttemplate.Template, error) {
+func (c *compiled) mailTemplates(l *language, kind mailer.Kind) (*htmltemplate.Template, *texttemplate.Template, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := l.mailTexts[kind]; t != nil || !slices.Contains(MailKinds, kind) {
+	if t := l.mailTexts[kind]; t != nil || !slices.Contains(mailer.Kinds, kind) {
 		return l.mailHTML[kind], t, nil
 	}
 	files := c.src.files

@@ -3,6 +3,8 @@ package templates
 import (
 	"strings"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 // Frame is what every page knows.
@@ -322,41 +324,19 @@ var Pages = []string{
 	"sign-out", "refused",
 }
 
-// MailKind says what a mail is about.
-type MailKind string
-
-// Kinds of mails.
-const (
-	// MailLink carries a link and a code, to sign in or to finish signing up.
-	MailLink MailKind = "link"
-	// MailAccountExists answers a sign-up for an address that has an account.
-	MailAccountExists MailKind = "exists"
-	// MailNoAccount answers a sign-in or a reset for an address that has none, where sign-up is open.
-	MailNoAccount MailKind = "no-account"
-	// MailReset carries a link to the page that sets a new password.
-	MailReset MailKind = "reset"
-	// MailPasswordChanged is set when there is a new password.
-	MailPasswordChanged MailKind = "password-changed"
-	// MailNewDevice is set when a browser signed in that had not before.
-	MailNewDevice MailKind = "new-device"
-)
-
-// MailKinds lists the kinds of mails, each with mails/<kind>.html and mails/<kind>.txt.
-var MailKinds = []MailKind{MailLink, MailReset, MailAccountExists, MailNoAccount, MailPasswordChanged, MailNewDevice}
-
 // Mail is what a mail may say. It holds nothing that the asker wrote.
 type Mail struct {
-	Kind MailKind
+	Kind mailer.Kind
 	// SignUp is set when a link finishes a sign-up; it signs in otherwise.
 	SignUp bool
-	// Reset is set when a new password was asked for, App that an app with users of its own has asked, for MailNoAccount.
+	// Reset is set when a new password was asked for, App that an app with users of its own has asked, for mailer.KindNoAccount.
 	Reset, App bool
 	// Site is the site's name, Host its host, Origin its address, Prefix the path of our pages there.
 	Site, Host, Origin, Prefix string
 	Contact                    string
 	// Link and Cancel are whole addresses; Link is empty in notices, Cancel where there is nothing to cancel.
 	Link, Cancel string
-	// Code is eight digits, empty where codes are not offered. A mail of the kind MailLink has a link or a code, or both.
+	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both.
 	Code string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time

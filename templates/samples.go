@@ -3,6 +3,8 @@ package templates
 import (
 	"slices"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 // PageSample is one state of one page, for the preview and for the trial at load.
@@ -237,7 +239,7 @@ func refusedSamples() []PageSample {
 // MailSamples lists every state of every mail.
 func MailSamples() []MailSample {
 	base := Mail{
-		Kind: MailLink, Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
+		Kind: mailer.KindLink, Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
 		Contact: "help@example.com", Asked: sampleTime, Device: "Safari on iPhone", Network: "192.0.2.0/24",
 		Ends:   sampleTime.Add(15 * time.Minute),
 		Cancel: "https://app.example.com/email-link/cancel?t=AGkxQmNhbmNlbGxpbmcgaXMgYSB0b2tlbiBvZiBpdHMgb3du",
@@ -250,15 +252,15 @@ func MailSamples() []MailSample {
 		{"sign-up", with(func(m *Mail) {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},
-		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = MailReset, sampleLink, sampleTime.Add(30*time.Minute) })},
-		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = MailAccountExists, true })},
-		{"no-account", with(func(m *Mail) { m.Kind = MailNoAccount })},
-		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = MailNoAccount, true })},
-		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = MailNoAccount, true })},
-		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = MailPasswordChanged, "" })},
-		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailPasswordChanged, "", "" })},
-		{"new-device", with(func(m *Mail) { m.Kind, m.Cancel = MailNewDevice, "" })},
-		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = MailNewDevice, "", "" })},
+		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = mailer.KindReset, sampleLink, sampleTime.Add(30*time.Minute) })},
+		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = mailer.KindAccountExists, true })},
+		{"no-account", with(func(m *Mail) { m.Kind = mailer.KindNoAccount })},
+		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = mailer.KindNoAccount, true })},
+		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = mailer.KindNoAccount, true })},
+		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindPasswordChanged, "" })},
+		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = mailer.KindPasswordChanged, "", "" })},
+		{"new-device", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindNewDevice, "" })},
+		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = mailer.KindNewDevice, "", "" })},
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // ourFamily is the family of all header names of our own.
 const ourFamily = "Email-Link*"
 
+// HealthHeader marks an answer of /health as the gate's own: other programs answer 200 at any path.
+const HealthHeader = "Email-Link-Health"
+
 // Rules say which headers a Stripper removes beside those of the gate itself.
 type Rules struct {
 	// Own are names that handlers of the configuration set. They are removed from requests and from answers.

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
-	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
 
@@ -182,7 +182,7 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 	}
 	end := n.Now()
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || resp.Header.Get(web.HealthHeader) == "" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get(boundary.HealthHeader) == "" {
 		reached.add(Fail, fmt.Sprintf("%s answers %d, and not as the gate would", o.Text+path+"/health", resp.StatusCode),
 			"something else answers there, or a proxy before Caddy changes Host: look at the DNS record and at routes before email_link, and write 'header_up Host {host}' or its like in the proxy")
 	} else {

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/web"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
@@ -251,7 +251,7 @@ func TestReachAndClock(t *testing.T) {
 				w.Header().Set("Date", one.date.Format(http.TimeFormat))
 			}
 			if one.reach == OK {
-				w.Header().Set(web.HealthHeader, "ok")
+				w.Header().Set(boundary.HealthHeader, "ok")
 			}
 			w.WriteHeader(one.code)
 		}))

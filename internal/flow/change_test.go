@@ -10,9 +10,9 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -42,7 +42,7 @@ func TestSES1_ChangingThePasswordGivesANewSessionAndEndsAllOthers(t *testing.T) 
 			}
 		}
 		g.post()
-		if mail := b.newest(ada); mail.kind != outbox.KindPasswordChanged || mail.link != "" {
+		if mail := b.newest(ada); mail.kind != mailer.KindPasswordChanged || mail.link != "" {
 			t.Errorf("mailed %q, want the notice", mail.kind)
 		}
 		_, err := g.stranger(2).signIn(ada, oldWords)

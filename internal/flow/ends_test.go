@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -86,7 +86,7 @@ func TestTOK5_MailsOfBothKindsCarryTheirOwnSecrets(t *testing.T) {
 		if g.site.Stateless {
 			form = token.IsLink
 		}
-		if mail.kind != outbox.KindActivation || !form(mail.link) || !form(mail.cancel) || mail.link == mail.cancel || len(mail.code) != token.CodeDigits {
+		if mail.kind != mailer.KindLink || !form(mail.link) || !form(mail.cancel) || mail.link == mail.cancel || len(mail.code) != token.CodeDigits {
 			t.Errorf("the letter says %+v", mail)
 		}
 	})

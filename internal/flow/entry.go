@@ -7,6 +7,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -44,11 +45,11 @@ func (s *Service) noticeNewDevice(tx storage.Tx, e authentication, flowID string
 	if s.isKnownBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now) {
 		return nil
 	}
-	return s.enqueueNotice(tx, e, outbox.KindNewDevice, flowID)
+	return s.enqueueNotice(tx, e, mailer.KindNewDevice, flowID)
 }
 
 // enqueueNotice queues a mail that tells the account's owner what has happened, and from which browser.
-func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind outbox.Kind, flowID string) error {
+func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kind, flowID string) error {
 	if e.site.NoMail {
 		return nil
 	}

@@ -67,7 +67,7 @@ func (b *inbox) count() int {
 
 // letter is a mail as its reader takes it apart.
 type letter struct {
-	kind               outbox.Kind
+	kind               mailer.Kind
 	link, cancel, code string
 	message            mailer.Message
 }
@@ -83,7 +83,7 @@ func read(m mailer.Message) letter {
 		_, t, _ := strings.Cut(link, "?t=")
 		return t
 	}
-	return letter{kind: outbox.Kind(lines[0]), link: token(lines[1]), cancel: token(lines[2]), code: lines[3], message: m}
+	return letter{kind: mailer.Kind(lines[0]), link: token(lines[1]), cancel: token(lines[2]), code: lines[3], message: m}
 }
 
 // gate is everything a flow needs, over a real database.

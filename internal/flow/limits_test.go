@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -146,7 +147,7 @@ func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
 		if n := g.inbox.count(); n != 2 {
 			t.Errorf("%d mails to strangers, want 2", n)
 		}
-		if mail := g.browser().mustAsk(SignIn, "ada@example.com"); mail.kind != outbox.KindSignIn {
+		if mail := g.browser().mustAsk(SignIn, "ada@example.com"); mail.kind != mailer.KindLink {
 			t.Error("an account got nothing")
 		}
 	})

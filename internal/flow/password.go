@@ -9,8 +9,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -187,7 +187,7 @@ func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidati
 	if err := s.openSession(tx, &c.done, e); err != nil {
 		return rec, err
 	}
-	if err := s.enqueueNotice(tx, e, outbox.KindPasswordChanged, ""); err != nil {
+	if err := s.enqueueNotice(tx, e, mailer.KindPasswordChanged, ""); err != nil {
 		return rec, err
 	}
 	return rec, s.recordEvents(tx, &rec, e, eventChanged)

@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -242,7 +242,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 		return rec, err
 	}
 	if notify {
-		if err := s.enqueueNotice(tx, e, outbox.KindNewDevice, ""); err != nil {
+		if err := s.enqueueNotice(tx, e, mailer.KindNewDevice, ""); err != nil {
 			return rec, err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -181,7 +181,7 @@ func TestMAIL2_UnprovenMailboxesGetNothingTheAskerWrote(t *testing.T) {
 		b := g.browser()
 		b.device = "Firefox\r\nBcc: eve@example.com"
 		mail := b.mustAsk(SignIn, "bob@example.com")
-		if mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" {
+		if mail.kind != mailer.KindNoAccount || mail.link != "" || mail.code != "" {
 			t.Errorf("an unknown address got %+v", mail)
 		}
 		if strings.Contains(mail.message.Text, "\r") || strings.Contains(mail.message.Text, "Ada") || strings.Contains(mail.message.Text, "/private") {
@@ -198,7 +198,7 @@ func TestKnown_ANewDeviceIsToldToTheOwner(t *testing.T) {
 		must[Done](t)(b.press(b.mustAsk(SignIn, "ada@example.com").link))
 		g.post()
 		notice := b.newest("ada@example.com")
-		if notice.kind != outbox.KindNewDevice || notice.link != "" || notice.code != "" || notice.cancel != "" {
+		if notice.kind != mailer.KindNewDevice || notice.link != "" || notice.code != "" || notice.cancel != "" {
 			t.Errorf("the newest mail is %+v, want a notice without links", notice)
 		}
 		n := g.inbox.count()

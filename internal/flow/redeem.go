@@ -6,8 +6,8 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -163,7 +163,7 @@ func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e a
 		err = s.noticeNewDevice(tx, e, r.flow.ID)
 	case Reset:
 		names = append(names, eventChanged)
-		err = s.enqueueNotice(tx, e, outbox.KindPasswordChanged, r.flow.ID)
+		err = s.enqueueNotice(tx, e, mailer.KindPasswordChanged, r.flow.ID)
 	}
 	if err != nil {
 		return err

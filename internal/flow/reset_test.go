@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -22,7 +22,7 @@ func TestReset_SetsAPasswordAndDoesNotSignIn(t *testing.T) {
 		b := g.browser()
 		b.mustAsk(Reset, "ADA@example.com")
 		mail := b.newest(ada)
-		if mail.kind != outbox.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
+		if mail.kind != mailer.KindReset || mail.link == "" || mail.cancel == "" || mail.code != "" {
 			t.Fatalf("mailed %+v, want a link and no code", mail)
 		}
 		p, found, err := g.Status(context.Background(), g.site, b.requester())
@@ -257,7 +257,7 @@ func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {
 		}
 		g.post()
 		mail := b.newest(ada)
-		if mail.kind != outbox.KindPasswordChanged || mail.link != "" || mail.cancel != "" || mail.code != "" ||
+		if mail.kind != mailer.KindPasswordChanged || mail.link != "" || mail.cancel != "" || mail.code != "" ||
 			!strings.Contains(mail.message.Text, "Safari on iPhone\n203.0.113.0/24") {
 			t.Errorf("mailed %q, want the notice with browser and network", mail.message.Text)
 		}
@@ -303,7 +303,7 @@ func TestFLOW5_ADisabledOrDeletedAccountGetsNoReset(t *testing.T) {
 func TestReset_TellsThoseWithoutAnAccountWhereSigningUpIsOpen(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
-		if mail := g.browser().mustAsk(Reset, "bob@example.com"); mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" {
+		if mail := g.browser().mustAsk(Reset, "bob@example.com"); mail.kind != mailer.KindNoAccount || mail.link != "" || mail.code != "" {
 			t.Errorf("mailed %+v, want that there is no account", mail)
 		}
 		g.site.SignUp = SignUp{}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 // TestMAIL3_SignInsBombNoMailbox: anyone who knows a password signs in from ever new browsers, and the owner gets a few mails about it.
@@ -20,7 +20,7 @@ func TestMAIL3_SignInsBombNoMailbox(t *testing.T) {
 		g.post()
 		n := 0
 		for _, mail := range g.inbox.to(ada) {
-			if mail.kind == outbox.KindNewDevice {
+			if mail.kind == mailer.KindNewDevice {
 				n++
 			}
 		}

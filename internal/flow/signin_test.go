@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 )
 
 func TestSignIn_OpensASession(t *testing.T) {
@@ -33,7 +33,7 @@ func TestSignIn_OpensASession(t *testing.T) {
 			t.Errorf("auth_time %v, want now", done.Session.AuthTime)
 		}
 		g.post()
-		if mail := b.newest(ada); mail.kind != outbox.KindNewDevice || mail.link != "" {
+		if mail := b.newest(ada); mail.kind != mailer.KindNewDevice || mail.link != "" {
 			t.Errorf("mailed %q, want the notice of a new device", mail.kind)
 		}
 		before := b.session

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -75,7 +75,7 @@ func TestTOK3_AppFlowsKnowNoAccounts(t *testing.T) {
 				in := g.starts(purpose, email)
 				in.Subject, in.State = "sub of "+email, purpose
 				mail := b.mustStart(in)
-				if want := map[string]outbox.Kind{Activation: outbox.KindActivation, SignIn: outbox.KindSignIn, Reset: outbox.KindReset}[purpose]; mail.kind != want {
+				if want := map[string]mailer.Kind{Activation: mailer.KindLink, SignIn: mailer.KindLink, Reset: mailer.KindReset}[purpose]; mail.kind != want {
 					t.Fatalf("%s of %s: a mail of the kind %q", purpose, email, mail.kind)
 				}
 				if _, writes := g.spy.take(); writes["account look-up"] != 0 {
@@ -223,7 +223,7 @@ func appsThatKnowNobody(t *testing.T) {
 		of := must[RequestResult](t)(known.starts(g.starts(Reset, "somebody@example.com")))
 		g.post()
 		mail := b.newest("nobody@example.com")
-		if mail.kind != outbox.KindNoAccount || mail.link != "" || mail.code != "" || mail.cancel == "" {
+		if mail.kind != mailer.KindNoAccount || mail.link != "" || mail.code != "" || mail.cancel == "" {
 			t.Errorf("the mail: %+v", mail)
 		}
 		result.Pending.Address, result.Pending.Typed = of.Pending.Address, of.Pending.Typed

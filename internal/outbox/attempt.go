@@ -192,7 +192,7 @@ func (w *Worker) logNoMail(ctx context.Context, reason string) {
 
 // message returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The
 // epoch is the account's, which the links of a stateless flow carry.
-func (w *Worker) message(m storage.Mail, p Payload, kind Kind, a accounts.Account, epoch uint64) (l Message, err error) {
+func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts.Account, epoch uint64) (l Message, err error) {
 	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
 		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,
@@ -211,13 +211,13 @@ func (w *Worker) message(m storage.Mail, p Payload, kind Kind, a accounts.Accoun
 		return l, err
 	}
 	l.Cancel = p.Base + "/cancel?t=" + cancel
-	if kind != KindActivation && kind != KindSignIn && kind != KindReset {
+	if kind != mailer.KindLink && kind != mailer.KindReset {
 		return l, nil
 	}
 	if !p.NoLink {
 		l.Link = p.Base + "/link?t=" + link
 	}
-	if !p.NoCode && kind != KindReset {
+	if !p.NoCode && kind != mailer.KindReset {
 		l.Code = token.Code(w.Ring, p.Seed, m.Purpose, m.Site)
 	}
 	return l, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -41,7 +42,7 @@ type classification struct {
 // attempts at the same mail count nothing again.
 func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (classification, error) {
 	if m.Purpose == Notice {
-		kind := cmp.Or(p.Notice, KindNewDevice)
+		kind := cmp.Or(p.Notice, mailer.KindNewDevice)
 		l, err := w.message(m, p, kind, accounts.Account{Name: p.Name, Language: p.Locale}, 0)
 		return classification{message: l, account: p.Account}, err
 	}
@@ -90,26 +91,26 @@ func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a acco
 
 // chooseKind returns the kind of message that a mailbox gets, and why it is dropped. Where there is no recipient the kind is still
 // chosen, so that it can be rendered and dropped.
-func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind Kind, drop string) {
+func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind mailer.Kind, drop string) {
 	if found && !p.App && a.Status != accounts.Active {
 		drop = dropNoRecipient
 	}
 	switch {
 	case p.NoAccount:
-		return KindNoAccount, drop
+		return mailer.KindNoAccount, drop
 	case purpose == Activation && found:
-		return KindAccountExists, drop
+		return mailer.KindAccountExists, drop
 	case purpose == Activation:
-		return KindActivation, drop
+		return mailer.KindLink, drop
 	case !found && p.SignUpOpen:
-		return KindNoAccount, drop
+		return mailer.KindNoAccount, drop
 	case !found:
 		drop = dropNoRecipient
 	}
 	if purpose == Reset {
-		return KindReset, drop
+		return mailer.KindReset, drop
 	}
-	return KindSignIn, drop
+	return mailer.KindLink, drop
 }
 
 // checkLimits spends what requests by unknown browsers may cause: mails to a mailbox that has muted them, and mails to people who have no account. A
@@ -139,7 +140,7 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 // checkUnknown spends the limits of a mail to an address without an account.
 func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classification, now time.Time) error {
 	suppression := suppression{label: labelNoAccount, duration: noAccountInterval, parts: [][]byte{p.LimitKey[:]}}
-	once := j.message.Kind == KindNoAccount
+	once := j.message.Kind == mailer.KindNoAccount
 	if once {
 		if active, err := suppression.active(tx, w.Ring, now); err != nil || active {
 			j.drop = dropNoAccountSentToday

@@ -3,6 +3,7 @@ package outbox
 import (
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -18,31 +19,9 @@ const (
 	Notice = "notice"
 )
 
-// Kind is which message a mail turned out to be.
-type Kind string
-
-// Kinds of messages.
-const (
-	// KindActivation asks a mailbox without an account to confirm the sign-up.
-	KindActivation Kind = "activation"
-	// KindSignIn carries the link and the code that sign in.
-	KindSignIn Kind = "sign_in"
-	// KindAccountExists answers a sign-up for a mailbox that has an account. It carries no sign-in link.
-	KindAccountExists Kind = "already_here"
-	// KindReset carries the link to the page that sets a new password, and no code.
-	KindReset Kind = "reset"
-	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where signing up is open.
-	KindNoAccount Kind = "no_account"
-	// KindNewDevice informs an account's owner of a sign-in from a browser not seen before. It carries no link that signs in.
-	KindNewDevice Kind = "new_device"
-	// KindPasswordChanged informs an account's owner that its password has been changed or reset: when, and from which browser
-	// and network. It carries no link.
-	KindPasswordChanged Kind = "password_changed"
-)
-
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
-	Kind Kind
+	Kind mailer.Kind
 	// Purpose is the purpose of the mail: Activation, SignIn, Reset or Notice.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.

@@ -16,22 +16,22 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 		purpose string
 		open    bool
 		found   *accounts.Account
-		kind    Kind
+		kind    mailer.Kind
 		drop    bool
 	}{
-		{Activation, true, nil, KindActivation, false},
-		{Activation, true, &active, KindAccountExists, false},
-		{Activation, true, &disabled, KindAccountExists, true},
-		{SignIn, true, nil, KindNoAccount, false},
-		{SignIn, false, nil, KindSignIn, true},
-		{SignIn, true, &active, KindSignIn, false},
-		{SignIn, false, &active, KindSignIn, false},
-		{SignIn, true, &disabled, KindSignIn, true},
-		{Reset, true, nil, KindNoAccount, false},
-		{Reset, false, nil, KindReset, true},
-		{Reset, true, &active, KindReset, false},
-		{Reset, false, &active, KindReset, false},
-		{Reset, true, &disabled, KindReset, true},
+		{Activation, true, nil, mailer.KindLink, false},
+		{Activation, true, &active, mailer.KindAccountExists, false},
+		{Activation, true, &disabled, mailer.KindAccountExists, true},
+		{SignIn, true, nil, mailer.KindNoAccount, false},
+		{SignIn, false, nil, mailer.KindLink, true},
+		{SignIn, true, &active, mailer.KindLink, false},
+		{SignIn, false, &active, mailer.KindLink, false},
+		{SignIn, true, &disabled, mailer.KindLink, true},
+		{Reset, true, nil, mailer.KindNoAccount, false},
+		{Reset, false, nil, mailer.KindReset, true},
+		{Reset, true, &active, mailer.KindReset, false},
+		{Reset, false, &active, mailer.KindReset, false},
+		{Reset, true, &disabled, mailer.KindReset, true},
 	} {
 		var a accounts.Account
 		if c.found != nil {
@@ -47,17 +47,21 @@ func TestChoose_WhoGetsWhichLetter(t *testing.T) {
 func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 	p := newPost(t)
 	m := storage.Mail{Purpose: Reset, Site: "https://app.example.com", End: p.Clock.Now().Add(DefaultSendTimeout)}
-	l, err := p.message(m, Payload{Base: "https://app.example.com/email-link"}, KindReset, accounts.Account{}, 0)
+	l, err := p.message(m, Payload{Base: "https://app.example.com/email-link"}, mailer.KindReset, accounts.Account{}, 0)
 	if err != nil || !strings.HasPrefix(l.Link, "https://app.example.com/email-link/link?t=") || l.Cancel == "" || l.Code != "" {
 		t.Errorf("the letter says %+v", l)
 	}
-	if l, err = p.message(m, Payload{}, KindNoAccount, accounts.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
+	if l, err = p.message(m, Payload{}, mailer.KindNoAccount, accounts.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
 		t.Errorf("a letter to nobody says %+v", l)
 	}
 }
 
 func TestFLOW3_ANoticeSaysWhatHappenedAndHasNoLink(t *testing.T) {
-	for notice, want := range map[Kind]Kind{"": KindNewDevice, KindNewDevice: KindNewDevice, KindPasswordChanged: KindPasswordChanged} {
+	for notice, want := range map[mailer.Kind]mailer.Kind{
+		"": mailer.KindNewDevice, mailer.KindNewDevice: mailer.KindNewDevice, mailer.KindPasswordChanged: mailer.KindPasswordChanged,
+		// As an older version has queued them.
+		"new_device": mailer.KindNewDevice, "password_changed": mailer.KindPasswordChanged,
+	} {
 		p := newPost(t)
 		var got []Message
 		p.Use(Delivery{Mailer: p.server, Accounts: p.dir, Render: func(l Message) (mailer.Message, error) {

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -51,8 +53,8 @@ type Payload struct {
 	// none.
 	App       bool `json:"app,omitempty"`
 	NoAccount bool `json:"no_account,omitempty"`
-	// Notice is the kind of a notice; empty: KindNewDevice.
-	Notice Kind `json:"notice,omitempty"`
+	// Notice is the kind of a notice; empty: mailer.KindNewDevice.
+	Notice mailer.Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.
 	Name string `json:"name,omitempty"`
 	// Account is the account's id, for a notice.
@@ -89,6 +91,8 @@ func OpenPayload(ring *keyring.Ring, id storage.MailID, sealed []byte) (Payload,
 	if err := json.Unmarshal(plain, &p); err != nil {
 		return p, fmt.Errorf("outbox: read the payload: %w", err)
 	}
+	// Notices that were queued before the kinds of the outbox and of the templates were one list have "new_device".
+	p.Notice = mailer.Kind(strings.ReplaceAll(string(p.Notice), "_", "-"))
 	return p, nil
 }
 

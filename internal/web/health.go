@@ -3,6 +3,8 @@ package web
 import (
 	"net/http"
 	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 )
 
 // HealthRoute reports whether a path is the one that answers at any Host, without a session and without a line in the log.
@@ -11,9 +13,6 @@ func HealthRoute(path, prefix string) bool {
 	return ok && rest == "/health"
 }
 
-// HealthHeader marks the answer as the gate's own: other programs answer 200 at any path.
-const HealthHeader = "Email-Link-Health"
-
 // health reports whether the gate can work, and nothing about why not: anybody may ask.
 func (x *exchange) health() {
 	status, body := http.StatusOK, "ok\n"
@@ -21,7 +20,7 @@ func (x *exchange) health() {
 		status, body = http.StatusServiceUnavailable, "unavailable\n"
 	}
 	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	x.w.Header().Set(HealthHeader, strings.TrimSpace(body))
+	x.w.Header().Set(boundary.HealthHeader, strings.TrimSpace(body))
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodGet {
 		_, _ = x.w.Write([]byte(body))

@@ -5,9 +5,10 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
-// Mail is a letter as its template needs it.
+// Mail returns a message as its template needs it.
 func Mail(s *Site, l outbox.Message) templates.Mail {
 	m := templates.Mail{
+		Kind: l.Kind,
 		Site: s.Name, Host: s.Host(), Origin: s.Origin, Prefix: s.Prefix, Contact: s.Contact,
 		SignUp: l.Purpose == outbox.Activation, Reset: l.Purpose == outbox.Reset, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
 		Asked: l.RequestedAt, Device: l.Device, Network: l.Network, Ends: l.Ends,
@@ -15,20 +16,6 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 	}
 	if m.Site == "" {
 		m.Site = m.Host
-	}
-	switch l.Kind {
-	case outbox.KindAccountExists:
-		m.Kind = templates.MailAccountExists
-	case outbox.KindNoAccount:
-		m.Kind = templates.MailNoAccount
-	case outbox.KindReset:
-		m.Kind = templates.MailReset
-	case outbox.KindPasswordChanged:
-		m.Kind = templates.MailPasswordChanged
-	case outbox.KindNewDevice:
-		m.Kind = templates.MailNewDevice
-	default:
-		m.Kind = templates.MailLink
 	}
 	return m
 }

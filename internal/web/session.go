@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -28,12 +27,16 @@ type sessionBody struct {
 	ReturnTo string `json:"return_to,omitempty"`
 }
 
-func (x *exchange) sessionBody(s storage.Session, end time.Time) sessionBody {
+// liveBody is the session that this request came with.
+func (x *exchange) liveBody() sessionBody {
+	s := x.Live.Session
 	return sessionBody{
-		Sub: s.Account, Sid: s.ID, Amr: s.Methods,
-		AuthTime: x.Clock.ToWall(s.AuthTime).Unix(), Exp: x.Clock.ToWall(end).Unix(),
+		Sub: s.Account, Sid: s.ID, Amr: s.Methods, AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(x.Live.AbsoluteEnd()),
 	}
 }
+
+// seconds returns a time of the database's clock as JSON has it.
+func (x *exchange) seconds(t time.Time) int64 { return x.Clock.ToWall(t).Unix() }
 
 // signInRequired is the answer to a program without a session: where its user signs in.
 func (x *exchange) signInRequired() problem {
@@ -47,7 +50,7 @@ func (x *exchange) session() {
 		x.replyOK(http.StatusOK, sessionBody{
 			Sub: t.Account.ID, Sid: t.ID, Email: t.Account.Email, Name: t.Account.Name, Roles: t.Account.Roles,
 			Amr: []string{"token"}, Scope: strings.Join(t.Scopes, " "),
-			AuthTime: x.Clock.ToWall(t.Issued).Unix(), Exp: x.Clock.ToWall(t.Ends).Unix(),
+			AuthTime: x.seconds(t.Issued), Exp: x.seconds(t.Ends),
 		})
 		return
 	}
@@ -55,16 +58,17 @@ func (x *exchange) session() {
 		x.refuseWith(x.signInRequired())
 		return
 	}
-	body := x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())
+	body := x.liveBody()
 	body.Email, body.Name, body.Roles = x.Live.Account.Email, x.Live.Account.Name, x.Live.Account.Roles
 	x.replyOK(http.StatusOK, body)
 }
 
 // doneBody is the session that a flow has just opened.
 func (x *exchange) doneBody(d flow.Done) sessionBody {
-	body := x.sessionBody(d.Session, d.Session.Key.Ends())
+	s := d.Session
+	body := sessionBody{Sub: s.Account, Sid: s.ID, Amr: s.Methods, AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(s.Key.Ends())}
 	if d.AlreadySignedIn && x.Live != nil {
-		body = x.sessionBody(x.Live.Session, x.Live.AbsoluteEnd())
+		body = x.liveBody()
 	}
 	body.ReturnTo = d.ReturnTo
 	return body

@@ -1,0 +1,25 @@
+package mailer
+
+// Kind is which of our messages a mail is: the outbox chooses it, and templates have the two files mails/<kind>.html and
+// mails/<kind>.txt for each.
+type Kind string
+
+// Kinds of messages.
+const (
+	// KindLink carries the link and the code that sign in or, for a mailbox without an account, finish the sign-up.
+	KindLink Kind = "link"
+	// KindReset carries the link to the page that sets a new password, and no code.
+	KindReset Kind = "reset"
+	// KindAccountExists answers a sign-up for a mailbox that has an account. It carries no link that signs in.
+	KindAccountExists Kind = "exists"
+	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where sign-up is open.
+	KindNoAccount Kind = "no-account"
+	// KindPasswordChanged informs an account's owner that its password has been set or reset: when, and from which browser and
+	// network. It carries no link that signs in.
+	KindPasswordChanged Kind = "password-changed"
+	// KindNewDevice informs an account's owner of a sign-in from a browser not seen before. It carries no link that signs in.
+	KindNewDevice Kind = "new-device"
+)
+
+// Kinds lists every kind.
+var Kinds = []Kind{KindLink, KindReset, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice}
