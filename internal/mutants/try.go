@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -103,13 +104,16 @@ func (t *tester) try(ctx context.Context, m mutant, quick bool) outcome {
 		o.Result, o.By = notApplied, err.Error()
 		return o
 	}
+	built := ""
 	for _, one := range t.runs(m, quick) {
-		built, failed, err := t.test(ctx, overlay, one)
-		if err != nil && !built {
-			o.Result, o.By = broken, err.Error()
-			return o
+		if one.dir != built {
+			if err := t.build(ctx, overlay, one.dir); err != nil {
+				o.Result, o.By = broken, err.Error()
+				return o
+			}
+			built = one.dir
 		}
-		if err != nil {
+		if failed, err := t.test(ctx, one); err != nil {
 			o.Result, o.By = noticed, failed+" in "+one.dir
 			return o
 		}
@@ -170,27 +174,36 @@ func (t *tester) overlay(m mutant) (file string, err error) {
 
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// test builds and runs tests with an overlay. failed names the first test that failed.
-func (t *tester) test(ctx context.Context, overlay string, o one) (built bool, failed string, err error) {
-	program := filepath.Join(t.dir, "program.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", program, "./"+o.dir) //nolint:gosec // this repository's own
+// program is where the test program of a package is built.
+func (t *tester) program() string { return filepath.Join(t.dir, "program.test") }
+
+// build builds the tests of a package with an overlay, and nothing for a package without tests.
+func (t *tester) build(ctx context.Context, overlay, dir string) error {
+	if err := os.Remove(t.program()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", t.program(), "./"+dir) //nolint:gosec // this repository's own
 	if out, err := build.CombinedOutput(); err != nil {
-		return false, "", fmt.Errorf("%w: %s", err, firstLines(out))
+		return fmt.Errorf("%w: %s", err, firstLines(out))
 	}
-	if _, err := os.Stat(program); err != nil {
-		return true, "", nil //nolint:nilerr // a package without tests
+	return nil
+}
+
+// test runs the tests that have been built. failed names the first test that failed.
+func (t *tester) test(ctx context.Context, o one) (failed string, err error) {
+	if _, err := os.Stat(t.program()); err != nil {
+		return "", nil //nolint:nilerr // a package without tests
 	}
-	defer func() { _ = os.Remove(program) }()
-	run := exec.CommandContext(ctx, program, "-test.run", o.pattern, "-test.failfast", "-test.timeout", limitOf.String()) //nolint:gosec // what was just built
+	run := exec.CommandContext(ctx, t.program(), "-test.run", o.pattern, "-test.failfast", "-test.timeout", limitOf.String()) //nolint:gosec // what was just built
 	run.Dir = o.dir
 	out, err := run.CombinedOutput()
 	if err == nil {
-		return true, "", nil
+		return "", nil
 	}
 	if m := failedTest.FindSubmatch(out); m != nil {
-		return true, string(m[1]), err
+		return string(m[1]), err
 	}
-	return true, firstLines(out), err
+	return firstLines(out), err
 }
 
 // firstLines returns the beginning of an output, in one line.
