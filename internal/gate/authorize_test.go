@@ -252,6 +252,33 @@ func (f *fixture) check(t *testing.T, name string, r *http.Request, asked bool, 
 	}
 }
 
+// TestAUTHZ1_AnAmbiguousPathMeetsTheDemandsOfWhatItMayBe: of a site that protects a part, a path that may be in it needs all that the
+// site requires, and an ambiguous one that cannot be needs a session.
+func TestAUTHZ1_AnAmbiguousPathMeetsTheDemandsOfWhatItMayBe(t *testing.T) {
+	for demand, change := range map[string]func(s *Site){
+		"a role":      func(s *Site) { s.Require.Roles = [][]string{{"staff"}} },
+		"an email":    func(s *Site) { s.Require.Emails = emails(t, []string{"*@example.org"}) },
+		"a new proof": func(s *Site) { s.MaxAge = time.Minute },
+		"nothing":     func(*Site) {},
+	} {
+		f := newFixture(t, func(s *Site) { s.Access.Protect = one(below("/admin/")) }, change)
+		f.time.Advance(2 * time.Minute)
+		refused := map[string]outcome{"a role": forbidden, "an email": forbidden, "a new proof": signIn, "nothing": passes}[demand]
+		for _, path := range []string{"/x/..%2fadmin/x", "//x/admin/x", "/admin;a/x", "/ADMIN/x", "/admin/x"} {
+			f.check(t, demand+", "+path, request(http.MethodGet, testOrigin+path, f.cookie), false, refused)
+			f.check(t, path+", anonymous", request(http.MethodGet, testOrigin+path, ""), false, signIn)
+		}
+		lacks := anonymous // no identity goes on of an account that lacks what is required
+		if demand == "nothing" || demand == "a new proof" {
+			lacks = passes
+		}
+		for _, path := range []string{"/a;b", "/bucket/a%2Fb", "//x/y"} {
+			f.check(t, demand+", "+path, request(http.MethodGet, testOrigin+path, f.cookie), false, lacks)
+			f.check(t, path+", anonymous", request(http.MethodGet, testOrigin+path, ""), false, signIn)
+		}
+	}
+}
+
 // TestSES4_AnUpgradeNeedsASessionAndItsOwnOrigin tries each origin of a WebSocket on each kind of path.
 func TestSES4_AnUpgradeNeedsASessionAndItsOwnOrigin(t *testing.T) {
 	for need, protects := range map[string]func(s *Site){

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,8 @@ func TestSES4_WhatEndsMeanwhileIsNotVouchedFor(t *testing.T) {
 // TestLOG1_NoPlaceLogsALink sends links on every way out of the gate, and looks whether the server's access log would have the address,
 // or the answer with the assertion.
 func TestLOG1_NoPlaceLogsALink(t *testing.T) {
-	link := testOrigin + testPrefix + "/link?t=" + token.Random(time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC))
+	mailed := token.Random(time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC))
+	link := testOrigin + testPrefix + "/link?t=" + mailed
 	notUp := func(f *fixture) { f.gate.latch = startLatch{opened: make(chan struct{})} }
 	gone := func(f *fixture) {
 		if err := f.rt.Store.Close(); err != nil {
@@ -139,6 +141,21 @@ func TestLOG1_NoPlaceLogsALink(t *testing.T) {
 		"a proxy, badly": {request: func(f *fixture) *http.Request {
 			return described(request("GET", testOrigin+testPrefix+"/link?t=x", f.cookie))
 		}, code: 403},
+		"another who asks": {request: func(f *fixture) *http.Request {
+			r := described(request("GET", testOrigin+"/app", f.cookie))
+			r.RemoteAddr = "192.0.2.7:1"
+			return r
+		}, code: 404},
+		"in the app's query": {request: func(f *fixture) *http.Request {
+			return request("GET", testOrigin+"/app?to="+url.QueryEscape(link), f.cookie)
+		}, code: 200},
+		"in the app's path": {request: func(f *fixture) *http.Request { return request("GET", testOrigin+"/app/"+mailed, f.cookie) }, code: 200},
+		"before a rewrite": {request: func(f *fixture) *http.Request {
+			return rewritten(request("GET", testOrigin+"/app", f.cookie), testOrigin+"/"+mailed)
+		}, code: 200},
+		"after a rewrite": {request: func(f *fixture) *http.Request {
+			return rewritten(request("GET", testOrigin+"/app?"+mailed, f.cookie), testOrigin+"/app")
+		}, code: 200},
 		"a token in a header": {request: func(*fixture) *http.Request {
 			return request("GET", testOrigin+"/app", "", "Email-Link-Token", "elt_x")
 		}, code: 401},
@@ -154,6 +171,9 @@ func TestLOG1_NoPlaceLogsALink(t *testing.T) {
 		got := try(t, r, f.Site)
 		if logged := len(f.host.redacted) == 0; got.code != c.code || logged != c.logged {
 			t.Errorf("%s: %d, want %d; in the access log: %v", name, got.code, c.code, logged)
+		}
+		if got.arrived != nil && (token.Holds(got.arrived.RequestURI, f.now) || RefererHoldsToken(got.arrived.Header, f.now)) {
+			t.Errorf("%s: a handler that logs its request shows %s, Referer %q", name, got.arrived.RequestURI, got.arrived.Header["Referer"])
 		}
 		for _, one := range f.host.redacted {
 			if token.Holds(one.Logged.RequestURI, f.now) || token.Holds(one.Path, f.now) || RefererHoldsToken(one.Logged.Header, f.now) {
@@ -317,6 +337,43 @@ func TestCONF5_OnlyPeersGetAnAnswer(t *testing.T) {
 		}
 		if text := got.header.Get(identity.Header); (text != "" && text != "forged") != (c.want == 200) {
 			t.Errorf("%s: the assertion is %q", name, text)
+		}
+	}
+}
+
+// TestCONF5_EveryNameIsAnswered: the answer that lets a request pass has each name that the configuration sets, and what may go on of the
+// client's own Authorization, empty where there is nothing, so that a proxy that copies them leaves none of the client's in place.
+func TestCONF5_EveryNameIsAnswered(t *testing.T) {
+	f := newFixture(t, func(s *Site) {
+		s.Peers, s.Access.Optional, s.Require.Scopes = loopback, true, Scopes{{"calendar", machinetoken.People}}
+	})
+	f.Answered = append(f.Answered, "Remote-User", "Remote-Name")
+	bearer := "Bearer " + f.token("calendar")
+	for name, c := range map[string]struct {
+		cookie        string
+		authorization []string
+		goesOn        string
+		identity      bool
+	}{
+		"a session":                {cookie: f.cookie, identity: true},
+		"nobody":                   {},
+		"nobody, the app's own":    {authorization: []string{"Basic YTpi"}, goesOn: "Basic YTpi"},
+		"a session, the app's own": {cookie: f.cookie, authorization: []string{"Digest x"}, goesOn: "Digest x", identity: true},
+		"two of the app's own":     {authorization: []string{"Digest x", "Basic YTpi"}, goesOn: "Digest x, Basic YTpi"},
+		"a token":                  {authorization: []string{bearer}, identity: true},
+	} {
+		r := request(http.MethodGet, testOrigin+"/app", c.cookie, "Remote-User", "root", "Remote-Name", "root")
+		if c.authorization != nil {
+			r.Header["Authorization"] = c.authorization
+		}
+		got := try(t, described(r), f.Site)
+		if values, ok := got.header[AuthorizationHeader]; got.code != http.StatusOK || !ok || len(values) != 1 || values[0] != c.goesOn {
+			t.Errorf("%s: %d, %s is %q, want %q", name, got.code, AuthorizationHeader, values, c.goesOn)
+		}
+		for _, answered := range f.Answered {
+			if values, ok := got.header[answered]; !ok || len(values) != 1 || (values[0] != "") != (c.identity && answered == identity.Header) {
+				t.Errorf("%s: %s is %q", name, answered, values)
+			}
 		}
 	}
 }

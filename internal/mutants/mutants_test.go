@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -70,6 +71,30 @@ func TestEachMutantApplies(t *testing.T) {
 	}
 	if real < atLeast {
 		t.Errorf("%d mutants, want %d or more", real, atLeast)
+	}
+}
+
+// TestEachPackageHasItsFile: a list file is named after the one package that its mutants change, and their ids begin with that name.
+func TestEachPackageHasItsFile(t *testing.T) {
+	files, err := filepath.Glob("list/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := parse(string(text))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		for _, m := range list {
+			if path.Base(path.Dir(m.File)) != name || !strings.HasPrefix(m.ID, name+"-") {
+				t.Errorf("%s: %s changes %s", file, m.ID, m.File)
+			}
+		}
 	}
 }
 
