@@ -242,8 +242,8 @@ type Mail struct {
 	Flow    Key
 	Purpose string
 	Site    string
-	// Sealed holds the address, the 32 random bytes from which token and code derive, and what the mail says. It is empty in
-	// a dead letter.
+	// Sealed holds the address, the 32 random bytes from which token and code derive, and what the mail says. A sweep after End
+	// removes it from a dead letter.
 	Sealed []byte
 	// Dead marks a dead letter; Reason is the last failure, in words, without addresses or tokens.
 	Dead   bool

@@ -47,8 +47,8 @@ type Store interface {
 	// caller alone. ErrUnknown: the commit may have happened; answer 503, hand out nothing. A step that wrote nothing costs
 	// no sync.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Sweep deletes up to max records whose end is at or before now and says how many it deleted. A dead letter goes
-	// [DeadLetterRetention] after its end. Sweep works in short transactions of its own; what it has deleted stays deleted when it
+	// Sweep deletes up to max records whose end is at or before now and says how many it deleted. A dead letter loses what is sealed
+	// at its end, which counts as one, and goes [DeadLetterRetention] later. Sweep works in short transactions of its own; what it has deleted stays deleted when it
 	// returns an error.
 	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
 	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
@@ -187,9 +187,9 @@ type Outbox interface {
 	Finish(id MailID, attempt int) (finished bool, err error)
 	// Retry makes a leased mail due again at due, with the reason of the last failure.
 	Retry(id MailID, attempt int, due time.Time, reason string) (found bool, err error)
-	// DeadLetter turns a leased mail into a dead letter: it keeps its reason and its envelope, never its seed.
+	// DeadLetter turns a leased mail into a dead letter. It keeps its reason and its envelope, and until its End what is sealed.
 	DeadLetter(id MailID, attempt int, reason string) (dead bool, err error)
-	// Requeue makes a mail due at once, dead or waiting; a dead letter whose seed is gone cannot be sent again.
+	// Requeue makes a mail due at once, waiting or dead. It returns false for a dead letter whose sealed part is gone.
 	Requeue(id MailID, due time.Time) (requeued bool, err error)
 	// NextDue returns the earliest time at which a mail is due, leases that end included.
 	NextDue() (time.Time, bool, error)

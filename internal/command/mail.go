@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +42,7 @@ Example: caddy email-link mail test you@example.com`, 1, 1,
 func (r *root) mailList() *cobra.Command {
 	return r.command("list", "Lists the mails that wait, and dead letters",
 		`Lists the mails that wait, then dead letters with the reason why they were given up; with --json one object a line.
-Addresses are masked: strangers ask for mails too. A dead letter keeps no address at all.
+Addresses are masked: anybody can ask for mails. A dead letter has no address any more once its link has expired.
 
 Example: caddy email-link mail list`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
@@ -68,9 +70,9 @@ Example: caddy email-link mail list`, 0, 0,
 
 func (r *root) mailRetry() *cobra.Command {
 	var all bool
-	cmd := r.command("retry <id> | --all", "Tries mails that wait at once",
-		`Tries mails that wait at once instead of at their time, as after mending the mailer. Where no Caddy runs they go out with its
-next start. Dead letters cannot be tried again: they keep neither address nor link.
+	cmd := r.command("retry <id> | --all", "Sends waiting mails and dead letters now",
+		`Tries mails that wait at once instead of when they are due, and dead letters again, for use once the mailer is fixed. Where no
+Caddy runs they go out when it starts. A dead letter can be sent while its link works: afterwards neither address nor link is kept.
 
 Example: caddy email-link mail retry --all`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -82,17 +84,29 @@ Example: caddy email-link mail retry --all`, 0, 1,
 				if err != nil {
 					return err
 				}
-				text := "no mail waits\n"
-				if n := len(done.IDs); n == 1 {
-					text = "mail " + done.IDs[0] + " is due now\n"
-				} else if n > 1 {
-					text = fmt.Sprintf("%d mails are due now\n", n)
-				}
-				return r.print(out, done, text)
+				return r.print(out, done, describeRetried(done))
 			})
 		})
-	cmd.Flags().BoolVar(&all, "all", false, "All mails that wait")
+	cmd.Flags().BoolVar(&all, "all", false, "All mails that wait, and all dead letters")
 	return cmd
+}
+
+// describeRetried returns one line for what is due now, and one for each reason why dead letters are not.
+func describeRetried(done operator.Retried) string {
+	text := "no mail waits\n"
+	if n := len(done.IDs); n == 1 {
+		text = "mail " + done.IDs[0] + " is due now\n"
+	} else if n > 1 {
+		text = fmt.Sprintf("%d mails are due now\n", n)
+	}
+	counts := map[string]int{}
+	for _, refused := range done.Refused {
+		counts[refused.Reason]++
+	}
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		text += fmt.Sprintf("cannot be sent again: %d, %s\n", counts[reason], reason)
+	}
+	return text
 }
 
 // withDiagnostics runs do against the running Caddy, else on the configuration alone.

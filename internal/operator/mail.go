@@ -22,7 +22,7 @@ const (
 type Mail struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
-	// To is the masked address, empty in a dead letter, which keeps none.
+	// To is the masked address. It is empty in a dead letter whose link has expired: none is kept.
 	To      string    `json:"to,omitempty"`
 	Purpose string    `json:"purpose"`
 	Site    string    `json:"site"`
@@ -49,9 +49,17 @@ type TestSent struct {
 	From string `json:"from"`
 }
 
-// Retried says what a retry has made due at once.
+// Retried is what a retry has made due at once, and which mails stay as they are.
 type Retried struct {
 	IDs []string `json:"ids"`
+	// Refused are those that cannot be sent again. Of a retry of all mails, those that wait are not among them.
+	Refused []RefusedRetry `json:"refused,omitempty"`
+}
+
+// RefusedRetry is a mail that cannot be sent again, and why.
+type RefusedRetry struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 // Mails implements Operations.
@@ -89,12 +97,13 @@ func (svc *Service) toMail(m storage.Mail) Mail {
 	switch {
 	case m.Dead:
 		out.State = MailDead
-		return out
 	case underWay:
 		out.State = MailSending
 	}
-	due := svc.displayTime(m.Due)
-	out.Due = &due
+	if !m.Dead {
+		due := svc.displayTime(m.Due)
+		out.Due = &due
+	}
 	if p, err := outbox.OpenPayload(svc.Vault.Ring, m.ID, m.Sealed); err == nil {
 		if to, err := address.Parse(p.To); err == nil {
 			out.To = to.Masked()
@@ -108,31 +117,35 @@ func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 	var done Retried
 	err := svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
 		done = Retried{IDs: []string{}}
-		waiting, err := tx.Outbox().List(false, MaxListed)
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, m := range waiting {
-			if id != "" && m.ID.String() != id {
-				continue
-			}
-			found = true
-			if _, underWay := outbox.Progress(m); underWay {
-				continue // a second copy would leave
-			}
-			requeued, err := tx.Outbox().Requeue(m.ID, svc.Vault.Clock.Now())
+		for _, dead := range [...]bool{false, true} {
+			mails, err := tx.Outbox().List(dead, MaxListed)
 			if err != nil {
 				return err
 			}
-			if requeued {
-				done.IDs = append(done.IDs, m.ID.String())
+			for _, m := range mails {
+				if id != "" && m.ID.String() != id {
+					continue
+				}
+				requeued, refusal, err := outbox.Requeue(tx, svc.Vault.Ring, m, svc.Vault.Clock.Now())
+				switch {
+				case err != nil:
+					return err
+				case requeued:
+					done.IDs = append(done.IDs, m.ID.String())
+				case dead && id != "":
+					return conflict("mail %s cannot be sent again: %s; ask the person to request a new one, or print a link with "+
+						"'caddy email-link link <email>'", id, refusal)
+				case dead:
+					done.Refused = append(done.Refused, RefusedRetry{m.ID.String(), refusal})
+				case id != "":
+					return conflict("mail %s stays as it is: %s", id, refusal)
+				}
 			}
 		}
-		if id == "" || len(done.IDs) > 0 {
-			return nil
+		if id != "" && len(done.IDs) == 0 {
+			return notFound("there is no mail %s; 'caddy email-link mail list' lists those there are", id)
 		}
-		return noRetry(tx, id, found)
+		return nil
 	})
 	if err != nil {
 		return Retried{}, err
@@ -141,24 +154,6 @@ func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 		svc.Wake()
 	}
 	return done, nil
-}
-
-// noRetry says why a mail cannot be sent again.
-func noRetry(tx storage.Tx, id string, sending bool) error {
-	if sending {
-		return conflict("mail %s is being sent right now; if its process died, it is tried again within two minutes", id)
-	}
-	dead, err := tx.Outbox().List(true, MaxListed)
-	if err != nil {
-		return err
-	}
-	for _, m := range dead {
-		if m.ID.String() == id {
-			return conflict("mail %s is dead, and a dead letter keeps neither its address nor its link: "+
-				"ask the person to ask again, or print a link with 'caddy email-link link <email>'", id)
-		}
-	}
-	return notFound("there is no mail %s; 'caddy email-link mail list' shows those there are", id)
 }
 
 // SendTest implements Operations.

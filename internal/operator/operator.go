@@ -39,7 +39,7 @@ type Operations interface {
 	RotateKey(ctx context.Context) (Rotated, error)
 	// Mails lists what waits, then the dead letters, each from the oldest on.
 	Mails(ctx context.Context) ([]Mail, error)
-	// RetryMail makes a waiting mail due at once, or with an empty id all of them.
+	// RetryMail makes a mail due at once, waiting or dead, or with an empty id all of them.
 	RetryMail(ctx context.Context, id string) (Retried, error)
 	// Events lists the newest lines of the audit log that a query selects, the newest first.
 	Events(ctx context.Context, q EventQuery) ([]Event, error)

@@ -18,7 +18,7 @@ import (
 const (
 	labelMessageID = "outbox message id"
 	eventMailed    = "mailed"
-	// noMailInterval is how often the log says that no mail leaves.
+	// noMailInterval is the shortest time between two lines that say that no mail leaves.
 	noMailInterval = 10 * time.Minute
 )
 
@@ -164,30 +164,44 @@ func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e
 		return
 	}
 	level := slog.LevelInfo
-	switch r.outcome {
-	case OutcomeRetry:
+	switch {
+	case r.outcome == OutcomeRetry && !r.operatorFault: // which is logged once, by logStopped
 		level = slog.LevelWarn
-	case OutcomeDead:
+	case r.outcome == OutcomeDead:
 		level = slog.LevelError
 	}
+	_, text := readReason(r.reason)
 	w.Log.LogAttrs(ctx, level, e.Name,
 		slog.String("event", e.Name), slog.String("purpose", e.Purpose), slog.String("outcome", e.Outcome),
 		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),
 		slog.String("client", e.Client), slog.String("mail", m.ID.String()), slog.Int("attempt", m.Attempts),
-		slog.String("reason", r.reason))
-	if r.operatorFault {
-		w.logNoMail(ctx, r.reason)
+		slog.String("reason", text))
+	switch {
+	case r.operatorFault:
+		w.logStopped(ctx, r.reason)
+	case r.outcome == OutcomeSent:
+		w.logResumed(ctx)
 	}
 }
 
-// logNoMail logs, once in noMailInterval however many mails fail, that the operator has to act.
-func (w *Worker) logNoMail(ctx context.Context, reason string) {
-	now, last := w.Clock.Now().Unix(), w.noMailLogged.Load()
-	if last != 0 && now-last < int64(noMailInterval/time.Second) || !w.noMailLogged.CompareAndSwap(last, now) {
+// logStopped logs that the operator has to act: once, however many mails fail, until one leaves again. A server that refuses the sender to
+// some recipients alone stops and resumes all the time, which is why the next line comes after noMailInterval at the earliest.
+func (w *Worker) logStopped(ctx context.Context, reason string) {
+	now, last := w.Clock.Now().Unix(), w.stoppedLogged.Load()
+	if w.stopped.Load() || last != 0 && now-last < int64(noMailInterval/time.Second) || !w.stopped.CompareAndSwap(false, true) {
 		return
 	}
-	w.Log.LogAttrs(ctx, slog.LevelError, "no mail leaves: the mail server refuses the sender or the account; run 'caddy email-link doctor'",
-		slog.String("event", eventMailed), slog.String("outcome", "refused"), slog.String("reason", reason))
+	w.stoppedLogged.Store(now)
+	_, text := readReason(reason)
+	w.Log.LogAttrs(ctx, slog.LevelError, "no mail leaves until this is fixed; 'caddy email-link doctor' says how",
+		slog.String("event", eventMailed), slog.String("outcome", "stopped"), slog.String("reason", text))
+}
+
+// logResumed logs that mail leaves again.
+func (w *Worker) logResumed(ctx context.Context) {
+	if w.stopped.Load() && w.stopped.CompareAndSwap(true, false) {
+		w.Log.LogAttrs(ctx, slog.LevelInfo, "mail leaves again", slog.String("event", eventMailed), slog.String("outcome", "resumed"))
+	}
 }
 
 // message returns what a mail says. Link, cancel link and code derive from the record, so they are the same at each attempt. The

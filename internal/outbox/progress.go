@@ -1,8 +1,6 @@
 package outbox
 
 import (
-	"strings"
-
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -10,10 +8,6 @@ import (
 // whether an attempt has begun whose end is not recorded. Such a mail is being sent, or its process died with it; it comes
 // round by itself when its lease ends.
 func Progress(m storage.Mail) (reason string, underWay bool) {
-	p := readCounts(m.Reason)
-	reason = m.Reason
-	if _, text, ok := strings.Cut(reason, ": "); ok && strings.HasPrefix(reason, countsPrefix) {
-		reason = text
-	}
+	p, reason := readReason(m.Reason)
 	return reason, !m.Dead && m.Attempts > p.answered+p.unanswered
 }

@@ -50,6 +50,14 @@ func readCounts(reason string) (p attemptCounts) {
 	return p
 }
 
+// readReason returns the two halves of a kept reason: the counts, and the text that an operator reads.
+func readReason(reason string) (p attemptCounts, text string) {
+	if _, after, ok := strings.Cut(reason, ": "); ok && strings.HasPrefix(reason, countsPrefix) {
+		return readCounts(reason), after
+	}
+	return attemptCounts{}, reason
+}
+
 // countsOf returns the past of a mail that has just been leased, lost attempts included.
 func countsOf(m storage.Mail) attemptCounts {
 	p := readCounts(m.Reason)

@@ -78,8 +78,9 @@ type Worker struct {
 	once     sync.Once
 	wake     chan struct{}
 	slots    chan struct{}
-	// noMailLogged is when the log last said that no mail leaves, in Unix seconds; zero before.
-	noMailLogged atomic.Int64
+	// stopped is set while no mail leaves until the operator acts, stoppedLogged when the log last said so, in Unix seconds.
+	stopped       atomic.Bool
+	stoppedLogged atomic.Int64
 }
 
 func (w *Worker) init() {

@@ -47,10 +47,10 @@ func dueKey(m storage.Mail) []byte {
 	return append(appendStamp(append(make([]byte, 0, dueLen), dueEntry), m.Due), m.ID[:]...)
 }
 
-// endKey returns the entry that a sweep finds: a dead letter is kept for a while after its end.
+// endKey returns the entry that a sweep finds: a dead letter is kept for a while after its end, but for what is sealed.
 func endKey(m storage.Mail) []byte {
 	end := m.End
-	if m.Dead {
+	if m.Dead && len(m.Sealed) == 0 {
 		end = end.Add(storage.DeadLetterRetention)
 	}
 	return append(appendEnd(append(make([]byte, 0, outLen), endEntry), clampEnd(end.Unix())), m.ID[:]...)
@@ -206,29 +206,33 @@ func (t outbox) DeadLetter(id storage.MailID, attempt int, reason string) (dead 
 	if err != nil || !ok {
 		return false, err
 	}
-	for _, key := range [][]byte{dueKey(m), endKey(m)} {
-		if err := t.del(bMailIndex, key); err != nil {
-			return false, err
-		}
-	}
-	m.Dead, m.Reason, m.Sealed = true, reason, nil
-	if err := t.put(bMailIndex, endKey(m), []byte{}); err != nil {
+	if err := t.del(bMailIndex, dueKey(m)); err != nil {
 		return false, err
 	}
+	m.Dead, m.Reason = true, reason
 	return true, t.put(bOutbox, id[:], encodeMail(m))
 }
 
-// Requeue makes a waiting mail due at once. A dead letter of this engine never has its seed any more.
+// dropSealed removes what is sealed from a dead letter whose end has come. The caller deletes the entry by which it was found.
+func (t outbox) dropSealed(m storage.Mail) error {
+	m.Sealed = nil
+	if err := t.put(bMailIndex, endKey(m), []byte{}); err != nil {
+		return err
+	}
+	return t.put(bOutbox, m.ID[:], encodeMail(m))
+}
+
+// Requeue makes a mail due at once.
 func (t outbox) Requeue(id storage.MailID, due time.Time) (requeued bool, err error) {
 	if !t.writable {
 		return false, storage.ErrReadOnly
 	}
 	m, found, err := t.read(id)
-	if err != nil || !found || m.Dead {
+	if err != nil || !found || m.Dead && len(m.Sealed) == 0 {
 		return false, err
 	}
 	old := m
-	m.Due = due.UTC()
+	m.Dead, m.Due = false, due.UTC()
 	return true, t.move(old, m)
 }
 

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -123,8 +124,8 @@ func (t *tx) sweepSessions(now time.Time, max int) (int, error) {
 	return len(keys), nil
 }
 
-// sweepMails sweeps waiting mails and dead letters. One that cannot be read is removed all the same; [outbox.Lease] removes
-// what it leaves in the index.
+// sweepMails sweeps waiting mails and dead letters, which lose what is sealed first. One that cannot be read is removed all the same;
+// [outbox.Lease] removes what it leaves in the index.
 func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 	var ids []storage.MailID
 	var keys [][]byte
@@ -137,8 +138,15 @@ func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, id := range ids {
-		if m, found, err := (outbox{t}).read(id); err == nil && found && !m.Dead {
+	for i, id := range ids {
+		m, found, err := (outbox{t}).read(id)
+		switch {
+		case err == nil && found && m.Dead && len(m.Sealed) > 0 && bytes.Equal(keys[i], endKey(m)):
+			if err := (outbox{t}).dropSealed(m); err != nil {
+				return 0, err
+			}
+			continue
+		case err == nil && found && !m.Dead:
 			keys = append(keys, dueKey(m))
 		}
 		if err := t.del(bOutbox, id[:]); err != nil {

@@ -14,7 +14,8 @@ var outboxTests = map[string]func(*testing.T, storage.Store){
 	"ALeaseEnds":                      testLeaseEnds,
 	"FinishIsTheLeaseholders":         testMailFinish,
 	"RetryMovesDue":                   testRetry,
-	"MAIL5_DeadLetterKeepsNoSeed":     testDeadLetter,
+	"MAIL5_DeadLetterLosesItsSeed":    testDeadLetter,
+	"MAIL4_DeadLetterIsRequeued":      testRequeueDead,
 	"Requeue":                         testRequeue,
 	"StatsAndList":                    testStats,
 	"ALeaseMustEndAfterNow":           testLeaseBounds,
@@ -140,17 +141,52 @@ func testDeadLetter(t *testing.T, s storage.Store) {
 	lease(t, s, now, until, 1, leased(m, until, 1))
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "no such mailbox") })
 	m = leased(m, until, 1)
-	m.Dead, m.Reason, m.Sealed = true, "no such mailbox", nil
+	m.Dead, m.Reason = true, "no such mailbox"
+	wantDead := func() {
+		t.Helper()
+		view(t, s, func(tx storage.Tx) error {
+			dead, err := tx.Outbox().List(true, 9)
+			if err != nil {
+				return err
+			}
+			equal(t, "dead letters", dead, []storage.Mail{m})
+			waiting, err := tx.Outbox().List(false, 9)
+			equal(t, "waiting", len(waiting), 0)
+			return err
+		})
+	}
+	wantDead()
+	sweep(t, s, m.End.Add(-1), 10, 0)
+	wantDead()
+	sweep(t, s, m.End, 10, 1)
+	m.Sealed = nil
+	wantDead()
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
+	wantDue(t, s, time.Time{})
+}
+
+// testRequeueDead requeues a dead letter twice: it is a waiting mail again, with its next attempt, and ends as one.
+func testRequeueDead(t *testing.T, s storage.Store) {
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	until := now.Add(time.Minute)
+	for attempt := range 2 {
+		lease(t, s, now, until, 1, leased(m, until, attempt+1))
+		act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, attempt+1, "relay denied") })
+		m.Reason = "relay denied"
+		wantDue(t, s, time.Time{})
+		act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
+		wantDue(t, s, now)
+	}
+	m.Attempts = 2
 	view(t, s, func(tx storage.Tx) error {
 		dead, err := tx.Outbox().List(true, 9)
-		if err != nil {
-			return err
-		}
-		equal(t, "dead letters", dead, []storage.Mail{m})
-		waiting, err := tx.Outbox().List(false, 9)
-		equal(t, "waiting", len(waiting), 0)
+		equal(t, "dead letters", len(dead), 0)
 		return err
 	})
+	lease(t, s, now, until, 1, leased(m, until, 3))
+	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 3) })
+	sweep(t, s, m.End.Add(storage.DeadLetterRetention), 10, 0)
 }
 
 func testDeadNotDue(t *testing.T, s storage.Store) {
@@ -165,7 +201,6 @@ func testDeadNotDue(t *testing.T, s storage.Store) {
 		func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) },
 		func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") },
 		func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") },
-		func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) }, // its seed is gone
 	} {
 		act(t, s, false, fn)
 	}

@@ -97,6 +97,7 @@ func testSweepDead(t *testing.T, s storage.Store) {
 	enqueue(t, s, m)
 	lease(t, s, now, now.Add(time.Minute), 1, leased(m, now.Add(time.Minute), 1))
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
+	sweep(t, s, end, 10, 1) // what is sealed
 	sweep(t, s, end, 10, 0)
 	sweep(t, s, end.Add(storage.DeadLetterRetention-1), 10, 0)
 	sweep(t, s, end.Add(storage.DeadLetterRetention), 10, 1)
