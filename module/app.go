@@ -13,9 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +22,6 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -57,7 +54,7 @@ type App struct {
 	From string `json:"from,omitempty"`
 	// ReplyTo is where answers to the mails go. Default: to the sender.
 	ReplyTo string `json:"reply_to,omitempty"`
-	// Contact is whom people ask when they cannot get in, as pages and mails name it. Default: nobody.
+	// Contact is whom people ask when they cannot get in, as pages and mails name it. Default: none is named.
 	Contact string `json:"contact,omitempty"`
 	// SiteName is what pages and mails call the site. Default: its host.
 	SiteName string `json:"site_name,omitempty"`
@@ -65,7 +62,7 @@ type App struct {
 	Logo string `json:"logo,omitempty"`
 	// RemovedAccounts is refused, see [ErrAccountsGone]: earlier builds had an option of this name.
 	RemovedAccounts json.RawMessage `json:"accounts,omitempty"`
-	// SignUp says who may make an account. Default: nobody.
+	// SignUp is who may create an account. Default: only operators.
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
 	SignIn []string `json:"sign_in,omitempty"`
@@ -101,7 +98,7 @@ type App struct {
 	limiter gate.LogLimiter
 	verbose bool
 	access  func(name string) accessWriter
-	// stopReports ends what tells how many lines were left out; nil until Start.
+	// stopReports ends the reports of how many log lines were left out; it is nil until Start.
 	stopReports func()
 	origins     []gate.Origin
 	policy      policy
@@ -333,71 +330,6 @@ func (a *App) readPolicy() error {
 		if err := one.check(); err != nil {
 			return a.Source.wrap(one.option, err)
 		}
-	}
-	return nil
-}
-
-// readText resolves the placeholders of an option that is one line of text.
-func readText(option, text string, into *string) error {
-	text, err := expand(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", option, err)
-	}
-	if gate.HasControl(text) {
-		return fmt.Errorf("%s holds a control character", option)
-	}
-	*into = text
-	return nil
-}
-
-// readMailbox resolves an option that is a mailbox, where it is given.
-func readMailbox(option, text string, into *string) error {
-	if err := readText(option, text, into); err != nil || *into == "" {
-		return err
-	}
-	if err := CheckMailbox(*into); err != nil {
-		return fmt.Errorf("%s: %w", option, err)
-	}
-	ascii, err := mime.Mailbox(*into) // a domain of other letters goes into Message-ID and HELO as well
-	if err != nil {
-		return fmt.Errorf("%s: %w", option, err)
-	}
-	*into = ascii.String()
-	return nil
-}
-
-func (a *App) readLogo() error {
-	path, err := expand(a.Logo)
-	if err != nil {
-		return fmt.Errorf("logo: %w", err)
-	}
-	a.policy.logo, a.policy.logoType, err = readLogo(path)
-	return err
-}
-
-func (a *App) readLimits() error {
-	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
-		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *App) checkTimes() error {
-	for name, d := range map[string]caddy.Duration{
-		"lifetime activation": a.Lifetime.Activation, "lifetime sign_in": a.Lifetime.SignIn,
-		"lifetime reset": a.Lifetime.Reset, "resend wait": a.Resend.Wait,
-	} {
-		if t := time.Duration(d); t < 0 || t > MaxLifetime {
-			return fmt.Errorf("%s: %s is above the largest value, 72h, or below zero", name, t)
-		}
-	}
-	if a.Session.Idle < 0 || a.Session.Absolute < 0 {
-		return errors.New("session: a duration must be above zero")
-	}
-	if n := a.Resend.Count; n != nil && (*n < 0 || *n > MaxResends) {
-		return fmt.Errorf("resend: %d is not a number from 0 to %d", *n, MaxResends)
 	}
 	return nil
 }

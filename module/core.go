@@ -43,7 +43,7 @@ type core struct {
 	inUse []*delivery // guarded by mu; the last one is in force
 }
 
-// delivery is what one configuration tells the core.
+// delivery is what the core needs of one configuration.
 type delivery struct {
 	mailer    *reloadSafeMailer
 	outbox    outbox.Delivery
@@ -189,7 +189,7 @@ func (c *core) drop(d *delivery) {
 	})
 }
 
-// inForce returns the configuration in force, nil where there is none.
+// inForce returns the configuration in force, or nil.
 func (c *core) inForce() *delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()

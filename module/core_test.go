@@ -105,7 +105,7 @@ func (s *shared) configuration(idle time.Duration, scopes ...string) *tells {
 	return d
 }
 
-// alive says whether the session is found, and scopes what the token may do.
+// alive reports whether the session is found, and scopes what the token may do.
 func (s *shared) alive() bool {
 	s.t.Helper()
 	l, err := s.Sessions.Find(s.t.Context(), s.cookie, hotOrigin)

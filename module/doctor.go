@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// facts tells the doctor what there is to look at. c is nil while nothing is open: then the accounts are not looked at.
+// facts returns what the doctor looks at. c is nil while nothing is open: then the accounts are not looked at.
 func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	s := a.configuration
 	f := doctor.Facts{Secrets: a.Secret, Servers: s.servers, KeyFile: a.secrets.file(), NoMail: a.policy.noMail}
@@ -118,7 +118,7 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 	return append(doctor.Offline(f), n.Check(ctx, f)...), nil
 }
 
-// tokenFacts tells the doctor of the machine tokens.
+// tokenFacts returns the machine tokens for the doctor.
 func (a *App) tokenFacts(ctx context.Context, c *core, f *doctor.Facts) error {
 	list, err := c.Machines.List(ctx, "")
 	if err != nil {

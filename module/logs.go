@@ -58,7 +58,7 @@ func (s *swappableHandler) plus(add func(slog.Handler) slog.Handler) slog.Handle
 	return &swappableHandler{current: s.current, with: append(with, add)}
 }
 
-// reportOmitted tells now and then how many lines the limiter has left out of the log, until stop is called.
+// reportOmitted logs every few minutes how many lines the limiter has left out, until stop is called.
 func (a *App) reportOmitted(wall func() time.Time) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup

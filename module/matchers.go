@@ -2,7 +2,6 @@ package module
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
 	"maps"
 	"net/http"
@@ -266,7 +265,7 @@ func recase(path string, words []string) string {
 	return path
 }
 
-// mark stands before each capital letter in a text that is compared by something that ignores case. No path that may be opened
+// mark precedes each capital letter in a text that is compared by something that ignores case. No path that may be opened
 // holds this character.
 const mark = "\x01"
 
@@ -289,7 +288,7 @@ func marked(pattern string) string {
 	return b.String()
 }
 
-// escapedRune returns the first character of a pattern, and the length of the text that stands for it.
+// escapedRune returns the first character of a pattern, and the length of the text that denotes it.
 func escapedRune(pattern string) (c rune, size int) {
 	var encoded []byte
 	for i := 0; i+2 < len(pattern) && pattern[i] == '%' && len(encoded) < utf8.UTFMax; i += 3 {
@@ -375,30 +374,4 @@ func (m pathMatcher) Opens(r *http.Request) bool {
 		}
 	}
 	return exact.Opens(asMarked(r))
-}
-
-// calls finds the function of an expression that compares paths in any case.
-var calls = regexp.MustCompile(`\bpath\s*\([^)]*\)`)
-
-// expressionMatcher is an `expression` that compares paths in any case somewhere.
-type expressionMatcher struct {
-	opaqueMatcher
-	exact caddyMatcher
-}
-
-func exactExpression(ctx caddy.Context, plain caddyMatcher, m *caddyhttp.MatchExpression, exactly bool) (gate.Matcher, error) {
-	opaque := opaqueMatcher{plain, pathWords(m.Expr)}
-	if !exactly || !calls.MatchString(m.Expr) {
-		return opaque, nil
-	}
-	exact := &caddyhttp.MatchExpression{Name: m.Name, Expr: calls.ReplaceAllStringFunc(m.Expr, marked)}
-	if err := exact.Provision(ctx); err != nil {
-		return nil, fmt.Errorf("expression %q: %w", m.Expr, err)
-	}
-	return expressionMatcher{opaque, caddyMatcher{caddyhttp.MatcherSet{exact}}}, nil
-}
-
-// Opens implements gate.Matcher.
-func (m expressionMatcher) Opens(r *http.Request) bool {
-	return m.opaqueMatcher.Opens(r) && m.exact.Opens(asMarked(r))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
-// chance is whether requests of a kind get through a matcher, as far as the configuration tells.
+// chance is whether requests of a kind get through a matcher, as far as the configuration decides it.
 type chance int8
 
 const (

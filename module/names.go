@@ -117,7 +117,7 @@ func namesMethod(sets caddyhttp.MatcherSets) bool {
 	})
 }
 
-// CheckClientHeaders reports why clients cannot be let send headers of these names, as far as one site tells.
+// CheckClientHeaders reports why clients cannot be let send headers of these names, as far as one site decides it.
 func CheckClientHeaders(names []string) error {
 	for i, name := range names {
 		known, ok := boundary.FindKnown(name)

@@ -33,7 +33,7 @@ func (a arrival) remedy(sameHost bool) string {
 	}
 }
 
-// open is what stands behind `public` for an arrival to be open.
+// open is the matcher that `public` needs for an arrival to be open.
 func (a arrival) open() string {
 	if paths, ok := a.paths(); ok {
 		return paths
@@ -119,7 +119,7 @@ func setLines(set caddyhttp.MatcherSet) (lines []string, ok bool) {
 	return lines, true
 }
 
-// matcherLine returns a matcher as it stands in a block of a Caddyfile.
+// matcherLine returns a matcher as a block of a Caddyfile has it.
 func matcherLine(matcher any) (string, bool) {
 	switch m := matcher.(type) {
 	case *caddyhttp.MatchHost:

@@ -34,7 +34,7 @@ func (s *Source) prefix(option string) string {
 	return "email_link"
 }
 
-// wrap puts the line of an option before an error. An empty option stands for the directive itself.
+// wrap puts the line of an option before an error. An empty option means the directive itself.
 func (s *Source) wrap(option string, err error) error {
 	if err == nil {
 		return nil

@@ -131,6 +131,16 @@ type trail struct {
 	depth  int
 }
 
+// narrow keeps the hosts and paths that the matchers of a route admit.
+func (at *trail) narrow(matchers caddyhttp.MatcherSets) {
+	if hosts := hostsOf(matchers); len(hosts) > 0 {
+		at.hosts = hosts
+	}
+	if paths := pathsOf(matchers); len(paths) > 0 {
+		at.paths = paths
+	}
+}
+
 type walker struct {
 	*configuration
 	server string
@@ -158,12 +168,7 @@ func (w *walker) routes(list caddyhttp.RouteList, at trail) trail {
 		if left != nil && at.outer == nil && (leftGroup == "" || route.Group != leftGroup) {
 			inner.outer = left.outer
 		}
-		if hosts := hostsOf(route.MatcherSets); len(hosts) > 0 {
-			inner.hosts = hosts
-		}
-		if paths := pathsOf(route.MatcherSets); len(paths) > 0 {
-			inner.paths = paths
-		}
+		inner.narrow(route.MatcherSets)
 		own := step{matchers: route.MatcherSets, unless: slices.Clone(terminal)}
 		inner.steps = slices.Clone(at.steps)
 		for _, name := range slices.Sorted(maps.Keys(groups)) {
@@ -194,7 +199,7 @@ func (w *walker) routes(list caddyhttp.RouteList, at trail) trail {
 		steps := append(slices.Clip(at.steps), rewrites...)
 		switch {
 		case len(route.MatcherSets) == 0 && route.Group == "":
-			at = inner // what stands on an unconditional route lies on the way of the ones that follow
+			at = inner // the handlers of an unconditional route also see the requests of the routes that follow
 		case inner.outer != at.outer && left == nil && len(hostsOf(route.MatcherSets)) == 0:
 			left, leftGroup = &inner, route.Group
 		}

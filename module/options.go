@@ -1,0 +1,79 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
+	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
+)
+
+// readText resolves the placeholders of an option that is one line of text.
+func readText(option, text string, into *string) error {
+	text, err := expand(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	if gate.HasControl(text) {
+		return fmt.Errorf("%s holds a control character", option)
+	}
+	*into = text
+	return nil
+}
+
+// readMailbox resolves an option that is a mailbox, where it is given.
+func readMailbox(option, text string, into *string) error {
+	if err := readText(option, text, into); err != nil || *into == "" {
+		return err
+	}
+	if err := CheckMailbox(*into); err != nil {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	ascii, err := mime.Mailbox(*into) // a domain of other letters goes into Message-ID and HELO as well
+	if err != nil {
+		return fmt.Errorf("%s: %w", option, err)
+	}
+	*into = ascii.String()
+	return nil
+}
+
+func (a *App) readLogo() error {
+	path, err := expand(a.Logo)
+	if err != nil {
+		return fmt.Errorf("logo: %w", err)
+	}
+	a.policy.logo, a.policy.logoType, err = readLogo(path)
+	return err
+}
+
+func (a *App) readLimits() error {
+	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
+		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) checkTimes() error {
+	for name, d := range map[string]caddy.Duration{
+		"lifetime activation": a.Lifetime.Activation, "lifetime sign_in": a.Lifetime.SignIn,
+		"lifetime reset": a.Lifetime.Reset, "resend wait": a.Resend.Wait,
+	} {
+		if t := time.Duration(d); t < 0 || t > MaxLifetime {
+			return fmt.Errorf("%s: %s is above the largest value, 72h, or below zero", name, t)
+		}
+	}
+	if a.Session.Idle < 0 || a.Session.Absolute < 0 {
+		return errors.New("session: a duration must be above zero")
+	}
+	if n := a.Resend.Count; n != nil && (*n < 0 || *n > MaxResends) {
+		return fmt.Errorf("resend: %d is not a number from 0 to %d", *n, MaxResends)
+	}
+	return nil
+}
