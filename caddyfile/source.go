@@ -13,7 +13,7 @@ import (
 // line returns where the current token is written, in the form of [module.Source].
 func line(d *caddyfile.Dispenser) string {
 	at := fmt.Sprintf("%s:%d", d.File(), d.Line())
-	// Caddy tells by which imports a token came in nowhere but in errors.
+	// Caddy names the imports that a token came by in errors only.
 	if _, chain, found := strings.Cut(d.WrapErr(errors.New("")).Error(), " import chain ['"); found {
 		at += " (from " + strings.ReplaceAll(strings.TrimSuffix(chain, "']"), "','", ", ") + ")"
 	}

@@ -101,7 +101,7 @@ func ParsePrivateKey(text []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// parseECJWK reads one JWK; nil when it is none.
+// parseECJWK reads one JWK; it returns nil when the value is not one.
 func parseECJWK(text []byte) any {
 	if len(text) > maxJWKS {
 		return nil

@@ -261,7 +261,7 @@ func (l *loader) find(ctx context.Context, kid string) (ed25519.PublicKey, error
 	return key, err
 }
 
-// refresh answers from the keys at hand; err returns why there is none.
+// refresh returns the keys at hand, or the error that explains why there are none.
 func (l *loader) refresh(kid string) (key ed25519.PublicKey, isFresh bool, err error) {
 	now := l.now()
 	l.mu.Lock()

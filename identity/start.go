@@ -21,7 +21,7 @@ const (
 	// DoneHeader is the response header by which an app says that it has done what a flow was for: the jti. It never gets to
 	// the client.
 	DoneHeader = "Email-Link-Done"
-	// TypeStart is the typ of what stands in StartHeader.
+	// TypeStart is the typ of the token in StartHeader.
 	TypeStart = "email-link-start+jwt"
 
 	// MaxStartLifetime is the longest time between iat and exp of a start.

@@ -29,7 +29,7 @@ var (
 	// ErrDamaged reports that the engine met damaged data or a failed sync. It refuses writes until it has been reopened and
 	// checked.
 	ErrDamaged = errors.New("storage: damaged, refusing writes until the store has been reopened and checked")
-	// ErrLocked reports that another process holds the store. The message names that process where the system tells.
+	// ErrLocked reports that another process holds the store. The message names that process where the operating system allows it.
 	ErrLocked = errors.New("storage: held by another process")
 	// ErrNewer reports that the store was written by a newer version of this program.
 	ErrNewer = errors.New("storage: written by a newer version")

@@ -14,7 +14,7 @@ func (c *compiled) match(header string) string {
 	if len(header) > maxAcceptLanguage {
 		header = header[:maxAcceptLanguage]
 	}
-	// What stands first without a weight is wanted most, and mostly there.
+	// The first tag without a weight is preferred most, and is usually available.
 	if first, _, _ := strings.Cut(header, ","); !strings.Contains(first, ";") {
 		if have, ok := c.have(strings.ReplaceAll(strings.TrimSpace(first), "_", "-")); ok {
 			return have

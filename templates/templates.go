@@ -65,7 +65,7 @@ type Options struct {
 	Dir string
 	// Location is the zone in which times are written (the zone of the machine).
 	Location *time.Location
-	// Report is told, once for each change of Dir, why the changed files are not used (nobody).
+	// Report is called once for each change of Dir with the reason why the changed files are not used. It may be nil.
 	Report func(error)
 	// Now is the time by which Dir is looked at again, at most once a second (time.Now).
 	Now func() time.Time

@@ -334,7 +334,7 @@ func (t trace) synced(s span) bool {
 	return false
 }
 
-// isMeta says whether a write goes to one of the first two pages.
+// isMeta reports whether a write goes to one of the first two pages.
 func isMeta(args string) bool {
 	args, _, _ = strings.Cut(args, ") ")
 	at, err := strconv.Atoi(strings.TrimSpace(args[strings.LastIndexByte(args, ',')+1:]))

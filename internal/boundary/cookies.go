@@ -30,10 +30,10 @@ func CookieName(kind string, secure bool) string {
 	return cookieBase + kind
 }
 
-// Cookies are the values of our cookies in a request, empty where there is none.
+// Cookies are the values of our cookies in a request, empty where the request has none.
 type Cookies struct {
 	Session, Flow, Token, Known, Handoff string
-	// Doubled says that a name came twice. Somebody else may have set the second one, so such a name counts as none.
+	// Doubled is set when a name came twice. Another site may have set the second one, so such a name counts as missing.
 	Doubled bool
 }
 
@@ -137,7 +137,7 @@ func ourCookie(name string) (kind int, secure, ok bool) {
 	return kind, secure, kind >= 0
 }
 
-// setsOurs says whether a Set-Cookie line names a cookie of ours as any browser reads it: white space and control characters
+// setsOurs reports whether a Set-Cookie line names a cookie of ours as any browser reads it: white space and control characters
 // round the name do not count, nor does case, and a cookie without name ("=email_link=x", "email_link") is stored by some
 // engines in a way that they send back as ours.
 func setsOurs(line string) bool {

@@ -8,7 +8,7 @@ const UnknownDevice = "a browser"
 // maxUserAgent is how much of a User-Agent is read, in bytes.
 const maxUserAgent = 512
 
-// named is a mark in a User-Agent and the name it stands for. The first one found counts: most browsers claim to be others
+// named is a mark in a User-Agent and the name that people see. The first one found counts: most browsers claim to be others
 // too, so the more special marks come first.
 type named struct{ mark, name string }
 

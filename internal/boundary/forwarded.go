@@ -12,7 +12,7 @@ import (
 
 // Forwarded is a request as a proxy describes it that asks whether the request may pass (forward-auth).
 type Forwarded struct {
-	// Method, Proto ("http" or "https") and Host are those of the client's request, Host as it stands there.
+	// Method, Proto ("http" or "https") and Host are those of the client's request, Host as the proxy sent it.
 	Method, Proto, Host string
 	// URI is its path and query as the client has sent them, URL the same, parsed.
 	URI string

@@ -2,11 +2,11 @@ package boundary
 
 import "strings"
 
-// KnownKind says what a known header tells a backend, and so from whom it may come.
+// KnownKind is what a known header means to a backend, and so from whom it may come.
 type KnownKind uint8
 
 const (
-	// IdentityHeader tells a backend who somebody is, or to serve another path than the one that was authorized. It passes from
+	// IdentityHeader names the user to a backend, or to serve another path than the one that was authorized. It passes from
 	// no client and no proxy.
 	IdentityHeader KnownKind = iota + 1
 	// ProxyHeader is what a proxy in front rightly adds: the path as the client sent it, or the client's certificate. It passes
@@ -19,7 +19,7 @@ const (
 
 // Known is a header that backends believe, or a family of them.
 type Known struct {
-	// Name is the header's name. A family ends in *, which stands for any rest, an empty one included.
+	// Name is the header's name. A family ends in *, which matches any rest, an empty one included.
 	Name string
 	Kind KnownKind
 	// By names the proxies that set it and the apps that believe it.
@@ -88,7 +88,7 @@ var known = []struct {
 		X-Method-Override`},
 }
 
-// FindKnown returns the known header that name is or belongs to, in any spelling. A name that ends in * stands for a family: it
+// FindKnown returns the known header that name is or belongs to, in any spelling. A name that ends in * is a family: it
 // is known when all of its members belong to one known family.
 func FindKnown(name string) (Known, bool) {
 	prefix, family := strings.CutSuffix(name, "*")

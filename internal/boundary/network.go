@@ -2,7 +2,7 @@ package boundary
 
 import "net/netip"
 
-// Network returns the network that a client's address stands for: /24 of IPv4, /64 of IPv6. IPv4 inside IPv6 is IPv4. It is
+// Network returns the network of a client's address: /24 of IPv4, /64 of IPv6. IPv4 inside IPv6 is IPv4. It is
 // invalid for an invalid address.
 func Network(addr netip.Addr) netip.Prefix { return network(addr, 24, 64) }
 

@@ -51,14 +51,14 @@ func DropHTTPUpgrade(header http.Header) (dropped bool) {
 	return dropped
 }
 
-// SameOriginUpgrade says whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):
+// SameOriginUpgrade reports whether an upgrade comes from a page of origin (scheme://host[:port], lower case, no default port):
 // it has exactly one Origin, and it is that one. Browsers send it with every WebSocket, and check nothing themselves.
 func SameOriginUpgrade(r *http.Request, origin string) bool {
 	got := r.Header["Origin"]
 	return origin != "" && len(got) == 1 && strings.EqualFold(got[0], origin)
 }
 
-// IsNavigation says whether a redirect to sign-in is the answer to an anonymous request: a GET that a person follows, by
+// IsNavigation reports whether a redirect to sign-in is the answer to an anonymous request: a GET that a person follows, by
 // Sec-Fetch-Mode, or where a browser does not send that, one whose Accept names text/html first and that no script marked.
 func IsNavigation(r *http.Request) bool {
 	if r.Method != http.MethodGet || IsUpgrade(r) {
@@ -75,7 +75,7 @@ func IsNavigation(r *http.Request) bool {
 	return strings.EqualFold(trimSpace(first), "text/html")
 }
 
-// IsPrefetch says whether a request marks itself as made ahead of a person's visit, in any of the ways browsers have had.
+// IsPrefetch reports whether a request marks itself as made ahead of a person's visit, in any of the ways browsers have had.
 func IsPrefetch(r *http.Request) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if _, ok := r.Header[name]; ok {

@@ -53,12 +53,12 @@ func returnTo(raw, prefix string) (string, bool) {
 
 func control(r rune) bool { return r < ' ' || r == 0x7f }
 
-// leaves says whether a browser that is sent to a path leaves the site.
+// leaves reports whether a browser that is sent to a path leaves the site.
 func leaves(path string) bool {
 	return len(path) > 1 && strings.IndexByte(`/\`, path[1]) >= 0 || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, control)
 }
 
-// below says whether a path is prefix or below it, in any case.
+// below reports whether a path is prefix or below it, in any case.
 func below(path, prefix string) bool {
 	if prefix == "" || len(path) < len(prefix) || !strings.EqualFold(path[:len(prefix)], prefix) {
 		return false

@@ -15,7 +15,7 @@ const (
 
 // Token is the machine token that a request presents.
 type Token struct {
-	// Text is the token as it was sent; empty where there is none that could be judged.
+	// Text is the token as it was sent; empty where none could be validated.
 	Text string
 	// Presented says that the request presents a token, or what is meant for one. Such a request is its token's and nobody
 	// else's: where Text is no good token it is refused.
@@ -29,7 +29,7 @@ type Token struct {
 
 // ExtractToken removes the machine token from a request and returns it: the value of Email-Link-Token, what follows Bearer in
 // Authorization, or the password of Basic there (RFC 7617); the user name beside it says nothing. More than one of these, or
-// one header twice, is a token that is none. Any other Authorization is somebody else's and stays as it is. Call it before
+// one header twice, is an invalid token. Any other Authorization is the app's and is left alone. Call it before
 // anything strips our names.
 func ExtractToken(header http.Header) (t Token) {
 	own, sent := header[TokenHeader]
@@ -92,7 +92,7 @@ func decodeBasic(s string) string {
 	return ""
 }
 
-// FromAnotherSite says whether a browser marks a request as made by a page of another origin than ours (scheme://host[:port]).
+// FromAnotherSite reports whether a browser marks a request as made by a page of another origin than ours (scheme://host[:port]).
 // A request without such marks is no browser's, or a person's own.
 func FromAnotherSite(header http.Header, origin string) bool {
 	if site, ok := header["Sec-Fetch-Site"]; ok && !(len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")) {
@@ -102,7 +102,8 @@ func FromAnotherSite(header http.Header, origin string) bool {
 	return ok && !(len(from) == 1 && strings.EqualFold(from[0], origin))
 }
 
-// IsBrowser says whether a browser has made a request, as far as it tells: all of today's do, over https and on localhost.
+// IsBrowser reports whether a browser has made a request, as far as its headers show: today's browsers
+// all send them, over https and on localhost.
 func IsBrowser(header http.Header) bool {
 	_, fetch := header["Sec-Fetch-Mode"]
 	_, script := header["X-Requested-With"]

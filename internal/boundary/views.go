@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrPath says that a path holds NUL or an escape that is none: 400.
+// ErrPath reports that a path holds NUL or an invalid escape: 400.
 var ErrPath = errors.New("the path holds NUL or a malformed escape")
 
 // Views returns what a path may mean to a program that reads it behind the gate: raw is the path as it will be forwarded
@@ -54,7 +54,7 @@ func decodePath(raw string) (once string, ambiguous bool, err error) {
 	return once, oddEscape || strings.ContainsAny(raw, "\\;?#") || !unambiguous(once), nil
 }
 
-// ordinary says whether a path has but one view: lower-case unreserved characters in segments that are plain.
+// ordinary reports whether a path has but one view: lower-case unreserved characters in segments that are plain.
 func ordinary(path string) bool {
 	if path == "" || path[0] != '/' {
 		return false
@@ -144,7 +144,7 @@ func oddlyEscaped(c byte) bool {
 	}
 }
 
-// unambiguous says whether a decoded path has one meaning.
+// unambiguous reports whether a decoded path has one meaning.
 func unambiguous(path string) bool {
 	if path == "" || path[0] != '/' || !utf8.ValidString(path) {
 		return false
@@ -162,7 +162,7 @@ func unambiguous(path string) bool {
 	})
 }
 
-// asciiInDisguise says whether compatibility or case mapping makes ASCII of r (fullwidth slashes, the Kelvin sign), or
+// asciiInDisguise reports whether compatibility or case mapping makes ASCII of r (fullwidth slashes, the Kelvin sign), or
 // whether it is a control or format character.
 func asciiInDisguise(r rune) bool {
 	if unicode.In(r, unicode.Cc, unicode.Cf) || unicode.ToLower(r) < utf8.RuneSelf {

@@ -93,7 +93,7 @@ type Site struct {
 	// ClientHeaders are identity headers that clients may send to the app, OpenSuffixes the public paths that begin with a star.
 	ClientHeaders, OpenSuffixes []string
 	// Listens are the addresses that Caddy listens on for the site. Forwarded is set where trusted_proxies says that something
-	// stands before Caddy, which has the addresses that people see.
+	// is in front of Caddy, which has the addresses that people see.
 	Listens   []Listener
 	Forwarded bool
 	// VerifyFrom are the peers that may ask whether a request may pass.

@@ -177,7 +177,7 @@ func (g *gate) account(email string) {
 	g.cli("accounts", "add", email)
 }
 
-// isFree says whether nothing listens on a loopback port.
+// isFree reports whether nothing listens on a loopback port.
 func isFree(t *testing.T, port int) bool {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

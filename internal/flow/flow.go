@@ -84,7 +84,7 @@ type Service struct {
 	Accounts *accounts.Service
 	// Passwords hashes; nil: there are no passwords at any site. It must outlive configurations, see package password.
 	Passwords *password.Hasher
-	// Wake tells the mail worker that a mail was queued; it may be nil.
+	// Wake wakes the mail worker after a mail was queued; it may be nil.
 	Wake func()
 	// Observer counts; it may be nil.
 	Observer Observer

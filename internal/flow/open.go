@@ -81,7 +81,7 @@ func (s *Service) read(site Site, text string, now time.Time) (parsedToken, erro
 }
 
 // CleanToken returns the mailed token in the value of a query, see [token.Clean], and when it stops working if it is one of this site's.
-// ok is false where there is none; whether a token that has the form exists, only Open and Confirm tell.
+// ok is false where there is none; only Open and Confirm find out whether a token of that form exists.
 func (s *Service) CleanToken(site Site, value string) (text string, ends time.Time, ok bool) {
 	now := s.Clock.Now()
 	if text, ok = token.Clean(value, now); !ok {

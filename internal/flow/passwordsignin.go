@@ -191,7 +191,7 @@ func (p *passwordSignIn) upgrade(ctx context.Context) (upgraded password.Record,
 	return upgraded, err
 }
 
-// readSnapshot reads the account of a mailbox; the same is read where there is none.
+// readSnapshot reads the account of a mailbox. For a mailbox without one it reads as much.
 func (s *Service) readSnapshot(tx storage.Tx, addr address.Address) (k accountSnapshot, err error) {
 	if k.Credentials, k.found, err = s.Accounts.CredentialsByAddress(tx, addr); err != nil {
 		return k, err

@@ -79,7 +79,7 @@ func (s SignUp) Admits(a address.Address) bool {
 	return s.Mode == SignUpOpen && (len(s.Domains) == 0 || slices.Contains(s.Domains, a.Domain()))
 }
 
-// Methods are the ways of signing in that a site offers. The zero value stands for link and code.
+// Methods are the ways of signing in that a site offers. The zero value means link and code.
 type Methods struct {
 	Link, Code, Password bool
 }

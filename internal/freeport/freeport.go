@@ -1,4 +1,4 @@
-// Package freeport finds ports for servers that tests and benchmarks start, and says whether one is taken: Caddy itself would
+// Package freeport finds ports for servers that tests and benchmarks start, and reports whether one is taken: Caddy itself would
 // share a port with another Caddy, and each would get some of the requests.
 package freeport
 
@@ -40,7 +40,7 @@ func Next() (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// Taken says whether something listens on a loopback port.
+// Taken reports whether something listens on a loopback port.
 func Taken(ctx context.Context, port string) (bool, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
 	if errors.Is(err, syscall.EADDRINUSE) {

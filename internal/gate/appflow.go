@@ -131,7 +131,7 @@ func (s *Site) setHandoff(r *http.Request, st *requestState) error {
 	return nil
 }
 
-// extractHeaders takes what the backend tells the gate off its final response. Of two sites the inner one extracts it, and the outer
+// extractHeaders removes the headers for the gate from the backend's final response. Of two sites the inner one extracts it, and the outer
 // one, which writes to the client, handles it.
 func (st *requestState) extractHeaders(header http.Header) {
 	for _, one := range [...]struct {
@@ -145,7 +145,7 @@ func (st *requestState) extractHeaders(header http.Header) {
 	}
 }
 
-// warnIgnored tells the operator that the backend has told the gate something where it is ignored. It may be called on a goroutine of
+// warnIgnored logs that the backend has sent a header for the gate where it is ignored. It may be called on a goroutine of
 // the transport. code is 0 for a trailer.
 func (st *requestState) warnIgnored(name string, code int) {
 	trailer := strings.HasPrefix(name, http.TrailerPrefix)
@@ -165,7 +165,7 @@ func (st *requestState) warnIgnored(name string, code int) {
 	}
 }
 
-// warnRejected tells the operator once in a while for each reason and site, not for each request.
+// warnRejected logs once in a while for each reason and site, not for each request.
 func (st *requestState) warnRejected(name, reason, words string) {
 	if !st.outer.gate.rejected.Allow(st.runtime.Clock.Now(), name+" "+reason+" "+st.site.Origin) {
 		return

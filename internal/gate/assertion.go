@@ -29,7 +29,7 @@ type AssertionConfig struct {
 	// Key or PublicKey is the configured encryption key; without either it comes from the key ring, by audience.
 	Key       []byte
 	PublicKey *ecdsa.PublicKey
-	// SignKeys are the configured keys that verify what the app tells the gate; without them it comes from the key ring as well.
+	// SignKeys are the configured keys that verify what the app sends the gate; without them it comes from the key ring as well.
 	SignKeys [][]byte
 }
 
@@ -50,7 +50,7 @@ type minters struct {
 	byAudience atomic.Pointer[map[string]*minter]
 }
 
-// signKeys returns the keys that verify what the app of an audience tells the gate.
+// signKeys returns the keys that verify what the app of an audience sends the gate.
 func (m *minters) signKeys(audience string) [][]byte {
 	if m.config.SignKeys != nil {
 		return m.config.SignKeys

@@ -19,7 +19,7 @@ type Require struct {
 	Scopes Scopes
 }
 
-// Scopes are groups of scopes of machine tokens, of each of which a token needs one. The word [machinetoken.People] stands for sessions. Where
+// Scopes are groups of scopes of machine tokens, of each of which a token needs one. The word [machinetoken.ScopeSession] means sessions. Where
 // no scope is named no token passes.
 type Scopes [][]string
 

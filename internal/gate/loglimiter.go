@@ -16,7 +16,7 @@ const (
 	// linesInAll bounds the lines of all such events within allWindow.
 	linesInAll = 600
 	allWindow  = time.Hour
-	// countEvery is how long lines are counted before one line tells how many were left out.
+	// countEvery is how long lines are counted before one line reports how many were left out.
 	countEvery = 10 * time.Minute
 )
 
@@ -29,7 +29,7 @@ var anonymousEvents = map[string]bool{
 
 // LogLimiter bounds how many lines anonymous requests write into a log: at most 5 for each client and event in 10 minutes, and 600 in an
 // hour. The client is what the line names, a network as a rule. Lines above that are counted by their event, and one line for each
-// event tells the number. Lines of other events pass.
+// event reports the number. Lines of other events pass.
 //
 // It keeps one entry for each client and event that a line was written for, so its memory is bounded by the lines of an hour. Time is
 // that of the records.

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
-// redacted stands for a value that belongs in no log.
+// redacted replaces a value that belongs in no log.
 const redacted = "REDACTED"
 
 // RefererHoldsToken reports whether the Referer of a request holds a mailed token.

@@ -94,7 +94,7 @@ func (s *Site) Below(path string) (rest string, own bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// siteFor returns the site of a request's Host and its origin; where it is none of ours, the fallback.
+// siteFor returns the site of a request's Host and its origin; where the Host is not ours, the fallback.
 func (s *Site) siteFor(host string) (site *web.Site, origin string, known bool) {
 	if site := s.hosts[host]; site != nil {
 		return site, site.Origin, true

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
-// AuthorizationHeader tells a proxy that has asked for a request what to pass on as its Authorization: what the client sent, or
+// AuthorizationHeader gives a proxy that has asked for a request what to pass on as its Authorization: what the client sent, or
 // nothing where that was a machine token.
 const AuthorizationHeader = "Email-Link-Authorization"
 

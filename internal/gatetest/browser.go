@@ -16,13 +16,13 @@ import (
 // LinkIn finds the link to sign in with in a mail's text.
 var LinkIn = regexp.MustCompile(`https?://\S+/link\?t=[A-Za-z0-9_.-]+`)
 
-// Navigation is what a browser says when somebody follows a link from elsewhere.
+// Navigation is what a browser sends for a link on another site.
 var Navigation = http.Header{
 	"Accept": {"text/html,application/xhtml+xml"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
 	"Sec-Fetch-Site": {"cross-site"},
 }
 
-// Submission is what it says when somebody submits a form; Send adds the rest.
+// Submission is what it sends with a form; Send adds the rest.
 var Submission = http.Header{"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 
 // Browser is a browser without JavaScript at one origin. It keeps cookies and follows no redirects.

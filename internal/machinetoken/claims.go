@@ -17,7 +17,7 @@ type claims struct {
 	ID      string `json:"jti"`
 	Issued  int64  `json:"iat"`
 	Expires int64  `json:"exp"`
-	// Secret is nowhere but in the token: with the database and its key alone nobody makes one.
+	// Secret is nowhere but in the token: the database and its key are not enough to make one.
 	Secret []byte `json:"sec"`
 	// Epochs are those at its birth: of everything, of the mailbox, of the account.
 	Epochs [3]uint64 `json:"epo"`
@@ -43,7 +43,7 @@ func (m *Manager) seal(t storage.MachineToken, secret []byte) (string, error) {
 	return Prefix + m.jwe.Seal(plain), nil
 }
 
-// open returns the claims of a text that seal has made and whose time is not over. A life of more than [MaxTTL] is none of
+// open returns the claims of a text that seal has made and that has not expired. A life of more than [MaxTTL] is none of
 // ours, whatever the end says.
 func (m *Manager) open(text string, now time.Time) (c claims, ok bool) {
 	plain, err := m.jwe.Open(strings.TrimPrefix(text, Prefix))

@@ -67,7 +67,7 @@ type Token struct {
 	Ended bool
 }
 
-// Create makes a token under the epochs that hold now and returns its text, which nobody can be told again. Hand nothing out on
+// Create makes a token under the epochs that hold now and returns its text, which cannot be shown again. Hand nothing out on
 // an error. Errors: [ErrNoAccount], what is wrong with the input, and the store's.
 func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, err error) {
 	if err := in.check(); err != nil {

@@ -44,13 +44,13 @@ type holder struct {
 	changes atomic.Uint64
 }
 
-// fits says whether a token's own words are those of its record.
+// fits reports whether a token's own words are those of its record.
 func (g *grant) fits(c claims) bool {
 	return !g.dead.Load() && g.holder.account == c.Subject && g.site == c.Site && g.scope == c.Scope && g.issued == c.Issued &&
 		g.key.End == c.Expires && g.epochs == c.epochs()
 }
 
-// find returns the token with this id, nil when there is none.
+// find returns the token with this id, or nil.
 func (s *issued) find(id string) (*grant, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -99,7 +99,7 @@ func (s *issued) holder(accountID string) *holder {
 	return s.holders[accountID]
 }
 
-// forget drops what is over.
+// forget drops expired tokens.
 func (s *issued) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -57,7 +57,7 @@ func (l *Live) Valid(now time.Time) bool {
 	return l.grant.key.Alive(now) && !l.grant.dead.Load() && l.validity.Current()
 }
 
-// Ended says whether the token has ended since it was found: by its time, because it was revoked, by a raised epoch or with its
+// Ended reports whether the token has ended since it was found: by its time, because it was revoked, by a raised epoch or with its
 // account. It reads the store only when something may have changed, and a store that cannot be read then counts as an end.
 func (l *Live) Ended() bool {
 	if l.Valid(l.m.clock.Now()) {

@@ -8,8 +8,8 @@
 // changes. So a request with a token that was seen before reads no store, and one with a text that is no token writes
 // nothing.
 //
-// A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. Whoever changes an
-// account commits first, then tells the manager, then answers; so once the answer is out no request is let in by something
+// A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. A caller that changes an
+// account commits first, then informs the manager, then answers; so once the answer is out no request is let in by something
 // that was read before it.
 package machinetoken
 
@@ -147,14 +147,14 @@ func (m *Manager) inForce(scopes []string) (list []string) {
 	return list
 }
 
-// Find returns what a token's text stands for at a site (an origin). It returns nil and no error for everything that is not a
+// Find returns the token of a text at a site (an origin). It returns nil and no error for everything that is not a
 // good token of this site: malformed, made with another key, over, revoked, of an account that is not active, or from before
 // an epoch was raised. An error means that this cannot be said; answer 503, never as if there were no token.
 func (m *Manager) Find(ctx context.Context, text, site string) (*Live, error) {
 	return m.FindAt(ctx, m.clock.Now(), text, site)
 }
 
-// FindAt is Find for whoever has read the gate's clock (clock.Now) for this request already.
+// FindAt is Find for callers that have read the gate's clock (clock.Now) for this request already.
 func (m *Manager) FindAt(ctx context.Context, now time.Time, text, site string) (*Live, error) {
 	if len(text) > MaxText || !strings.HasPrefix(text, Prefix) {
 		return nil, nil
@@ -177,7 +177,7 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, text, site string) 
 	return l, nil
 }
 
-// load judges the claims of a token of ours and caches what it stands for.
+// load validates the claims of a token of ours and caches the result.
 func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time) (*Live, error) {
 	g, err := m.issued.find(c.ID)
 	if g == nil || err != nil || !g.fits(c) || m.digest(c.Secret) != g.key.Digest {
@@ -229,7 +229,7 @@ func (m *Manager) read(ctx context.Context, g *grant, now time.Time) (v verdict,
 	return v, nil
 }
 
-// sameEpochs says whether the epochs are those the token was made under.
+// sameEpochs reports whether the epochs are those the token was made under.
 func sameEpochs(tx storage.Tx, t storage.MachineToken) (bool, error) {
 	now, err := storage.ReadEpochs(tx, t.Mailbox, t.Account, true)
 	return err == nil && now == t.Epochs, err

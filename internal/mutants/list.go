@@ -22,7 +22,7 @@ import (
 //	return s.Mode != SignUpClosed && (
 //	===
 //
-// Between the marks is the text as it stands in the file, which occurs there exactly once, and the text in its place; both are
+// Between the marks is the text as the file has it, which occurs there exactly once, and the text in its place; both are
 // whole lines, but for their indentation.
 type mutant struct {
 	ID string
@@ -30,11 +30,11 @@ type mutant struct {
 	File string
 	// Promise is the promise of docs/threat-model.md that it breaks, empty where it breaks none that is named there.
 	Promise string
-	// What says what somebody outside would see.
+	// What describes what would be seen from outside.
 	What string
 	// Also names a further package whose tests must notice, such as ./module.
 	Also string
-	// Equivalent is the reason why nobody outside can see the difference, empty where somebody can.
+	// Equivalent is the reason why the difference cannot be seen from outside, empty where it can.
 	Equivalent string
 	// Removed is the text that is replaced, New what is in its place.
 	Removed, New string

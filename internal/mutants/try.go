@@ -147,7 +147,7 @@ func (t *tester) runs(m mutant, quick bool) (list []one) {
 	return list
 }
 
-// overlay writes the mutated file and the list of what it stands for.
+// overlay writes the mutated file and the list of what it replaces.
 func (t *tester) overlay(m mutant) (file string, err error) {
 	text, err := os.ReadFile(m.File)
 	if err != nil {

@@ -28,7 +28,7 @@ type Service struct {
 	Limiter *limit.Limiter
 	Rates   limit.Table
 	Wake    func()
-	// Audiences are those of the sites; *.example.com stands for any label.
+	// Audiences are those of the sites; *.example.com means any label.
 	Audiences []string
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)

@@ -10,7 +10,7 @@ import (
 // listMax bounds how many sessions of one account are listed or searched.
 const listMax = 1000
 
-// settled says whether a commit happened or may have. Either way the caches must go.
+// settled reports whether a commit happened or may have. Either way the caches must go.
 func settled(err error) bool { return err == nil || errors.Is(err, storage.ErrUnknown) }
 
 // End ends one session and those that have it as parent. When it returns no error nothing is let in by the session's cookie
@@ -24,7 +24,7 @@ func (m *Manager) End(ctx context.Context, l *Live) error {
 	return err
 }
 
-// EndByID ends the session of an account with this sid. ended is false when there is none.
+// EndByID ends the session of an account with this sid. ended is false when there is no such session.
 func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended bool, err error) {
 	list, err := m.List(ctx, accountID)
 	if err != nil {

@@ -77,7 +77,7 @@ func (m *Manager) read(ctx context.Context, key storage.Key, now time.Time) (v v
 	return v, nil
 }
 
-// validate says whether a session is alive at now: both of its ends, its epochs, its account and its parent.
+// validate reports whether a session is alive at now: both of its ends, its epochs, its account and its parent.
 func (m *Manager) validate(tx storage.Tx, s storage.Session, now time.Time) (verdict, error) {
 	v := verdict{session: s, ends: m.ends(s)}
 	if !v.ends.alive(now) {
@@ -117,7 +117,7 @@ func (m *Manager) Alive(tx storage.Tx, l *Live) (bool, error) {
 	return v.ok, err
 }
 
-// sameEpochs says whether the epochs are those the session was opened under.
+// sameEpochs reports whether the epochs are those the session was opened under.
 func sameEpochs(tx storage.Tx, s storage.Session) (bool, error) {
 	e := tx.Epochs()
 	global, err := e.Get(storage.GlobalEpoch)

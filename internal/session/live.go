@@ -63,7 +63,7 @@ func (l *Live) Valid(now time.Time) bool {
 	return now.UnixNano() < l.ends.Load() && l.validity.Current()
 }
 
-// Ended says whether the session has ended since it was found: by its own idle or absolute end, by a sign-out, by a raised
+// Ended reports whether the session has ended since it was found: by its own idle or absolute end, by a sign-out, by a raised
 // epoch, with its account or with its parent. It reads the store only when something may have changed, and a store that
 // cannot be read then counts as an end.
 func (l *Live) Ended() bool {

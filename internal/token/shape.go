@@ -9,7 +9,7 @@ import (
 
 const (
 	// shapeSpan bounds how far the end of a mailed token may lie from now. Links live for 72 hours at most, so a text whose end is
-	// further away is no link, whatever else it is. It is what tells a token from a long word in an address.
+	// further away is no link, whatever else it is. By it a token is distinguished from a long word in an address.
 	shapeSpan = 366 * 24 * time.Hour
 	// shapeSize is the least number of characters that are taken for a token cut short. What is missing of a shorter one (120 bits)
 	// cannot be guessed.
@@ -21,7 +21,7 @@ const (
 // Clean returns the mailed token in text: the value of `t` as a mail program has left it. White space, invisible characters and soft
 // line breaks of quoted-printable are removed wherever they are; quotes, brackets and `=3D` before the token and any punctuation
 // behind it are removed as well. The rest is strict: ok is false unless it is exactly one text that this package writes, of a stored
-// or of a stateless flow. Whether such a token exists, only the store or its seal tells.
+// or of a stateless flow. Only the store or its seal decides whether such a token exists.
 //
 // What Clean accepts, [Holds] finds in an address: no spelling that opens a page is one that a log shows.
 func Clean(text string, now time.Time) (cleaned string, ok bool) {
@@ -122,7 +122,7 @@ func holdsStored[T string | []byte](text T, now func() time.Time) bool {
 	return false
 }
 
-// completeAt returns how many characters of text, from its beginning, are a whole token; 0 where there is none.
+// completeAt returns how many characters of text, from its beginning, are a whole token; it returns 0 if they are not.
 func completeAt(text string, now time.Time) int {
 	if strings.HasPrefix(text, linkStart) {
 		return completeLink(text)

@@ -52,7 +52,7 @@ func otherScheme(a, b string) bool {
 	return okA && okB && schemeA != schemeB && web(schemeA) && web(schemeB) && hostA == hostB
 }
 
-// logCrossOrigin tells the operator both origins: a wrong scheme or port in base_url looks like an attack to people, and only here is
+// logCrossOrigin logs both origins: a wrong scheme or port in base_url looks like an attack to people, and only here is
 // the cause seen.
 func (x *exchange) logCrossOrigin(origin string) {
 	if x.Log == nil {

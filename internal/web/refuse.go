@@ -192,7 +192,7 @@ func (x *exchange) refuseWith(p problem) {
 	x.refuseOn(p, facts)
 }
 
-// requestedPage returns the address of a GET for coming back to it; "" stands for the front page, and for every other request.
+// requestedPage returns the address of a GET for coming back to it; "" means the front page, and for every other request.
 func (x *exchange) requestedPage() string {
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		return ""

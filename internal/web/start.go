@@ -12,7 +12,7 @@ import (
 func SameOrigin(r *http.Request, origin string) bool { return sameOrigin(r, origin) }
 
 // Start begins the flow that an app asks for in its answer to r, a POST that is SameOrigin. locale is the language that the app
-// wants, empty for the browser's. The error is that of flow's Start; Answer tells it, and flow.ErrReplayed is the caller's to
+// wants, empty for the browser's. The error is that of flow's Start; Answer reports it, and flow.ErrReplayed is the caller's to
 // pass over.
 func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale string) (flow.RequestResult, error) {
 	x := p.exchange(nil, r, v)
@@ -27,7 +27,7 @@ func (p *Pages) Start(r *http.Request, v Visit, in flow.StartInput, locale strin
 // maxForm is the longest path that is kept of the page where a person has asked, in bytes: a link may carry it.
 const maxForm = 100
 
-// formPath returns the path of the page of this site that a form was on, as far as the browser tells, without its query.
+// formPath returns the path of the page of this site that a form was on, as far as the browser says, without its query.
 func (x *exchange) formPath() string {
 	u, err := url.Parse(x.r.Referer())
 	if err != nil || u.Scheme+"://"+u.Host != x.Site.Origin {

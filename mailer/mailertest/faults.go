@@ -32,7 +32,7 @@ type FaultScenario struct {
 	// Stalls says that only the client's patience ends a dialogue.
 	Stalls bool
 
-	refuse  bool                                           // nobody listens
+	refuse  bool                                           // no server listens
 	faults  map[Step]Fault                                 // of the server itself
 	instead *Options                                       // another server answers
 	trusted bool                                           // the client trusts that one's authority
@@ -90,7 +90,7 @@ func NewFaultyServer(t testing.TB, trouble FaultScenario) *FaultyServer {
 	}
 	s.now, s.end = context.WithCancel(context.Background())
 	s.address = "127.0.0.1:0"
-	if trouble.refuse { // while nobody listens, no connection to elsewhere may take the port
+	if trouble.refuse { // while no server listens, no connection to elsewhere may take the port
 		port, err := freeport.Next()
 		if err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func (s *FaultyServer) turn(broken bool) {
 	s.now, s.end = context.WithCancel(context.Background())
 }
 
-// Met returns how many connections have met the trouble so far. A port where nobody listens counts none.
+// Met returns how many connections have met the trouble so far. A port without a server counts none.
 func (s *FaultyServer) Met() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +229,7 @@ func (s *Server) dial() (net.Conn, error) {
 	return new(net.Dialer).DialContext(context.Background(), "tcp", s.listener.Addr().String())
 }
 
-// first says whether the mail to a recipient meets the trouble for the first time.
+// first reports whether the mail to a recipient meets the trouble for the first time.
 func (s *FaultyServer) first(to string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -93,7 +93,7 @@ var faultScenarios = map[string]FaultScenario{
 	// What is no SMTP at all.
 	"Malformed": {play: script("SSH-2.0-OpenSSH_9.2\r\n")},
 	"Binary":    {play: script("\x00\xff\x16\x03\x01\r\n\r\n\r\n")},
-	// The message is kept, and the yes has a code that nobody knows.
+	// The message is kept, and the positive reply has an unknown code.
 	"Data259": {Arrives: true, play: func(_ context.Context, s *FaultyServer, c net.Conn) {
 		s.dialogue(c, hooks{stored: func(string) bool { _, _ = io.WriteString(c, "259 kept\r\n"); return false }})
 	}},
@@ -143,7 +143,7 @@ func tarpit(ctx context.Context, _ *FaultyServer, c net.Conn) {
 	}
 }
 
-// pause waits for a moment, and says whether the trouble goes on.
+// pause waits briefly and reports whether the trouble goes on.
 func pause(ctx context.Context) bool {
 	timer := time.NewTimer(slow)
 	defer timer.Stop()
@@ -232,7 +232,7 @@ func (d *dialogue) answered(line string) bool {
 	return d.hooks.answer == nil || d.hooks.answer(line)
 }
 
-// selfSigned is a certificate for the right name that nobody vouches for.
+// selfSigned is a certificate for the right name, signed by itself.
 var selfSigned = sync.OnceValue(func() *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 // Options say what the next hop can carry.
 type Options struct {
 	// SevenBit encodes a text part with characters outside ASCII as quoted-printable, for servers without 8BITMIME
-	// (RFC 6152). Without it the text part stands in the source as it is, so that its URLs are whole there.
+	// (RFC 6152). Without it the text part is in the source as it is, so that its URLs are whole there.
 	SevenBit bool
 }
 

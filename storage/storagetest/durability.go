@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Durable tells [RunDurability] how to open a store again.
+// Durable is how [RunDurability] opens a store again.
 type Durable struct {
 	// Open opens the store that lives in a directory, creating it the first time.
 	Open func(dir string) (storage.Store, error)
@@ -27,7 +27,7 @@ type Durable struct {
 const (
 	// killRounds is the environment variable that sets the number of rounds, such as 200 for a long run.
 	killRounds = "STORAGE_KILL_ROUNDS"
-	// killChild tells the child process its directory and round.
+	// killChild is the variable with the child's directory and round.
 	killChild = "STORAGE_KILL_CHILD"
 
 	killWorkers = 8
