@@ -203,6 +203,8 @@ type Session struct {
 	Parent Key
 	// Device is a name from a closed list, such as "Firefox on Linux".
 	Device string
+	// Network is the /24 or /48 that the session was opened from, such as "203.0.113.0/24"; empty when it is not known.
+	Network string
 }
 
 // MachineToken is the record of one issued machine token.

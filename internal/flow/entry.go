@@ -28,7 +28,7 @@ type authentication struct {
 // openSession opens a session in place of the one that this browser has.
 func (s *Service) openSession(tx storage.Tx, done *Done, e authentication) (err error) {
 	in := session.OpenInput{
-		Site: e.site.Origin, Mailbox: e.mailbox, Methods: []string{e.method}, Device: cut(e.requester.Device, maxDevice),
+		Site: e.site.Origin, Mailbox: e.mailbox, Methods: []string{e.method}, Device: cut(e.requester.Device, maxDevice), Client: e.requester.Client,
 		Idle: e.site.SessionIdle, Absolute: e.site.SessionAbsolute,
 	}
 	if e.requester.Session != nil {

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -23,6 +24,8 @@ type OpenInput struct {
 	Methods []string
 	// Device is a name from a closed list, such as "Firefox on Linux".
 	Device string
+	// Client is the address that the session is opened from, of which only the network is kept; the zero value is not known.
+	Client netip.Addr
 	// Idle and Absolute are the lifetimes; zero means those of [Manager.SetLifetimes].
 	Idle, Absolute time.Duration
 	// Parent is the portal's session, zero when there is none.
@@ -74,6 +77,7 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		IdleEnd:  now.Add(in.Idle),
 		Parent:   in.Parent,
 		Device:   in.Device,
+		Network:  networkOf(in.Client),
 	}
 	if !in.Replaces.IsZero() {
 		if _, err := tx.Sessions().Delete(in.Replaces); err != nil {

@@ -19,9 +19,9 @@ import (
 //	flag      0 or 1
 //
 // Nothing may follow the last field. A record that does not read back whole answers [storage.ErrDamaged]. A change of a record
-// gets a new version byte; a change of the buckets raises the schema number of the file.
+// gets a new version byte; each change raises the schema number of the file, which older programs refuse.
 
-// recordVersion is the first byte of every record.
+// recordVersion is the first byte of every record whose kind has had one format only.
 const recordVersion = 1
 
 // yearOne is the zero time in seconds since 1970.
@@ -87,11 +87,18 @@ type reader struct {
 }
 
 func newReader(b []byte) *reader {
-	r := &reader{b: b}
-	if r.byte() != recordVersion {
+	r, _ := newVersionReader(b, recordVersion)
+	return r
+}
+
+// newVersionReader is newReader for a kind of record that has had several formats: it returns which of them this one has, and accepts
+// none above newest.
+func newVersionReader(b []byte, newest byte) (r *reader, version byte) {
+	r = &reader{b: b}
+	if version = r.byte(); version < recordVersion || version > newest {
 		r.bad = true
 	}
-	return r
+	return r, version
 }
 
 // done returns the error of the first failure, or of bytes left over.

@@ -55,7 +55,7 @@ func samples() map[string][][]byte {
 			encodeSession(storage.Session{}),
 			encodeSession(storage.Session{
 				ID: "i", Account: "a", Mailbox: k.Digest, Site: "s", Methods: []string{"link"}, AuthTime: at, Created: at, Seen: at,
-				IdleEnd: at, Parent: k, Device: "d",
+				IdleEnd: at, Parent: k, Device: "d", Network: "n",
 			}),
 		},
 		"machine token": {
@@ -99,7 +99,7 @@ func TestDUR1_DamagedRecordsAreRefused(t *testing.T) {
 			}
 			for name, bad := range map[string][]byte{
 				"a byte more":     append(bytes.Clone(b), 0),
-				"another version": append([]byte{recordVersion + 1}, b[1:]...),
+				"another version": append([]byte{b[0] + 1}, b[1:]...),
 			} {
 				if _, err := codecs[kind](bad); !errors.Is(err, storage.ErrDamaged) {
 					t.Errorf("%s with %s: %v", kind, name, err)

@@ -18,9 +18,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// schema is the number of the layout of the file: its buckets and their keys. A file with a larger one is refused, one with a
-// smaller one gets what is missing when it is opened.
-const schema = 3
+// schema is the number of the layout of the file: its buckets, their keys and the formats of its records. A file with a larger one is
+// refused, one with a smaller one gets what is missing when it is opened.
+const schema = 4
 
 // since names the schema with which a bucket came, where that is not the first.
 var since = map[bucket]uint32{bMachineTokens: 2, bEventTimes: 3}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -474,5 +475,57 @@ func TestTwoStoresCreateOneFile(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
 		t.Errorf("%d files are left", len(entries))
+	}
+}
+
+// TestOpenReadsTheSessionsOfAnOlderFile opens a file of the third schema, whose sessions note no network.
+func TestOpenReadsTheSessionsOfAnOlderFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "older.db")
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := storage.Session{Key: storage.Key{End: 1 << 31, Digest: storage.Digest{1}}, ID: "sid", Account: "a", Site: "s", Device: "d"}
+	err = s.Update(t.Context(), func(tx storage.Tx) error { return tx.Sessions().Create(want) })
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		key, _ := keyOf(want.Key)
+		older := encodeSession(want)
+		older = older[:len(older)-1] // the empty text of the network
+		older[0] = recordVersion
+		return errors.Join(tx.Bucket(bucketNames[bSessions]).Put(key, older), schemaIs(tx, 3))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), Options{Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // only read
+	read := func() (got storage.Session) {
+		t.Helper()
+		if err := s.View(t.Context(), func(tx storage.Tx) (err error) {
+			got, _, err = tx.Sessions().Get(want.Key)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	err = s.Update(t.Context(), func(tx storage.Tx) error {
+		_, _, err := tx.Sessions().Touch(want.Key, time.Unix(1<<30, 0), time.Unix(1<<31, 0), time.Minute)
+		return err
+	})
+	if err != nil || read().ID != want.ID {
+		t.Errorf("a use of it: %v", err)
 	}
 }

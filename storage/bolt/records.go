@@ -99,8 +99,12 @@ func decodeToken(k storage.Key, b []byte) (storage.Token, error) {
 	return t, r.done("a token")
 }
 
+// sessionVersion is the first byte of a session: since version 2 it has its network.
+const sessionVersion = 2
+
 func encodeSession(s storage.Session) []byte {
 	w := newWriter(256)
+	w.b[0] = sessionVersion
 	w.text(s.ID)
 	w.text(s.Account)
 	w.digest(s.Mailbox)
@@ -113,11 +117,12 @@ func encodeSession(s storage.Session) []byte {
 	w.time(s.IdleEnd)
 	w.key(s.Parent)
 	w.text(s.Device)
+	w.text(s.Network)
 	return w.b
 }
 
 func decodeSession(k storage.Key, b []byte) (storage.Session, error) {
-	r := newReader(b)
+	r, version := newVersionReader(b, sessionVersion)
 	s := storage.Session{
 		Key:      k,
 		ID:       r.text(),
@@ -132,6 +137,9 @@ func decodeSession(k storage.Key, b []byte) (storage.Session, error) {
 		IdleEnd:  r.time(),
 		Parent:   r.key(),
 		Device:   r.text(),
+	}
+	if version >= 2 {
+		s.Network = r.text()
 	}
 	return s, r.done("a session")
 }

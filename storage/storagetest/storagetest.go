@@ -140,6 +140,7 @@ func session(name, account string, end time.Time) storage.Session {
 		IdleEnd:  now.Add(time.Hour),
 		Parent:   key(end, "parent"),
 		Device:   "Firefox on Linux",
+		Network:  "203.0.113.0/24",
 	}
 }
 
