@@ -101,8 +101,8 @@ xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
 e2e: tools ## the tests in a real browser
 	scripts/isolated $(GO) -C internal/e2e test -count 1 -timeout 20m -tags e2e -v ./...
 
-interop: tools ## the assertion verified by apps in Go, Node and Python, and what the Express example tests in Node
-	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/... ./examples/express
+interop: tools ## the assertion verified by apps in Go, Node and Python, what the Express example tests in Node, and mails read in Python
+	scripts/isolated $(GO) test -count 1 -tags interop -v ./examples/verify/... ./examples/express ./mailer/mime
 
 apps: tools ## the examples with Debian's nginx and Radicale
 	scripts/isolated $(GO) test -count 1 -tags apps -v ./examples/nginx ./examples/radicale ./examples/forward-auth

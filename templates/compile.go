@@ -156,7 +156,7 @@ func (c *compiled) mailTemplates(l *language, kind mailer.Kind) (*htmltemplate.T
 		return l.mailHTML[kind], t, nil
 	}
 	files := c.src.files
-	html, err := c.parseHTML(l.catalog, l.location, files["mails/layout.html"], files["mails/"+string(kind)+".html"], "heading", "preheader", "body")
+	html, err := c.parseHTML(l.catalog, l.location, files["mails/layout.html"], files["mails/"+string(kind)+".html"], "heading", "body")
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -192,5 +193,55 @@ func TestMail_SameFactsSameBytes(t *testing.T) {
 	}
 	if _, err := s.Mail(Mail{Kind: "none"}, "en"); err == nil {
 		t.Error("a mail of no kind was rendered")
+	}
+}
+
+// TestMails_HideNothing: text that only filters and assistive technology see looks like a trick to both.
+func TestMails_HideNothing(t *testing.T) {
+	hidden := regexp.MustCompile(`(?i)display:\s*none|visibility:\s*hidden|max-height:\s*0|font-size:\s*0|opacity:\s*0|\shidden\b`)
+	s := load(t, Options{})
+	for _, tag := range s.Languages() {
+		for _, m := range MailSamples() {
+			r, err := s.Mail(m.Mail, tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := hidden.FindString(r.HTML); found != "" {
+				t.Errorf("%s, %s: %q", tag, m.Name, found)
+			}
+		}
+	}
+}
+
+// TestMails_KeepLongLinksWhole writes each mail with the longest link that there is, that of a stateless flow: it is whole on a line of the
+// source of both parts, whatever the server takes.
+func TestMails_KeepLongLinksWhole(t *testing.T) {
+	const longest = 900 // flow.MaxURL
+	s := load(t, Options{})
+	long := sampleLink + strings.Repeat("x", longest-len(sampleLink))
+	for _, tag := range s.Languages() {
+		for _, m := range MailSamples() {
+			if m.Mail.Link == "" {
+				continue
+			}
+			m.Mail.Link = long
+			if m.Mail.Cancel != "" {
+				m.Mail.Cancel = long[:longest-1] + "y"
+			}
+			r, err := s.Mail(m.Mail, tag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := mime.Build(mailer.Message{
+				From: "no-reply@example.com", To: "jo@example.com", Subject: r.Subject, Text: r.Text, HTML: r.HTML, Date: sampleTime,
+				MessageID: "x@example.com",
+			}, mime.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(raw), long); n != 4 || strings.Contains(string(raw), "quoted-printable") {
+				t.Errorf("%s, %s: the link is %d times in the source, want 4:\n%s", tag, m.Name, n, raw)
+			}
+		}
 	}
 }

@@ -6,16 +6,18 @@ package mime
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
+	"net/textproto"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	gomail "github.com/wneessen/go-mail"
 	"golang.org/x/net/idna"
 
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -30,8 +32,8 @@ const (
 
 // Options say what the next hop can carry.
 type Options struct {
-	// SevenBit encodes a text part with characters outside ASCII as quoted-printable, for servers without 8BITMIME
-	// (RFC 6152). Without it the text part is in the source as it is, so that its URLs are whole there.
+	// SevenBit encodes parts with characters outside ASCII as quoted-printable, for servers without 8BITMIME (RFC 6152). Without it
+	// both parts are in the source as they are, so that their URLs are whole there.
 	SevenBit bool
 }
 
@@ -66,50 +68,59 @@ func build(m mailer.Message, o Options) ([]byte, error) {
 		return nil, err
 	}
 
-	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary(boundary(m)), gomail.WithEncoding(gomail.NoEncoding))
-	msg.SetAddrHeaderFromMailAddress(gomail.HeaderFrom, from)
-	msg.SetAddrHeaderFromMailAddress(gomail.HeaderTo, &mail.Address{Address: to})
+	h := header{}
+	h.add("Date", m.Date.Format(time.RFC1123Z))
+	h.mailbox("From", from)
 	if m.ReplyTo != "" {
 		reply, err := Mailbox(m.ReplyTo)
 		if err != nil {
 			return nil, fmt.Errorf("reply_to: %w", err)
 		}
-		msg.SetAddrHeaderFromMailAddress(gomail.HeaderReplyTo, reply)
+		h.mailbox("Reply-To", reply)
 	}
-	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, subject(m.Subject))
-	msg.SetGenHeader(gomail.HeaderDate, m.Date.Format(time.RFC1123Z))
-	msg.SetGenHeader(gomail.HeaderMessageID, "<"+m.MessageID+">")
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notice answers it
-	msg.SetGenHeader("X-Auto-Response-Suppress", "All")  // the same for Exchange
+	h.mailbox("To", &mail.Address{Address: to})
+	h.text("Subject", m.Subject)
+	h.add("Message-ID", "<"+m.MessageID+">")
 	if m.Language != "" {
-		msg.SetGenHeader(gomail.HeaderContentLang, m.Language)
+		h.add("Content-Language", m.Language)
 	}
-	msg.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(encoding(text, o)))
-	msg.AddAlternativeString(gomail.TypeTextHTML, html, gomail.WithPartEncoding(gomail.EncodingQP))
-
-	var b strings.Builder
-	if _, err := msg.WriteTo(&b); err != nil {
-		return nil, err
-	}
-	return []byte(b.String()), nil
+	h.add("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notice answers it
+	h.add("X-Auto-Response-Suppress", "All")  // the same for Exchange
+	h.add("MIME-Version", "1.0")
+	h.add("Content-Type", "multipart/alternative;\r\n boundary="+boundary(m))
+	h.WriteString("\r\n")
+	err = writeParts(&h.Buffer, boundary(m), o, part{"text/plain", text}, part{"text/html", html})
+	return h.Bytes(), err
 }
 
-// subject writes a subject so that its first line is never empty, as go-mail's is where the first word is long: some readers
-// show that as a blank. Words of 39 bytes keep every line within the 76 characters of RFC 2047 section 2.
-func subject(s string) string {
-	if len(s) <= 66 && !strings.Contains(s, "=?") && strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
-		return s
+// part is one of the alternatives, with CRLF line ends.
+type part struct{ contentType, body string }
+
+func writeParts(to io.Writer, boundary string, o Options, parts ...part) error {
+	w := multipart.NewWriter(to)
+	if err := w.SetBoundary(boundary); err != nil {
+		return err
 	}
-	var words []string
-	for s != "" {
-		n := min(len(s), 39)
-		for n < len(s) && !utf8.RuneStart(s[n]) {
-			n--
+	for _, p := range parts {
+		encoding := transferEncoding(p.body, o)
+		out, err := w.CreatePart(textproto.MIMEHeader{
+			"Content-Type": {p.contentType + "; charset=UTF-8"}, "Content-Transfer-Encoding": {encoding},
+		})
+		if err != nil {
+			return err
 		}
-		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(s[:n]))+"?=")
-		s = s[n:]
+		if encoding == encodingQP {
+			qp := quotedprintable.NewWriter(out)
+			_, err = io.WriteString(qp, p.body)
+			err = errors.Join(err, qp.Close())
+		} else {
+			_, err = io.WriteString(out, p.body)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return strings.Join(words, "\r\n ")
+	return w.Close()
 }
 
 // Mailbox parses an operator's mailbox, such as `"Example" <no-reply@example.com>`, and writes its domain in ASCII (RFC 5891).
@@ -231,21 +242,24 @@ func body(name, s string) (string, error) {
 	return strings.ReplaceAll(strings.TrimRight(s, "\n")+"\n", "\n", "\r\n"), nil
 }
 
-// encoding is 8bit where the next hop takes the text as it is; go-mail would write a part marked 7bit as quoted-printable.
-func encoding(text string, o Options) gomail.Encoding {
-	ascii := true
-	for line := range strings.SplitSeq(text, "\r\n") {
+const encodingQP = "quoted-printable"
+
+// transferEncoding returns the encoding (RFC 2045 section 6) that leaves a part as it is where the next hop can carry it, so that no link is
+// broken over two lines of the source: some readers show the source of a link.
+func transferEncoding(body string, o Options) string {
+	encoding := "7bit"
+	for line := range strings.SplitSeq(body, "\r\n") {
 		if len(line) > maxLine {
-			return gomail.EncodingQP
+			return encodingQP
 		}
-		for i := range len(line) {
-			ascii = ascii && line[i] < utf8.RuneSelf
+		if !ascii(line) {
+			encoding = "8bit"
 		}
 	}
-	if o.SevenBit && !ascii {
-		return gomail.EncodingQP
+	if o.SevenBit && encoding == "8bit" {
+		return encodingQP
 	}
-	return gomail.NoEncoding
+	return encoding
 }
 
 // boundary depends on everything the message says, so that no text can be written that holds its own boundary.

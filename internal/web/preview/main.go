@@ -54,7 +54,7 @@ type state struct {
 	Status            int
 }
 
-type mailEntry struct{ Name, Subject, Preheader, HTML, Text string }
+type mailEntry struct{ Name, Subject, HTML, Text string }
 
 // run renders everything into out.
 func run(out, dir string) error {
@@ -92,9 +92,8 @@ func run(out, dir string) error {
 
 var (
 	// loaded finds the names of assets that a page loads.
-	loaded    = regexp.MustCompile(`href="/\./assets/([^"]+)"`)
-	title     = regexp.MustCompile(`<title>(.*?)</title>`)
-	preheader = regexp.MustCompile(`(?s)<div style="display:none[^"]*">(.*?)</div>`)
+	loaded = regexp.MustCompile(`href="/\./assets/([^"]+)"`)
+	title  = regexp.MustCompile(`<title>(.*?)</title>`)
 )
 
 // addPage writes one page, and what it loads beside it.
@@ -132,7 +131,7 @@ func (l *language) addMail(set *templates.Set, out string, s templates.MailSampl
 	}
 	file := "mail-" + s.Name
 	l.Mails = append(l.Mails, mailEntry{
-		Name: s.Name, Subject: m.Subject, Preheader: first(preheader, m.HTML),
+		Name: s.Name, Subject: m.Subject,
 		HTML: l.Tag + "/" + file + ".html", Text: l.Tag + "/" + file + ".txt",
 	})
 	if err := write(out, filepath.Join(l.Tag, file+".html"), []byte(m.HTML)); err != nil {
