@@ -60,6 +60,7 @@ func (a *App) operate(p *Parts, c *core) *operator.Service {
 		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
+		Log:    a.log,
 	}
 }
 

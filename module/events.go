@@ -133,7 +133,7 @@ func (h *eventHandler) watch(r slog.Record) {
 }
 
 // eventFields are the fields of an audit line that subscribers see.
-var eventFields = []string{"purpose", "outcome", "account", "flow", "site", "client"}
+var eventFields = []string{"purpose", "outcome", "account", "flow", "site", "client", "command", "user", "host"}
 
 // WithAttrs implements slog.Handler.
 func (h *eventHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

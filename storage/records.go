@@ -263,7 +263,21 @@ type Event struct {
 	Site    string
 	// Client is the network prefix of the client.
 	Client string
+	// Operator is who did it with a command; the zero value if no command did.
+	Operator Operator
 }
+
+// Operator is what a command of an operator says about itself. Nothing verifies it.
+type Operator struct {
+	// Command is the words of the command, without its arguments, such as "accounts disable".
+	Command string
+	// User is the name of the user who ran it, Host that of the machine.
+	User, Host string
+}
+
+// EventLifetime is how long the audit log keeps what happened to an account and what operators did. What an unfinished flow leaves
+// there ends with the flow.
+const EventLifetime = 90 * 24 * time.Hour
 
 // EventFilter selects lines of the audit log. The zero value selects all.
 type EventFilter struct {

@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,7 +78,10 @@ func (c *Client) send(ctx context.Context, op stream, query url.Values, in, out 
 		req.Header.Set("Origin", c.origin)
 	}
 	req.Header.Set("Content-Type", kind)
-	req.Header.Set(commandHeader, "1")
+	caller := operator.CallerOf(ctx)
+	req.Header.Set(commandHeader, cmp.Or(url.PathEscape(caller.Command), "1"))
+	req.Header.Set(userHeader, url.PathEscape(caller.User))
+	req.Header.Set(hostHeader, url.PathEscape(caller.Host))
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the running Caddy: %w", err)

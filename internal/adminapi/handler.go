@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
@@ -15,8 +16,14 @@ const maxBody = 64 << 10
 
 // commandHeader is set in each request of a command. The endpoint hands out keys and a copy of the database, and its address is
 // known: a program on this machine that can be made to fetch an address (a preview, a webhook) must not fetch those. Such a
-// program sends what it likes, but rarely a header that another party chooses.
+// program sends what it likes, but rarely a header that another party chooses. Its value is the words of the command, for the audit log.
 const commandHeader = "Email-Link-Command"
+
+// The headers that name who runs the command, for the audit log.
+const (
+	userHeader = "Email-Link-User"
+	hostHeader = "Email-Link-Host"
+)
 
 // request is a request to the endpoint.
 type request struct {
@@ -42,9 +49,21 @@ func Serve(o operator.Operations, w http.ResponseWriter, r *http.Request) error 
 	}
 	path := strings.TrimPrefix(r.URL.Path, Prefix)
 	if serve := handlers[r.Method+" "+path]; serve != nil {
-		return serve(request{r, w, o})
+		ctx := operator.WithCaller(r.Context(), operator.Caller{
+			Command: header(r, commandHeader), User: header(r, userHeader), Host: header(r, hostHeader),
+		})
+		return serve(request{r.WithContext(ctx), w, o})
 	}
 	return &operator.Error{Kind: operator.NotFound, Message: fmt.Sprintf("nothing here answers %s %s", r.Method, path)}
+}
+
+// header returns the text of a header that the client has escaped, because names of users need not be ASCII.
+func header(r *http.Request, name string) string {
+	text, err := url.PathUnescape(r.Header.Get(name))
+	if err != nil {
+		return r.Header.Get(name)
+	}
+	return text
 }
 
 // statuses are the HTTP statuses of refusals.

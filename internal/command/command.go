@@ -185,7 +185,7 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 		SilenceUsage:          true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			err := errors.Join(run(cmd.Context(), args, out), out.Flush())
+			err := errors.Join(run(operator.WithCaller(cmd.Context(), caller(cmd)), args, out), out.Flush())
 			if err != nil {
 				cmd.SilenceErrors = true
 				fmt.Fprintln(cmd.ErrOrStderr(), "caddy email-link: "+printable(err.Error()))

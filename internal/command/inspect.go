@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
@@ -79,55 +78,6 @@ func (r *root) sessions() *cobra.Command {
 			})
 		})
 	return group("sessions", "Lists and ends sessions", list, end)
-}
-
-func (r *root) events() *cobra.Command {
-	var q operator.EventQuery
-	var since string
-	cmd := r.command("events [-n <number>] [--since <time>] [--account <email or id>] [--event <name>] [--client <ip>]", "Lists the newest lines of the audit log",
-		`Lists the newest lines of the audit log, the newest first; with --json one object a line. They name accounts and flows by
-their ids, as the log of Caddy does: no address, link or code is in them. With several filters a line passes them all.
-
-Example: caddy email-link events --since 2h --event mailed`, 0, 0,
-		func(ctx context.Context, _ []string, out io.Writer) (err error) {
-			now := time.Now() //nolint:forbidigo // a command runs beside the gate and has no clock of it
-			if q.Since, err = parseSince(since, now); err != nil {
-				return err
-			}
-			return r.withOperations(ctx, func(b operator.Operations) error {
-				list, err := b.Events(ctx, q)
-				if err != nil || r.json {
-					return errors.Join(err, printJSONLines(out, list))
-				}
-				var rows []string
-				for _, e := range list {
-					rows = append(rows, row(formatTime(e.Time), e.Event, e.Purpose, e.Outcome, e.Account, e.Flow, e.Site, e.Client))
-				}
-				return table(out, "TIME\tEVENT\tPURPOSE\tOUTCOME\tACCOUNT\tFLOW\tSITE\tCLIENT", rows)
-			})
-		})
-	cmd.Flags().IntVarP(&q.N, "number", "n", 50, fmt.Sprintf("How many, %d at most", operator.MaxListed))
-	cmd.Flags().StringVar(&since, "since", "", `Only lines from this time on: a duration such as 2h or 3d, or a time such as 2026-11-28 or "2026-11-28 14:00"`)
-	cmd.Flags().StringVar(&q.Account, "account", "", "Only lines about this account; the id of a deleted one works too")
-	cmd.Flags().StringVar(&q.Event, "event", "", "Only lines with this event, such as mailed, denied or signed_in")
-	cmd.Flags().StringVar(&q.Client, "client", "", "Only lines about the network of this IP address")
-	return cmd
-}
-
-// parseSince reads a duration before now, or a time, which is local unless it names its zone. An empty text is the zero time.
-func parseSince(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if d, err := caddy.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return at, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("--since: %q is neither a positive duration nor a time; write 2h, 3d, 2026-11-28 or \"2026-11-28 14:00\"", text)
 }
 
 const subjectHelp = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network

@@ -77,5 +77,5 @@ func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTa
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,
 		Site: site.Origin, Client: boundary.NetworkText(requester.Client),
-	}, now.Add(EventLifetime))
+	}, now.Add(storage.EventLifetime))
 }

@@ -186,5 +186,5 @@ func (s *Service) recordReplay(tx storage.Tx, site Site, requester Requester, l 
 	return rec.add(tx, storage.Event{
 		Time: now, Name: eventReplayed, Purpose: l.flow.Purpose, Outcome: outcomeDead, Account: l.flow.Account, Flow: l.flow.ID,
 		Site: site.Origin, Client: boundary.NetworkText(requester.Client),
-	}, now.Add(EventLifetime))
+	}, now.Add(storage.EventLifetime))
 }

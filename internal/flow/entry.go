@@ -71,7 +71,7 @@ func (s *Service) recordEvents(tx storage.Tx, rec *record, e authentication, nam
 		if err := rec.add(tx, storage.Event{
 			Time: e.now, Name: name, Purpose: rec.purpose, Outcome: e.method, Account: e.account.ID, Flow: rec.flow,
 			Site: e.site.Origin, Client: boundary.NetworkText(e.requester.Client),
-		}, e.now.Add(EventLifetime)); err != nil {
+		}, e.now.Add(storage.EventLifetime)); err != nil {
 			return err
 		}
 	}

@@ -66,9 +66,6 @@ const (
 	MaxName = accounts.MaxName
 	// MuteDuration is how long a cancelled flow mutes unknown browsers' mails to its mailbox from the network that asked.
 	MuteDuration = outbox.MuteDuration
-	// EventLifetime is how long the audit log keeps what happened to an account. What an unfinished flow has left there ends
-	// with the flow.
-	EventLifetime = 90 * 24 * time.Hour
 	// KnownBrowserLifetime is how long a browser is known for a mailbox it has signed in to.
 	KnownBrowserLifetime = 400 * 24 * time.Hour
 )

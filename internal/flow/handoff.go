@@ -143,7 +143,7 @@ func (s *Service) FinishHandoff(ctx context.Context, site Site, requester Reques
 		return rec.add(tx, storage.Event{
 			Time: s.Clock.Now(), Name: eventDone, Purpose: h.Purpose, Outcome: outcomeOK, Flow: h.Flow, Site: site.Origin,
 			Client: boundary.NetworkText(requester.Client),
-		}, s.Clock.Now().Add(EventLifetime))
+		}, s.Clock.Now().Add(storage.EventLifetime))
 	})
 	s.report(ctx, stepDone, site, boundary.NetworkText(requester.Client), rec, err)
 	return err

@@ -21,6 +21,8 @@ type LinkInput struct {
 	Purpose string
 	// TTL is how long the link lives. Default: the site's lifetime for the purpose. At most MaxLinkTTL.
 	TTL time.Duration
+	// Operator is who makes it, for the audit log.
+	Operator storage.Operator
 }
 
 // Link is a link made by an operator.
@@ -76,6 +78,7 @@ type operatorLink struct {
 	addr address.Address
 	text string
 	now  time.Time
+	by   storage.Operator
 }
 
 func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err error) {
@@ -94,7 +97,7 @@ func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err 
 	if in.TTL == 0 {
 		in.TTL = site.lifetime(in.Purpose)
 	}
-	l.now = s.Clock.Now()
+	l.now, l.by = s.Clock.Now(), in.Operator
 	end := l.now.Add(in.TTL)
 	cookie, err := token.Parse(token.Random(end))
 	if err != nil {
@@ -141,5 +144,6 @@ func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, err error
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
 	return rec, rec.add(tx, storage.Event{
 		Time: l.now, Name: eventRequested, Purpose: f.Purpose, Outcome: stepLink, Account: f.Account, Flow: f.ID, Site: f.Site,
-	}, l.now.Add(EventLifetime))
+		Operator: l.by,
+	}, l.now.Add(storage.EventLifetime))
 }

@@ -211,6 +211,9 @@ func (s *Service) log(ctx context.Context, level slog.Level, e storage.Event, mo
 	if s.Log == nil {
 		return
 	}
+	if e.Operator != (storage.Operator{}) {
+		more = append(more, slog.String("command", e.Operator.Command), slog.String("user", e.Operator.User), slog.String("host", e.Operator.Host))
+	}
 	attrs := append([]slog.Attr{
 		slog.String("event", e.Name), slog.String("purpose", e.Purpose), slog.String("outcome", e.Outcome),
 		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),

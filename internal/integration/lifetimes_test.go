@@ -408,7 +408,7 @@ func TestSES7_MachineTokens(t *testing.T) {
 	var seq atomic.Int64
 	for name, end := range map[string]func(p *module.Parts, account, token string) error{
 		"revoked": func(p *module.Parts, _, token string) error {
-			_, _, err := p.Machines.Revoke(context.Background(), token)
+			_, _, err := p.Machines.Revoke(context.Background(), token, storage.Operator{})
 			return err
 		},
 		"disabled": func(p *module.Parts, account, _ string) error {

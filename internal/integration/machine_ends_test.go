@@ -19,7 +19,7 @@ func TestMACH2_EndsAtOnce(t *testing.T) {
 	s := setup{global: "sign_up open\nscopes calendar", site: scoped}
 	for name, end := range map[string]func(w *world, p *module.Parts, account, token string) error{
 		"revoked": func(_ *world, p *module.Parts, _, token string) error {
-			_, _, err := p.Machines.Revoke(context.Background(), token)
+			_, _, err := p.Machines.Revoke(context.Background(), token, storage.Operator{})
 			return err
 		},
 		"disabled": func(_ *world, p *module.Parts, account, _ string) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/module"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // TestJWT2_MachineTokensAndOthers puts each kind of token that a gate makes or reads into the place of a machine token, and a
@@ -138,7 +139,7 @@ func TestLOG1_NoTokens(t *testing.T) {
 		t.Errorf("an app that is down: %d %q", status, body)
 	}
 	parts, _ := module.Running()
-	if _, _, err := parts.Machines.Revoke(t.Context(), id); err != nil {
+	if _, _, err := parts.Machines.Revoke(t.Context(), id, storage.Operator{}); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.ReadFile(file)

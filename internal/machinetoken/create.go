@@ -12,9 +12,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// eventLife is how long the audit log keeps that a token was made or revoked.
-const eventLife = 90 * 24 * time.Hour
-
 // maxName bounds what a token is called, in bytes.
 const maxName = 200
 
@@ -37,6 +34,8 @@ type Input struct {
 	TTL time.Duration
 	// Name is what the operator calls it; it may be empty.
 	Name string
+	// Operator is who makes it, for the audit log.
+	Operator storage.Operator
 }
 
 func (in *Input) check() error {
@@ -101,7 +100,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		if err := tx.MachineTokens().Create(rec); err != nil {
 			return err
 		}
-		return m.event(tx, rec, "created", now)
+		return m.event(tx, rec, "created", now, in.Operator)
 	})
 	if err == nil {
 		text, err = m.seal(rec, secret)
@@ -110,13 +109,13 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		return "", Token{}, err
 	}
 	m.issued.add(rec, false)
-	m.report(ctx, rec, "created")
+	m.report(ctx, rec, "created", in.Operator)
 	return text, Token{MachineToken: rec, Name: in.Name}, nil
 }
 
 // Revoke ends a token. When it returns no error nothing is let in by it any more. revoked is false when it had been revoked
-// before. Errors: [ErrNotFound], [ErrNotLoaded], and the store's.
-func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool, err error) {
+// before; by is for the audit log. Errors: [ErrNotFound], [ErrNotLoaded], and the store's.
+func (m *Manager) Revoke(ctx context.Context, id string, by storage.Operator) (t Token, revoked bool, err error) {
 	g, err := m.issued.find(id)
 	if err != nil {
 		return Token{}, false, err
@@ -129,7 +128,7 @@ func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool,
 		if t.MachineToken, revoked, err = tx.MachineTokens().Revoke(g.key, now); err != nil || !revoked {
 			return err
 		}
-		return m.event(tx, t.MachineToken, "revoked", now)
+		return m.event(tx, t.MachineToken, "revoked", now, by)
 	})
 	if err != nil {
 		if errors.Is(err, storage.ErrUnknown) {
@@ -144,7 +143,7 @@ func (m *Manager) Revoke(ctx context.Context, id string) (t Token, revoked bool,
 		return Token{}, false, ErrNotFound
 	}
 	if revoked {
-		m.report(ctx, t.MachineToken, "revoked")
+		m.report(ctx, t.MachineToken, "revoked", by)
 	}
 	t.Name, t.Ended = m.name(t.MachineToken), true
 	return t, revoked, nil
@@ -202,13 +201,13 @@ func (m *Manager) name(t storage.MachineToken) string {
 	return string(plain)
 }
 
-func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time) error {
+func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time, by storage.Operator) error {
 	return tx.Events().Append(storage.Event{
-		Time: now, Name: "changed", Purpose: "token", Outcome: outcome, Account: t.Account, Site: t.Site,
-	}, now.Add(eventLife))
+		Time: now, Name: "changed", Purpose: "token", Outcome: outcome, Account: t.Account, Site: t.Site, Operator: by,
+	}, now.Add(storage.EventLifetime))
 }
 
-func (m *Manager) report(ctx context.Context, t storage.MachineToken, outcome string) {
+func (m *Manager) report(ctx context.Context, t storage.MachineToken, outcome string, by storage.Operator) {
 	m.Log.InfoContext(ctx, "a machine token was "+outcome, "event", "changed", "purpose", "token", "outcome", outcome,
-		"account", t.Account, "token", t.ID, "site", t.Site)
+		"account", t.Account, "token", t.ID, "site", t.Site, "command", by.Command, "user", by.User, "host", by.Host)
 }

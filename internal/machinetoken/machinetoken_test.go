@@ -328,7 +328,7 @@ func TestMACH2_Revoked(t *testing.T) {
 	defer unregister()
 	otherCause, otherUnregister := r.track(r.mustFind(other))
 	defer otherUnregister()
-	got, revoked, err := r.Revoke(t.Context(), tok.ID)
+	got, revoked, err := r.Revoke(t.Context(), tok.ID, storage.Operator{})
 	if err != nil || !revoked || got.ID != tok.ID || got.Name != "phone" {
 		t.Fatalf("Revoke = %+v, %v, %v", got, revoked, err)
 	}
@@ -337,10 +337,10 @@ func TestMACH2_Revoked(t *testing.T) {
 	if !l.Ended() || !errors.Is(cause(), ErrEnded) || otherCause() != nil {
 		t.Errorf("ended %v, causes %v and %v", l.Ended(), cause(), otherCause())
 	}
-	if _, revoked, err := r.Revoke(t.Context(), tok.ID); revoked || err != nil {
+	if _, revoked, err := r.Revoke(t.Context(), tok.ID, storage.Operator{}); revoked || err != nil {
 		t.Errorf("again: %v, %v", revoked, err)
 	}
-	if _, _, err := r.Revoke(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
+	if _, _, err := r.Revoke(t.Context(), "nobody", storage.Operator{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown one: %v", err)
 	}
 	r.start(r.ring)
@@ -364,7 +364,7 @@ func TestMACH2_RevokedWithAnUnknownOutcome(t *testing.T) {
 	r.mustFind(text)
 	unknown := storage.ErrUnknown
 	r.spy.failUpdate.Store(&unknown)
-	if _, _, err := r.Revoke(t.Context(), tok.ID); !errors.Is(err, storage.ErrUnknown) {
+	if _, _, err := r.Revoke(t.Context(), tok.ID, storage.Operator{}); !errors.Is(err, storage.ErrUnknown) {
 		t.Fatal(err)
 	}
 	r.mustBeDead(text)
@@ -484,7 +484,7 @@ func TestMACH4_NotLoadedIsAnError(t *testing.T) {
 			t.Errorf("Find = %v, %v", l, err)
 		}
 	}
-	if _, _, err := r.Revoke(t.Context(), tok.ID); !errors.Is(err, ErrNotLoaded) {
+	if _, _, err := r.Revoke(t.Context(), tok.ID, storage.Operator{}); !errors.Is(err, ErrNotLoaded) {
 		t.Errorf("Revoke: %v", err)
 	}
 	r.mustBeDead("elt_nonsense")
@@ -507,7 +507,10 @@ func TestMACH4_NotLoadedIsAnError(t *testing.T) {
 // TestMACH2_SlowLoaderAgainstEnd stops a load between its read and the cache while the token ends.
 func TestMACH2_SlowLoaderAgainstEnd(t *testing.T) {
 	for name, end := range map[string]func(*rig, Token) error{
-		"revoked": func(r *rig, tok Token) error { _, _, err := r.Revoke(context.Background(), tok.ID); return err },
+		"revoked": func(r *rig, tok Token) error {
+			_, _, err := r.Revoke(context.Background(), tok.ID, storage.Operator{})
+			return err
+		},
 		"changed": func(r *rig, tok Token) error {
 			err := r.spy.Update(context.Background(), func(tx storage.Tx) error {
 				_, err := tx.Epochs().Raise(storage.AccountEpoch(tok.Account))
@@ -575,7 +578,7 @@ func TestMACH2_NothingIsLetInAfterTheAnswer(t *testing.T) {
 			})
 		}
 		close(begin)
-		if _, _, err := r.Revoke(t.Context(), tok.ID); err != nil {
+		if _, _, err := r.Revoke(t.Context(), tok.ID, storage.Operator{}); err != nil {
 			t.Fatal(err)
 		}
 		ended.Store(true)

@@ -47,12 +47,16 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 	if err != nil {
 		return Account{}, invalid("the address cannot be used: %v", err)
 	}
-	var made accounts.Account
-	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		made, err = svc.Vault.Accounts.Create(tx, accounts.NewAccount{
+	e := svc.event(ctx, eventChanged, purposeAccount, "added")
+	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
+		made, err := svc.Vault.Accounts.Create(tx, accounts.NewAccount{
 			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language,
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		e.Account = made.ID
+		return audit(tx, e)
 	})
 	if errors.Is(err, accounts.ErrTaken) {
 		return Account{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
@@ -60,7 +64,8 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 	if err != nil {
 		return Account{}, accountError(err)
 	}
-	return svc.Account(ctx, made.ID)
+	svc.report(ctx, e)
+	return svc.Account(ctx, e.Account)
 }
 
 // Accounts implements Operations.
@@ -136,7 +141,11 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 	if change.Status != nil && status[*change.Status] == 0 {
 		return Account{}, invalid("the status is one of active, disabled")
 	}
-	err := svc.change(ctx, who, func(tx storage.Tx, id string) error {
+	outcome := "changed"
+	if change.Status != nil {
+		outcome = map[string]string{"active": "enabled", "disabled": "disabled"}[*change.Status]
+	}
+	err := svc.change(ctx, who, outcome, func(tx storage.Tx, id string) error {
 		if change.Name != nil {
 			if err := svc.Vault.Accounts.SetName(tx, id, *change.Name); err != nil {
 				return err
@@ -165,20 +174,34 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 
 // DeleteAccount implements Operations.
 func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
-	return svc.change(ctx, who, svc.Vault.Accounts.Delete)
+	return svc.change(ctx, who, "deleted", svc.Vault.Accounts.Delete)
 }
 
-// change applies f in one step and makes the sessions of the account end or be read anew.
-func (svc *Service) change(ctx context.Context, who string, f func(tx storage.Tx, id string) error) error {
+// purposeAccount is the purpose of events that say what became of an account.
+const purposeAccount = "account"
+
+// change applies f and notes its outcome in one step, and makes the sessions of the account end or be read anew.
+func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx storage.Tx, id string) error) error {
 	id, err := svc.find(ctx, who)
 	if err != nil {
 		return err
 	}
-	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error { return f(tx, id) })
+	e := svc.event(ctx, eventChanged, purposeAccount, outcome)
+	e.Account = id
+	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
+		if err := f(tx, id); err != nil {
+			return err
+		}
+		return audit(tx, e)
+	})
 	if err == nil || errors.Is(err, storage.ErrUnknown) {
 		svc.Vault.Sessions.Changed(id)
 	}
-	return accountError(err)
+	if err != nil {
+		return accountError(err)
+	}
+	svc.report(ctx, e)
+	return nil
 }
 
 // accountError turns refusals of the accounts into ones for the operator.

@@ -30,7 +30,7 @@ func (svc *Service) BackupInfo(ctx context.Context) (info BackupInfo, err error)
 }
 
 // MasterKeys implements Operations.
-func (svc *Service) MasterKeys(context.Context) (string, error) {
+func (svc *Service) MasterKeys(ctx context.Context) (string, error) {
 	if svc.KeyFile == "" {
 		return "", conflict("the master keys come from the option `secret`, not from a key file: keep what that option names")
 	}
@@ -38,6 +38,7 @@ func (svc *Service) MasterKeys(context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the key file: %w", err)
 	}
+	svc.exported(ctx, "master_key", "copied")
 	return string(text), nil
 }
 
@@ -47,5 +48,6 @@ func (svc *Service) Backup(ctx context.Context, w io.Writer) error {
 	if !ok {
 		return conflict("this storage makes no copies of itself: use its own tools")
 	}
+	svc.exported(ctx, "database", "copied")
 	return b.Backup(ctx, w)
 }

@@ -20,6 +20,10 @@ type Event struct {
 	Flow    string    `json:"flow,omitempty"`
 	Site    string    `json:"site,omitempty"`
 	Client  string    `json:"client,omitempty"`
+	// Command, User and Host are set if an operator's command did it: what the command said about itself, unverified.
+	Command string `json:"command,omitempty"`
+	User    string `json:"user,omitempty"`
+	Host    string `json:"host,omitempty"`
 }
 
 // renamedEvents are the present names of events that earlier builds have stored under others.
@@ -37,6 +41,8 @@ type EventQuery struct {
 	Event string `json:"event,omitempty"`
 	// Client is an IP address in the network that the line names.
 	Client string `json:"client,omitempty"`
+	// Operators leaves only what operators' commands did.
+	Operators bool `json:"operators,omitempty"`
 }
 
 // Events implements Operations.
@@ -57,7 +63,7 @@ func (svc *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	for _, e := range found {
 		list = append(list, Event{
 			Time: e.Time.UTC(), Event: cmp.Or(renamedEvents[e.Name], e.Name), Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
-			Site: e.Site, Client: e.Client,
+			Site: e.Site, Client: e.Client, Command: e.Operator.Command, User: e.Operator.User, Host: e.Operator.Host,
 		})
 	}
 	return list, err
@@ -87,7 +93,7 @@ func (svc *Service) matchEvents(ctx context.Context, q EventQuery) (func(storage
 				return false
 			}
 		}
-		return (q.Account == "" || e.Account == q.Account) &&
+		return (!q.Operators || e.Operator != storage.Operator{}) && (q.Account == "" || e.Account == q.Account) &&
 			(q.Event == "" || cmp.Or(renamedEvents[e.Name], e.Name) == q.Event)
 	}, nil
 }

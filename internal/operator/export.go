@@ -10,6 +10,11 @@ import (
 
 // Export implements Operations.
 func (svc *Service) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
+	outcome := "without_passwords"
+	if passwords {
+		outcome = "with_passwords"
+	}
+	svc.exported(ctx, "accounts", outcome)
 	for after := ""; ; {
 		var list []accounts.Exported
 		err := svc.Vault.Store.View(ctx, func(tx storage.Tx) (err error) {

@@ -347,6 +347,14 @@ func (m *importing) writeAll(ctx context.Context) error {
 	if len(m.valid) <= maxAtomic {
 		size = maxAtomic
 	}
+	if len(m.valid) > 0 {
+		// One event for all of them, before the first: an import that is interrupted has written accounts, too.
+		e := m.svc.event(ctx, eventChanged, "accounts", "imported")
+		if err := m.svc.Vault.Store.Update(ctx, func(tx storage.Tx) error { return audit(tx, e) }); err != nil {
+			return err
+		}
+		m.svc.report(ctx, e)
+	}
 	for part := range slices.Chunk(m.valid, size) {
 		if err := m.write(ctx, part); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // AudienceKey is one of the two keys of an audience.
@@ -38,7 +39,7 @@ type Rotated struct {
 }
 
 // AudienceKey implements Operations.
-func (svc *Service) AudienceKey(_ context.Context, audience string, sign bool) (AudienceKey, error) {
+func (svc *Service) AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error) {
 	if audience == "" || strings.ContainsFunc(audience, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return AudienceKey{}, invalid("name the audience: the site's host, unless the configuration names another")
 	}
@@ -50,6 +51,7 @@ func (svc *Service) AudienceKey(_ context.Context, audience string, sign bool) (
 	if sign {
 		k.Use, key = "sign_key", svc.Vault.Ring.SignKey(audience)
 	}
+	svc.exported(ctx, "audience_key", k.Use)
 	k.Key = base64.RawURLEncoding.EncodeToString(key)
 	return k, nil
 }
@@ -103,12 +105,14 @@ func (svc *Service) SigningKeys(context.Context) ([]SigningKey, error) {
 
 // RotateKey implements Operations.
 func (svc *Service) RotateKey(ctx context.Context) (Rotated, error) {
-	id, err := svc.Vault.RotateSigningKey(ctx)
+	e := svc.event(ctx, eventChanged, "signing_key", "rotated")
+	id, err := svc.Vault.RotateSigningKey(ctx, func(tx storage.Tx) error { return audit(tx, e) })
 	if errors.Is(err, keyring.ErrRotating) {
 		return Rotated{}, conflict("%s", strings.TrimPrefix(err.Error(), "keyring: "))
 	}
 	if err != nil {
 		return Rotated{}, err
 	}
+	svc.report(ctx, e)
 	return Rotated{ID: id, UsedFrom: svc.displayTime(svc.Vault.Clock.Now().Add(keyring.SigningLead))}, nil
 }

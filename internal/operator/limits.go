@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -95,9 +96,33 @@ func (svc *Service) ResetLimits(ctx context.Context, words []string) (LimitsRese
 		return LimitsReset{}, err
 	}
 	var done LimitsReset
+	e := svc.event(ctx, eventChanged, "limits", "reset")
+	if s.Client.IsValid() {
+		e.Client = boundary.NetworkText(s.Client)
+	}
 	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		done.Reset, err = svc.Limiter.Reset(tx, svc.Vault.Clock.Now(), svc.Rates, s)
-		return err
+		if done.Reset, err = svc.Limiter.Reset(tx, svc.Vault.Clock.Now(), svc.Rates, s); err != nil {
+			return err
+		}
+		if e.Account, err = svc.accountAmong(tx, words); err != nil {
+			return err
+		}
+		return audit(tx, e)
 	})
-	return done, err
+	if err != nil {
+		return LimitsReset{}, err
+	}
+	svc.report(ctx, e)
+	return done, nil
+}
+
+// accountAmong returns the id of the account that one of the words names by its address, empty if there is none.
+func (svc *Service) accountAmong(tx storage.Tx, words []string) (string, error) {
+	for _, word := range words {
+		if addr, err := address.Parse(word); err == nil {
+			a, _, err := tx.Accounts().ByMailbox(addr.Mailbox(svc.Vault.Ring))
+			return a.ID, err
+		}
+	}
+	return "", nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // LinkInput asks for a link that is printed instead of mailed.
@@ -47,12 +48,14 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	default:
 		return Link{}, invalid("--for %q: write one of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
 	}
-	made, err := svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL})
+	input := flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL, Operator: storage.Operator(CallerOf(ctx))}
+	made, err := svc.Flows.Link(ctx, site, input)
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
 		if err := svc.mayActivate(ctx, site, in.Email); err != nil {
 			return Link{}, err
 		}
-		made, err = svc.Flows.Link(ctx, site, flow.LinkInput{Email: in.Email, Purpose: flow.Activation, TTL: in.TTL})
+		input.Purpose = flow.Activation
+		made, err = svc.Flows.Link(ctx, site, input)
 	}
 	var fault *flow.Invalid
 	switch {

@@ -115,6 +115,7 @@ func (svc *Service) toMail(m storage.Mail) Mail {
 // RetryMail implements Operations.
 func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 	var done Retried
+	e := svc.event(ctx, eventChanged, "mail", "retried")
 	err := svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
 		done = Retried{IDs: []string{}}
 		for _, dead := range [...]bool{false, true} {
@@ -142,13 +143,19 @@ func (svc *Service) RetryMail(ctx context.Context, id string) (Retried, error) {
 				}
 			}
 		}
-		if id != "" && len(done.IDs) == 0 {
+		switch {
+		case len(done.IDs) > 0:
+			return audit(tx, e)
+		case id != "":
 			return notFound("there is no mail %s; 'caddy email-link mail list' lists those there are", id)
 		}
 		return nil
 	})
 	if err != nil {
 		return Retried{}, err
+	}
+	if len(done.IDs) > 0 {
+		svc.report(ctx, e)
 	}
 	if svc.Wake != nil {
 		svc.Wake()

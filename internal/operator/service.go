@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 )
 
-// Service does what an operator asks for, on an open vault. KeyFile, Wake, Test and Doctor may be missing.
+// Service does what an operator asks for, on an open vault. KeyFile, Wake, Test, Doctor and Log may be missing.
 type Service struct {
 	Vault *vault.Vault
 	Flows *flow.Service
@@ -33,6 +34,8 @@ type Service struct {
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)
 	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)
+	// Log gets a line for each event of an operator.
+	Log *slog.Logger
 }
 
 var _ Operations = (*Service)(nil)

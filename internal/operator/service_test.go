@@ -136,7 +136,7 @@ func TestEvents_OfEarlierBuilds(t *testing.T) {
 func TestEvents_Filters(t *testing.T) {
 	t.Parallel()
 	svc, _ := newService(t)
-	ann, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "ann@example.com"})
+	ann, err := svc.AddAccount(operator.WithCaller(t.Context(), operator.Caller{User: "root"}), operator.AccountInput{Email: "ann@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,10 +156,11 @@ func TestEvents_Filters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for q, want := range map[operator.EventQuery]string{
-		{}:                                      "changed signed_in requested",
+		{}:                                      "changed signed_in requested changed",
 		{Since: noon.Add(time.Second)}:          "changed signed_in",
-		{Account: "ann@example.com"}:            "signed_in",
-		{Account: ann.ID}:                       "signed_in",
+		{Account: "ann@example.com"}:            "signed_in changed",
+		{Account: ann.ID}:                       "signed_in changed",
+		{Operators: true}:                       "changed",
 		{Account: "deleted"}:                    "changed",
 		{Event: "requested"}:                    "requested",
 		{Event: "asked"}:                        "",

@@ -40,5 +40,11 @@ func (svc *Service) EndSessions(ctx context.Context, who string) error {
 	if err != nil {
 		return err
 	}
-	return svc.Vault.Sessions.EndEverywhere(ctx, id)
+	e := svc.event(ctx, eventChanged, "sessions", "ended")
+	e.Account = id
+	if err := svc.Vault.Sessions.EndEverywhere(ctx, id, e); err != nil {
+		return err
+	}
+	svc.report(ctx, e)
+	return nil
 }

@@ -60,7 +60,7 @@ func (svc *Service) CreateToken(ctx context.Context, in MachineTokenInput) (Mach
 		return MachineToken{}, err
 	}
 	text, made, err := svc.Vault.Machines.Create(ctx, machinetoken.Input{
-		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name,
+		Account: id, Site: site.Origin, Scopes: in.Scopes, TTL: in.TTL, Name: in.Name, Operator: storage.Operator(CallerOf(ctx)),
 	})
 	if errors.Is(err, machinetoken.ErrNoAccount) {
 		return MachineToken{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Who)
@@ -126,7 +126,7 @@ func (svc *Service) Tokens(ctx context.Context, who string) ([]MachineToken, err
 
 // RevokeToken implements Operations.
 func (svc *Service) RevokeToken(ctx context.Context, id string) (MachineToken, error) {
-	t, _, err := svc.Vault.Machines.Revoke(ctx, id)
+	t, _, err := svc.Vault.Machines.Revoke(ctx, id, storage.Operator(CallerOf(ctx)))
 	if errors.Is(err, machinetoken.ErrNotFound) {
 		return MachineToken{}, notFound("there is no token %s, or it has expired; 'caddy email-link tokens list' names them", id)
 	}

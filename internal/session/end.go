@@ -14,9 +14,9 @@ const listMax = 1000
 func settled(err error) bool { return err == nil || errors.Is(err, storage.ErrUnknown) }
 
 // End ends one session and those that have it as parent. When it returns no error nothing is let in by the session's cookie
-// any more.
-func (m *Manager) End(ctx context.Context, l *Live) error {
-	_, err := m.end(ctx, l.Session.Key, l.Session.Account)
+// any more. The step that ends it appends the events given to the audit log, with the time and the account.
+func (m *Manager) End(ctx context.Context, l *Live, audit ...storage.Event) error {
+	_, err := m.end(ctx, l.Session.Key, l.Session.Account, audit...)
 	if err == nil {
 		l.validity.End()
 		m.cache.Drop(l.id, l)
@@ -38,11 +38,13 @@ func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended boo
 	return false, nil
 }
 
-func (m *Manager) end(ctx context.Context, key storage.Key, accountID string) (existed bool, err error) {
+func (m *Manager) end(ctx context.Context, key storage.Key, accountID string, audit ...storage.Event) (existed bool, err error) {
 	var deleted bool
 	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
-		deleted, err = tx.Sessions().Delete(key)
-		return err
+		if deleted, err = tx.Sessions().Delete(key); err != nil || !deleted {
+			return err
+		}
+		return m.append(tx, accountID, audit)
 	})
 	if settled(err) {
 		m.SessionDeleted(key, accountID)
@@ -51,8 +53,9 @@ func (m *Manager) end(ctx context.Context, key storage.Key, accountID string) (e
 }
 
 // EndEverywhere ends all sessions, flows, links and stateless tokens of an account by raising its epoch and that of its
-// mailbox. When it returns no error nothing is let in by any of them any more.
-func (m *Manager) EndEverywhere(ctx context.Context, accountID string) error {
+// mailbox. When it returns no error nothing is let in by any of them any more. The step appends the events given to the audit log, with
+// the time and the account.
+func (m *Manager) EndEverywhere(ctx context.Context, accountID string, audit ...storage.Event) error {
 	err := m.store.Update(ctx, func(tx storage.Tx) error {
 		mailboxes, err := mailboxesOf(tx, accountID)
 		if err != nil {
@@ -63,13 +66,27 @@ func (m *Manager) EndEverywhere(ctx context.Context, accountID string) error {
 				return err
 			}
 		}
-		_, err = tx.Epochs().Raise(storage.AccountEpoch(accountID))
-		return err
+		if _, err = tx.Epochs().Raise(storage.AccountEpoch(accountID)); err != nil {
+			return err
+		}
+		return m.append(tx, accountID, audit)
 	})
 	if settled(err) {
 		m.Changed(accountID)
 	}
 	return err
+}
+
+// append adds events about an account to the audit log.
+func (m *Manager) append(tx storage.Tx, accountID string, audit []storage.Event) error {
+	now := m.clock.Now()
+	for _, e := range audit {
+		e.Time, e.Account = now, accountID
+		if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EndAll ends everything of everybody by raising the global epoch.

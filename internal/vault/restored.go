@@ -7,12 +7,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-const (
-	// dropChunk is how many queued mails one transaction deletes.
-	dropChunk = 256
-	// eventLife is how long the audit log keeps the event of a restored backup.
-	eventLife = 90 * 24 * time.Hour
-)
+// dropChunk is how many queued mails one transaction deletes.
+const dropChunk = 256
 
 // endRestored ends every session, flow, link and queued mail that a backup contains. It deletes the mails first, and the mark of
 // the backup last, in the transaction that raises the epoch, so that the next opening repeats an interrupted one. Flows, tokens and
@@ -35,7 +31,7 @@ func (v *Vault) endRestored(ctx context.Context) error {
 			return err
 		}
 		e := storage.Event{Time: now, Name: "changed", Purpose: "database", Outcome: "restored"}
-		if err := tx.Events().Append(e, now.Add(eventLife)); err != nil {
+		if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
 			return err
 		}
 		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {

@@ -188,8 +188,9 @@ func (v *Vault) recordCreation(tx storage.Tx) error {
 }
 
 // RotateSigningKey makes a new signing key, which is used once verifiers have had the time to fetch it. It returns the new
-// key's id. Errors: keyring.ErrRotating while a rotation is under way, and the store's.
-func (v *Vault) RotateSigningKey(ctx context.Context) (id string, err error) {
+// key's id. The step that stores it runs beside, unless that is nil. Errors: keyring.ErrRotating while a rotation is under way, and
+// the store's.
+func (v *Vault) RotateSigningKey(ctx context.Context, beside func(storage.Tx) error) (id string, err error) {
 	v.rotating.Lock()
 	defer v.rotating.Unlock()
 	now := v.Clock.Now()
@@ -197,7 +198,12 @@ func (v *Vault) RotateSigningKey(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = v.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaSigningKeys, sealed) })
+	err = v.Store.Update(ctx, func(tx storage.Tx) error {
+		if err := tx.Meta().Put(storage.MetaSigningKeys, sealed); err != nil || beside == nil {
+			return err
+		}
+		return beside(tx)
+	})
 	if err != nil {
 		return "", errors.Join(err, v.reloadSigning())
 	}

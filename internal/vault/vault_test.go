@@ -164,11 +164,11 @@ func TestKEY1_RotationOfTheSigningKeyIsStored(t *testing.T) {
 	now := clock.NewFake(noon)
 	s := open(t, path, now.Clock(), master(1))
 	first := s.Signing.Current(now.Clock().Now()).ID
-	kid, err := s.RotateSigningKey(t.Context())
+	kid, err := s.RotateSigningKey(t.Context(), nil)
 	if err != nil || kid == first {
 		t.Fatalf("%q after %q, %v", kid, first, err)
 	}
-	if _, err := s.RotateSigningKey(t.Context()); !errors.Is(err, keyring.ErrRotating) {
+	if _, err := s.RotateSigningKey(t.Context(), nil); !errors.Is(err, keyring.ErrRotating) {
 		t.Errorf("a second rotation: %v", err)
 	}
 	closed(t, s)
@@ -181,7 +181,7 @@ func TestKEY1_RotationOfTheSigningKeyIsStored(t *testing.T) {
 		t.Errorf("used after its lead: %q", got)
 	}
 	s.Store = failing{s.Store}
-	if _, err := s.RotateSigningKey(t.Context()); !errors.Is(err, storage.ErrUnknown) {
+	if _, err := s.RotateSigningKey(t.Context(), nil); !errors.Is(err, storage.ErrUnknown) {
 		t.Errorf("a rotation without a commit: %v", err)
 	}
 	if n := len(s.Signing.Listed(now.Clock().Now())); n != 2 {

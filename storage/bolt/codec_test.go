@@ -74,6 +74,7 @@ func samples() map[string][][]byte {
 		"event": {
 			encodeEvent(storage.Event{}),
 			encodeEvent(storage.Event{Time: at, Name: "n", Purpose: "p", Outcome: "o", Account: "a", Flow: "f", Site: "s", Client: "c"}),
+			encodeEvent(storage.Event{Time: at, Name: "n", Operator: storage.Operator{Command: "x", User: "u", Host: "h"}}),
 		},
 	}
 }

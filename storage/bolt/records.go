@@ -208,6 +208,9 @@ func decodeMail(id storage.MailID, b []byte) (storage.Mail, error) {
 	return m, r.done("a mail")
 }
 
+// operatorVersion is the first byte of an event that names its operator.
+const operatorVersion = 2
+
 func encodeEvent(e storage.Event) []byte {
 	w := newWriter(160)
 	w.time(e.Time)
@@ -218,11 +221,17 @@ func encodeEvent(e storage.Event) []byte {
 	w.text(e.Flow)
 	w.text(e.Site)
 	w.text(e.Client)
+	if e.Operator != (storage.Operator{}) {
+		w.b[0] = operatorVersion
+		w.text(e.Operator.Command)
+		w.text(e.Operator.User)
+		w.text(e.Operator.Host)
+	}
 	return w.b
 }
 
 func decodeEvent(b []byte) (storage.Event, error) {
-	r := newReader(b)
+	r, version := newVersionReader(b, operatorVersion)
 	e := storage.Event{
 		Time:    r.time(),
 		Name:    r.text(),
@@ -232,6 +241,10 @@ func decodeEvent(b []byte) (storage.Event, error) {
 		Flow:    r.text(),
 		Site:    r.text(),
 		Client:  r.text(),
+	}
+	if version == operatorVersion {
+		e.Operator = storage.Operator{Command: r.text(), User: r.text(), Host: r.text()}
+		r.bad = r.bad || e.Operator == storage.Operator{}
 	}
 	return e, r.done("an event")
 }

@@ -190,6 +190,9 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 				Time: now.Add(time.Duration(i) * time.Second), Name: "requested", Purpose: "sign_in", Outcome: fmt.Sprint(i),
 				Account: "a", Flow: "f", Site: "s", Client: "192.0.2.0/24",
 			}
+			if i == 2 {
+				e.Operator = storage.Operator{Command: "accounts disable", User: "ann", Host: "nas"}
+			}
 			want = append([]storage.Event{e}, want...)
 			update(t, s, func(tx storage.Tx) error { return tx.Events().Append(e, e.Time.Add(time.Hour)) })
 		}
