@@ -71,23 +71,66 @@ The commands ask the running Caddy over its admin API, found as 'caddy reload' f
 Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is everything that is not the answer).`,
 		CobraFunc: func(cmd *cobra.Command) {
 			r := &root{host: host}
-			flags := cmd.PersistentFlags()
-			flags.StringVar(&r.address, "address", "", "The admin address of the running Caddy")
-			flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile where there is one)")
-			flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
-			flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
-			flags.BoolVar(&r.create, "create", false, "Create the database if it is missing and no Caddy runs")
-			// Caddy's own ends with the address of Caddy's documentation, which knows none of these.
-			cmd.SetHelpTemplate(cmd.HelpTemplate() + "\nAll commands and options: " + reference + "\n")
+			r.prepare(cmd)
 			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 				return fmt.Errorf("%w; '%s --help' lists what there is", err, cmd.CommandPath())
 			})
 			cmd.Args = onlyCommands
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(),
-				r.backup(), r.restore(), r.serve())
+			cmd.AddCommand(r.commands()...)
 		},
 	})
+	if caddy.CustomBinaryName == packaged {
+		registerTopLevel(host)
+	}
+}
+
+// packaged is the name of the program in the packages: there `caddy-email-link accounts list` is the same as
+// `caddy-email-link email-link accounts list`.
+const packaged = "caddy-email-link"
+
+// asCalled returns a text that names commands as this program is called.
+func asCalled(text string) string {
+	if caddy.CustomBinaryName != packaged {
+		return text
+	}
+	return strings.ReplaceAll(text, "caddy email-link", packaged)
+}
+
+// registerTopLevel adds each command beside those of Caddy, whose names are others.
+func registerTopLevel(host Host) {
+	for i, one := range (&root{host: host}).commands() {
+		caddycmd.RegisterCommand(caddycmd.Command{Name: one.Name(), Short: one.Short, CobraFunc: func(cmd *cobra.Command) {
+			r := &root{host: host}
+			own := r.commands()[i]
+			*cmd = cobra.Command{
+				Use: own.Use, Short: own.Short, Long: own.Long, Args: own.Args, RunE: own.RunE,
+				DisableFlagsInUseLine: own.DisableFlagsInUseLine, SilenceUsage: own.SilenceUsage,
+			}
+			cmd.Flags().AddFlagSet(own.Flags())
+			cmd.AddCommand(own.Commands()...)
+			r.prepare(cmd)
+		}})
+	}
+}
+
+// commands returns the commands of an operator.
+func (r *root) commands() []*cobra.Command {
+	return []*cobra.Command{
+		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.serve(),
+	}
+}
+
+// prepare gives cmd the flags that all commands share, and the end of their help.
+func (r *root) prepare(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&r.address, "address", "", "The admin address of the running Caddy")
+	flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile where there is one)")
+	flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
+	flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
+	flags.BoolVar(&r.create, "create", false, "Create the database if it is missing and no Caddy runs")
+	// Caddy's own ends with the address of Caddy's documentation, which knows none of these.
+	cmd.SetHelpTemplate(cmd.HelpTemplate() + "\nAll commands and options: " + reference + "\n")
 }
 
 // reference is where everything that the help does not say is written.
@@ -171,7 +214,7 @@ func (r *root) mayRunOffline(err error) bool {
 // command makes a leaf that takes between least and most arguments.
 func (r *root) command(use, short, long string, least, most int, run func(ctx context.Context, args []string, out io.Writer) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Long: long,
+		Use: use, Short: short, Long: asCalled(long),
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) < least:
@@ -188,7 +231,7 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 			err := errors.Join(run(operator.WithCaller(cmd.Context(), caller(cmd)), args, out), out.Flush())
 			if err != nil {
 				cmd.SilenceErrors = true
-				fmt.Fprintln(cmd.ErrOrStderr(), "caddy email-link: "+printable(err.Error()))
+				fmt.Fprintln(cmd.ErrOrStderr(), asCalled("caddy email-link: "+printable(err.Error())))
 			}
 			return err
 		},
@@ -219,7 +262,7 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 // print writes v as JSON where that was asked for, else as text.
 func (r *root) print(out io.Writer, v any, text string) error {
 	if !r.json {
-		_, err := io.WriteString(out, text)
+		_, err := io.WriteString(out, asCalled(text))
 		return err
 	}
 	enc := json.NewEncoder(out)

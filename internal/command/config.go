@@ -24,7 +24,7 @@ type configuration struct {
 }
 
 // load reads the configuration as `caddy reload` would find it, without the lines that Caddy logs on the way: --config, else
-// ./Caddyfile, else none.
+// ./Caddyfile, else that of the packages, else none.
 func (r *root) load() ([]byte, error) {
 	if c := &r.configuration; !c.read {
 		c.read = true
@@ -33,6 +33,9 @@ func (r *root) load() ([]byte, error) {
 	return r.configuration.text, r.configuration.err
 }
 
+// packagedConfig is the configuration of the service that the packages install.
+const packagedConfig = "/etc/caddy-email-link/Caddyfile"
+
 // configFile names the configuration.
 func (r *root) configFile() string {
 	if r.config != "" {
@@ -40,6 +43,9 @@ func (r *root) configFile() string {
 	}
 	if _, err := os.Stat("Caddyfile"); !errors.Is(err, fs.ErrNotExist) && caddyconfig.GetAdapter("caddyfile") != nil {
 		return "Caddyfile"
+	}
+	if caddy.CustomBinaryName == packaged {
+		return packagedConfig
 	}
 	return ""
 }
