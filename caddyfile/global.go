@@ -38,7 +38,10 @@ func short(d caddy.Duration) string {
 //		reply_to  <mailbox>
 //		contact   <text>
 //		site_name <text>
-//		logo      <file>
+//		logo      <file> [dark <file>] [wordmark]
+//		accent    <colour>
+//		favicon   <file>
+//		timezone  <zone>
 //		sign_up   closed | open [<domain>...]
 //		sign_in   link code password
 //		links     stored | stateless
@@ -95,7 +98,10 @@ func globalBlock(app *module.App) block {
 			"reply_to":  func(d *caddyfile.Dispenser) error { return mailbox(d, &app.ReplyTo) },
 			"contact":   func(d *caddyfile.Dispenser) error { return word(d, &app.Contact) },
 			"site_name": func(d *caddyfile.Dispenser) error { return word(d, &app.SiteName) },
-			"logo":      func(d *caddyfile.Dispenser) error { return word(d, &app.Logo) },
+			"logo":      func(d *caddyfile.Dispenser) error { return logo(d, &app.Logo) },
+			"accent":    func(d *caddyfile.Dispenser) error { return accent(d, &app.Accent) },
+			"favicon":   func(d *caddyfile.Dispenser) error { return word(d, &app.Favicon) },
+			"timezone":  func(d *caddyfile.Dispenser) error { return timezone(d, &app.Timezone) },
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },

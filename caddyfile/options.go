@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/module"
+	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
 // origins reads origins and checks each as the module will.
@@ -203,4 +204,59 @@ func limit(d *caddyfile.Dispenser, app *module.App) error {
 	}
 	app.Limit[name] = rates
 	return noBlock(d, "limit")
+}
+
+// logo reads `logo <file> [dark <file>] [wordmark]`. The files are read when the configuration is loaded.
+func logo(d *caddyfile.Dispenser, into *module.Logo) error {
+	if !d.NextArg() || d.Val() == "" {
+		return d.Err("logo: a file is missing, such as 'logo /etc/caddy/logo.svg'")
+	}
+	into.File = d.Val()
+	for d.CountRemainingArgs() > 0 {
+		name, err := choice(d, "logo", []string{"dark", "wordmark"}, nil)
+		switch {
+		case err != nil:
+			return err
+		case name == "wordmark" && into.Wordmark, name == "dark" && into.Dark != "":
+			return d.Errf("logo: %s is given twice", name)
+		case name == "wordmark":
+			into.Wordmark = true
+		case !d.NextArg() || d.Val() == "":
+			return d.Err("logo dark: a file is missing, such as 'logo logo.svg dark logo-dark.svg'")
+		default:
+			into.Dark = d.Val()
+		}
+	}
+	return noBlock(d, "logo")
+}
+
+// accent reads the colour of the pages.
+func accent(d *caddyfile.Dispenser, into *string) error {
+	if d.CountRemainingArgs() == 0 {
+		return d.WrapErr(templates.ErrAccentMissing)
+	}
+	if err := word(d, into); err != nil {
+		return err
+	}
+	if strings.Contains(*into, "{") {
+		return nil
+	}
+	if _, err := templates.ParseAccent(*into); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// timezone reads the zone of written times.
+func timezone(d *caddyfile.Dispenser, into *string) error {
+	if err := word(d, into); err != nil {
+		return err
+	}
+	if strings.Contains(*into, "{") {
+		return nil
+	}
+	if _, err := module.CheckTimezone(*into); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }

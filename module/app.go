@@ -22,6 +22,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -58,8 +59,17 @@ type App struct {
 	Contact string `json:"contact,omitempty"`
 	// SiteName is what pages and mails call the site. Default: its host.
 	SiteName string `json:"site_name,omitempty"`
-	// Logo is the path of an image file, such as an SVG, that pages show. Default: none.
-	Logo string `json:"logo,omitempty"`
+	// Logo is the image above each page. Default: none.
+	Logo Logo `json:"logo,omitzero"`
+	// Accent is the colour of buttons and links, of three or six hexadecimal digits such as `1f5fbf` or `#1f5fbf`, with a contrast of 4.5:1
+	// or more with white. The tone of the dark theme is derived from it. Default: a blue.
+	Accent string `json:"accent,omitempty"`
+	// Favicon is the path of the icon in the browser's tab, an image like the logo's or an ICO. Default: the logo where it is no wordmark,
+	// else an envelope.
+	Favicon string `json:"favicon,omitempty"`
+	// Timezone is the zone of the times in mails, and in pages where no script runs, by its name in the IANA database, such as
+	// `Europe/Berlin`. Default: UTC.
+	Timezone string `json:"timezone,omitempty"`
 	// RemovedAccounts is refused, see [ErrAccountsGone]: earlier builds had an option of this name.
 	RemovedAccounts json.RawMessage `json:"accounts,omitempty"`
 	// SignUp is who may create an account. Default: only operators.
@@ -173,7 +183,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.access = newAccessLog(ctx)
 	a.gate = gate.New(host{a}, a.log, metrics.issued.Inc)
 	a.pages, err = templates.Load(templates.Options{
-		Dir:    a.policy.templates,
+		Dir: a.policy.templates, Location: a.policy.location,
 		Report: func(err error) { a.log.Error("changed templates cannot be used", "event", "template", "error", err) },
 	})
 	if err != nil {
@@ -299,8 +309,8 @@ func (a *App) Cleanup() error {
 type policy struct {
 	from, replyTo, contact, siteName, templates string
 
-	logo     []byte
-	logoType string
+	brand    web.Brand
+	location *time.Location
 	limits   limit.Table
 	noMail   bool
 }
@@ -320,7 +330,7 @@ func (a *App) readPolicy() error {
 		{"contact", func() error { return readText("contact", a.Contact, &p.contact) }},
 		{"site_name", func() error { return readText("site_name", a.SiteName, &p.siteName) }},
 		{"templates", func() error { return readText("templates", a.Templates, &p.templates) }},
-		{"logo", a.readLogo},
+		{"timezone", a.readTimezone},
 		{"sign_up", a.SignUp.Check},
 		{"password", a.CheckPassword},
 		{"limit", a.readLimits},
@@ -331,7 +341,7 @@ func (a *App) readPolicy() error {
 			return a.Source.wrap(one.option, err)
 		}
 	}
-	return nil
+	return a.readBrand()
 }
 
 var (

@@ -1,12 +1,7 @@
 package module
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,7 +51,7 @@ func (h *Handler) readSite() error {
 			Stateless: a.Links == linksStateless,
 			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},
-		Name: a.policy.siteName, Contact: a.policy.contact, Logo: a.policy.logo, LogoType: a.policy.logoType,
+		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand,
 	}
 	if a.policy.siteName != "" {
 		h.site.Template.PasswordWords = []string{a.policy.siteName}
@@ -179,29 +174,4 @@ func jwks(c *core) []byte {
 		return nil
 	}
 	return identity.JWKS(keys)
-}
-
-// logoTypes are the images that pages may show, by their file's ending.
-var logoTypes = map[string]string{".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-
-// maxLogo is the largest logo, in bytes.
-const maxLogo = 256 << 10
-
-// readLogo reads the image.
-func readLogo(path string) (content []byte, mediaType string, err error) {
-	if path == "" {
-		return nil, "", nil
-	}
-	mediaType, ok := logoTypes[strings.ToLower(filepath.Ext(path))]
-	if !ok {
-		return nil, "", fmt.Errorf("logo: %q is not a file of one of the kinds .svg, .png, .webp, .jpg", path)
-	}
-	content, err = os.ReadFile(path)
-	if err != nil {
-		return nil, "", fmt.Errorf("logo: %w", err)
-	}
-	if len(content) > maxLogo || len(bytes.TrimSpace(content)) == 0 {
-		return nil, "", errors.New("logo: the file is empty or above 256 KiB")
-	}
-	return content, mediaType, nil
 }

@@ -42,15 +42,6 @@ func readMailbox(option, text string, into *string) error {
 	return nil
 }
 
-func (a *App) readLogo() error {
-	path, err := expand(a.Logo)
-	if err != nil {
-		return fmt.Errorf("logo: %w", err)
-	}
-	a.policy.logo, a.policy.logoType, err = readLogo(path)
-	return err
-}
-
 func (a *App) readLimits() error {
 	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
 		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {

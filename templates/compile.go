@@ -22,6 +22,7 @@ import (
 type compiled struct {
 	tags      []string
 	languages map[string]*language
+	choices   []languageChoice
 	// assets are by hashed name; styleName, scriptName and iconName are three of these names.
 	assets                          map[string]asset
 	styleName, scriptName, iconName string
@@ -97,6 +98,7 @@ func readFiles(opts Options) (*compiled, error) {
 			catalog: cats[tag], location: opts.Location, pages: map[string]*htmltemplate.Template{},
 			mailHTML: map[mailer.Kind]*htmltemplate.Template{}, mailTexts: map[mailer.Kind]*texttemplate.Template{},
 		}
+		c.choices = append(c.choices, languageChoice{tag, cats[tag].name, cats[tag].dir})
 	}
 	return c, nil
 }
@@ -335,8 +337,13 @@ type pageData struct {
 	Frame
 	// Style, Script and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
 	Style, Script, Icon string
-	Page                PageFacts
+	// Languages are those to choose from, nil where none is offered.
+	Languages []languageChoice
+	Page      PageFacts
 }
+
+// languageChoice is a language by its own name, for the choice on each page.
+type languageChoice struct{ Tag, Name, Direction string }
 
 func (c *compiled) language(tag string) *language {
 	if l, ok := c.languages[tag]; ok {
@@ -356,8 +363,11 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 	}
 	assets := f.Prefix + "/assets/"
 	data := pageData{Frame: f, Style: assets + c.styleName, Script: assets + c.scriptName, Icon: assets + c.iconName, Page: page}
-	if f.Logo != "" {
-		data.Icon = f.Logo
+	if f.Here != "" {
+		data.Languages = c.choices
+	}
+	if f.Favicon != "" {
+		data.Icon = f.Favicon
 	}
 	if err := t.Execute(w, data); err != nil {
 		return failed(err, data)

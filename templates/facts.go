@@ -15,10 +15,16 @@ type Frame struct {
 	Site, Host, Origin string
 	// Prefix is the path our pages live under, such as "/email-link".
 	Prefix string
-	// Logo is the path of the logo, empty for none.
-	Logo string
+	// Logo is the path of the logo, empty for none; LogoDark that for the dark theme, empty where it is the same. Wordmark is set when the
+	// logo shows the site's name, which is then there for screen readers alone.
+	Logo, LogoDark string
+	Wordmark       bool
+	// Favicon is the path of the site's own icon, and BrandStyle that of the rules with its colour; empty: the embedded ones.
+	Favicon, BrandStyle string
 	// Contact is whom to ask: an address, a telephone number, a name; it may be empty.
 	Contact string
+	// Here is the address of the page for the choice of a language to lead back to, empty where no language is offered.
+	Here string
 	// Now is the time of the request.
 	Now time.Time
 }
@@ -147,6 +153,8 @@ type SignIn struct {
 	Password, Mail bool
 	// CodeOnly reports whether the mails carry a code and no link.
 	CodeOnly bool
+	// OnlyThisTime is set when the box of that name was ticked: the session is to end with the browser.
+	OnlyThisTime bool
 	// PasswordSet is set when a new password has just been set.
 	PasswordSet bool
 	// Again is set when a signed-in person is asked for a fresh proof.

@@ -31,7 +31,7 @@ const sampleLink = "https://app.example.com/email-link/link?t=AGkxQmF3b3JkaW5nIG
 var (
 	sampleFrame = Frame{
 		Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link",
-		Contact: "help@example.com", Now: sampleTime,
+		Contact: "help@example.com", Now: sampleTime, Here: "/email-link/sign-in",
 	}
 	bareFrame = Frame{
 		Site: "Example", Host: "app.example.com", Origin: "https://app.example.com", Prefix: "/email-link", Now: sampleTime,

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A writer turns the text of a message and its values into output.
@@ -247,10 +248,21 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		"device":  func(name string) phrase { return phrase(c.device(name)) },
 		"group":   c.group,
 		"until":   func(end, now time.Time) time.Duration { return max(end.Sub(now), 0) },
+		"initial": initial,
 		"lang":    func() string { return c.tag },
 		"dir":     func() string { return c.dir },
 		"methods": c.methods,
 	}
+}
+
+// initial returns the first letter or digit of a name, for the mark of a site without a logo.
+func initial(name string) string {
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return ""
 }
 
 // methods returns how a session was opened.

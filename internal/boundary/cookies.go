@@ -13,6 +13,8 @@ const (
 	TokenCookie   = "_token"
 	KnownCookie   = "_known"
 	HandoffCookie = "_handover"
+	// LanguageCookie names the language that the person has chosen; it says nothing about who they are.
+	LanguageCookie = "_language"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 	cookieSecure = "__Host-" + cookieBase
 )
 
-var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoffCookie}
+var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoffCookie, LanguageCookie}
 
 // CookieName returns the name of a cookie of ours: "__Host-email_link" and the kind, without "__Host-" on plain http.
 func CookieName(kind string, secure bool) string {
@@ -32,7 +34,7 @@ func CookieName(kind string, secure bool) string {
 
 // Cookies are the values of our cookies in a request, empty where the request has none.
 type Cookies struct {
-	Session, Flow, Token, Known, Handoff string
+	Session, Flow, Token, Known, Handoff, Language string
 	// Doubled is set when a name came twice. Another site may have set the second one, so such a name counts as missing.
 	Doubled bool
 }
@@ -60,7 +62,7 @@ func ExtractCookies(header http.Header, secure bool) Cookies {
 		}
 		return t.values[kind]
 	}
-	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handoff: value(4)}
+	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handoff: value(4), Language: value(5)}
 	c.Doubled = t.doubled
 	return c
 }

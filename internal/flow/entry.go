@@ -23,6 +23,17 @@ type authentication struct {
 	mailbox   storage.Digest
 	// method is what it was proven by.
 	method string
+	// ephemeral is set when the session is to end with the browser.
+	ephemeral bool
+}
+
+// EphemeralLifetime is how long a session lives at most that is to end with the browser: some browsers bring their tabs back, cookies included.
+const EphemeralLifetime = 24 * time.Hour
+
+// isEphemeral reports whether a session was opened to end with the browser: it is shorter than the site's others. Where those are as short,
+// nothing tells the two apart, and it is not.
+func (s *Site) isEphemeral(session storage.Session) bool {
+	return s.SessionAbsolute > EphemeralLifetime && session.Key.Ends().Sub(session.Created) <= EphemeralLifetime
 }
 
 // openSession opens a session in place of the one that this browser has.
@@ -31,11 +42,17 @@ func (s *Service) openSession(tx storage.Tx, done *Done, e authentication) (err 
 		Site: e.site.Origin, Mailbox: e.mailbox, Methods: []string{e.method}, Device: cut(e.requester.Device, maxDevice), Client: e.requester.Client,
 		Idle: e.site.SessionIdle, Absolute: e.site.SessionAbsolute,
 	}
+	if e.ephemeral {
+		in.Idle, in.Absolute = min(in.Idle, EphemeralLifetime), min(in.Absolute, EphemeralLifetime)
+	}
 	if e.requester.Session != nil {
 		in.Replaces = e.requester.Session.Session.Key
 	}
 	done.Account = e.account.ID
-	done.KnownCookie = s.rememberBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now)
+	done.Ephemeral = e.ephemeral
+	if !e.ephemeral {
+		done.KnownCookie = s.rememberBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now)
+	}
 	done.SessionCookie, done.Session, err = s.Sessions.Open(tx, e.account, in)
 	return err
 }

@@ -172,6 +172,8 @@ type RequestInput struct {
 	// ReturnTo is the path to go to afterwards, already validated by boundary.ReturnTo; anything that is no local path
 	// becomes "/".
 	ReturnTo string
+	// Ephemeral is set when the person wants to be signed in this once: see EphemeralLifetime.
+	Ephemeral bool
 
 	// app is set where an app asks.
 	app *appFlow
@@ -266,7 +268,9 @@ type Done struct {
 	// empty when AlreadySignedIn and when Reset.
 	SessionCookie string
 	Session       storage.Session
-	// KnownCookie is the value to set for KnownBrowserLifetime.
+	// Ephemeral is set when SessionCookie is to end with the browser.
+	Ephemeral bool
+	// KnownCookie is the value to set for KnownBrowserLifetime, empty when Ephemeral: the browser may be somebody else's.
 	KnownCookie string
 	// ReturnTo is where to go now.
 	ReturnTo string

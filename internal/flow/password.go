@@ -183,6 +183,7 @@ func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidati
 	}
 	rec.allEnded = true
 	e := authentication{site: c.site, requester: c.requester, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
+	e.ephemeral = c.site.isEphemeral(c.requester.Session.Session)
 	c.done = Done{Purpose: SignIn, ReturnTo: "/", PasswordSet: true}
 	if err := s.openSession(tx, &c.done, e); err != nil {
 		return rec, err

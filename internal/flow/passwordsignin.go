@@ -30,6 +30,8 @@ type SignInInput struct {
 	Password string
 	// ReturnTo is the path to go to afterwards, as in RequestInput.
 	ReturnTo string
+	// Ephemeral is as in RequestInput.
+	Ephemeral bool
 }
 
 // SignIn signs in with a password.
@@ -236,7 +238,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 			return rec, err
 		}
 	}
-	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
+	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword, ephemeral: p.in.Ephemeral}
 	p.done = Done{Purpose: SignIn, ReturnTo: p.in.ReturnTo}
 	if err := s.openSession(tx, &p.done, e); err != nil {
 		return rec, err

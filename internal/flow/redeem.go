@@ -99,7 +99,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := r.consume(tx); err != nil {
 		return done, rec, err
 	}
-	e := authentication{site: r.site, requester: r.requester, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method}
+	e := authentication{site: r.site, requester: r.requester, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method, ephemeral: r.private.Ephemeral}
 	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
 	switch {
 	case done.App:

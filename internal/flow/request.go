@@ -85,7 +85,7 @@ func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*
 		private: private{
 			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(requester.Device, maxDevice),
 			Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client), Origin: requester.Origin,
-			App: in.app,
+			App: in.app, Ephemeral: in.Ephemeral,
 		},
 	}
 	r.subject = limit.Subject{

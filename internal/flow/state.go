@@ -36,6 +36,8 @@ type private struct {
 	Network string `json:"network,omitempty"`
 	// Origin is set when a POST which passed the cross-origin check started the flow.
 	Origin bool `json:"origin,omitempty"`
+	// Ephemeral is set when the session is to end with the browser.
+	Ephemeral bool `json:"ephemeral,omitempty"`
 	// Operator is set when the flow was made at the command line: it has no browser.
 	Operator bool `json:"operator,omitempty"`
 	// Generation counts the flows that a cookie's flow has succeeded; see current.

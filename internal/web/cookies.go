@@ -51,7 +51,9 @@ func (x *exchange) signedIn(d flow.Done, ownFlow bool) {
 
 // setSignInCookies sets the cookies of a new session or hand-over, if there is one, and that of a known browser.
 func (x *exchange) setSignInCookies(d flow.Done) {
-	if d.SessionCookie != "" {
+	if d.SessionCookie != "" && d.Ephemeral {
+		x.writeCookie(boundary.SessionCookie, d.SessionCookie, 0) // without Max-Age: until the browser is closed
+	} else if d.SessionCookie != "" {
 		x.setCookie(boundary.SessionCookie, d.SessionCookie, d.Session.Key.Ends().Sub(x.Clock.Now()))
 	}
 	if d.KnownCookie != "" {

@@ -320,6 +320,16 @@ func (a answer) says(t *testing.T, words ...string) answer {
 	return a
 }
 
+func (a answer) lacks(t *testing.T, words ...string) answer {
+	t.Helper()
+	for _, w := range words {
+		if strings.Contains(a.body, w) {
+			t.Fatalf("the answer (%d) says %q:\n%s", a.status, w, a.body)
+		}
+	}
+	return a
+}
+
 // has says which of our cookies a browser holds.
 func (b *browser) has(kinds ...string) bool {
 	if len(b.cookies) != len(kinds) {

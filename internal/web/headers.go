@@ -1,8 +1,6 @@
 package web
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"mime"
 	"net/http"
 	"strconv"
@@ -97,15 +95,17 @@ func contentPolicy(s *Site) string {
 	return before + " " + strings.Join(s.FormActions, " ") + after
 }
 
-// asset serves the stylesheet, the script and the logo. Their names change with their content.
+// asset serves the stylesheet, the script and the files of the site's look. Their names change with their content.
 func (x *exchange) asset(name string) {
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		x.methodNotAllowed(false)
 		return
 	}
 	content, contentType, found := x.Templates.Asset(name)
-	if !found && x.Site != nil && len(x.Site.Logo) > 0 && name == x.Site.logoName() {
-		content, contentType, found = x.Site.Logo, x.Site.LogoType, true
+	if !found && x.Site != nil {
+		var f File
+		f, found = x.Site.Brand.file(name)
+		content, contentType = f.Content, f.Type
 	}
 	if !found {
 		x.refuse(http.StatusNotFound, templates.NotFound)
@@ -122,20 +122,6 @@ func (x *exchange) asset(name string) {
 	if x.r.Method == http.MethodGet {
 		_, _ = x.w.Write(content)
 	}
-}
-
-// logoName is the hashed name of the logo.
-func (s *Site) logoName() string {
-	sum := sha256.Sum256(s.Logo)
-	extension := ".bin"
-	for _, known := range [...][2]string{
-		{"image/svg+xml", ".svg"}, {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"}, {"image/gif", ".gif"},
-	} {
-		if mediaType(s.LogoType) == known[0] {
-			extension = known[1]
-		}
-	}
-	return "logo." + hex.EncodeToString(sum[:8]) + extension
 }
 
 // mediaType returns the lower-case media type of a header value, empty when it is malformed.

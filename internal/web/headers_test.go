@@ -209,7 +209,7 @@ func testAsInTheContract(t *testing.T) {
 func TestWEB2_HealthAndLogo(t *testing.T) {
 	g := newGate(t)
 	g.browser().get("/email-link/health").wants(t, 200, "").says(t, "ok")
-	g.site.Logo, g.site.LogoType = []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml"
+	g.site.Brand.Logo, _ = NewImage("logo", []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"))
 	page := g.browser().get("/email-link/sign-in").body
 	src := regexp.MustCompile(`<img src="([^"]+\.svg)"`).FindStringSubmatch(page)
 	if src == nil {

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,4 +169,94 @@ func TestMAIL4_LanguageThatIsGone(t *testing.T) {
 		}
 		first.speaking("nl", http.MethodGet, "/email-link/resend", nil).wants(t, 200, "").says(t, `lang="en"`, "Check your email")
 	})
+}
+
+var backPattern = regexp.MustCompile(`name="back" value="([^"]*)"`)
+
+// TestLanguage_IsChosenOnEveryPage changes the language in the middle of a flow, which goes on.
+func TestLanguage_IsChosenOnEveryPage(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("jo@example.com")
+		b := g.browser()
+		choose := func(page answer, language string) string {
+			t.Helper()
+			for _, name := range []string{"العربية", "Deutsch", "English", "Español", "Français"} {
+				page.says(t, ">"+name+"<")
+			}
+			a := b.post("/email-link/language", "back", html.UnescapeString(g.find(backPattern, page.body)), "language", language)
+			if a.status != 303 {
+				t.Fatalf("%d\n%s", a.status, a.body)
+			}
+			return a.location
+		}
+		to := choose(b.get("/email-link/sign-in?return_to=%2Freports%3Fyear%3D2026"), "de")
+		page := b.get(to).wants(t, 200, "").says(t, `<html lang="de"`, `name="return_to" value="/reports?year=2026"`, `<span lang="de" dir="ltr" aria-current="true">`)
+		if cookie := b.cookies["__Host-email_link_language"]; cookie != "de" {
+			t.Errorf("the cookie holds %q", cookie)
+		}
+		// The choice outlives a refused form, and the form its destination.
+		page = b.post("/email-link/sign-in", "email", "jo@", "return_to", "/reports").wants(t, 400, "").says(t, `<html lang="de"`)
+		b.get(choose(page, "fr")).wants(t, 200, "").says(t, `<html lang="fr"`, `name="return_to" value="/reports"`)
+		mail := b.asks("jo@example.com")
+		if mail.Language != "fr" {
+			t.Errorf("the mail speaks %q", mail.Language)
+		}
+		page = b.get("/email-link/resend").wants(t, 200, "").says(t, `<html lang="fr"`)
+		page = b.get(choose(page, "es")).wants(t, 200, "").says(t, `<html lang="es"`, "jo@example.com")
+		page = b.post("/email-link/code", "code", "1234 5678").wants(t, 403, "")
+		b.get(choose(page, "ar")).wants(t, 200, "").says(t, `<html lang="ar" dir="rtl"`, "jo@example.com")
+		// The page of an opened link, and no page under its address.
+		other := g.browser()
+		other.get(g.find(linkPattern, mail.Text)).wants(t, 303, "/email-link/confirm")
+		b.cookies["__Host-email_link_token"] = other.cookies["__Host-email_link_token"]
+		to = choose(b.get("/email-link/confirm").wants(t, 200, ""), "de")
+		page = b.get(to).wants(t, 200, "").says(t, `<html lang="de"`)
+		b.post(to, "h", g.find(hPattern, page.body)).wants(t, 303, "/")
+		to = choose(b.get("/email-link/link?t=broken").wants(t, 410, "").lacks(t, `value="/email-link/link`), "en")
+		b.get(to).says(t, `<html lang="en"`)
+		g.refusal = Forbidden
+		if to = choose(b.get("/reports?a=1"), "de"); to != "/reports?a=1" {
+			t.Errorf("a refused page leads to %s", to)
+		}
+		b.get(to).wants(t, 403, "").says(t, `<html lang="de"`)
+		b.do(http.MethodGet, "/reports", "", "", func(r *http.Request) { r.Header.Set("Accept", "application/json") }).wants(t, 403, "").says(t, "Sie sind angemeldet")
+		g.refusal = Misdirected
+		b.get("/reports").wants(t, 421, "").lacks(t, "/language")
+	})
+}
+
+// TestRED1_TheChoiceOfALanguageLeadsNowhereElse sends addresses that the form does not hold.
+func TestRED1_TheChoiceOfALanguageLeadsNowhereElse(t *testing.T) {
+	g := newGate(t)
+	g.account("jo@example.com")
+	b := g.browser()
+	link := g.find(linkPattern, b.asks("jo@example.com").Text)
+	for _, back := range []string{
+		"https://evil.example", "//evil.example", `/\evil.example`, "javascript:alert(1)", "/email-link//evil.example",
+		link, strings.Replace(link, "/link?", "/sign-in?", 1), "/email-link/sign-in?return_to=" + url.QueryEscape(link), "",
+		"http:/email-link/sign-in", "/email-link/cancel?t=" + strings.Repeat("A", 60), "/email-link/" + strings.Repeat("a", 5000),
+	} {
+		a := b.post("/email-link/language", "language", "de", "back", back)
+		if a.status != 303 || a.location != "/email-link/sign-in" {
+			t.Errorf("%q leads to %d %q", back, a.status, a.location)
+		}
+	}
+	for _, language := range []string{"", "xx", "de ", "de,fr", "../de"} {
+		if a := b.post("/email-link/language", "language", language, "back", "/"); a.status != 400 || a.header.Get("Set-Cookie") != "" {
+			t.Errorf("the language %q: %d %v", language, a.status, a.header)
+		}
+	}
+	foreign := b.do(http.MethodPost, "/email-link/language", "application/x-www-form-urlencoded", "language=de&back=/", func(r *http.Request) {
+		r.Header.Set("Origin", "https://evil.example")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	})
+	if foreign.status != 403 || foreign.header.Get("Set-Cookie") != "" {
+		t.Errorf("another site's form: %d %v", foreign.status, foreign.header)
+	}
+	b.get("/email-link/language").wants(t, 303, "/email-link/sign-in")
+	// A cookie that names no language is as good as none.
+	b.cookies["__Host-email_link_language"] = "xx"
+	b.speaking("fr", http.MethodGet, "/email-link/sign-in", nil).says(t, `<html lang="fr"`)
+	b.json(http.MethodPost, "/email-link/language", `{"language":"es"}`).wants(t, 200, "").says(t, `{"language":"es"}`)
 }

@@ -25,7 +25,9 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 			x.refuseWith(p)
 			return
 		}
-		x.refuseOn(p, x.signInFacts(email, back, p.words()))
+		facts := x.signInFacts(email, back, p.words())
+		facts.OnlyThisTime = isEphemeral(fields)
+		x.refuseOn(p, facts)
 	}
 	switch {
 	case email == "":
@@ -36,7 +38,7 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 		return
 	}
 	done, err := x.Flows.SignIn(x.r.Context(), x.Site.Site, x.requester(), flow.SignInInput{
-		Email: email, Password: fields["password"], ReturnTo: back,
+		Email: email, Password: fields["password"], ReturnTo: back, Ephemeral: isEphemeral(fields),
 	})
 	if err != nil {
 		again(x.problemOf(err))

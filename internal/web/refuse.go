@@ -122,7 +122,7 @@ func (x *exchange) refuseAnonymous() {
 	}
 	address := x.signInAddress(x.Site.Origin)
 	x.setScriptHeaders()
-	x.language = x.Templates.Language(x.r.Header.Get("Accept-Language"))
+	x.language = x.preferredLanguage()
 	x.problem(problem{status: http.StatusUnauthorized, code: templates.SignInRequired, signIn: address})
 }
 
@@ -150,6 +150,7 @@ func (x *exchange) refuseMisdirected() {
 	}
 	// The wrong host may be plain http, or another site's: nothing about transport is promised for it.
 	x.w.Header().Del(hsts)
+	x.misdirected = true
 	x.refuse(http.StatusMisdirectedRequest, templates.Misdirected)
 }
 
@@ -351,7 +352,7 @@ func problemOfPassword(invalid *flow.Invalid, p *problem) {
 // page writes a page.
 func (x *exchange) page(status int, facts templates.PageFacts) {
 	var b bytes.Buffer
-	if err := x.Templates.Page(&b, x.frame(), facts); err != nil {
+	if err := x.Templates.Page(&b, x.frame(facts), facts); err != nil {
 		if x.Log != nil {
 			x.Log.Error("a page could not be rendered", "event", "template", "error", err)
 		}

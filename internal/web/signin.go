@@ -25,7 +25,7 @@ func (x *exchange) signInForm() {
 
 // signIn signs in with a password where the form has one, and asks for a mail that signs in otherwise.
 func (x *exchange) signIn() {
-	names := []string{"email", "return_to"}
+	names := []string{"email", "return_to", onlyThisTime}
 	if x.passwords() {
 		names = append(names, "password", "mail")
 	}
@@ -39,9 +39,17 @@ func (x *exchange) signIn() {
 		return
 	}
 	x.requestMail(flow.SignIn, fields, func(email, back string, p templates.Problem) templates.PageFacts {
-		return x.signInFacts(email, back, p)
+		facts := x.signInFacts(email, back, p)
+		facts.OnlyThisTime = isEphemeral(fields)
+		return facts
 	})
 }
+
+// onlyThisTime is the box on the form: a session that ends with the browser.
+const onlyThisTime = "only_this_time"
+
+// isEphemeral reports whether the box was ticked. Browsers send nothing for one that was not; JSON has false for it.
+func isEphemeral(fields map[string]string) bool { return fields[onlyThisTime] != "" }
 
 func (x *exchange) signInFacts(email, back string, p templates.Problem) templates.SignIn {
 	m := x.Site.Methods.WithDefaults()
@@ -75,7 +83,7 @@ func (x *exchange) requestMail(
 		return
 	}
 	result, err := x.Flows.Request(x.r.Context(), x.Site.Site, x.requester(), flow.RequestInput{
-		Purpose: purpose, Email: email, ReturnTo: back,
+		Purpose: purpose, Email: email, ReturnTo: back, Ephemeral: isEphemeral(fields),
 	})
 	if err != nil {
 		p := x.problemOf(err)

@@ -35,9 +35,8 @@ type Site struct {
 	Audience string
 	// Secure is set when Origin is https: it decides the names and the attributes of cookies.
 	Secure bool
-	// Logo is an image and LogoType its media type; empty: none.
-	Logo     []byte
-	LogoType string
+	// Brand is how the site's pages look.
+	Brand Brand
 }
 
 // Host returns the host of the site's origin, with its port when that is not the scheme's own.
@@ -96,6 +95,7 @@ var routes = map[string]route{
 	"/link":      {get: (*exchange).link},
 	"/confirm":   {get: (*exchange).confirmPage, post: (*exchange).confirm},
 	"/cancel":    {get: (*exchange).cancel},
+	"/language":  {get: (*exchange).languagePage, post: (*exchange).chooseLanguage},
 	"/sign-out":  {get: (*exchange).signOutPage, post: (*exchange).signOut},
 	"/session":   {get: (*exchange).session},
 	"/jwks.json": {get: (*exchange).jwks},
@@ -114,7 +114,9 @@ type exchange struct {
 	json bool
 	// originChecked is set when this is an unsafe request which passed the cross-origin check.
 	originChecked bool
-	values        headerValues
+	// misdirected is set when no site of ours has this Host: no form works at such an address.
+	misdirected bool
+	values      headerValues
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
@@ -125,7 +127,7 @@ func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *excha
 
 // negotiate finds out what the client wants to read.
 func (x *exchange) negotiate() {
-	x.language = x.Templates.Language(x.r.Header.Get("Accept-Language"))
+	x.language = x.preferredLanguage()
 	x.json = prefersJSON(x.r.Header)
 }
 
@@ -238,16 +240,14 @@ func (x *exchange) queryReturnTo() string {
 func (x *exchange) path(name string) string { return x.Site.Prefix + name }
 
 // frame is what every page knows.
-func (x *exchange) frame() templates.Frame {
-	f := templates.Frame{Language: x.language, Now: x.Clock.Wall()}
+func (x *exchange) frame(facts templates.PageFacts) templates.Frame {
+	f := templates.Frame{Language: x.language, Now: x.Clock.Wall(), Here: x.here(facts)}
 	if s := x.Site; s != nil {
 		f.Site, f.Host, f.Origin, f.Prefix, f.Contact = s.Name, s.Host(), s.Origin, s.Prefix, s.Contact
 		if f.Site == "" {
 			f.Site = f.Host
 		}
-		if len(s.Logo) > 0 {
-			f.Logo = s.Prefix + "/assets/" + s.logoName()
-		}
+		s.Brand.apply(&f, s.Prefix)
 	}
 	return f
 }
