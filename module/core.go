@@ -1,6 +1,7 @@
 package module
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +142,19 @@ func (c *core) rekey(ctx context.Context, sec secrets) error {
 	if err != nil || resealed == nil {
 		return sec.explain(err)
 	}
-	return c.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaDataKey, resealed) })
+	return c.Store.Update(ctx, func(tx storage.Tx) error {
+		now, _, err := tx.Meta().GetForUpdate(storage.MetaDataKey)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(now, sealed) {
+			return errors.New("the data key was sealed anew meanwhile; load the configuration again")
+		}
+		if err := tx.Meta().Put(storage.MetaDataKey, resealed); err != nil {
+			return err
+		}
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeKeys})
+	})
 }
 
 // run starts the goroutines: the mail worker, and those that look after the state.

@@ -207,6 +207,20 @@ type Session struct {
 	Network string
 }
 
+// Touch is one use of a session: see [Sessions.Touch].
+type Touch struct {
+	Key          Key
+	Now, IdleEnd time.Time
+	// Every is how long ago the last use must be.
+	Every time.Duration
+}
+
+// Touched is the answer to a [Touch].
+type Touched struct {
+	Session Session
+	Touched bool
+}
+
 // MachineToken is the record of one issued machine token.
 type MachineToken struct {
 	// Key is the token's end and the digest of what only its text holds.
@@ -285,4 +299,29 @@ type EventFilter struct {
 	Since time.Time
 	// Match reports whether an event is wanted. Nil: each.
 	Match func(Event) bool
+}
+
+// ChangeKind says what a [Change] is about.
+type ChangeKind uint8
+
+// Kinds of changes.
+const (
+	// ChangeAccount is about an account or its epochs: Account.
+	ChangeAccount ChangeKind = iota + 1
+	// ChangeSession is about a session whose record has gone: Key, Account.
+	ChangeSession
+	// ChangeToken is about a machine token that was made or revoked: Key, Account.
+	ChangeToken
+	// ChangeKeys is about the keys under [MetaDataKey] and [MetaSigningKeys].
+	ChangeKeys
+	// ChangeAll is about everything: the global epoch was raised, or more has changed than can be named.
+	ChangeAll
+)
+
+// Change is what a step has ended or changed. See [Changes].
+type Change struct {
+	Kind    ChangeKind
+	Account string
+	// Key is that of the session or machine token.
+	Key Key
 }

@@ -10,7 +10,24 @@
 // Records that expire are found by a [Key] that begins with their end, so a sweep deletes one contiguous range. Whether a
 // record is alive is decided by the end it was stored under, to the second: it is alive while now is before its end.
 //
-// Every engine passes the suite in package storagetest.
+// # Rules
+//
+// They let an engine read without a lock and write at the end of a step. Each has a test in package storagetest, whose suite every
+// engine passes.
+//
+//  1. What a write depends on is what it was: the record that a write replaces, and what a read ...ForUpdate has returned, are at
+//     the commit what the step saw, or the step runs again. A plain read guards nothing.
+//  2. A duplicate may be found at the end of the step: an intent whose only answer is an error (Create, Enqueue) then returns nil,
+//     and Update returns [ErrExists].
+//  3. In a View a read ...ForUpdate is the plain one.
+//  4. Times are kept to the microsecond; what is finer is kept or rounded down.
+//  5. Events of one time are listed in the order of a sequence, which steps that run in parallel may draw in any order. Those of
+//     one step keep theirs.
+//  6. Update obeys its context until the first run. What follows has a bound of the engine's own, 10 seconds unless it says
+//     otherwise, after which Update returns [ErrUnknown] or an error that means that nothing happened.
+//  7. An epoch that was read for update is guarded also where it was never raised.
+//  8. Several stores may share one place. Then each of the rules holds between their steps, and a change that was published in one
+//     reaches the subscribers of all.
 package storage
 
 import (
@@ -33,13 +50,19 @@ var (
 	ErrLocked = errors.New("storage: held by another process")
 	// ErrNewer reports that the store was written by a newer version of this program.
 	ErrNewer = errors.New("storage: written by a newer version")
+	// ErrExists reports that a record which a step has created was there already; nothing happened.
+	ErrExists = errors.New("storage: a record is already there")
+	// ErrUnreachable reports that the engine could not be asked, and that nothing happened. What was read before may be used for a
+	// while.
+	ErrUnreachable = errors.New("storage: the database cannot be reached")
 	// ErrReadOnly reports that a View tried to write.
 	ErrReadOnly = errors.New("storage: write in a read-only transaction")
 )
 
 // Store keeps the state of one gate.
 type Store interface {
-	// View runs fn against a consistent snapshot.
+	// View runs fn against a consistent snapshot. fn may run more than once; it hands its result out as a value, and only that of
+	// the last run counts.
 	View(ctx context.Context, fn func(Tx) error) error
 	// Update runs fn in one durable transaction: all of it or none. fn may run more than once and on another goroutine; it
 	// has no effect outside tx and hands its result out as a value; only the committed run's counts. Update returns only
@@ -51,6 +74,13 @@ type Store interface {
 	// at its end, which counts as one, and goes [DeadLetterRetention] later. Sweep works in short transactions of its own; what it has deleted stays deleted when it
 	// returns an error.
 	Sweep(ctx context.Context, now time.Time, max int) (deleted int, err error)
+	// Subscribe calls fn for each change that a committed step has published, at least once, after its commit and one call at a
+	// time, until stop is called or the store is closed. For a step of this process the call is made before its Update returns, also
+	// when the outcome is unknown. fn may read from the store; it must not call Update or Subscribe.
+	Subscribe(fn func(Change)) (stop func())
+	// Incarnation returns a text that is another one when what was acknowledged may have been lost: in a restored copy, on a promoted
+	// standby. It is empty where the engine marks its copies itself, under [MetaRestored].
+	Incarnation(ctx context.Context) (string, error)
 	// Close waits for running transactions and frees the store; every later call answers ErrClosed.
 	Close() error
 }
@@ -73,6 +103,34 @@ type Tx interface {
 	Outbox() Outbox
 	Events() Events
 	Meta() Meta
+	Changes() Changes
+	// Prefetch announces what the step is about to read, so that an engine far away reads it at once. It changes nothing else: a
+	// step that announces too little or too much does the same.
+	Prefetch(l Lookups) error
+}
+
+// Lookups names records that a step is about to read.
+type Lookups struct {
+	Counters  []Key
+	Epochs    []EpochKey
+	Accounts  []string
+	Mailboxes []Digest
+	// Flows are read with their epochs and their account.
+	Flows []Key
+	// Tokens are read with their flow, its epochs and its account.
+	Tokens []Key
+	// Sessions are read with their epochs, their account and their parent.
+	Sessions []Key
+	// MachineTokens are read with their epochs and their account.
+	MachineTokens []Key
+	Meta          []string
+}
+
+// Changes tells those who cache what a step ends or changes.
+type Changes interface {
+	// Publish hands c to all subscribers, here and on other stores of the same place, once the step has been committed. See
+	// [Store.Subscribe].
+	Publish(c Change) error
 }
 
 // Accounts holds the embedded accounts. Each mailbox digest belongs to at most one account.
@@ -146,6 +204,8 @@ type Sessions interface {
 	// Touch moves the idle end and the last use, when the last use is at least every ago; otherwise it writes nothing.
 	// touched is false too when the session is missing or expired.
 	Touch(k Key, now, idleEnd time.Time, every time.Duration) (s Session, touched bool, err error)
+	// TouchAll is Touch for many sessions, with an answer for each.
+	TouchAll(uses []Touch) ([]Touched, error)
 	Delete(k Key) (deleted bool, err error)
 	// ByAccount lists up to limit sessions of an account, over or not.
 	ByAccount(account string, limit int) ([]Session, error)
@@ -210,6 +270,8 @@ type Events interface {
 // Meta holds single values under names.
 type Meta interface {
 	Get(name string) (value []byte, found bool, err error)
+	// GetForUpdate is Get for a read that guards a write of the same step, also where there is no value yet.
+	GetForUpdate(name string) (value []byte, found bool, err error)
 	Put(name string, value []byte) error
 	Delete(name string) error
 }
@@ -227,6 +289,8 @@ const (
 	MetaClock = "clock"
 	// MetaRestored marks a copy made by Backup; the first start on it raises the global epoch and removes the mark.
 	MetaRestored = "restored"
+	// MetaIncarnation is the [Store.Incarnation] under which the database was last opened.
+	MetaIncarnation = "incarnation"
 	// MetaCreated is the time at which the database was made, or put back from a backup, whichever was later. Nothing that was
 	// handed out before may be honoured where the database is asked whether it was used.
 	MetaCreated = "born"

@@ -217,6 +217,9 @@ func (s *Service) Delete(tx storage.Tx, id string) error {
 	if _, err = tx.Accounts().Delete(id); err != nil {
 		return err
 	}
+	if err := publish(tx, id); err != nil {
+		return err
+	}
 	history, err := s.openHistory(r)
 	if err != nil {
 		return nil //nolint:nilerr // an account whose records do not open can be deleted like any other
@@ -265,11 +268,24 @@ func (s *Service) change(tx storage.Tx, id string, endAccess bool, f func(*stora
 			return err
 		}
 	}
+	return replace(tx, r)
+}
+
+// replace stores an account that was read for update in this step, and publishes the change.
+func replace(tx storage.Tx, r storage.Account) error {
 	replaced, err := tx.Accounts().Replace(r)
-	if err == nil && !replaced {
-		err = fmt.Errorf("account %s: changed within one step", id)
+	if err != nil {
+		return err
 	}
-	return err
+	if !replaced {
+		return fmt.Errorf("account %s: changed within one step", r.ID)
+	}
+	return publish(tx, r.ID)
+}
+
+// publish makes those who cache an account, its sessions or its tokens read them anew.
+func publish(tx storage.Tx, id string) error {
+	return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: id})
 }
 
 // raiseEpochs ends every session, flow and link of an account, including flows that the mail worker has not bound to it yet.

@@ -85,12 +85,8 @@ func (s *Service) changePassword(tx storage.Tx, id string, endAccess bool, f fun
 			return err
 		}
 	}
-	replaced, err := tx.Accounts().Replace(r)
-	if err != nil {
+	if err := replace(tx, r); err != nil {
 		return err
-	}
-	if !replaced {
-		return fmt.Errorf("account %s: changed within one step", id)
 	}
 	return countCosts(tx, previous.Current, history.Current)
 }
@@ -109,7 +105,7 @@ func (s *Service) openHistory(r storage.Account) (password.History, error) {
 func (s *Service) Costs(ctx context.Context) (password.Costs, error) {
 	var set password.Costs
 	err := s.Store.View(ctx, func(tx storage.Tx) error {
-		counts, err := readCosts(tx)
+		counts, err := readCosts(tx.Meta().Get)
 		if err != nil {
 			return err
 		}
@@ -129,8 +125,8 @@ type costCount struct {
 }
 
 // readCosts returns the counts. It skips costs that this version refuses, as the sign-in with such a record does.
-func readCosts(tx storage.Tx) (counts []costCount, err error) {
-	value, _, err := tx.Meta().Get(metaCosts)
+func readCosts(get func(name string) ([]byte, bool, error)) (counts []costCount, err error) {
+	value, _, err := get(metaCosts)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +150,7 @@ func countCosts(tx storage.Tx, before, after password.Record) error {
 	if before.Cost() == after.Cost() {
 		return nil
 	}
-	counts, err := readCosts(tx)
+	counts, err := readCosts(tx.Meta().GetForUpdate)
 	if err != nil {
 		return err
 	}

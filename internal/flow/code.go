@@ -37,7 +37,6 @@ func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester
 			return err
 		})
 	}()
-	s.invalidateSessions(requester, done, rec, err)
 	s.report(ctx, stepCode, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err

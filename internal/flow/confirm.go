@@ -43,7 +43,6 @@ func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, i
 			return err
 		})
 	}()
-	s.invalidateSessions(requester, done, rec, err)
 	s.report(ctx, stepConfirm, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err

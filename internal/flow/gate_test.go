@@ -221,7 +221,6 @@ func (g *gate) disable(id string) {
 	}); err != nil {
 		g.t.Fatal(err)
 	}
-	g.Sessions.Changed(id)
 }
 
 func (g *gate) accounts() (n int) {

@@ -47,7 +47,6 @@ func (s *Service) ChangePassword(ctx context.Context, site Site, requester Reque
 	site = site.withDefaults()
 	c := passwordChange{s: s, site: site, requester: requester, in: in, now: s.Clock.Now()}
 	rec, err := c.run(ctx)
-	s.invalidateSessions(requester, c.done, rec, err)
 	s.report(ctx, stepChange, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
@@ -181,7 +180,6 @@ func (c *passwordChange) step(tx storage.Tx, k accountSnapshot, j changeValidati
 	if err := s.Accounts.SetPassword(tx, k.Account.ID, j.record, c.site.Passwords); err != nil {
 		return rec, err
 	}
-	rec.allEnded = true
 	e := authentication{site: c.site, requester: c.requester, now: c.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword}
 	e.ephemeral = c.site.isEphemeral(c.requester.Session.Session)
 	c.done = Done{Purpose: SignIn, ReturnTo: "/", PasswordSet: true}

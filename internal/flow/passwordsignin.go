@@ -51,7 +51,6 @@ func (s *Service) SignIn(ctx context.Context, site Site, requester Requester, in
 		p.attempt = s.Passwords.Begin()
 		rec, err = p.run(ctx)
 	}
-	s.invalidateSessions(requester, p.done, rec, err)
 	s.report(ctx, stepPassword, site, boundary.NetworkText(requester.Client), rec, err)
 	if err == nil {
 		s.wake()

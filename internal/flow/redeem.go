@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"errors"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -116,7 +115,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if ok, err := tx.Flows().Finish(r.flow.Key, storage.FlowRedeemed, r.by, done.Session.Key); err != nil || !ok {
 		return done, rec, orConflict(err)
 	}
-	rec.account, rec.allEnded = a.ID, r.flow.Purpose == Reset && !done.App
+	rec.account = a.ID
 	return done, rec, s.recordRedemption(tx, &rec, r, e, done)
 }
 
@@ -179,19 +178,4 @@ func orConflict(err error) error {
 		return err
 	}
 	return errConflict
-}
-
-// invalidateSessions removes from the session cache, after the commit, a session that was replaced, and about an account of which
-// everything has ended. A commit whose outcome is unknown may have happened.
-func (s *Service) invalidateSessions(requester Requester, done Done, rec record, err error) {
-	happened := err == nil && !done.AlreadySignedIn || errors.Is(err, storage.ErrUnknown)
-	if !happened {
-		return
-	}
-	if rec.allEnded {
-		s.Sessions.Changed(rec.account)
-	}
-	if requester.Session != nil && !done.Reset && !done.App {
-		s.Sessions.SessionDeleted(requester.Session.Session.Key, requester.Session.Session.Account)
-	}
 }

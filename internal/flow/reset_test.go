@@ -234,7 +234,6 @@ func (g *gate) delete(id string) {
 	if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error { return g.Accounts.Delete(tx, id) }); err != nil {
 		g.t.Fatal(err)
 	}
-	g.Sessions.Changed(id)
 }
 
 func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {

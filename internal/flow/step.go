@@ -159,8 +159,6 @@ const (
 type record struct {
 	// purpose is known once a flow has been found.
 	purpose, account, flow string
-	// allEnded is set when everything else of the account has ended.
-	allEnded bool
 	// events happened, in this order.
 	events []storage.Event
 	// dropped names a limit that kept a mail back without a word to the browser.

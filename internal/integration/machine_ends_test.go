@@ -97,9 +97,9 @@ func (c *client) soon(path string, header http.Header) (status int) {
 }
 
 func change(p *module.Parts, account string, f func(storage.Tx) error) error {
-	err := p.Store.Update(context.Background(), f)
-	p.Sessions.Changed(account)
-	return err
+	return p.Store.Update(context.Background(), func(tx storage.Tx) error {
+		return errors.Join(f(tx), tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: account}))
+	})
 }
 
 // TestMACH2_EndsWithThePassword changes a password, and sets another by mail: either ends the tokens of before.

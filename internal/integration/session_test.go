@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/module"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // upgrade asks for the echo protocol over a connection of its own.
@@ -231,10 +232,12 @@ func TestHDR3_Unreadable(t *testing.T) {
 	if err != nil || !found {
 		t.Fatalf("the account: %v, %v", found, err)
 	}
-	if err := parts.Store.Close(); err != nil {
+	stale := func(tx storage.Tx) error {
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: a.ID})
+	}
+	if err := errors.Join(parts.Store.Update(t.Context(), stale), parts.Store.Close()); err != nil {
 		t.Fatal(err)
 	}
-	parts.Sessions.Changed(a.ID) // so that the cache asks the store again
 	for _, path := range []string{"/app", "/open/x"} {
 		if status, _ := c.get(path); status != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d", path, status)

@@ -100,7 +100,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		if err := tx.MachineTokens().Create(rec); err != nil {
 			return err
 		}
-		return m.event(tx, rec, "created", now, in.Operator)
+		return errors.Join(publish(tx, rec), m.event(tx, rec, "created", now, in.Operator))
 	})
 	if err == nil {
 		text, err = m.seal(rec, secret)
@@ -108,7 +108,6 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 	if err != nil {
 		return "", Token{}, err
 	}
-	m.issued.add(rec, false)
 	m.report(ctx, rec, "created", in.Operator)
 	return text, Token{MachineToken: rec, Name: in.Name}, nil
 }
@@ -125,20 +124,17 @@ func (m *Manager) Revoke(ctx context.Context, id string, by storage.Operator) (t
 		return Token{}, false, ErrNotFound
 	}
 	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
-		if t.MachineToken, revoked, err = tx.MachineTokens().Revoke(g.key, now); err != nil || !revoked {
+		if t.MachineToken, revoked, err = tx.MachineTokens().Revoke(g.key, now); err != nil || t.ID == "" {
+			return err
+		}
+		if err := publish(tx, t.MachineToken); err != nil || !revoked {
 			return err
 		}
 		return m.event(tx, t.MachineToken, "revoked", now, by)
 	})
 	if err != nil {
-		if errors.Is(err, storage.ErrUnknown) {
-			m.discard([]*grant{g})
-			m.requests.Check(g.holder.account, m.clock.Now())
-		}
 		return Token{}, false, err
 	}
-	g.dead.Store(true)
-	m.requests.Check(g.holder.account, m.clock.Now())
 	if t.ID == "" {
 		return Token{}, false, ErrNotFound
 	}
@@ -199,6 +195,11 @@ func (m *Manager) name(t storage.MachineToken) string {
 		return ""
 	}
 	return string(plain)
+}
+
+// publish tells the managers that a token was made or revoked.
+func publish(tx storage.Tx, t storage.MachineToken) error {
+	return tx.Changes().Publish(storage.Change{Kind: storage.ChangeToken, Account: t.Account, Key: t.Key})
 }
 
 func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time, by storage.Operator) error {

@@ -163,21 +163,51 @@ func (m *Manager) Load(ctx context.Context) error {
 	return nil
 }
 
-// Changed says that a committed transaction has changed an account or raised one of its epochs; with an empty id, that all of
-// them may have. Tokens that are good no more are let in no more when it returns. Call it after the commit and before
-// answering, also when the commit's outcome is unknown.
-func (m *Manager) Changed(accountID string) {
-	if accountID == "" {
+// changed makes what a committed step has ended or changed be read anew. Tokens that it has revoked or ended are let in no more when
+// it returns, and one that it has made is known. The store calls it after the commit and before the step's caller goes on, also when
+// the outcome is unknown.
+func (m *Manager) changed(c storage.Change) {
+	switch c.Kind {
+	case storage.ChangeAll:
 		m.all.Add(1)
-	} else {
-		h := m.issued.holder(accountID)
+	case storage.ChangeAccount:
+		h := m.issued.holder(c.Account)
 		if h == nil {
 			return
 		}
 		h.changes.Add(1)
+	case storage.ChangeToken:
+		if h := m.issued.holder(c.Account); h != nil {
+			h.changes.Add(1) // first, so that a request asks the store where the record cannot be read below
+		}
+		m.admit(c.Key)
+	case storage.ChangeSession, storage.ChangeKeys:
+		return
 	}
-	m.discard(m.issued.of(accountID))
-	m.requests.Check(accountID, m.clock.Now())
+	m.discard(m.issued.of(c.Account))
+	m.requests.Check(c.Account, m.clock.Now())
+}
+
+// admit takes a token into the set that was made after it was loaded. Where the record cannot be read, [Manager.Tick] loads the set
+// again.
+func (m *Manager) admit(k storage.Key) {
+	var t storage.MachineToken
+	var found, same bool
+	err := m.store.View(context.Background(), func(tx storage.Tx) (err error) {
+		if t, found, err = tx.MachineTokens().Get(k); err != nil || !found {
+			return err
+		}
+		same, err = sameEpochs(tx, t)
+		return err
+	})
+	if err != nil {
+		m.reload.Store(true)
+		m.Log.Warn("a new or revoked machine token could not be read", "event", "unavailable", "error", err)
+		return
+	}
+	if found {
+		m.issued.add(t, !same || !t.Revoked.IsZero())
+	}
 }
 
 // discard marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token

@@ -8,9 +8,9 @@
 // changes. So a request with a token that was seen before reads no store, and one with a text that is no token writes
 // nothing.
 //
-// A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. A caller that changes an
-// account commits first, then informs the manager, then answers; so once the answer is out no request is let in by something
-// that was read before it.
+// A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. A step that makes or
+// revokes a token, or changes an account, publishes it ([storage.Changes]): the manager learns of it after the commit and before the
+// answer, so once the answer is out no request is let in by something that was read before it.
 package machinetoken
 
 import (
@@ -83,16 +83,18 @@ type Manager struct {
 	jwe      *token.JWE
 
 	// all is raised when everything may have changed: the scopes in force, the global epoch, the set.
-	all      atomic.Uint64
-	scopes   atomic.Pointer[[]string]
-	issued   issued
+	all    atomic.Uint64
+	scopes atomic.Pointer[[]string]
+	issued issued
+	// reload is set when the set lacks a token that could not be read.
+	reload   atomic.Bool
 	cache    credential.Cache[*Live]
 	requests *credential.Requests
 	// ticks counts the calls of Tick.
 	ticks atomic.Uint64
 }
 
-// NewManager returns a manager of the tokens in a store. Nothing is let in before [Manager.Load], and nothing is worth
+// NewManager returns a manager of the tokens in a store. It subscribes to the store's changes until the store is closed. Nothing is let in before [Manager.Load], and nothing is worth
 // anything before [Manager.SetScopes].
 func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
 	m := &Manager{
@@ -103,6 +105,7 @@ func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accou
 	m.issued.holders = map[string]*holder{}
 	m.cache.SetBudget(cacheBytes)
 	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
+	store.Subscribe(m.changed)
 	return m
 }
 

@@ -381,7 +381,7 @@ func TestMACH2_DiesWithWhatItsAccountHad(t *testing.T) {
 		"deleted": func(r *rig, tx storage.Tx, id string) error { return r.accounts.Delete(tx, id) },
 		"ended everywhere": func(_ *rig, tx storage.Tx, id string) error {
 			_, err := tx.Epochs().Raise(storage.AccountEpoch(id))
-			return err
+			return errors.Join(err, tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: id}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -393,7 +393,6 @@ func TestMACH2_DiesWithWhatItsAccountHad(t *testing.T) {
 			cause, unregister := r.track(l)
 			defer unregister()
 			r.update(func(tx storage.Tx) error { return step(r, tx, a.ID) })
-			r.Changed(a.ID)
 			r.mustBeDead(text)
 			if !l.Ended() || !errors.Is(cause(), ErrEnded) {
 				t.Errorf("ended %v, cause %v", l.Ended(), cause())
@@ -412,9 +411,8 @@ func TestMACH2_DiesWithEverythingOfEverybody(t *testing.T) {
 	r.mustFind(text)
 	r.update(func(tx storage.Tx) error {
 		_, err := tx.Epochs().Raise(storage.GlobalEpoch)
-		return err
+		return errors.Join(err, tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll}))
 	})
-	r.Changed("")
 	r.mustBeDead(text)
 	r.start(r.ring)
 	r.mustBeDead(text)
@@ -434,7 +432,6 @@ func TestRolesChangeWithTheNextRequest(t *testing.T) {
 	cause, unregister := r.track(l)
 	defer unregister()
 	r.update(func(tx storage.Tx) error { return r.accounts.SetRoles(tx, a.ID, []string{"admin"}) })
-	r.Changed(a.ID)
 	if l.Ended() || !errors.Is(cause(), ErrChanged) {
 		t.Errorf("ended %v, cause %v", l.Ended(), cause())
 	}
@@ -498,7 +495,7 @@ func TestMACH4_NotLoadedIsAnError(t *testing.T) {
 	r.mustFind(text)
 	r.spy.failView.Store(&broken)
 	r.mustFind(text) // what was read stays good
-	r.Changed(tok.Account)
+	r.changed(storage.Change{Kind: storage.ChangeAccount, Account: tok.Account})
 	if l, err := r.Find(t.Context(), text, siteA); l != nil || !errors.Is(err, broken) {
 		t.Errorf("with a store that cannot be read: %v, %v", l, err)
 	}
@@ -512,12 +509,10 @@ func TestMACH2_SlowLoaderAgainstEnd(t *testing.T) {
 			return err
 		},
 		"changed": func(r *rig, tok Token) error {
-			err := r.spy.Update(context.Background(), func(tx storage.Tx) error {
+			return r.spy.Update(context.Background(), func(tx storage.Tx) error {
 				_, err := tx.Epochs().Raise(storage.AccountEpoch(tok.Account))
-				return err
+				return errors.Join(err, tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: tok.Account}))
 			})
-			r.Changed(tok.Account)
-			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

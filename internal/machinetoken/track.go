@@ -27,13 +27,18 @@ func (m *Manager) Tick(ctx context.Context, now time.Time) error {
 		m.issued.forget(now)
 	}
 	m.cache.Clean(now)
-	if m.issued.isLoaded() {
+	if m.issued.isLoaded() && !m.reload.Swap(false) {
 		return nil
 	}
-	if err := m.Load(ctx); err != nil && !errors.Is(err, storage.ErrClosed) {
-		return err
+	err := m.Load(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	m.reload.Store(true)
+	if errors.Is(err, storage.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // Stats are what the manager holds in memory.

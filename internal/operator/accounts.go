@@ -180,7 +180,7 @@ func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
 // purposeAccount is the purpose of events that say what became of an account.
 const purposeAccount = "account"
 
-// change applies f and notes its outcome in one step, and makes the sessions of the account end or be read anew.
+// change applies f and notes its outcome in one step.
 func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx storage.Tx, id string) error) error {
 	id, err := svc.find(ctx, who)
 	if err != nil {
@@ -194,9 +194,6 @@ func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx s
 		}
 		return audit(tx, e)
 	})
-	if err == nil || errors.Is(err, storage.ErrUnknown) {
-		svc.Vault.Sessions.Changed(id)
-	}
 	if err != nil {
 		return accountError(err)
 	}

@@ -29,7 +29,6 @@ func TestFLOW5_DisabledAndDeletedAreOut(t *testing.T) {
 			cause, unregister := r.track(l)
 			defer unregister()
 			r.update(func(tx storage.Tx) error { return step(r, tx, a.ID) })
-			r.Changed(a.ID)
 			if !errors.Is(cause(), ErrEnded) {
 				t.Errorf("the socket is open: %v", cause())
 			}
@@ -43,7 +42,6 @@ func TestFLOW5_DisabledAndDeletedAreOut(t *testing.T) {
 			}
 			if name == "disabled" {
 				r.update(func(tx storage.Tx) error { return r.accounts.SetStatus(tx, a.ID, storage.StatusActive) })
-				r.Changed(a.ID)
 				r.mustBeGone(cookie)
 			}
 		})
@@ -62,7 +60,6 @@ func TestSES4_RolesChangeWithTheNextRequest(t *testing.T) {
 	cause, unregister := r.track(l)
 	defer unregister()
 	r.update(func(tx storage.Tx) error { return r.accounts.SetRoles(tx, a.ID, []string{"admin"}) })
-	r.Changed(a.ID)
 	if !errors.Is(cause(), ErrChanged) {
 		t.Errorf("the socket with the old roles: %v", cause())
 	}
@@ -136,7 +133,7 @@ func TestSES1_LoaderThatNeverSettles(t *testing.T) {
 	r := newRig(t)
 	a := r.account("ada@example.com")
 	cookie, s := r.open(a, OpenInput{})
-	busy := func() { r.Changed(a.ID) }
+	busy := func() { r.changed(storage.Change{Kind: storage.ChangeAccount, Account: a.ID}) }
 	r.spy.afterView.Store(&busy)
 	l := r.mustFind(cookie, siteA)
 	r.spy.afterView.Store(nil)
@@ -188,10 +185,9 @@ func TestSES1_NothingIsLetInAfterTheAnswer(t *testing.T) {
 			err = r.EndEverywhere(t.Context(), a.ID)
 		case 2:
 			r.update(func(tx storage.Tx) error {
-				_, err := tx.Sessions().Delete(s.Key)
+				_, err := deleteSession(tx, s.Key)
 				return err
 			})
-			r.SessionDeleted(s.Key, a.ID)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -2,16 +2,12 @@ package session
 
 import (
 	"context"
-	"errors"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // listMax bounds how many sessions of one account are listed or searched.
 const listMax = 1000
-
-// settled reports whether a commit happened or may have. Either way the caches must go.
-func settled(err error) bool { return err == nil || errors.Is(err, storage.ErrUnknown) }
 
 // End ends one session and those that have it as parent. When it returns no error nothing is let in by the session's cookie
 // any more. The step that ends it appends the events given to the audit log, with the time and the account.
@@ -38,25 +34,33 @@ func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended boo
 	return false, nil
 }
 
-func (m *Manager) end(ctx context.Context, key storage.Key, accountID string, audit ...storage.Event) (existed bool, err error) {
-	var deleted bool
+func (m *Manager) end(ctx context.Context, key storage.Key, accountID string, audit ...storage.Event) (deleted bool, err error) {
 	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
-		if deleted, err = tx.Sessions().Delete(key); err != nil || !deleted {
+		if deleted, err = deleteSession(tx, key); err != nil || !deleted {
 			return err
 		}
 		return m.append(tx, accountID, audit)
 	})
-	if settled(err) {
-		m.SessionDeleted(key, accountID)
-	}
 	return deleted && err == nil, err
+}
+
+// deleteSession deletes the record of a session, if there is one, and publishes that it has ended.
+func deleteSession(tx storage.Tx, key storage.Key) (deleted bool, err error) {
+	s, found, err := tx.Sessions().Get(key)
+	if err != nil || !found {
+		return false, err
+	}
+	if deleted, err = tx.Sessions().Delete(key); err != nil {
+		return false, err
+	}
+	return deleted, tx.Changes().Publish(storage.Change{Kind: storage.ChangeSession, Account: s.Account, Key: key})
 }
 
 // EndEverywhere ends all sessions, flows, links and stateless tokens of an account by raising its epoch and that of its
 // mailbox. When it returns no error nothing is let in by any of them any more. The step appends the events given to the audit log, with
 // the time and the account.
 func (m *Manager) EndEverywhere(ctx context.Context, accountID string, audit ...storage.Event) error {
-	err := m.store.Update(ctx, func(tx storage.Tx) error {
+	return m.store.Update(ctx, func(tx storage.Tx) error {
 		mailboxes, err := mailboxesOf(tx, accountID)
 		if err != nil {
 			return err
@@ -69,12 +73,11 @@ func (m *Manager) EndEverywhere(ctx context.Context, accountID string, audit ...
 		if _, err = tx.Epochs().Raise(storage.AccountEpoch(accountID)); err != nil {
 			return err
 		}
+		if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: accountID}); err != nil {
+			return err
+		}
 		return m.append(tx, accountID, audit)
 	})
-	if settled(err) {
-		m.Changed(accountID)
-	}
-	return err
 }
 
 // append adds events about an account to the audit log.
@@ -91,18 +94,12 @@ func (m *Manager) append(tx storage.Tx, accountID string, audit []storage.Event)
 
 // EndAll ends everything of everybody by raising the global epoch.
 func (m *Manager) EndAll(ctx context.Context) error {
-	err := m.store.Update(ctx, func(tx storage.Tx) error {
-		_, err := tx.Epochs().Raise(storage.GlobalEpoch)
-		return err
-	})
-	if settled(err) {
-		m.gens.raise(&m.gens.all)
-		m.requests.Check("", m.clock.Now())
-		if m.Also != nil {
-			m.Also("")
+	return m.store.Update(ctx, func(tx storage.Tx) error {
+		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
+			return err
 		}
-	}
-	return err
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll})
+	})
 }
 
 // mailboxesOf returns the mailbox of an embedded account, or those of the sessions of an account that an app owns.
@@ -123,25 +120,20 @@ func mailboxesOf(tx storage.Tx, accountID string) ([]storage.Digest, error) {
 	return list, err
 }
 
-// Changed says that a committed transaction has changed an account or raised one of its epochs: its cached sessions are read
-// anew and its tracked requests are cancelled. Call it after the commit and before answering, also when the commit's outcome
-// is unknown.
-func (m *Manager) Changed(accountID string) {
-	if accountID == "" {
+// changed makes what a committed step has ended or changed be read anew, and cancels the requests in flight that it concerns. The
+// store calls it after the commit and before the step's caller goes on, also when the outcome is unknown.
+func (m *Manager) changed(c storage.Change) {
+	switch c.Kind {
+	case storage.ChangeAccount:
+		m.gens.raise(m.gens.account(c.Account))
+	case storage.ChangeSession:
+		m.gens.raise(m.gens.session(c.Key))
+	case storage.ChangeAll:
+		m.gens.raise(&m.gens.all)
+	case storage.ChangeToken, storage.ChangeKeys:
 		return
 	}
-	m.gens.raise(m.gens.account(accountID))
-	m.requests.Check(accountID, m.clock.Now())
-	if m.Also != nil {
-		m.Also(accountID)
-	}
-}
-
-// SessionDeleted says that a committed transaction has deleted the record of one session. Call it after the commit and before
-// answering, also when the commit's outcome is unknown.
-func (m *Manager) SessionDeleted(key storage.Key, accountID string) {
-	m.gens.raise(m.gens.session(key))
-	m.requests.Check(accountID, m.clock.Now())
+	m.requests.Check(c.Account, m.clock.Now())
 }
 
 // List returns the live sessions of an account, at most 1000.

@@ -39,7 +39,6 @@ func TestSES1_NewValueAtEachSignIn(t *testing.T) {
 	cause, unregister := r.track(old)
 	defer unregister()
 	second, _ := r.open(a, OpenInput{Replaces: s.Key})
-	r.SessionDeleted(s.Key, a.ID)
 	if first == second {
 		t.Fatal("one value twice")
 	}

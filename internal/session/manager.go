@@ -3,8 +3,9 @@
 //
 // A [Manager] belongs to a store, not to a configuration: it survives reloads together with the store. The record in the
 // store is the truth; what the cache holds is good only while the generations that were noted before it was read are
-// unchanged. Whoever ends or changes a session, or an account, commits first, then raises its generation, then answers; so
-// once the answer is out no request can be let in by something that was read before it.
+// unchanged. A step that ends or changes a session, or an account, publishes it ([storage.Changes]): the manager raises its
+// generation after the commit and before the answer, so once the answer is out no request can be let in by something that was read
+// before it.
 package session
 
 import (
@@ -61,9 +62,6 @@ type Lifetimes struct {
 type Manager struct {
 	// Log gets the failures that no caller sees. Set it before the first use; nil discards them.
 	Log *slog.Logger
-	// Also is told of each change of an account, after the sessions, and with an empty id that everything of everybody has
-	// ended. Set it before the first use; nil tells nobody.
-	Also func(accountID string)
 
 	store    storage.Store
 	ring     *keyring.Ring
@@ -76,12 +74,13 @@ type Manager struct {
 	requests  *credential.Requests
 }
 
-// NewManager returns a manager of the sessions in a store.
+// NewManager returns a manager of the sessions in a store. It subscribes to the store's changes until the store is closed.
 func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
 	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts}
 	m.cache.SetBudget(DefaultCacheBytes)
 	m.gens.init()
 	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
+	store.Subscribe(m.changed)
 	return m
 }
 

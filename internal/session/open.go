@@ -30,14 +30,12 @@ type OpenInput struct {
 	Idle, Absolute time.Duration
 	// Parent is the portal's session, zero when there is none.
 	Parent storage.Key
-	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step; tell
-	// [Manager.SessionDeleted] of it after the commit.
+	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step.
 	Replaces storage.Key
 }
 
 // Open opens a session in the caller's transaction, under the epochs that hold in it, and returns the value of its cookie,
-// which is new at each call. Hand it out only after the commit. Nothing needs to be told to the manager afterwards, except
-// for in.Replaces.
+// which is new at each call. Hand it out only after the commit.
 func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie string, s storage.Session, err error) {
 	if a.Status != accounts.Active {
 		return "", storage.Session{}, ErrNotActive
@@ -80,7 +78,7 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		Network:  networkOf(in.Client),
 	}
 	if !in.Replaces.IsZero() {
-		if _, err := tx.Sessions().Delete(in.Replaces); err != nil {
+		if _, err := deleteSession(tx, in.Replaces); err != nil {
 			return "", storage.Session{}, err
 		}
 	}

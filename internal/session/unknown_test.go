@@ -30,7 +30,11 @@ func TestSES1_AnEndOfUnknownOutcomeIsAnEnd(t *testing.T) {
 			cause, unregister := r.track(l)
 			defer unregister()
 			told := 0
-			r.Also = func(string) { told++ }
+			defer r.spy.Subscribe(func(c storage.Change) {
+				if c.Kind == storage.ChangeAccount || c.Kind == storage.ChangeAll {
+					told++
+				}
+			})()
 			unknown := storage.ErrUnknown
 			r.spy.failUpdate.Store(&unknown)
 			if err := end(r, l); !errors.Is(err, storage.ErrUnknown) {

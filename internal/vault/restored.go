@@ -13,7 +13,7 @@ const dropChunk = 256
 // endRestored ends every session, flow, link and queued mail that a backup contains. It deletes the mails first, and the mark of
 // the backup last, in the transaction that raises the epoch, so that the next opening repeats an interrupted one. Flows, tokens and
 // sessions end by the epoch and are swept at their expiry.
-func (v *Vault) endRestored(ctx context.Context) error {
+func (v *Vault) endRestored(ctx context.Context, incarnation string) error {
 	mails := 0
 	for {
 		n, err := v.dropMails(ctx)
@@ -35,6 +35,9 @@ func (v *Vault) endRestored(ctx context.Context) error {
 			return err
 		}
 		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
+			return err
+		}
+		if err := storeIncarnation(tx, incarnation); err != nil {
 			return err
 		}
 		return tx.Meta().Delete(storage.MetaRestored)

@@ -53,7 +53,7 @@ func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Conte
 	})
 }
 
-// Sweep persists the clock, deletes expired records in small transactions, and returns how many it has deleted. While the clock is
+// Sweep persists the clock, reads the signing keys again, deletes expired records in small transactions, and returns how many it has deleted. While the clock is
 // in doubt it deletes nothing, so that a clock that was wrong for a while destroys nothing.
 //
 // The clock is persisted first, so that what has been deleted stays expired in a process that starts with the system's clock set
@@ -61,6 +61,9 @@ func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Conte
 func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
 	now := v.Clock.Now()
 	if err := v.SaveClock(ctx); err != nil {
+		return 0, err
+	}
+	if err := v.reloadSigning(ctx); err != nil {
 		return 0, err
 	}
 	for {

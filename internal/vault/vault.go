@@ -27,8 +27,8 @@ var ErrNoDataKey = errors.New("vault: the database has lost its data key; restor
 type Config struct {
 	// Store is the open store. Required; it belongs to the Vault once Open has succeeded.
 	Store storage.Store
-	// Masters returns the master keys. Required. It is called once, with the sealed data key of the database. That is empty when
-	// the database is new; only then may Masters create a key.
+	// Masters returns the master keys. Required. It is called with the sealed data key of the database. That is empty when the
+	// database is new; only then may Masters create a key. It is called again if another process has made one meanwhile.
 	Masters func(sealed []byte) ([][]byte, error)
 	// Clock is the gate's clock; nil means the system's.
 	Clock *clock.Clock
@@ -50,11 +50,10 @@ type Vault struct {
 	// Created reports whether the database was new.
 	Created bool
 
-	log      *slog.Logger
-	cancel   context.CancelFunc
-	start    sync.Once
-	wg       sync.WaitGroup
-	rotating sync.Mutex
+	log    *slog.Logger
+	cancel context.CancelFunc
+	start  sync.Once
+	wg     sync.WaitGroup
 	// stepped reports whether the last log line about the wall clock was that it has stepped.
 	stepped bool
 }
@@ -71,38 +70,21 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
-	found, err := read(ctx, cfg.Store)
-	if err != nil {
-		return nil, fmt.Errorf("vault: reading the database: %w", err)
-	}
-	if len(found.sealed) == 0 && found.used {
-		return nil, ErrNoDataKey
-	}
-	v.Created = len(found.sealed) == 0
-	masters, err := cfg.Masters(found.sealed)
-	if err != nil {
-		return nil, err
-	}
-	ring, resealed, err := keyring.Open(masters, found.sealed)
-	if err != nil {
-		return nil, err
-	}
-	v.Ring = ring
-	v.Clock.Restore(found.clock)
-	if found.restored {
-		if err := v.endRestored(ctx); err != nil {
-			return nil, fmt.Errorf("vault: ending what a backup held: %w", err)
+	var err error
+	for range openTries {
+		if err = v.openKeys(ctx, cfg.Masters); !errors.Is(err, errKeyChanged) {
+			break
 		}
 	}
-	if err := v.storeKeys(ctx, found.sealed, resealed); err != nil {
-		return nil, fmt.Errorf("vault: opening the keys: %w", err)
+	if err != nil {
+		return nil, err
 	}
+	v.Store.Subscribe(v.changed)
 	v.Accounts = &accounts.Service{Store: v.Store, Ring: v.Ring, Clock: v.Clock}
 	v.Sessions = session.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
 	v.Sessions.Log = v.log
 	v.Machines = machinetoken.NewManager(v.Store, v.Ring, v.Clock, v.Accounts)
 	v.Machines.Log = v.log
-	v.Sessions.Also = v.Machines.Changed
 	if err := v.Machines.Load(ctx); err != nil {
 		// Requests with a token get a 503 until Start's ticking has loaded them; everybody else goes on.
 		v.log.Error("the machine tokens could not be loaded", "event", "unavailable", "error", err)
@@ -110,11 +92,54 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	return v, nil
 }
 
+// openTries bounds how often Open begins anew because another process has stored a data key meanwhile.
+const openTries = 3
+
+// errKeyChanged reports that the data key is not the one that was read.
+var errKeyChanged = errors.New("the data key has changed meanwhile")
+
+// openKeys opens the data key and the signing keys, and makes those that a new database needs.
+func (v *Vault) openKeys(ctx context.Context, load func(sealed []byte) ([][]byte, error)) error {
+	incarnation, err := v.Store.Incarnation(ctx)
+	if err != nil {
+		return fmt.Errorf("vault: asking which database this is: %w", err)
+	}
+	found, err := read(ctx, v.Store)
+	if err != nil {
+		return fmt.Errorf("vault: reading the database: %w", err)
+	}
+	if len(found.sealed) == 0 && found.used {
+		return ErrNoDataKey
+	}
+	v.Created = len(found.sealed) == 0
+	masters, err := load(found.sealed)
+	if err != nil {
+		return err
+	}
+	ring, resealed, err := keyring.Open(masters, found.sealed)
+	if err != nil {
+		return err
+	}
+	v.Ring = ring
+	v.Clock.Restore(found.clock)
+	if found.restored || found.incarnation != "" && found.incarnation != incarnation {
+		if err := v.endRestored(ctx, incarnation); err != nil {
+			return fmt.Errorf("vault: ending what a backup held: %w", err)
+		}
+	}
+	if err := v.storeKeys(ctx, found.sealed, resealed, incarnation); err != nil {
+		return fmt.Errorf("vault: opening the keys: %w", err)
+	}
+	return nil
+}
+
 // contents is what Open reads from a database.
 type contents struct {
 	sealed   []byte
 	clock    time.Time
 	restored bool
+	// incarnation is the one that the database was last opened as, empty where none was stored.
+	incarnation string
 	// used reports whether anything is sealed with the data key.
 	used bool
 }
@@ -134,6 +159,10 @@ func read(ctx context.Context, store storage.Store) (c contents, err error) {
 		if _, c.restored, err = tx.Meta().Get(storage.MetaRestored); err != nil {
 			return err
 		}
+		if value, _, err = tx.Meta().Get(storage.MetaIncarnation); err != nil {
+			return err
+		}
+		c.incarnation = string(value)
 		if _, c.used, err = tx.Meta().Get(storage.MetaSigningKeys); err != nil || c.used {
 			return err
 		}
@@ -144,17 +173,20 @@ func read(ctx context.Context, store storage.Store) (c contents, err error) {
 }
 
 // storeKeys opens the signing keys and stores the keys that are new or sealed anew, in one transaction.
-func (v *Vault) storeKeys(ctx context.Context, sealed, resealed []byte) error {
+func (v *Vault) storeKeys(ctx context.Context, sealed, resealed []byte, incarnation string) error {
 	var signing *keyring.SigningKeys
 	err := v.Store.Update(ctx, func(tx storage.Tx) error {
-		now, _, err := tx.Meta().Get(storage.MetaDataKey)
+		now, _, err := tx.Meta().GetForUpdate(storage.MetaDataKey)
 		if err != nil {
 			return err
 		}
 		if string(now) != string(sealed) {
-			return errors.New("the data key has changed meanwhile")
+			return errKeyChanged
 		}
-		stored, _, err := tx.Meta().Get(storage.MetaSigningKeys)
+		if err := storeIncarnation(tx, incarnation); err != nil {
+			return err
+		}
+		stored, _, err := tx.Meta().GetForUpdate(storage.MetaSigningKeys)
 		if err != nil {
 			return err
 		}
@@ -187,36 +219,65 @@ func (v *Vault) recordCreation(tx storage.Tx) error {
 	return storage.SetMetaTime(tx, storage.MetaCreated, v.Clock.Now())
 }
 
+// storeIncarnation notes which database this is, for the next opening.
+func storeIncarnation(tx storage.Tx, incarnation string) error {
+	stored, found, err := tx.Meta().GetForUpdate(storage.MetaIncarnation)
+	if err != nil || string(stored) == incarnation && (found || incarnation == "") {
+		return err
+	}
+	return tx.Meta().Put(storage.MetaIncarnation, []byte(incarnation))
+}
+
 // RotateSigningKey makes a new signing key, which is used once verifiers have had the time to fetch it. It returns the new
 // key's id. The step that stores it runs beside, unless that is nil. Errors: keyring.ErrRotating while a rotation is under way, and
 // the store's.
 func (v *Vault) RotateSigningKey(ctx context.Context, beside func(storage.Tx) error) (id string, err error) {
-	v.rotating.Lock()
-	defer v.rotating.Unlock()
 	now := v.Clock.Now()
-	sealed, err := v.Signing.Rotate(now)
-	if err != nil {
-		return "", err
-	}
 	err = v.Store.Update(ctx, func(tx storage.Tx) error {
-		if err := tx.Meta().Put(storage.MetaSigningKeys, sealed); err != nil || beside == nil {
+		stored, _, err := tx.Meta().GetForUpdate(storage.MetaSigningKeys)
+		if err != nil {
+			return err
+		}
+		keys, _, err := v.Ring.OpenSigningKeys(stored, now)
+		if err != nil {
+			return err
+		}
+		sealed, err := keys.Rotate(now)
+		if err != nil {
+			return err
+		}
+		listed := keys.Listed(now)
+		id = listed[len(listed)-1].ID
+		if err := tx.Meta().Put(storage.MetaSigningKeys, sealed); err != nil {
+			return err
+		}
+		if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeKeys}); err != nil || beside == nil {
 			return err
 		}
 		return beside(tx)
 	})
 	if err != nil {
-		return "", errors.Join(err, v.reloadSigning())
+		return "", err
 	}
-	listed := v.Signing.Listed(now)
-	return listed[len(listed)-1].ID, nil
+	return id, nil
 }
 
-// reloadSigning replaces the signing keys by the stored ones, after a rotation that could not be stored.
-func (v *Vault) reloadSigning() error {
+// changed takes over the signing keys that a committed step has stored.
+func (v *Vault) changed(c storage.Change) {
+	if c.Kind != storage.ChangeKeys {
+		return
+	}
+	if err := v.reloadSigning(context.Background()); err != nil {
+		v.log.Warn("the signing keys could not be read; they are read again within a minute", "event", "unavailable", "error", err)
+	}
+}
+
+// reloadSigning replaces the signing keys by the stored ones.
+func (v *Vault) reloadSigning(ctx context.Context) error {
 	var sealed []byte
-	err := v.Store.View(context.Background(), func(tx storage.Tx) error {
+	err := v.Store.View(ctx, func(tx storage.Tx) error {
 		value, _, err := tx.Meta().Get(storage.MetaSigningKeys)
-		sealed = append([]byte(nil), value...)
+		sealed = value
 		return err
 	})
 	if err != nil {
@@ -241,10 +302,17 @@ func (v *Vault) Close() error {
 	return errors.Join(err, v.Store.Close())
 }
 
-// SaveClock persists the latest time that the clock trusts.
+// SaveClock persists the latest time that the clock trusts, unless a later one has been persisted.
 func (v *Vault) SaveClock(ctx context.Context) error {
-	value := binary.BigEndian.AppendUint64(nil, uint64(v.Clock.Trusted().Unix()))
-	return v.Store.Update(ctx, func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaClock, value) })
+	trusted := v.Clock.Trusted()
+	value := binary.BigEndian.AppendUint64(nil, uint64(trusted.Unix()))
+	return v.Store.Update(ctx, func(tx storage.Tx) error {
+		stored, _, err := tx.Meta().GetForUpdate(storage.MetaClock)
+		if err != nil || parseTime(stored).Unix() >= trusted.Unix() {
+			return err
+		}
+		return tx.Meta().Put(storage.MetaClock, value)
+	})
 }
 
 // parseTime parses the value that SaveClock stores. It returns the zero time for anything else.

@@ -97,7 +97,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 func TestABackupThatFailsLeavesNothing(t *testing.T) {
 	s := open(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := s.Backup(ctx, &brokenWriter{err: errExists}); !errors.Is(err, errExists) {
+	if err := s.Backup(ctx, &brokenWriter{err: errTest}); !errors.Is(err, errTest) {
 		t.Errorf("Backup = %v, want the writer's error", err)
 	}
 	onlyTheDatabase(t, s)

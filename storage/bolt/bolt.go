@@ -46,6 +46,8 @@ type Store struct {
 		running sync.WaitGroup
 	}
 
+	publisher storage.Publisher
+
 	queue queue
 	// writing is locked by the owner of bbolt's writable transaction, so that beginning one never waits inside bbolt.
 	writing sync.Mutex
@@ -71,6 +73,21 @@ var (
 
 // Path returns the canonical path of the database file.
 func (s *Store) Path() string { return s.path }
+
+// Subscribe calls fn for each change, on the goroutine of the Update that has published it.
+func (s *Store) Subscribe(fn func(storage.Change)) (stop func()) { return s.publisher.Subscribe(fn) }
+
+// Incarnation returns nothing: a copy carries the mark under [storage.MetaRestored].
+func (s *Store) Incarnation(ctx context.Context) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := s.enter(); err != nil {
+		return "", err
+	}
+	s.leave()
+	return "", nil
+}
 
 // View runs fn against a consistent snapshot. Damaged data answers [storage.ErrDamaged].
 func (s *Store) View(ctx context.Context, fn func(storage.Tx) error) (err error) {

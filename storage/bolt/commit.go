@@ -44,6 +44,8 @@ type call struct {
 	settled bool
 	err     error
 	pan     any
+	// changes are those that the last run has published.
+	changes []storage.Change
 	// wake gets true for the lead and false for an outcome.
 	wake chan bool
 }
@@ -69,6 +71,9 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	}
 	if c.pan != nil {
 		panic(c.pan)
+	}
+	if c.err == nil || errors.Is(c.err, storage.ErrUnknown) {
+		s.publisher.Deliver(c.changes)
 	}
 	return c.err
 }
@@ -230,6 +235,7 @@ func (s *Store) step(c *call, t *tx) (err error) {
 	c.ran, c.err, c.pan = true, nil, nil
 	defer func() {
 		r := recover()
+		c.changes = t.changes
 		t.end()
 		switch {
 		case r == nil:

@@ -17,6 +17,8 @@ import (
 )
 
 // put is a step that writes.
+var errTest = errors.New("a step's own error")
+
 func put(name string) func(storage.Tx) error {
 	return func(tx storage.Tx) error { return tx.Meta().Put(name, []byte("x")) }
 }
@@ -110,7 +112,7 @@ func TestNothingWrittenNothingSynced(t *testing.T) {
 	s.commit = func(*bbolt.Tx) error { t.Error("a commit"); return nil }
 	for name, step := range map[string]func(storage.Tx) error{
 		"refusal": refuse,
-		"error":   func(storage.Tx) error { return errExists },
+		"error":   func(storage.Tx) error { return errTest },
 		"no delete": func(tx storage.Tx) error {
 			_, err := tx.Sessions().Delete(storage.Key{End: 1})
 			_, err2 := tx.Counters().Reset(storage.Key{End: 1})
@@ -133,12 +135,20 @@ func TestNothingWrittenNothingSynced(t *testing.T) {
 // A commit whose meta page reached the file although its sync failed: nobody knows, so everybody is told so, refusals too.
 func TestDUR1_AFailedSyncIsUnknownAndThenRefused(t *testing.T) {
 	s := open(t)
+	var told atomic.Int64
+	defer s.Subscribe(func(storage.Change) { told.Add(1) })()
+	publish := func(tx storage.Tx) error {
+		return errors.Join(put("a")(tx), tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll}))
+	}
 	errs := batch(t, s, func(btx *bbolt.Tx) error {
 		if err := btx.Commit(); err != nil {
 			return err
 		}
 		return syscall.EIO
-	}, put("a"), refuse, func(storage.Tx) error { return errExists }, put("b"))
+	}, publish, refuse, func(storage.Tx) error { return errTest }, put("b"))
+	if told.Load() != 1 {
+		t.Errorf("subscribers were told %d times of what may have happened", told.Load())
+	}
 	for i, err := range errs {
 		if !errors.Is(err, storage.ErrUnknown) || !errors.Is(err, syscall.EIO) {
 			t.Errorf("step %d = %v, want ErrUnknown", i, err)
@@ -274,10 +284,10 @@ func TestDUR1_AFailingStepIsToldTheTruth(t *testing.T) {
 		if err := put("bad")(tx); err != nil {
 			return err
 		}
-		return errExists
+		return errTest
 	}
 	errs := batch(t, s, (*bbolt.Tx).Commit, put("a"), failing, put("b"))
-	if errs[0] != nil || !errors.Is(errs[1], errExists) || errs[2] != nil {
+	if errs[0] != nil || !errors.Is(errs[1], errTest) || errs[2] != nil {
 		t.Errorf("Update = %v", errs)
 	}
 	if !has(t, s, "a") || !has(t, s, "b") || has(t, s, "bad") {

@@ -17,6 +17,9 @@ func (t meta) Get(name string) (value []byte, found bool, err error) {
 	return slices.Clone(v), v != nil, err
 }
 
+// GetForUpdate is Get: the writer is alone in this engine.
+func (t meta) GetForUpdate(name string) ([]byte, bool, error) { return t.Get(name) }
+
 // Put stores a copy of the value under a name.
 func (t meta) Put(name string, value []byte) error {
 	if name == "" {

@@ -98,7 +98,7 @@ func (t outbox) Enqueue(m storage.Mail) error {
 	if exists, err := t.has(bOutbox, m.ID[:]); err != nil {
 		return err
 	} else if exists {
-		return errExists
+		return storage.ErrExists
 	}
 	if err := t.put(bOutbox, m.ID[:], encodeMail(m)); err != nil {
 		return err

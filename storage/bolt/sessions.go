@@ -60,6 +60,18 @@ func (t sessions) Touch(k storage.Key, now, idleEnd time.Time, every time.Durati
 	return s, true, t.put(bSessions, key, encodeSession(s))
 }
 
+// TouchAll is Touch for many sessions.
+func (t sessions) TouchAll(uses []storage.Touch) ([]storage.Touched, error) {
+	list := make([]storage.Touched, len(uses))
+	for i, u := range uses {
+		var err error
+		if list[i].Session, list[i].Touched, err = t.Touch(u.Key, u.Now, u.IdleEnd, u.Every); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // Delete ends a session.
 func (t sessions) Delete(k storage.Key) (deleted bool, err error) {
 	if !t.writable {

@@ -58,7 +58,6 @@ const fullPage = 0.9
 
 var (
 	errOver     = errors.New("storage/bolt: a transaction was used after its end")
-	errExists   = errors.New("storage/bolt: a record is already there")
 	errNoKey    = errors.New("storage/bolt: a key is missing or out of range")
 	errNegative = errors.New("storage/bolt: a negative amount")
 )
@@ -72,6 +71,8 @@ type tx struct {
 	dirty bool
 	// inside is set when bbolt is at work: a panic then is the engine's, not the step's.
 	inside bool
+	// changes are those that the step has published.
+	changes []storage.Change
 }
 
 var _ storage.Tx = (*tx)(nil)
@@ -105,6 +106,26 @@ func (t *tx) Events() storage.Events { return events{t} }
 
 // Meta returns the intents on single values.
 func (t *tx) Meta() storage.Meta { return meta{t} }
+
+// Changes returns the intents on what others cache.
+func (t *tx) Changes() storage.Changes { return changes{t} }
+
+// Prefetch does nothing: a read costs less than a microsecond.
+func (t *tx) Prefetch(storage.Lookups) error { return nil }
+
+type changes struct{ *tx }
+
+// Publish notes a change, which is delivered after the commit.
+func (t changes) Publish(c storage.Change) error {
+	switch {
+	case t.btx == nil:
+		return errOver
+	case !t.writable:
+		return storage.ErrReadOnly
+	}
+	t.changes = append(t.changes, c)
+	return nil
+}
 
 // end makes later uses of t fail.
 func (t *tx) end() { t.btx = nil }
@@ -305,7 +326,7 @@ func (t *tx) create(b bucket, k storage.Key, value []byte) error {
 	if exists, err := t.has(b, key); err != nil {
 		return err
 	} else if exists {
-		return errExists
+		return storage.ErrExists
 	}
 	return t.put(b, key, value)
 }

@@ -25,7 +25,69 @@ func RunConcurrency(t *testing.T, open Open) {
 		"CompanionsThatFailHurtNobodyElse": testCompanions,
 		"AViewIsASnapshot":                 testSnapshot,
 		"CloseWaitsAndRefuses":             testParallelClose,
+		"WhatAWriteDependsOnIsWhatItWas":   testParallelGuard,
+		"AnEpochOfZeroIsGuarded":           testParallelEpoch,
+		"SES1_OneChangeAtATime":            testParallelChanges,
 	})
+}
+
+// RunNodes is [RunConcurrency] for an engine that lets several stores share one place at a time: open returns several on one new
+// place, and the callers take turns on them.
+func RunNodes(t *testing.T, open func(t testing.TB) []storage.Store) {
+	RunConcurrency(t, func(t testing.TB) storage.Store { return &nodes{stores: open(t)} })
+}
+
+// nodes is one store to its callers, and hands each step to the next of several.
+type nodes struct {
+	stores []storage.Store
+	calls  atomic.Uint64
+}
+
+func (n *nodes) next() storage.Store { return n.stores[n.calls.Add(1)%uint64(len(n.stores))] }
+
+// View implements storage.Store, as the others do.
+func (n *nodes) View(ctx context.Context, fn func(storage.Tx) error) error {
+	return n.next().View(ctx, fn)
+}
+
+// Update runs fn on the next store.
+func (n *nodes) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	return n.next().Update(ctx, fn)
+}
+
+// Sweep sweeps by the next store.
+func (n *nodes) Sweep(ctx context.Context, now time.Time, max int) (int, error) {
+	return n.next().Sweep(ctx, now, max)
+}
+
+// Incarnation asks the next store.
+func (n *nodes) Incarnation(ctx context.Context) (string, error) { return n.next().Incarnation(ctx) }
+
+// Close closes every store.
+func (n *nodes) Close() error {
+	var errs []error
+	for _, s := range n.stores {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Subscribe implements storage.Store.
+func (n *nodes) Subscribe(fn func(storage.Change)) (stop func()) {
+	var mu sync.Mutex // each store calls one at a time
+	var stops []func()
+	for _, s := range n.stores {
+		stops = append(stops, s.Subscribe(func(c storage.Change) {
+			mu.Lock()
+			defer mu.Unlock()
+			fn(c)
+		}))
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
 }
 
 // together starts n callers at one moment and waits for all.

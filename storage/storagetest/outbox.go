@@ -62,8 +62,8 @@ func leased(m storage.Mail, until time.Time, attempt int) storage.Mail {
 func testLease(t *testing.T, s storage.Store) {
 	wantDue(t, s, time.Time{})
 	end := now.Add(time.Hour)
-	a, b, c := mail("a", now.Add(-2), end), mail("b", now.Add(-1), end), mail("c", now, end)
-	late := mail("late", now.Add(1), end)
+	a, b, c := mail("a", now.Add(-2*time.Microsecond), end), mail("b", now.Add(-time.Microsecond), end), mail("c", now, end)
+	late := mail("late", now.Add(time.Microsecond), end)
 	enqueue(t, s, late, c, a, b)
 	wantDue(t, s, a.Due)
 	until := now.Add(time.Minute)
@@ -81,7 +81,7 @@ func testLeaseEnds(t *testing.T, s storage.Store) {
 	until := now.Add(time.Minute)
 	lease(t, s, now, until, 1, leased(m, until, 1))
 	wantDue(t, s, until)
-	lease(t, s, until.Add(-1), until.Add(time.Minute), 1)
+	lease(t, s, until.Add(-time.Microsecond), until.Add(time.Minute), 1)
 	lease(t, s, until, until.Add(time.Minute), 1, leased(m, until.Add(time.Minute), 2))
 }
 
@@ -112,7 +112,7 @@ func testMailFinish(t *testing.T, s storage.Store) {
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 0) }) // nobody's
 	until := now.Add(time.Minute)
 	lease(t, s, now, until, 1, leased(m, until, 1))
-	lease(t, s, until, until.Add(1), 1, leased(m, until.Add(1), 2))
+	lease(t, s, until, until.Add(time.Microsecond), 1, leased(m, until.Add(time.Microsecond), 2))
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) }) // somebody else's by now
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") })
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
@@ -129,9 +129,9 @@ func testRetry(t *testing.T, s storage.Store) {
 	lease(t, s, now, until, 1, leased(m, until, 1))
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, again, "refused") })
 	wantDue(t, s, again)
-	lease(t, s, again.Add(-1), again, 1)
+	lease(t, s, again.Add(-time.Microsecond), again, 1)
 	m.Reason = "refused"
-	lease(t, s, again, again.Add(1), 1, leased(m, again.Add(1), 2))
+	lease(t, s, again, again.Add(time.Microsecond), 1, leased(m, again.Add(time.Microsecond), 2))
 }
 
 func testDeadLetter(t *testing.T, s storage.Store) {
@@ -196,7 +196,7 @@ func testDeadNotDue(t *testing.T, s storage.Store) {
 	lease(t, s, now, until, 1, leased(m, until, 1))
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
 	wantDue(t, s, time.Time{})
-	lease(t, s, until, until.Add(1), 9)
+	lease(t, s, until, until.Add(time.Microsecond), 9)
 	for _, fn := range []func(storage.Outbox) (bool, error){
 		func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 1) },
 		func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 1, now, "") },
@@ -209,10 +209,10 @@ func testDeadNotDue(t *testing.T, s storage.Store) {
 func testRequeue(t *testing.T, s storage.Store) {
 	m := mail("m", now.Add(time.Hour), now.Add(2*time.Hour))
 	enqueue(t, s, m)
-	lease(t, s, now, now.Add(1), 1)
+	lease(t, s, now, now.Add(time.Microsecond), 1)
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
 	wantDue(t, s, now)
-	lease(t, s, now, now.Add(1), 1, leased(m, now.Add(1), 1))
+	lease(t, s, now, now.Add(time.Microsecond), 1, leased(m, now.Add(time.Microsecond), 1))
 }
 
 func testStats(t *testing.T, s storage.Store) {

@@ -82,9 +82,9 @@ func testConsumeEdge(t *testing.T, s storage.Store) {
 	}{
 		{end, storage.TokenMissing},
 		{end.Add(time.Hour), storage.TokenMissing},
-		{end.Add(-1), storage.TokenConsumed},
+		{end.Add(-time.Microsecond), storage.TokenConsumed},
 		{end, storage.TokenMissing},
-		{end.Add(-1), storage.TokenUsed},
+		{end.Add(-time.Microsecond), storage.TokenUsed},
 	} {
 		update(t, s, func(tx storage.Tx) error {
 			_, res, err := tx.Tokens().Consume(tok.Key, c.at)

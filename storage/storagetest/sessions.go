@@ -65,7 +65,7 @@ func testTouch(t *testing.T, s storage.Store) {
 		})
 		wantSession(t, s, se)
 	}
-	touch(now.Add(time.Minute-1), false)
+	touch(now.Add(time.Minute-time.Microsecond), false)
 	se.Seen, se.IdleEnd = now.Add(time.Minute), now.Add(time.Minute+time.Hour)
 	touch(now.Add(time.Minute), true)
 	touch(now.Add(time.Minute), false)
@@ -80,9 +80,9 @@ func testTouchEnds(t *testing.T, s storage.Store) {
 		touch bool
 	}{
 		{"at the idle end", now.Add(24 * time.Hour), now.Add(time.Hour), false},
-		{"before the idle end", now.Add(24 * time.Hour), now.Add(time.Hour - 1), true},
+		{"before the idle end", now.Add(24 * time.Hour), now.Add(time.Hour - time.Microsecond), true},
 		{"at the absolute end", now.Add(time.Minute), now.Add(time.Minute), false},
-		{"before the absolute end", now.Add(time.Minute), now.Add(time.Minute - 1), true},
+		{"before the absolute end", now.Add(time.Minute), now.Add(time.Minute - time.Microsecond), true},
 	} {
 		se := createSession(t, s, session(c.name, "me", c.end))
 		update(t, s, func(tx storage.Tx) error {

@@ -3,7 +3,6 @@ package storagetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -154,7 +153,7 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 		"Counters.Refund":      func(tx storage.Tx) error { _, err := tx.Counters().Refund(key(now, "c"), 1); return err },
 		"Counters.Reset":       func(tx storage.Tx) error { _, err := tx.Counters().Reset(key(now, "c")); return err },
 		"Outbox.Enqueue":       func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("u", now, now)) },
-		"Outbox.Lease":         func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(1), 1); return err },
+		"Outbox.Lease":         func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(time.Microsecond), 1); return err },
 		"Outbox.Finish":        func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
 		"Outbox.Retry":         func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
 		"Outbox.DeadLetter":    func(tx storage.Tx) error { _, err := tx.Outbox().DeadLetter(m.ID, 0, ""); return err },
@@ -251,14 +250,13 @@ func testDuplicates(t *testing.T, s storage.Store) {
 		"mail":    func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("m", now, end)) },
 	} {
 		update(t, s, create)
+		var at error
 		err := s.Update(context.Background(), func(tx storage.Tx) error {
-			if err := create(tx); err == nil {
-				return fmt.Errorf("a second %s under the same key was stored", name)
-			}
-			return nil
+			at = create(tx)
+			return at
 		})
-		if err != nil {
-			t.Error(err)
+		if !errors.Is(err, storage.ErrExists) || at != nil && !errors.Is(at, storage.ErrExists) {
+			t.Errorf("a second %s under the same key = %v, and Update = %v; want ErrExists", name, at, err)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func testSweepEdge(t *testing.T, s storage.Store) {
 	update(t, s, func(tx storage.Tx) error {
 		return errors.Join(fill(tx, "a", end), fill(tx, "b", end.Add(time.Second)))
 	})
-	sweep(t, s, end.Add(-1), 1000, 0)
+	sweep(t, s, end.Add(-time.Microsecond), 1000, 0)
 	equal(t, "left of a", left(t, s, "a", end), kinds)
 	sweep(t, s, end, 1000, kinds)
 	equal(t, "left of a", left(t, s, "a", end), 0)
@@ -99,7 +99,7 @@ func testSweepDead(t *testing.T, s storage.Store) {
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(m.ID, 1, "") })
 	sweep(t, s, end, 10, 1) // what is sealed
 	sweep(t, s, end, 10, 0)
-	sweep(t, s, end.Add(storage.DeadLetterRetention-1), 10, 0)
+	sweep(t, s, end.Add(storage.DeadLetterRetention-time.Microsecond), 10, 0)
 	sweep(t, s, end.Add(storage.DeadLetterRetention), 10, 1)
 	view(t, s, func(tx storage.Tx) error {
 		list, err := tx.Outbox().List(true, 9)

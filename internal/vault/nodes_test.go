@@ -1,0 +1,152 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// openBoth opens one store twice, as two processes do.
+func openBoth(t *testing.T, now *clock.Fake) (a, b *Vault) {
+	t.Helper()
+	store := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	both := [2]*Vault{}
+	for i := range both {
+		v, err := Open(t.Context(), Config{Store: store, Masters: masters(master(1)), Clock: now.Clock()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		both[i] = v
+	}
+	return both[0], both[1]
+}
+
+func TestKEY1_ARotationReachesTheOther(t *testing.T) {
+	now := clock.NewFake(noon)
+	a, b := openBoth(t, now)
+	kid, err := a.RotateSigningKey(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.RotateSigningKey(t.Context(), nil); !errors.Is(err, keyring.ErrRotating) {
+		t.Errorf("a second rotation, by the other: %v", err)
+	}
+	now.Advance(keyring.SigningLead)
+	for _, v := range []*Vault{a, b} {
+		if got := v.Signing.Current(now.Clock().Now()).ID; got != kid || len(v.Signing.Listed(now.Clock().Now())) != 2 {
+			t.Errorf("it signs with %s and not with %s", got, kid)
+		}
+	}
+}
+
+// deaf is a store whose subscribers hear of nothing.
+type deaf struct{ storage.Store }
+
+func (deaf) Subscribe(func(storage.Change)) (stop func()) { return func() {} }
+
+// TestKEY1_SigningKeysAreReadAgain: a node that missed a rotation has the key with the next sweep.
+func TestKEY1_SigningKeysAreReadAgain(t *testing.T) {
+	now := clock.NewFake(noon)
+	a, _ := openBoth(t, now)
+	b, err := Open(t.Context(), Config{Store: deaf{a.Store}, Masters: masters(master(1)), Clock: now.Clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.RotateSigningKey(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Signing.Listed(now.Clock().Now())); n != 2 {
+		t.Errorf("%d keys are listed", n)
+	}
+}
+
+// TestKEY1_TwoFirstStartsMakeOneDataKey lets another process make the data key between the read and the write.
+func TestKEY1_TwoFirstStartsMakeOneDataKey(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	var first *Vault
+	load := func(sealed []byte) ([][]byte, error) {
+		if first == nil {
+			var err error
+			if first, err = Open(t.Context(), Config{Store: store, Masters: masters(master(1))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return [][]byte{master(1)}, nil
+	}
+	second, err := Open(t.Context(), Config{Store: store, Masters: load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, second)
+	if !bytes.Equal(first.Ring.AudienceKey("app"), second.Ring.AudienceKey("app")) {
+		t.Error("two data keys")
+	}
+}
+
+func TestCLK1_ThePersistedClockNeverRunsBack(t *testing.T) {
+	now := clock.NewFake(noon)
+	fast, _ := openBoth(t, now)
+	slow, err := Open(t.Context(), Config{Store: deaf{fast.Store}, Masters: masters(master(1)), Clock: clock.NewFake(noon).Clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.Advance(4 * time.Minute)
+	for _, v := range []*Vault{fast, slow} {
+		if err := v.SaveClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := read(t.Context(), fast.Store)
+	if err != nil || !found.clock.Equal(noon.Add(4*time.Minute)) {
+		t.Errorf("persisted is %v, %v", found.clock, err)
+	}
+}
+
+// moved is a store that says when its place is another one.
+type moved struct {
+	storage.Store
+	incarnation atomic.Pointer[string]
+}
+
+func (m *moved) Incarnation(context.Context) (string, error) { return *m.incarnation.Load(), nil }
+
+// TestREST2_AnotherIncarnationStartsEmpty opens a database that its server's own tools have put back.
+func TestREST2_AnotherIncarnationStartsEmpty(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	now := clock.NewFake(noon)
+	var cookie string
+	for _, c := range []struct {
+		incarnation     string
+		restored, alive bool
+	}{{"", false, true}, {"one", false, true}, {"one", false, true}, {"two", true, false}, {"two", false, false}} {
+		store := &moved{Store: openStore(t, path)}
+		store.incarnation.Store(&c.incarnation)
+		v, err := Open(t.Context(), Config{Store: store, Masters: masters(master(1)), Clock: now.Clock()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cookie == "" {
+			cookie, _ = signIn(t, v, "ada@example.com")
+		}
+		if v.Restored != c.restored || alive(t, v, cookie) != c.alive {
+			t.Errorf("%q: restored %v, the session is alive: %v", c.incarnation, v.Restored, alive(t, v, cookie))
+		}
+		closed(t, v)
+	}
+}
