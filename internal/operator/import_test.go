@@ -306,6 +306,86 @@ func TestImport_AMailboxThatSignsUpMeanwhile(t *testing.T) {
 	}
 }
 
+// hangingUp is a client that goes away after the first step of its import.
+type hangingUp struct {
+	storage.Store
+	hangUp context.CancelFunc
+}
+
+func (h *hangingUp) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	defer h.hangUp()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.Store.Update(ctx, fn)
+}
+
+// TestDUR1_AClientThatGoesAwayLeavesNoHalfImport: what has been checked is written to its end.
+func TestDUR1_AClientThatGoesAwayLeavesNoHalfImport(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	svc.Vault.Accounts.Store = &hangingUp{svc.Vault.Store, cancel}
+	n := operator.MaxAtomic + operator.BatchSize
+	report, err := svc.Import(ctx, strings.NewReader(many(n)), operator.ImportOptions{Format: transfer.JSONL})
+	if err != nil || !report.Done || report.Added != n || len(emails(t, svc)) != n {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestImport_WhatDiffersIsLeftAlone: an account that is there in another form is told, whatever it differs in, and stays as it is.
+func TestImport_WhatDiffersIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	const as = `{"email":"Ada@example.com","name":"Ada","roles":["a"],"password":"` + bcrypt04 + `","verified":true,"created":"2020-01-02T03:04:05Z","language":"de"}`
+	importText(t, svc, as, operator.ImportOptions{})
+	before := export1(t, svc, transfer.JSONL, true)
+	for name, change := range map[string][2]string{
+		"the spelling":  {"Ada@example.com", "ada@example.com"},
+		"the name":      {`"Ada"`, `"Eve"`},
+		"the roles":     {`["a"]`, `["a","b"]`},
+		"no roles":      {`["a"]`, `[]`},
+		"the password":  {"WZgYFn", "WZgYFm"},
+		"no password":   {`"password":"` + bcrypt04 + `",`, ""},
+		"not verified":  {`"verified":true`, `"verified":false`},
+		"the time":      {"03:04:05Z", "03:04:06Z"},
+		"the language":  {`"language":"de"`, `"language":"en"`},
+		"being enabled": {`"language":"de"`, `"language":"de","status":"disabled"`},
+	} {
+		text := strings.Replace(as, change[0], change[1], 1)
+		report := importText(t, svc, text, operator.ImportOptions{})
+		if text == as || report.Done || report.Existing != 0 || len(report.Bad) != 1 || !strings.Contains(report.Bad[0].Reason, "which differs") {
+			t.Errorf("%s: %+v", name, report)
+		}
+		if after := export1(t, svc, transfer.JSONL, true); after != before {
+			t.Errorf("%s: %s", name, after)
+		}
+	}
+	if report := importText(t, svc, as, operator.ImportOptions{}); !report.Done || report.Existing != 1 {
+		t.Errorf("as it is: %+v", report)
+	}
+}
+
+// TestREST1_AnExportHasPasswordsWhereTheyAreAskedFor: what the service hands out has none otherwise, whoever writes it.
+func TestREST1_AnExportHasPasswordsWhereTheyAreAskedFor(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, _ *operator.Service, _ *failingStore, b operator.Operations) {
+		importText(t, b, many(2), operator.ImportOptions{})
+		for _, asked := range []bool{false, true} {
+			rows := 0
+			err := b.Export(t.Context(), asked, func(row transfer.Row) error {
+				if rows++; (row.Password != "") != asked {
+					t.Errorf("asked %v: the password of %s is %q", asked, row.Email, row.Password)
+				}
+				return nil
+			})
+			if err != nil || rows != 2 {
+				t.Errorf("asked %v: %d, %v", asked, rows, err)
+			}
+		}
+	})
+}
+
 func TestImport_Bounds(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, _ *operator.Service, _ *failingStore, b operator.Operations) {
@@ -361,14 +441,17 @@ func TestImport_Limit(t *testing.T) {
 	}
 	_, err = svc.Import(t.Context(), new(blanks), operator.ImportOptions{Format: transfer.JSONL})
 	if !errors.As(err, &e) || e.Kind != operator.TooLarge || !strings.Contains(e.Message, "larger than 128 MiB") {
-		t.Errorf("a file without an end: %v", err)
+		t.Errorf("a file that is too large: %v", err)
 	}
 }
 
-// blanks is a file of blank lines without an end.
+// blanks is a file of blank lines that is larger than any that is read.
 type blanks struct{ n int }
 
 func (b *blanks) Read(p []byte) (int, error) {
+	if b.n > operator.MaxImportSize+1<<20 {
+		return 0, io.EOF
+	}
 	for i := range p {
 		p[i] = ' '
 		if b.n++; b.n%1024 == 0 {
