@@ -1,6 +1,7 @@
 package command
 
 import (
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -21,6 +22,71 @@ func TestServe_APortAloneIsThisMachines(t *testing.T) {
 	}
 	if _, err := (serveInput{to: "70000"}).caddyfile(); err == nil || !strings.Contains(err.Error(), "--to localhost:3000") {
 		t.Errorf("--to 70000: %v", err)
+	}
+}
+
+// TestFLOW6_ServeAdmitsWhoWasSaid: a trial is on this machine alone and open, everything else is closed unless that was said.
+func TestFLOW6_ServeAdmitsWhoWasSaid(t *testing.T) {
+	t.Parallel()
+	public := serveInput{to: "localhost:3000", from: "app.example.com", mailFrom: "no-reply@example.com", smtp: "mail.example.com:587"}
+	open := public
+	open.signUp = "open"
+	for name, c := range map[string]struct {
+		in     serveInput
+		signUp string
+		bind   bool
+	}{
+		"a trial":                {serveInput{to: "localhost:3000"}, "open", true},
+		"a trial, another port":  {serveInput{to: "localhost:3000", from: "http://localhost:9080"}, "open", true},
+		"a trial, closed":        {serveInput{to: "localhost:3000", signUp: "closed"}, "closed", true},
+		"a site":                 {public, "closed", false},
+		"a site, open":           {open, "open", false},
+		"plain http with a mail": {serveInput{to: "localhost:3000", from: "http://localhost:9080", mailFrom: "a@example.com", smtp: "localhost:25"}, "closed", false},
+	} {
+		text, err := c.in.caddyfile()
+		if err != nil || !strings.Contains(text, "\t\tsign_up "+c.signUp+"\n") || strings.Contains(text, "\tbind 127.0.0.1\n") != c.bind {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+// TestCFG1_AFlagOfServeIsOneWord: no value writes further options into the Caddyfile that is served.
+func TestCFG1_AFlagOfServeIsOneWord(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"a b", "a\n\t\tsign_up open", `a" {`, "a{$HOME}", "a # b", "a`b", `a\b`, "a\tb", ""} {
+		plain := serveInput{to: "localhost:3000", contact: "CONTACT"}
+		text, err := plain.caddyfile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain.contact = value
+		got, err := plain.caddyfile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value == "" {
+			if strings.Contains(got, "contact") {
+				t.Errorf("no value is written as %s", got)
+			}
+			continue
+		}
+		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+		if want := strings.Replace(text, "CONTACT", quoted, 1); got != want {
+			t.Errorf("%q is written as %s", value, got)
+		}
+	}
+}
+
+// TestServe_NeedsThePasswordItUses: an empty one would be found out by the first mail.
+func TestServe_NeedsThePasswordItUses(t *testing.T) {
+	t.Setenv("SMTP_PASSWORD", "")
+	in := serveInput{to: "localhost:3000", from: "app.example.com", mailFrom: "a@example.com", smtp: "mail.example.com:587", smtpUser: "mailer", admin: "off"}
+	if err := in.run(t.Context(), "{", io.Discard); err == nil || !strings.Contains(err.Error(), "SMTP_PASSWORD is empty") {
+		t.Error(err)
+	}
+	in.smtpUser = ""
+	if err := in.run(t.Context(), "{", io.Discard); err == nil || strings.Contains(err.Error(), "SMTP_PASSWORD") { // the Caddyfile is none
+		t.Error(err)
 	}
 }
 
