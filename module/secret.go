@@ -70,14 +70,16 @@ func readSecret(s string) (value, advice string, err error) {
 // readSecretFile reads the file of a {file.*} placeholder, of which Caddy's replacer would only say that it is empty.
 func readSecretFile(path string) (value, advice string, err error) {
 	content, err := os.ReadFile(path) //nolint:gosec // the path is the operator's
-	var at *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", "", fmt.Errorf("the file %s does not exist", path)
-	case errors.As(err, &at):
-		return "", "make it readable for the user Caddy runs as", fmt.Errorf("the file %s cannot be read: %w", path, at.Err)
+	case errors.Is(err, fs.ErrPermission):
+		return "", keyring.ReadableAdvice(path), fmt.Errorf("the file %s cannot be read: %w", path, fs.ErrPermission)
 	case err != nil:
-		return "", "make it readable for the user Caddy runs as", fmt.Errorf("the file %s cannot be read: %w", path, err)
+		if at := (*fs.PathError)(nil); errors.As(err, &at) {
+			err = at.Err // without the path, which stands before it
+		}
+		return "", "name the file that holds the key, and see that this user can read it", fmt.Errorf("the file %s cannot be read: %w", path, err)
 	case strings.TrimSpace(string(content)) == "":
 		return "", "", fmt.Errorf("the file %s is empty", path)
 	}

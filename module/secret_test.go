@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 )
 
 // TestKEY1_SecretErrorsNameOneCause reads keys that are missing or unusable. An operator who obeys an error must not overwrite
@@ -27,7 +29,7 @@ func TestKEY1_SecretErrorsNameOneCause(t *testing.T) {
 		mend string
 	}{
 		"missing file":    {"{file." + dir + "/none}", "/none does not exist", ""},
-		"unreadable file": {"{file." + dir + "}", "cannot be read: is a directory", "readable for the user Caddy runs as"},
+		"unreadable file": {"{file." + dir + "}", "cannot be read: is a directory", "name the file that holds the key"},
 		"empty file":      {"{file." + write("empty", "\n") + "}", "/empty is empty", ""},
 		"short file":      {"{file." + write("short", "short") + "}", "too short", ""},
 		"regular file":    {"{file." + write("regular", strings.Repeat("a", 40)) + "}", "not random", ""},
@@ -61,17 +63,16 @@ func TestKEY1_SecretFileThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(closed, []byte(strings.Repeat("key", 20)), 0o000); err != nil {
 		t.Fatal(err)
 	}
-	causes := map[string]syscall.Errno{dir: syscall.EISDIR}
+	causes := map[string]string{dir: syscall.EISDIR.Error() + "; name the file that holds the key, and see that this user can read it"}
 	if f, err := os.Open(closed); err == nil {
 		_ = f.Close() // root reads every file
 	} else {
-		causes[closed] = syscall.EACCES
+		causes[closed] = "permission denied; " + keyring.ReadableAdvice(closed)
 	}
 	for path, cause := range causes {
 		a := App{Secret: []string{"{file." + path + "}"}, Source: &Source{Options: map[string][]string{"secret": {"Caddyfile:3"}}}}
 		err := a.Source.wrap("secret", a.readSecrets())
-		want := "Caddyfile:3: email_link: secret: value 1 of 1: the file " + path + " cannot be read: " + cause.Error() +
-			"; make it readable for the user Caddy runs as"
+		want := "Caddyfile:3: email_link: secret: value 1 of 1: the file " + path + " cannot be read: " + cause
 		if err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}

@@ -195,7 +195,8 @@ func TestCommandsWhileCaddyRuns(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.start()
-	if out := p.must("accounts", "add", "Anna@example.com", "--role", "admin", "--name", "Anna"); !strings.HasPrefix(out, "added Anna@example.com as ") {
+	if out := p.must("accounts", "add", "Anna@example.com", "--role", "admin", "--name", "Anna"); !strings.HasPrefix(out, "added Anna@example.com as ") ||
+		!strings.Contains(out, "sign in:  "+p.origin()+"/email-link/sign-in\n") {
 		t.Errorf("add printed %q", out)
 	}
 	if _, errs, code := p.run("accounts", "add", "anna@example.com"); code != 1 || !strings.Contains(errs, "has an account already") {
@@ -228,7 +229,15 @@ func TestCommandsWhileCaddyRuns(t *testing.T) {
 		t.Errorf("the used link answered %d elsewhere", status)
 	}
 
-	p.must("accounts", "disable", "anna@example.com")
+	if out := p.must("accounts", "show", "anna@example.com"); !strings.Contains(out, "Anna@example.com") || !strings.Contains(out, "127.0.0.0/24, since ") {
+		t.Errorf("show printed\n%s", out)
+	}
+	if out := p.must("accounts", "disable", "anna@example.com"); !strings.HasPrefix(out, "disabled Anna@example.com; 1 session ended") {
+		t.Errorf("disable printed %q", out)
+	}
+	if out := p.must("events", "--operators"); !strings.Contains(out, "changed") || !strings.Contains(out, ": accounts disable") {
+		t.Errorf("events --operators printed\n%s", out)
+	}
 	if status, page := b.do(http.MethodGet, p.origin()+"/", ""); strings.Contains(page, "hello") {
 		t.Errorf("FLOW-5: a disabled account got %d %q", status, page)
 	}

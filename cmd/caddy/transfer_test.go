@@ -84,7 +84,7 @@ func TestImportWhileCaddyRuns(t *testing.T) {
 		t.Errorf("again: exit %d, %+v", code, report)
 	}
 	out := p.must("accounts", "show", "ada@example.com")
-	if !strings.Contains(out, "admin,family") || !strings.Contains(out, "Lovelace, Ada") || !strings.Contains(out, "2020-01-02") {
+	if !strings.Contains(out, "admin, family") || !strings.Contains(out, "Lovelace, Ada") || !strings.Contains(out, "2020-01-02") {
 		t.Errorf("show: %s", out)
 	}
 	if status, page := newBrowser(t).open(firstLine(p.must("link", "bob@example.com"))); status != 200 || page != "hello bob@example.com" {

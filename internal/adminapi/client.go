@@ -127,24 +127,23 @@ func refused(status int, message string) error {
 var _ operator.Operations = (*Client)(nil)
 
 // AddAccount implements operator.Operations.
-func (c *Client) AddAccount(ctx context.Context, in operator.AccountInput) (operator.Account, error) {
+func (c *Client) AddAccount(ctx context.Context, in operator.AccountInput) (operator.AddedAccount, error) {
 	return call(ctx, c, addAccount, in)
 }
 
 // Account implements operator.Operations.
-func (c *Client) Account(ctx context.Context, who string) (operator.Account, error) {
+func (c *Client) Account(ctx context.Context, who string) (operator.AccountDetails, error) {
 	return call(ctx, c, showAccount, accountInput{who})
 }
 
 // ChangeAccount implements operator.Operations.
-func (c *Client) ChangeAccount(ctx context.Context, who string, change operator.AccountChange) (operator.Account, error) {
+func (c *Client) ChangeAccount(ctx context.Context, who string, change operator.AccountChange) (operator.ChangedAccount, error) {
 	return call(ctx, c, changeAccount, changeInput{who, change})
 }
 
 // DeleteAccount implements operator.Operations.
-func (c *Client) DeleteAccount(ctx context.Context, who string) error {
-	_, err := call(ctx, c, deleteAccount, accountInput{who})
-	return err
+func (c *Client) DeleteAccount(ctx context.Context, who string) (operator.ChangedAccount, error) {
+	return call(ctx, c, deleteAccount, accountInput{who})
 }
 
 // Sessions implements operator.Operations.
@@ -153,9 +152,8 @@ func (c *Client) Sessions(ctx context.Context, who string) ([]operator.Session, 
 }
 
 // EndSessions implements operator.Operations.
-func (c *Client) EndSessions(ctx context.Context, who string) error {
-	_, err := call(ctx, c, endSessions, accountInput{who})
-	return err
+func (c *Client) EndSessions(ctx context.Context, who string) (operator.ChangedAccount, error) {
+	return call(ctx, c, endSessions, accountInput{who})
 }
 
 // CreateToken implements operator.Operations.

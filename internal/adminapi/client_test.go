@@ -34,7 +34,9 @@ type refusing struct {
 	err error
 }
 
-func (r refusing) DeleteAccount(context.Context, string) error { return r.err }
+func (r refusing) DeleteAccount(context.Context, string) (operator.ChangedAccount, error) {
+	return operator.ChangedAccount{}, r.err
+}
 
 // TestRefusals_ArriveAsTheyAre sends each kind of refusal through the endpoint, with the words for the operator: what failed is told from
 // what was refused, and has no words.
@@ -55,16 +57,16 @@ func TestRefusals_ArriveAsTheyAre(t *testing.T) {
 	} {
 		behind.err = &operator.Error{Kind: kind, Message: "write something else"}
 		var e *operator.Error
-		if err := c.DeleteAccount(t.Context(), "ada@example.com"); !errors.As(err, &e) || e.Kind != kind || e.Message != "write something else" || status != want {
+		if _, err := c.DeleteAccount(t.Context(), "ada@example.com"); !errors.As(err, &e) || e.Kind != kind || e.Message != "write something else" || status != want {
 			t.Errorf("a refusal of the kind %d: %#v, %d", kind, err, status)
 		}
 	}
 	behind.err = errors.New("the disk is full")
-	if err := c.DeleteAccount(t.Context(), "ada@example.com"); err == nil || errors.As(err, new(*operator.Error)) || status != http.StatusInternalServerError {
+	if _, err := c.DeleteAccount(t.Context(), "ada@example.com"); err == nil || errors.As(err, new(*operator.Error)) || status != http.StatusInternalServerError {
 		t.Errorf("a failure: %#v, %d", err, status)
 	}
 	behind.err = ErrNotRunning
-	if err := c.DeleteAccount(t.Context(), "ada@example.com"); !errors.Is(err, ErrNotRunning) || status != http.StatusNotFound {
+	if _, err := c.DeleteAccount(t.Context(), "ada@example.com"); !errors.Is(err, ErrNotRunning) || status != http.StatusNotFound {
 		t.Errorf("a Caddy without a gate: %#v, %d", err, status)
 	}
 }

@@ -20,12 +20,12 @@ var (
 	importFile    = defineStream(http.MethodPost, "import", serveImport)
 	exportAll     = defineStream(http.MethodGet, "export", serveExport)
 	showAccount   = define(http.MethodPost, "account", forAccount(operator.Operations.Account))
-	changeAccount = define(http.MethodPatch, "account", func(o operator.Operations, ctx context.Context, in changeInput) (operator.Account, error) {
+	changeAccount = define(http.MethodPatch, "account", func(o operator.Operations, ctx context.Context, in changeInput) (operator.ChangedAccount, error) {
 		return o.ChangeAccount(ctx, in.Who, in.Change)
 	})
-	deleteAccount = define(http.MethodDelete, "account", forAccount(withoutAnswer(operator.Operations.DeleteAccount)))
+	deleteAccount = define(http.MethodDelete, "account", forAccount(operator.Operations.DeleteAccount))
 	listSessions  = define(http.MethodPost, "sessions", forAccount(operator.Operations.Sessions))
-	endSessions   = define(http.MethodDelete, "sessions", forAccount(withoutAnswer(operator.Operations.EndSessions)))
+	endSessions   = define(http.MethodDelete, "sessions", forAccount(operator.Operations.EndSessions))
 	createToken   = define(http.MethodPost, "tokens", operator.Operations.CreateToken)
 	listTokens    = define(http.MethodPost, "tokens_list", forAccount(operator.Operations.Tokens))
 	revokeToken   = define(http.MethodDelete, "tokens", forID(operator.Operations.RevokeToken))
@@ -111,10 +111,6 @@ func forID[Out any](m method[string, Out]) method[idInput, Out] {
 
 func withoutInput[Out any](m func(o operator.Operations, ctx context.Context) (Out, error)) method[none, Out] {
 	return func(o operator.Operations, ctx context.Context, _ none) (Out, error) { return m(o, ctx) }
-}
-
-func withoutAnswer(m func(o operator.Operations, ctx context.Context, in string) error) method[string, any] {
-	return func(o operator.Operations, ctx context.Context, in string) (any, error) { return nil, m(o, ctx, in) }
 }
 
 // stream is an operation whose input or answer is too long for one JSON value.

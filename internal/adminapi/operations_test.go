@@ -64,8 +64,8 @@ func (r *recorder) Diagnose(_ context.Context, to string) ([]doctor.Finding, err
 	return record[[]doctor.Finding](r, "Diagnose", to)
 }
 
-func (r *recorder) AddAccount(_ context.Context, in operator.AccountInput) (operator.Account, error) {
-	return record[operator.Account](r, "AddAccount", in)
+func (r *recorder) AddAccount(_ context.Context, in operator.AccountInput) (operator.AddedAccount, error) {
+	return record[operator.AddedAccount](r, "AddAccount", in)
 }
 
 func (r *recorder) Accounts(_ context.Context, each func(operator.Account) error) error {
@@ -73,8 +73,8 @@ func (r *recorder) Accounts(_ context.Context, each func(operator.Account) error
 	return each(sample[operator.Account]())
 }
 
-func (r *recorder) Account(_ context.Context, who string) (operator.Account, error) {
-	return record[operator.Account](r, "Account", who)
+func (r *recorder) Account(_ context.Context, who string) (operator.AccountDetails, error) {
+	return record[operator.AccountDetails](r, "Account", who)
 }
 
 func (r *recorder) Import(_ context.Context, in io.Reader, o operator.ImportOptions) (operator.ImportReport, error) {
@@ -87,18 +87,16 @@ func (r *recorder) Export(_ context.Context, passwords bool, each func(transfer.
 	return each(sample[transfer.Row]())
 }
 
-func (r *recorder) ChangeAccount(_ context.Context, who string, change operator.AccountChange) (operator.Account, error) {
-	return record[operator.Account](r, "ChangeAccount", who, change)
+func (r *recorder) ChangeAccount(_ context.Context, who string, change operator.AccountChange) (operator.ChangedAccount, error) {
+	return record[operator.ChangedAccount](r, "ChangeAccount", who, change)
 }
 
-func (r *recorder) DeleteAccount(_ context.Context, who string) error {
-	_, err := record[any](r, "DeleteAccount", who)
-	return err
+func (r *recorder) DeleteAccount(_ context.Context, who string) (operator.ChangedAccount, error) {
+	return record[operator.ChangedAccount](r, "DeleteAccount", who)
 }
 
-func (r *recorder) EndSessions(_ context.Context, who string) error {
-	_, err := record[any](r, "EndSessions", who)
-	return err
+func (r *recorder) EndSessions(_ context.Context, who string) (operator.ChangedAccount, error) {
+	return record[operator.ChangedAccount](r, "EndSessions", who)
 }
 
 func (r *recorder) Sessions(_ context.Context, who string) ([]operator.Session, error) {

@@ -41,9 +41,9 @@ func (g *gateOf) Backup(_ context.Context, w io.Writer) error {
 	return errors.Join(err, g.broken)
 }
 
-func (g *gateOf) DeleteAccount(_ context.Context, who string) error {
+func (g *gateOf) DeleteAccount(_ context.Context, who string) (operator.ChangedAccount, error) {
 	g.asked = append(g.asked, "DeleteAccount "+who)
-	return g.broken
+	return operator.ChangedAccount{}, g.broken
 }
 
 func (g *gateOf) RetryMail(_ context.Context, id string) (operator.Retried, error) {

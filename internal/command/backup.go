@@ -51,11 +51,28 @@ func (r *root) writeBackup(ctx context.Context, b operator.Operations, file stri
 	if err := writeNew(file, func(w io.Writer) error { return b.Backup(ctx, w) }); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("wrote %s\nit needs the master key %s, which is not in it\n", file, info.Fingerprint)
-	if withKey {
-		text = fmt.Sprintf("wrote %s and %s\nkeep them as you keep passwords: together they open every address\n", file, keyFile)
+	return r.print(out, backedUp{file, info.Fingerprint, keyFile, info.KeyFile}, r.backupText(file, keyFile, info))
+}
+
+// backedUp is the answer of a backup.
+type backedUp struct {
+	File        string `json:"file"`
+	Fingerprint string `json:"fingerprint"`
+	// KeyFile is the copy of the key, empty without --with-key; Key is the file that holds the key now, empty where the option secret does.
+	KeyFile string `json:"key_file,omitempty"`
+	Key     string `json:"key,omitempty"`
+}
+
+// backupText says what was written, and where the key is that it needs.
+func (r *root) backupText(file, keyFile string, info operator.BackupInfo) string {
+	switch {
+	case keyFile != "":
+		return fmt.Sprintf("wrote %s and %s\nkeep them as you keep passwords: together they open every address\n", file, keyFile)
+	case info.KeyFile != "":
+		return fmt.Sprintf("wrote %s\nit is of no use without the master key %s, the file %s:\nkeep a copy of that file elsewhere, or write both with --with-key\n",
+			file, info.Fingerprint, info.KeyFile)
 	}
-	return r.print(out, map[string]string{"file": file, "fingerprint": info.Fingerprint, "key_file": keyFile}, text)
+	return fmt.Sprintf("wrote %s\nit is of no use without the master key %s, which the option secret names: keep that too\n", file, info.Fingerprint)
 }
 
 // writeNew creates a file of mode 0600 that did not exist, whole or not at all.

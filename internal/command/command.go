@@ -12,8 +12,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
-	"time"
 	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
@@ -238,6 +236,17 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 	}
 }
 
+// again returns the words of another command that asks the same gate.
+func (r *root) again(words string) string {
+	text := "caddy email-link " + words
+	for _, flag := range [...]struct{ name, value string }{{"address", r.address}, {"config", r.config}, {"adapter", r.adapter}} {
+		if flag.value != "" {
+			text += " --" + flag.name + " " + flag.value
+		}
+	}
+	return text
+}
+
 // printable keeps what others have written, such as the names in a mail server's certificate, from steering the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -268,152 +277,4 @@ func (r *root) print(out io.Writer, v any, text string) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
-}
-
-func (r *root) accounts() *cobra.Command {
-	return group("accounts", "Adds, lists and changes the embedded accounts",
-		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
-		r.accountsStatus("disable", "disabled", "Ends its sessions, links and flows at once and lets it in no more."),
-		r.accountsStatus("enable", "active", "Lets a disabled account in again."),
-		r.accountsDelete(), r.accountsImport(), r.accountsExport())
-}
-
-func (r *root) accountsAdd() *cobra.Command {
-	var in operator.AccountInput
-	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
-		`Adds an account. No mail is sent: the person signs in at the site, or you print a link with 'caddy email-link link'.
-
-Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			in.Email = args[0]
-			return r.withOperations(ctx, func(b operator.Operations) error {
-				a, err := b.AddAccount(ctx, in)
-				if err != nil {
-					return err
-				}
-				return r.print(out, a, fmt.Sprintf("added %s as %s\n", a.Email, a.ID))
-			})
-		})
-	cmd.Flags().StringArrayVar(&in.Roles, "role", nil, "A role; may be given more than once")
-	cmd.Flags().StringVar(&in.Name, "name", "", "The person's name")
-	cmd.Flags().StringVar(&in.Language, "language", "", "The language of mails, such as de")
-	return cmd
-}
-
-func (r *root) accountsList() *cobra.Command {
-	return r.command("list", "Lists the accounts",
-		"Lists the accounts, one a line; with --json one object a line.\n\nExample: caddy email-link accounts list", 0, 0,
-		func(ctx context.Context, _ []string, out io.Writer) error {
-			return r.withOperations(ctx, func(b operator.Operations) error {
-				if r.json {
-					enc := json.NewEncoder(out)
-					return b.Accounts(ctx, func(a operator.Account) error { return enc.Encode(a) })
-				}
-				table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-				fmt.Fprintln(table, "ID\tEMAIL\tSTATUS\tROLES\tNAME\tCREATED")
-				some := false
-				err := b.Accounts(ctx, func(a operator.Account) error {
-					some = true
-					_, err := fmt.Fprintln(table, accountLine(a))
-					return err
-				})
-				if err != nil && !some {
-					return err // without a table of nothing
-				}
-				return errors.Join(err, table.Flush())
-			})
-		})
-}
-
-func accountLine(a operator.Account) string {
-	return strings.Join([]string{a.ID, a.Email, a.Status, strings.Join(a.Roles, ","), a.Name, a.Created.Format(time.DateOnly)}, "\t")
-}
-
-func (r *root) accountsShow() *cobra.Command {
-	return r.command("show <email or id>", "Shows one account",
-		"Shows one account.\n\nExample: caddy email-link accounts show you@example.com", 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.withOperations(ctx, func(b operator.Operations) error {
-				a, err := b.Account(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				return r.print(out, a, strings.ReplaceAll(accountLine(a), "\t", "  ")+"\n")
-			})
-		})
-}
-
-func (r *root) accountsSet() *cobra.Command {
-	var name, language string
-	var roles []string
-	var cmd *cobra.Command
-	cmd = r.command("set <email or id> [--name <name>] [--role <role>]… [--language <tag>]", "Changes an account's name, roles or language",
-		`Changes an account's name, roles or language. The roles given replace all it had; --role "" leaves it none. Without a language
-mails are in that of the browser that asks.
-
-Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			var change operator.AccountChange
-			if cmd.Flags().Changed("name") {
-				change.Name = &name
-			}
-			if cmd.Flags().Changed("role") {
-				if len(roles) == 1 && roles[0] == "" {
-					roles = []string{}
-				}
-				change.Roles = &roles
-			}
-			if cmd.Flags().Changed("language") {
-				change.Language = &language
-			}
-			if change == (operator.AccountChange{}) {
-				return errors.New("nothing to change: give --name, --role or --language")
-			}
-			return r.change(ctx, args[0], change, out)
-		})
-	cmd.Flags().StringVar(&name, "name", "", "The person's name")
-	cmd.Flags().StringArrayVar(&roles, "role", nil, "A role; may be given more than once")
-	cmd.Flags().StringVar(&language, "language", "", "The language of mails, such as de")
-	return cmd
-}
-
-func (r *root) change(ctx context.Context, who string, change operator.AccountChange, out io.Writer) error {
-	return r.withOperations(ctx, func(b operator.Operations) error {
-		a, err := b.ChangeAccount(ctx, who, change)
-		if err != nil {
-			return err
-		}
-		return r.print(out, a, strings.ReplaceAll(accountLine(a), "\t", "  ")+"\n")
-	})
-}
-
-func (r *root) accountsStatus(word, status, what string) *cobra.Command {
-	return r.command(word+" <email or id>", strings.ToUpper(word[:1])+word[1:]+"s an account",
-		what+"\n\nExample: caddy email-link accounts "+word+" you@example.com", 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			return r.change(ctx, args[0], operator.AccountChange{Status: &status}, out)
-		})
-}
-
-func (r *root) accountsDelete() *cobra.Command {
-	var yes bool
-	var cmd *cobra.Command
-	cmd = r.command("delete <email or id> [--yes]", "Deletes an account",
-		"Deletes an account with its sessions, links and flows. Its id is never used again. It asks first; scripts say --yes.\n\n"+
-			"Example: caddy email-link accounts delete old@example.com", 1, 1,
-		func(ctx context.Context, args []string, out io.Writer) error {
-			if !yes {
-				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "delete the account "+printable(args[0])+" for good"); err != nil {
-					return err
-				}
-			}
-			return r.withOperations(ctx, func(b operator.Operations) error {
-				if err := b.DeleteAccount(ctx, args[0]); err != nil {
-					return err
-				}
-				return r.print(out, map[string]string{"deleted": args[0]}, "deleted "+args[0]+"\n")
-			})
-		})
-	cmd.Flags().BoolVar(&yes, "yes", false, "Delete without asking")
-	return cmd
 }

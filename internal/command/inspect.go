@@ -59,11 +59,15 @@ func (r *root) sessions() *cobra.Command {
 				if err != nil || r.json {
 					return errors.Join(err, printJSONLines(out, list))
 				}
+				if len(list) == 0 {
+					_, err := fmt.Fprintf(out, "%s has no session\n", printable(args[0]))
+					return err
+				}
 				var rows []string
 				for _, s := range list {
-					rows = append(rows, row(s.ID, s.Site, s.Device, strings.Join(s.Methods, ","), formatTime(s.SignedIn), formatTime(s.Seen), formatTime(s.Ends)))
+					rows = append(rows, row(s.ID, s.Site, s.Device, s.Network, strings.Join(s.Methods, ","), formatTime(s.SignedIn), formatTime(s.Seen), formatTime(s.Ends)))
 				}
-				return table(out, "ID\tSITE\tDEVICE\tBY\tSIGNED IN\tSEEN\tENDS", rows)
+				return table(out, "ID\tSITE\tDEVICE\tNETWORK\tBY\tSIGNED IN\tSEEN\tENDS", rows)
 			})
 		})
 	end := r.command("end <email or id>", "Ends every session, link and flow of an account",
@@ -71,10 +75,11 @@ func (r *root) sessions() *cobra.Command {
 			"Example: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
-				if err := b.EndSessions(ctx, args[0]); err != nil {
+				a, err := b.EndSessions(ctx, args[0])
+				if err != nil {
 					return err
 				}
-				return r.print(out, map[string]string{"ended": args[0]}, "ended the sessions of "+args[0]+"\n")
+				return r.print(out, a, fmt.Sprintf("%s: %s\n", printable(a.Email), sessionsEnded(a.SessionsEnded)))
 			})
 		})
 	return group("sessions", "Lists and ends sessions", list, end)

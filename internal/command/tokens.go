@@ -62,6 +62,10 @@ Example: caddy email-link tokens list you@example.com`, 0, 1,
 				if err != nil || r.json {
 					return errors.Join(err, printJSONLines(out, list))
 				}
+				if len(list) == 0 {
+					_, err := io.WriteString(out, "there are no machine tokens\n")
+					return err
+				}
 				var rows []string
 				for _, t := range list {
 					scopes := ""

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 )
@@ -135,14 +136,14 @@ func KeyFileWarning(path string) string {
 func readKeyFile(path string) ([][]byte, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("secret: %w", err)
+		return nil, keyFileError(path, err)
 	}
 	if !fi.Mode().IsRegular() {
 		return nil, fmt.Errorf("secret: the key file %s is not a regular file", path)
 	}
 	f, err := os.Open(path) //nolint:gosec // the path is the operator's
 	if err != nil {
-		return nil, fmt.Errorf("secret: %w", err)
+		return nil, keyFileError(path, err)
 	}
 	defer func() { _ = f.Close() }()
 	var values []string
@@ -163,6 +164,23 @@ func readKeyFile(path string) ([][]byte, error) {
 		return nil, fmt.Errorf("the key file %s: %w", path, err)
 	}
 	return masters, nil
+}
+
+// keyFileError words the error of opening a key file. One that is there and cannot be read must not be made anew.
+func keyFileError(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("secret: the key file %s cannot be read: %w; %s", path, fs.ErrPermission, ReadableAdvice(path))
+	}
+	return fmt.Errorf("secret: %w", err)
+}
+
+// ReadableAdvice returns what to do about a file that the present user may not read. Caddy starts as the user who then has to read it.
+func ReadableAdvice(path string) string {
+	name := "<user>"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return fmt.Sprintf("make it readable for the user Caddy runs as: chown %s %s, and its directory if that belongs to another", name, path)
 }
 
 func createKeyFile(path string) (err error) {

@@ -38,14 +38,28 @@ type AccountChange struct {
 	Status   *string   `json:"status,omitempty"`
 }
 
+// AddedAccount is an account that has been added.
+type AddedAccount struct {
+	Account
+	// SignIn are the pages where its owner signs in, one for each site.
+	SignIn []string `json:"sign_in,omitempty"`
+}
+
+// ChangedAccount is an account after a change.
+type ChangedAccount struct {
+	Account
+	// SessionsEnded is how many sessions the change has ended.
+	SessionsEnded int `json:"sessions_ended"`
+}
+
 // page is how many accounts are read in one transaction.
 const page = 500
 
 // AddAccount implements Operations.
-func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, error) {
+func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (AddedAccount, error) {
 	addr, err := address.Parse(in.Email)
 	if err != nil {
-		return Account{}, invalid("the address cannot be used: %v", err)
+		return AddedAccount{}, invalid("the address cannot be used: %v", err)
 	}
 	e := svc.event(ctx, eventChanged, purposeAccount, "added")
 	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
@@ -59,13 +73,22 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (Account, e
 		return audit(tx, e)
 	})
 	if errors.Is(err, accounts.ErrTaken) {
-		return Account{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
+		return AddedAccount{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
 	}
 	if err != nil {
-		return Account{}, accountError(err)
+		return AddedAccount{}, accountError(err)
 	}
 	svc.report(ctx, e)
-	return svc.Account(ctx, e.Account)
+	a, err := svc.account(ctx, e.Account)
+	return AddedAccount{a, svc.signInPages()}, err
+}
+
+// signInPages returns where people sign in, as far as the configuration names whole origins.
+func (svc *Service) signInPages() (list []string) {
+	for _, s := range svc.Sites {
+		list = append(list, s.Origin+s.Prefix+"/sign-in")
+	}
+	return list
 }
 
 // Accounts implements Operations.
@@ -95,8 +118,8 @@ func toAccount(e accounts.Entry) Account {
 	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
 }
 
-// Account implements Operations.
-func (svc *Service) Account(ctx context.Context, who string) (Account, error) {
+// account returns an account by its id or its address.
+func (svc *Service) account(ctx context.Context, who string) (Account, error) {
 	var list []accounts.Entry
 	id, err := svc.find(ctx, who)
 	if err == nil {
@@ -136,16 +159,16 @@ func (svc *Service) find(ctx context.Context, who string) (id string, err error)
 }
 
 // ChangeAccount implements Operations.
-func (svc *Service) ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error) {
+func (svc *Service) ChangeAccount(ctx context.Context, who string, change AccountChange) (ChangedAccount, error) {
 	status := map[string]storage.Status{"active": storage.StatusActive, "disabled": storage.StatusDisabled}
 	if change.Status != nil && status[*change.Status] == 0 {
-		return Account{}, invalid("the status is one of active, disabled")
+		return ChangedAccount{}, invalid("the status is one of active, disabled")
 	}
 	outcome := "changed"
 	if change.Status != nil {
 		outcome = map[string]string{"active": "enabled", "disabled": "disabled"}[*change.Status]
 	}
-	err := svc.change(ctx, who, outcome, func(tx storage.Tx, id string) error {
+	id, ended, err := svc.change(ctx, who, outcome, func(tx storage.Tx, id string) error {
 		if change.Name != nil {
 			if err := svc.Vault.Accounts.SetName(tx, id, *change.Name); err != nil {
 				return err
@@ -167,24 +190,36 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 		return nil
 	})
 	if err != nil {
-		return Account{}, err
+		return ChangedAccount{}, err
 	}
-	return svc.Account(ctx, who)
+	if change.Status == nil || *change.Status != "disabled" {
+		ended = 0
+	}
+	a, err := svc.account(ctx, id)
+	return ChangedAccount{a, ended}, err
 }
 
 // DeleteAccount implements Operations.
-func (svc *Service) DeleteAccount(ctx context.Context, who string) error {
-	return svc.change(ctx, who, "deleted", svc.Vault.Accounts.Delete)
+func (svc *Service) DeleteAccount(ctx context.Context, who string) (ChangedAccount, error) {
+	a, err := svc.account(ctx, who)
+	if err != nil {
+		return ChangedAccount{}, err
+	}
+	_, ended, err := svc.change(ctx, a.ID, "deleted", svc.Vault.Accounts.Delete)
+	if err != nil {
+		return ChangedAccount{}, err
+	}
+	a.Status = "deleted"
+	return ChangedAccount{a, ended}, nil
 }
 
 // purposeAccount is the purpose of events that say what became of an account.
 const purposeAccount = "account"
 
-// change applies f and notes its outcome in one step.
-func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx storage.Tx, id string) error) error {
-	id, err := svc.find(ctx, who)
-	if err != nil {
-		return err
+// change applies f and notes its outcome in one step. It returns the account's id and how many live sessions it had before.
+func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx storage.Tx, id string) error) (id string, sessions int, err error) {
+	if id, sessions, err = svc.withSessions(ctx, who); err != nil {
+		return "", 0, err
 	}
 	e := svc.event(ctx, eventChanged, purposeAccount, outcome)
 	e.Account = id
@@ -195,10 +230,19 @@ func (svc *Service) change(ctx context.Context, who, outcome string, f func(tx s
 		return audit(tx, e)
 	})
 	if err != nil {
-		return accountError(err)
+		return "", 0, accountError(err)
 	}
 	svc.report(ctx, e)
-	return nil
+	return id, sessions, nil
+}
+
+// withSessions returns the id of an account and how many live sessions it has.
+func (svc *Service) withSessions(ctx context.Context, who string) (id string, sessions int, err error) {
+	if id, err = svc.find(ctx, who); err != nil {
+		return "", 0, err
+	}
+	list, err := svc.Vault.Sessions.List(ctx, id)
+	return id, len(list), err
 }
 
 // accountError turns refusals of the accounts into ones for the operator.

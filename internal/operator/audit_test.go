@@ -58,7 +58,7 @@ func TestEvents_HoldWhatOperatorsDo(t *testing.T) {
 				_, err := b.MakeLink(ctx, operator.LinkInput{Email: "ann@example.com"})
 				return err
 			}},
-			{"sessions end", "changed sessions ended", func(ctx context.Context) error { return b.EndSessions(ctx, ann) }},
+			{"sessions end", "changed sessions ended", func(ctx context.Context) error { return second(b.EndSessions(ctx, ann)) }},
 			{"limits reset", "changed limits reset", func(ctx context.Context) error {
 				_, err := b.ResetLimits(ctx, []string{"ann@example.com", "192.0.2.7"})
 				return err
@@ -78,7 +78,7 @@ func TestEvents_HoldWhatOperatorsDo(t *testing.T) {
 				_, err := b.ChangeAccount(ctx, ann, operator.AccountChange{Status: &disabled})
 				return err
 			}},
-			{"accounts delete", "changed account deleted", func(ctx context.Context) error { return b.DeleteAccount(ctx, ann) }},
+			{"accounts delete", "changed account deleted", func(ctx context.Context) error { return second(b.DeleteAccount(ctx, ann)) }},
 		} {
 			log.Reset()
 			caller := operator.Caller{Command: step.command, User: "Jürgen", Host: "nas"}
@@ -117,8 +117,8 @@ func TestEvents_WhatFailsOrOnlyReadsLeavesNoLine(t *testing.T) {
 	svc.Limiter = &limit.Limiter{Ring: svc.Vault.Ring}
 	ctx := t.Context()
 	for name, err := range map[string]error{
-		"delete":  svc.DeleteAccount(ctx, "nobody@example.com"),
-		"end":     svc.EndSessions(ctx, "nobody@example.com"),
+		"delete":  second(svc.DeleteAccount(ctx, "nobody@example.com")),
+		"end":     second(svc.EndSessions(ctx, "nobody@example.com")),
 		"limits":  second(svc.ResetLimits(ctx, []string{"no address"})),
 		"retry":   second(svc.RetryMail(ctx, "unknown")),
 		"add":     second(svc.AddAccount(ctx, operator.AccountInput{Email: "no address"})),

@@ -14,10 +14,13 @@ import (
 type BackupInfo struct {
 	// Fingerprint names the master key without which the backup cannot be opened.
 	Fingerprint string `json:"fingerprint"`
+	// KeyFile is the path of the file that holds it, empty where the option `secret` does.
+	KeyFile string `json:"key_file,omitempty"`
 }
 
 // BackupInfo implements Operations.
 func (svc *Service) BackupInfo(ctx context.Context) (info BackupInfo, err error) {
+	info.KeyFile = svc.KeyFile
 	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) error {
 		sealed, _, err := tx.Meta().Get(storage.MetaDataKey)
 		if err == nil {

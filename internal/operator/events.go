@@ -80,7 +80,7 @@ func (svc *Service) matchEvents(ctx context.Context, q EventQuery) (func(storage
 		client = client.Unmap().WithZone("")
 	}
 	if strings.Contains(q.Account, "@") {
-		a, err := svc.Account(ctx, q.Account)
+		a, err := svc.account(ctx, q.Account)
 		if err != nil {
 			return nil, err
 		}

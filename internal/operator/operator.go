@@ -15,17 +15,17 @@ import (
 // takes who, it is an account's id or its address. Refusals are [*Error].
 type Operations interface {
 	Diagnostics
-	AddAccount(ctx context.Context, in AccountInput) (Account, error)
+	AddAccount(ctx context.Context, in AccountInput) (AddedAccount, error)
 	// Accounts calls each for every account, in the order of ids, and stops at its first error.
 	Accounts(ctx context.Context, each func(Account) error) error
-	Account(ctx context.Context, who string) (Account, error)
+	Account(ctx context.Context, who string) (AccountDetails, error)
 	// Import makes accounts of a file; Export calls each for every account, with its password record where that is asked for.
 	Import(ctx context.Context, in io.Reader, o ImportOptions) (ImportReport, error)
 	Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error
-	ChangeAccount(ctx context.Context, who string, change AccountChange) (Account, error)
-	DeleteAccount(ctx context.Context, who string) error
+	ChangeAccount(ctx context.Context, who string, change AccountChange) (ChangedAccount, error)
+	DeleteAccount(ctx context.Context, who string) (ChangedAccount, error)
 	// EndSessions ends every session, link and flow of an account.
-	EndSessions(ctx context.Context, who string) error
+	EndSessions(ctx context.Context, who string) (ChangedAccount, error)
 	// Sessions lists the live sessions of an account.
 	Sessions(ctx context.Context, who string) ([]Session, error)
 	// CreateToken makes a machine token, Tokens lists those of an account, or all when who is empty, RevokeToken ends one.
