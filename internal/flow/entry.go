@@ -48,7 +48,7 @@ func (s *Service) openSession(tx storage.Tx, done *Done, e authentication) (err 
 	if e.requester.Session != nil {
 		in.Replaces = e.requester.Session.Session.Key
 	}
-	done.Account = e.account.ID
+	done.Account, done.Owner = e.account.ID, e.account
 	done.Ephemeral = e.ephemeral
 	if !e.ephemeral {
 		done.KnownCookie = s.rememberBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now)

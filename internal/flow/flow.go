@@ -276,6 +276,8 @@ type Done struct {
 	ReturnTo string
 	// Account is the account's id.
 	Account string
+	// Owner is the account whose session this is, the zero value where there is no session.
+	Owner accounts.Account
 	// AlreadySignedIn is set when this browser already holds the session this link opened: set no cookie, go to ReturnTo.
 	AlreadySignedIn bool
 	// PasswordSet is set when the account has a new password.

@@ -162,7 +162,7 @@ func (s *Service) holdsHandoff(site Site, requester Requester, f storage.Flow, p
 func alreadyDone(l linkTarget, o LinkPreview, requester Requester) Done {
 	d := Done{Purpose: l.flow.Purpose, ReturnTo: o.Destination, AlreadySignedIn: true, App: l.private.App != nil}
 	if !d.App {
-		d.Account, d.Session = requester.Session.Session.Account, requester.Session.Session
+		d.Account, d.Owner, d.Session = requester.Session.Session.Account, requester.Session.Account, requester.Session.Session
 	}
 	return d
 }

@@ -139,7 +139,8 @@ func TestHDR2_Verify(t *testing.T) {
 		passed(t, fmt.Sprint(q), res, "ada@example.com")
 	}
 
-	res, body := w.asks("", question{uri: "/a/b%2fc?x=1&y=2"})
+	const browser = "Accept: text/html\nSec-Fetch-Mode: navigate\n"
+	res, body := w.asks("", question{uri: "/a/b%2fc?x=1&y=2", more: browser})
 	refused(t, "anonymous", res, http.StatusUnauthorized)
 	want := w.origin() + "/email-link/sign-in?return_to=" + url.QueryEscape("/a/b%2fc?x=1&y=2")
 	var problem struct {
@@ -153,7 +154,6 @@ func TestHDR2_Verify(t *testing.T) {
 		t.Errorf("Email-Link-Sign-In %q, want %q", got, want)
 	}
 
-	const browser = "Accept: text/html\nSec-Fetch-Mode: navigate\n"
 	res, _ = w.asks("", question{query: "?anonymous=redirect", uri: "/a?b=c", more: browser})
 	refused(t, "a browser, redirected", res, http.StatusSeeOther)
 	if got := res.Header.Get("Location"); got != w.origin()+"/email-link/sign-in?return_to=%2Fa%3Fb%3Dc" {

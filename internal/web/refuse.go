@@ -133,7 +133,7 @@ func (x *exchange) signInAddress(origin string) string {
 		// The form would lead a signed-in browser back here.
 		page, sign = "/sign-in?again=1", "&"
 	}
-	back := x.requestedPage()
+	back := x.pageInView()
 	if back == "" {
 		return origin + x.Site.Prefix + page
 	}
@@ -199,6 +199,15 @@ func (x *exchange) requestedPage() string {
 		return ""
 	}
 	return x.returnTo(cmp.Or(x.URI, x.r.URL.RequestURI()))
+}
+
+// pageInView returns the page that a person sees who is to sign in: the one asked for, where that is a navigation, else the page of this site
+// that made the request, as far as the browser says. A person who has signed in must not be led to what a script has fetched.
+func (x *exchange) pageInView() string {
+	if boundary.IsNavigation(x.r) {
+		return x.requestedPage()
+	}
+	return x.returnTo(x.refererPath())
 }
 
 // retryAddress returns where a person tries again what has failed: the page asked for, or the page of the form that was sent. It is empty

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -29,9 +31,13 @@ type sessionBody struct {
 
 // liveBody is the session that this request came with.
 func (x *exchange) liveBody() sessionBody {
-	s := x.Live.Session
+	return x.sessionBody(x.Live.Account, x.Live.Session, x.Live.AbsoluteEnd())
+}
+
+func (x *exchange) sessionBody(a accounts.Account, s storage.Session, end time.Time) sessionBody {
 	return sessionBody{
-		Sub: s.Account, Sid: s.ID, Amr: s.Methods, AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(x.Live.AbsoluteEnd()),
+		Sub: s.Account, Sid: s.ID, Email: a.Email, Name: a.Name, Roles: a.Roles, Amr: s.Methods,
+		AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(end),
 	}
 }
 
@@ -58,15 +64,12 @@ func (x *exchange) session() {
 		x.refuseWith(x.signInRequired())
 		return
 	}
-	body := x.liveBody()
-	body.Email, body.Name, body.Roles = x.Live.Account.Email, x.Live.Account.Name, x.Live.Account.Roles
-	x.replyOK(http.StatusOK, body)
+	x.replyOK(http.StatusOK, x.liveBody())
 }
 
 // doneBody is the session that a flow has just opened.
 func (x *exchange) doneBody(d flow.Done) sessionBody {
-	s := d.Session
-	body := sessionBody{Sub: s.Account, Sid: s.ID, Amr: s.Methods, AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(s.Key.Ends())}
+	body := x.sessionBody(d.Owner, d.Session, d.Session.Key.Ends())
 	if d.AlreadySignedIn && x.Live != nil {
 		body = x.liveBody()
 	}

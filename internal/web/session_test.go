@@ -66,3 +66,17 @@ func TestLOG1_NothingSecretIsLogged(t *testing.T) {
 		}
 	})
 }
+
+// TestSES1_ACodeAnswersAsTheSessionDoes: a script that has just signed somebody in greets them without a second request.
+func TestSES1_ACodeAnswersAsTheSessionDoes(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.account(known)
+	b := g.browser()
+	code := strings.ReplaceAll(g.find(codePattern, b.asks(known).Text), " ", "")
+	done := b.json("POST", "/email-link/code", `{"code":"`+code+`"}`).wants(t, 200, "").says(t, `"email":"`+known+`"`)
+	session := b.json("GET", "/email-link/session", "").wants(t, 200, "")
+	if got := strings.Replace(done.body, `,"return_to":"/"`, "", 1); got != session.body {
+		t.Errorf("/code answers %s, /session %s", done.body, session.body)
+	}
+}

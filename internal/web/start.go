@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -29,15 +30,20 @@ const maxForm = 100
 
 // formPath returns the path of the page of this site that a form was on, as far as the browser says, without its query.
 func (x *exchange) formPath() string {
-	u, err := url.Parse(x.r.Referer())
-	if err != nil || u.Scheme+"://"+u.Host != x.Site.Origin {
-		return ""
-	}
-	path := u.EscapedPath()
+	path, _, _ := strings.Cut(x.refererPath(), "?")
 	if len(path) > maxForm || boundary.ReturnTo(path, x.Site.Prefix) != path {
 		return ""
 	}
 	return path
+}
+
+// refererPath returns the path and query of the page of this site that made the request, empty where the browser names none.
+func (x *exchange) refererPath() string {
+	u, err := url.Parse(x.r.Referer())
+	if err != nil || u.Scheme+"://"+u.Host != x.Site.Origin {
+		return ""
+	}
+	return u.RequestURI()
 }
 
 // Answer answers in the place of the app that has started a flow: as our own form would that asks for a mail.
