@@ -3,6 +3,7 @@ module github.com/caddy-email-link/caddy-email-link
 go 1.26.0
 
 require (
+	github.com/altcha-org/altcha-lib-go v1.0.0
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/emersion/go-msgauth v0.7.0
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6

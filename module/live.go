@@ -112,7 +112,8 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
-			Mailer: m, Accounts: c.Accounts, UnknownAddresses: a.policy.limits[limit.MailUnknown],
+			Mailer: m, Accounts: c.Accounts, Sessions: c.Sessions,
+			UnknownAddresses: a.policy.limits[limit.MailUnknown], Reserve: a.policy.limits[limit.MailKnown],
 			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{

@@ -24,6 +24,9 @@ func inCode() map[string]bool {
 	for _, code := range Codes {
 		keys["problem."+string(code)] = true
 	}
+	for _, code := range []Code{Limited, PasswordLimited} {
+		keys[Problem{Code: code, Address: true}.key()] = true
+	}
 	return keys
 }
 

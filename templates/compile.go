@@ -23,10 +23,10 @@ type compiled struct {
 	tags      []string
 	languages map[string]*language
 	choices   []languageChoice
-	// assets are by hashed name; styleName, scriptName and iconName are three of these names.
-	assets                          map[string]asset
-	styleName, scriptName, iconName string
-	src                             sources
+	// assets are by hashed name; styleName, scriptName, workerName and iconName are four of these names.
+	assets                                      map[string]asset
+	styleName, scriptName, workerName, iconName string
+	src                                         sources
 
 	mu sync.Mutex // guards keys and the templates of all languages, which are parsed when they are first asked for
 	// keys are the messages that the parsed templates name, for the tests.
@@ -91,6 +91,7 @@ func readFiles(opts Options) (*compiled, error) {
 	c := &compiled{src: src, languages: map[string]*language{}, keys: map[string]bool{}, assets: map[string]asset{}}
 	c.styleName = c.addAsset("style", ".css", "text/css; charset=utf-8", src)
 	c.scriptName = c.addAsset("page", ".js", "text/javascript; charset=utf-8", src)
+	c.workerName = c.addAsset("worker", ".js", "text/javascript; charset=utf-8", src)
 	c.iconName = c.addAsset("icon", ".svg", "image/svg+xml", src)
 	c.tags = sortedKeys(cats)
 	for _, tag := range c.tags {
@@ -335,8 +336,8 @@ func (c *compiled) try() error {
 // pageData is the dot of a page.
 type pageData struct {
 	Frame
-	// Style, Script and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
-	Style, Script, Icon string
+	// Style, Script, Worker and Icon are paths of assets. Without an icon of our own browsers would ask the backend for one.
+	Style, Script, Worker, Icon string
 	// Languages are those to choose from, nil where none is offered.
 	Languages []languageChoice
 	Page      PageFacts
@@ -362,7 +363,7 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 		return fmt.Errorf("templates: no page is named %q", page.page())
 	}
 	assets := f.Prefix + "/assets/"
-	data := pageData{Frame: f, Style: assets + c.styleName, Script: assets + c.scriptName, Icon: assets + c.iconName, Page: page}
+	data := pageData{Frame: f, Style: assets + c.styleName, Script: assets + c.scriptName, Worker: assets + c.workerName, Icon: assets + c.iconName, Page: page}
 	if f.Here != "" {
 		data.Languages = c.choices
 	}

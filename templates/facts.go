@@ -104,6 +104,14 @@ type Problem struct {
 	Wait time.Duration
 	// Min is the least number of characters, for PasswordTooShort.
 	Min int
+	// Address is set when Limited or PasswordLimited counts the address, which other people's requests can spend, and not the network.
+	Address bool
+	// Mail is set when PasswordLimited leaves signing in by mail.
+	Mail bool
+	// Reserve is set when a mail leaves all the same if this network has a session of the address's account.
+	Reserve bool
+	// Challenge is the path of the proof of work that a script may solve in place of waiting; empty for none.
+	Challenge string
 }
 
 // Is reports whether p is one of the problems; templates use it to tie a message to its field.
@@ -123,8 +131,11 @@ func (p Problem) NewPassword() bool {
 
 // key names the message.
 func (p Problem) key() string {
-	if p.Code == SignInRequired {
+	switch {
+	case p.Code == SignInRequired:
 		return "problem." + string(SignInRequired) // put together once: strangers cause it
+	case p.Address:
+		return "problem." + string(p.Code) + ".address"
 	}
 	return "problem." + string(p.Code)
 }
@@ -208,8 +219,10 @@ type Resend struct {
 	// Sent reports whether a further mail was requested just now, Opened whether the person says that the link has been opened.
 	// SignedIn reports whether this browser has a session that is not the one awaited.
 	Sent, Opened, SignedIn bool
-	MailOff                bool
-	Problem                Problem
+	// Reserve is set when the address's limit was spent when it was asked for: the mail leaves only if this network has a session of its account.
+	Reserve bool
+	MailOff bool
+	Problem Problem
 }
 
 // NoFlowPage is /resend and /code of a browser that waits for no mail.
@@ -249,7 +262,9 @@ type Confirm struct {
 
 // ConfirmCancel is the page of an opened cancel link.
 type ConfirmCancel struct {
-	Token   string
+	Token string
+	// Mute is for how long the press of the button holds back mails that the same browser asks for.
+	Mute    time.Duration
 	Account string
 	Asked   time.Time
 	Device  string

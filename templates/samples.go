@@ -27,6 +27,8 @@ var sampleTime = time.Date(2026, time.November, 21, 14, 3, 17, 0, time.UTC)
 
 const sampleLink = "https://app.example.com/email-link/link?t=AGkxQmF3b3JkaW5nIGFsb3VkIG9uY2UsIGFzIGEgcGVyc29u"
 
+const sampleChallenge = "/email-link/altcha?for=sign-in"
+
 // sampleFrame is the frame of the samples, bareFrame that of a site without a contact.
 var (
 	sampleFrame = Frame{
@@ -54,6 +56,9 @@ func signInSamples() []PageSample {
 			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",
 			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
 		}},
+		{"sign-in-limited-address", 429, sampleFrame, SignIn{
+			Email: "jo@example.com", Problem: Problem{Code: Limited, Wait: 9 * time.Hour, Address: true, Reserve: true, Challenge: sampleChallenge},
+		}},
 		{"sign-in-no-mail", 200, sampleFrame, SignIn{MailOff: true}},
 		{"sign-in-password", 200, sampleFrame, SignIn{SignUp: true, Password: true, Mail: true, ReturnTo: "/reports"}},
 		{"sign-in-code-only", 200, sampleFrame, SignIn{CodeOnly: true}},
@@ -67,6 +72,10 @@ func signInSamples() []PageSample {
 		}},
 		{"sign-in-password-limited", 429, sampleFrame, SignIn{
 			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: PasswordLimited, Wait: 37 * time.Minute},
+		}},
+		{"sign-in-password-limited-address", 429, sampleFrame, SignIn{
+			Email: "jo@example.com", Password: true, Mail: true,
+			Problem: Problem{Code: PasswordLimited, Wait: 37 * time.Minute, Address: true, Mail: true, Challenge: sampleChallenge},
 		}},
 		{"sign-in-password-disabled", 403, sampleFrame, SignIn{
 			Email: "jo@example.com", Password: true, Mail: true, Problem: Problem{Code: AccountDisabled},
@@ -153,6 +162,7 @@ func confirmSamples() []PageSample {
 	changed := confirm
 	changed.Problem = Problem{Code: Changed}
 	cancel := ConfirmCancel{
+		Mute:  time.Hour,
 		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device, Network: confirm.Network,
 	}
 	first := up

@@ -8,6 +8,7 @@
 //	catalog/en.json      every word that is shown, in one language; a new file is a new language
 //	assets/style.css     the one stylesheet of the pages
 //	assets/page.js       the one script of the pages, without which they work as well
+//	assets/worker.js     what it runs beside the page: it solves proofs of work
 //	assets/icon.svg      the icon of the pages, where the site has no logo
 //
 // A catalogue in the directory need not be whole: what it lacks comes from the embedded one of its language, then from English.

@@ -236,7 +236,7 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 			return template.HTML(out), err // each part of out has been escaped by the writer rich
 		},
 		"problem": func(p Problem) (string, error) {
-			return c.tryFill("problem."+string(p.Code), p.pairs(), c.plain())
+			return c.tryFill(p.key(), p.pairs(), c.plain())
 		},
 		"ends":   func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
 		"moment": func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },

@@ -91,7 +91,7 @@ func TestHDR2_ForwardAuth(t *testing.T) {
 func checkSmuggled(t *testing.T, b *exampletest.Browser, app *gatetest.Backend) {
 	t.Helper()
 	for _, cookies := range []string{
-		"email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d",
+		"email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d; email_link_language=de; email_link_altcha=e",
 		"a=1; email_link_flow=a; email_link_token=b; email_link_known=c; email_link_handover=d; __Host-email_link=e; __Host-email_link_flow=f; b=2",
 		"email_link_flow=a;email_link_token=b;email_link_known=c;email_link_handover=d;  __Host-email_link =e; b=2;",
 	} {

@@ -10,8 +10,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Cancel does what the link "this wasn't me" promises: it ends its one flow, and for MuteDuration unknown browsers' mails to this mailbox
-// that are asked for from the same network do not leave. Browsers that are known for the mailbox, and every other flow, go on.
+// Cancel does what the link "this wasn't me" promises: it ends its one flow, and for LinkPreview.Mute mails to this mailbox that the
+// same browser asks for from the same network do not leave. Browsers that are known for the mailbox, networks of the account's
+// sessions, and every other flow, go on.
 // h is LinkPreview.H as the form sent it back.
 //
 // Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
@@ -60,7 +61,8 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 }
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
-	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), l.private.Network, now); err != nil {
+	p := l.private
+	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), p.Network, p.Device, muteFor(requester, l.flow), now); err != nil {
 		return err
 	}
 	if l.unstoredFlow {
@@ -78,4 +80,12 @@ func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTa
 		Time: now, Name: eventCancelled, Purpose: l.flow.Purpose, Outcome: outcomeOK, Account: l.flow.Account, Flow: l.flow.ID,
 		Site: site.Origin, Client: boundary.NetworkText(requester.Client),
 	}, now.Add(storage.EventLifetime))
+}
+
+// muteFor returns for how long a press of the button mutes the browser that asked.
+func muteFor(requester Requester, f storage.Flow) time.Duration {
+	if requester.Session != nil && requester.Session.Session.Mailbox == f.Mailbox {
+		return outbox.MuteByOwner
+	}
+	return outbox.MuteByOthers
 }

@@ -42,6 +42,13 @@ type Limited struct {
 	// Name is the limit's name, as in the configuration, or LimitResend, LimitResends.
 	Name    string
 	RetryAt time.Time
+	// ByMailbox is set when the limit counts a mailbox, which other people's requests can spend; else it counts the client.
+	ByMailbox bool
+	// Reserve is set when a mail leaves all the same if the client is in a network of one of the account's sessions.
+	Reserve bool
+	// Page and Mailbox are what Service.Challenge is asked for to get a proof of work whose solution is taken in place of this limit; both
+	// are empty where none is.
+	Page, Mailbox string
 }
 
 // Error implements error.

@@ -64,8 +64,6 @@ const (
 	MaxReturnTo = 2048
 	// MaxName is the longest name of an account, in bytes.
 	MaxName = accounts.MaxName
-	// MuteDuration is how long a cancelled flow mutes unknown browsers' mails to its mailbox from the network that asked.
-	MuteDuration = outbox.MuteDuration
 	// KnownBrowserLifetime is how long a browser is known for a mailbox it has signed in to.
 	KnownBrowserLifetime = 400 * 24 * time.Hour
 )
@@ -174,6 +172,8 @@ type RequestInput struct {
 	ReturnTo string
 	// Ephemeral is set when the person wants to be signed in this once: see EphemeralLifetime.
 	Ephemeral bool
+	// Altcha is the solution of a Challenge, empty for none. It is looked at only where a limit refuses.
+	Altcha string
 
 	// app is set where an app asks.
 	app *appFlow
@@ -203,6 +203,9 @@ type Pending struct {
 	CodeOff bool
 	// SignedIn is set when this browser is signed in to the account of this mailbox: the page leads on.
 	SignedIn bool
+	// Reserve is set when the mailbox's limit was spent when the flow began: its mails leave only if this browser is in a network of one of
+	// the account's sessions, which is not told.
+	Reserve bool
 	// App is set when an app has started the flow; Form is the path of its page where the person has asked, empty when not known.
 	App  bool
 	Form string
@@ -215,6 +218,8 @@ type LinkPreview struct {
 	// Purpose is Activation, SignIn or Reset; Cancel is set when the token is the one of "this wasn't me".
 	Purpose string
 	Cancel  bool
+	// Mute is for how long the press of "this wasn't me" holds back further mails that the same browser asks for.
+	Mute time.Duration
 	// Address is the account's address, Masked the same with most of the local part hidden. Show Address only where SameBrowser.
 	Address, Masked string
 	// Site is the origin; Device, Network and Started describe who asked.

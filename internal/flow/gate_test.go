@@ -174,10 +174,13 @@ func (g *gate) open(clk *clock.Clock) {
 	accounts := &accounts.Service{Store: store, Ring: ring, Clock: clk}
 	limiter := &limit.Limiter{Ring: ring}
 	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
-	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: accounts, UnknownAddresses: g.site.Limits[limit.MailUnknown]})
+	sessions := session.NewManager(store, ring, clk, accounts)
+	g.worker.Use(outbox.Delivery{
+		Mailer: g.inbox, Render: render, Accounts: accounts, Sessions: sessions,
+		UnknownAddresses: g.site.Limits[limit.MailUnknown], Reserve: g.site.Limits[limit.MailKnown],
+	})
 	g.Service = &Service{
-		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts,
-		Sessions: session.NewManager(store, ring, clk, accounts), Wake: g.worker.Wake,
+		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts, Sessions: sessions, Wake: g.worker.Wake,
 	}
 }
 

@@ -140,7 +140,7 @@ func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		rates := must[limit.Rates](t)(limit.Parse("2-H"))
-		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts, UnknownAddresses: rates})
+		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts, Sessions: g.Sessions, UnknownAddresses: rates})
 		for i := range 5 {
 			g.stranger(i).mustAsk(Activation, fmt.Sprintf("u%d@example.com", i))
 		}
@@ -247,23 +247,33 @@ func TestRL6_AStrangerWithAThousandAddressesLocksNobodyOut(t *testing.T) {
 	})
 }
 
-// TestTOK5_ACancelMutesStrangersOfThatNetworkForADay, and TestRL6: a browser that is known for the mailbox gets its mails all the same.
-func TestTOK5_ACancelMutesStrangersOfThatNetworkForADay(t *testing.T) { cancelMutes(t) }
+// TestTOK5_ACancelMutesTheBrowserThatAsked presses the button in a browser without a session, as a scanner of mails does, and TestTOK5_TheOwnersCancelLastsADay
+// in one that is signed in to the account. A browser that is known for the mailbox gets its mails all the same.
+func TestTOK5_ACancelMutesTheBrowserThatAsked(t *testing.T) { cancelMutes(t, false, time.Hour) }
 
-func TestRL6_ACancelMutesNoKnownBrowser(t *testing.T) { cancelMutes(t) }
+func TestTOK5_TheOwnersCancelLastsADay(t *testing.T) { cancelMutes(t, true, 24*time.Hour) }
 
-func cancelMutes(t *testing.T) {
+func TestRL6_ACancelMutesNoKnownBrowser(t *testing.T) { cancelMutes(t, true, 24*time.Hour) }
+
+func cancelMutes(t *testing.T, byOwner bool, lasts time.Duration) {
 	t.Helper()
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		ada, eve := g.browser(), g.stranger(1)
 		must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
-		ada.session = ""
 		mail := eve.mustAsk(SignIn, "ada@example.com")
-		if err := g.stranger(7).cancel(mail.cancel); err != nil {
+		presser := g.stranger(7)
+		if byOwner {
+			presser = ada
+		}
+		if o := must[LinkPreview](t)(presser.open(mail.cancel)); o.Mute != lasts {
+			t.Errorf("the page promises %v", o.Mute)
+		}
+		if err := presser.cancel(mail.cancel); err != nil {
 			t.Fatal(err)
 		}
+		ada.session = ""
 		count := func() int { return len(g.inbox.to("ada@example.com")) }
 		before := count()
 		for range 2 { // the same network, also by a fresh browser
@@ -281,15 +291,40 @@ func cancelMutes(t *testing.T) {
 		if n := count(); n != before+2 {
 			t.Errorf("%d mails to a known browser and another network, want 2", n-before)
 		}
-		g.fake.Advance(24*time.Hour - 2*DefaultResendWait)
+		other := g.stranger(1)
+		other.device = "Safari on iPhone"
+		other.mustAsk(SignIn, "ada@example.com")
+		if n := count(); n != before+3 {
+			t.Errorf("%d mails after another browser in that network has asked, want 3", n-before)
+		}
+		g.fake.Advance(lasts - 2*DefaultResendWait)
 		g.stranger(1).mustAsk(SignIn, "ada@example.com")
-		if n := count(); n != before+2 {
+		if n := count(); n != before+3 {
 			t.Error("the mute ended early")
 		}
 		g.fake.Advance(2 * DefaultResendWait)
 		g.stranger(1).mustAsk(SignIn, "ada@example.com")
-		if n := count(); n != before+3 {
+		if n := count(); n != before+4 {
 			t.Error("the mute did not end")
+		}
+	})
+}
+
+// TestFAIR3_NoCancelMutesAnOwnNetwork presses the button of a mail that was asked for in a network where the account has a session.
+func TestFAIR3_NoCancelMutesAnOwnNetwork(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		ada := g.browser()
+		must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
+		mail := g.browser().mustAsk(SignIn, "ada@example.com")
+		if err := g.stranger(7).cancel(mail.cancel); err != nil {
+			t.Fatal(err)
+		}
+		before := len(g.inbox.to("ada@example.com"))
+		g.browser().mustAsk(SignIn, "ada@example.com")
+		if n := len(g.inbox.to("ada@example.com")); n != before+1 {
+			t.Errorf("%d mails to a new browser beside the owner's, want 1", n-before)
 		}
 	})
 }

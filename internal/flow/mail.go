@@ -28,7 +28,9 @@ type mailInput struct {
 	// claims are what the links of a stateless flow carry, nil for a stored one.
 	claims *token.Claims
 	known  bool
-	now    time.Time
+	// reserve is set when the mailbox's limit was spent: the mail leaves for a network of the account's sessions only.
+	reserve bool
+	now     time.Time
 }
 
 // nextMail returns the claims of one more mail of a stateless flow, before its resend is taken.
@@ -59,7 +61,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 	payload := outbox.Payload{
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
-		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
+		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	if m.claims != nil {
@@ -103,15 +105,6 @@ func (d draft) write(tx storage.Tx) error {
 	return tx.Outbox().Enqueue(d.mail)
 }
 
-// mailLimits returns what a mail to a mailbox costs. Browsers that signed in to the mailbox before have a count of their own,
-// shared with no stranger: neither the mailbox's nor, since a whole office may stand behind one address, the client's.
-func mailLimits(site *Site, subject limit.Subject) (client, mailbox []limit.Charge) {
-	if subject.Known {
-		return nil, site.Limits.LimitsFor(limit.MailKnown, subject)
-	}
-	client = site.Limits.LimitsFor(limit.MailIP, subject)
-	mailbox = append(site.Limits.LimitsFor(limit.MailAddress, subject), site.Limits.LimitsFor(limit.MailMailbox, subject)...)
-	return client, mailbox
+func limited(v limit.Decision) *Limited {
+	return &Limited{Name: v.Name, RetryAt: v.RetryAt, ByMailbox: v.ByMailbox}
 }
-
-func limited(v limit.Decision) *Limited { return &Limited{Name: v.Name, RetryAt: v.RetryAt} }

@@ -158,7 +158,7 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	}
 	var err error
 	if o.Cancel {
-		l.valid = f.State == storage.FlowOpen && f.Key.Alive(now)
+		l.valid, o.Mute = f.State == storage.FlowOpen && f.Key.Alive(now), muteFor(requester, f)
 	} else if l.account, l.valid, err = s.validate(tx, site, f, p.App, now, false); err != nil {
 		return o, err
 	}

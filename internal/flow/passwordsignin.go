@@ -32,6 +32,8 @@ type SignInInput struct {
 	ReturnTo string
 	// Ephemeral is as in RequestInput.
 	Ephemeral bool
+	// Altcha is the solution of a Challenge, as in RequestInput.
+	Altcha string
 }
 
 // SignIn signs in with a password.
@@ -78,7 +80,10 @@ type passwordSignIn struct {
 	failures, preCheck, successes []limit.Charge
 	// noticeLimits is what the mail about an unknown browser costs, nil for a known one.
 	noticeLimits []limit.Charge
-	attempt      *password.Attempt
+	// work is what may pay for an attempt once failures are spent; paid is set when it does.
+	work    solution
+	paid    bool
+	attempt *password.Attempt
 	// compared is set when the answer waits for its time.
 	compared bool
 	done     Done
@@ -100,6 +105,7 @@ func (p *passwordSignIn) check() (err error) {
 		Known: p.s.isKnownBrowser(p.site, p.requester.KnownCookie, p.addr.Mailbox(p.s.Ring), p.now),
 	}
 	p.failures = failureLimits(&p.site, subject)
+	p.work = p.s.solution(&p.site, p.requester, limit.PasswordWork, SignIn, p.in.Altcha, subject, p.now)
 	p.preCheck, p.successes = p.site.Limits.SuccessLimits(subject)
 	if !subject.Known {
 		p.noticeLimits = p.site.Limits.SignInNotice(subject)
@@ -162,13 +168,35 @@ type accountSnapshot struct {
 // readAccount reads what there is, and refuses when the limits are spent.
 func (p *passwordSignIn) readAccount(ctx context.Context) (k accountSnapshot, err error) {
 	err = p.s.view(ctx, func(tx storage.Tx) (err error) {
-		if err := p.s.checkLimits(tx, p.now, slices.Concat(p.preCheck, p.failures)); err != nil {
+		if err := p.s.checkLimits(tx, p.now, p.preCheck); err != nil {
+			return err
+		}
+		if err := p.checkFailures(tx); err != nil {
 			return err
 		}
 		k, err = p.s.readSnapshot(tx, p.addr)
 		return err
 	})
 	return k, err
+}
+
+// checkFailures refuses when no more wrong passwords are permitted, unless a proof of work pays for the attempt. It is then what the
+// attempt is charged, whether the password is right or wrong.
+func (p *passwordSignIn) checkFailures(tx storage.Tx) error {
+	v, err := p.s.Limiter.Check(tx, p.now, p.failures...)
+	if err != nil || v.Allowed {
+		return err
+	}
+	paid, err := p.work.check(tx)
+	if err != nil {
+		return err
+	}
+	if !paid || p.paid {
+		l := limited(v)
+		return orRefuse(p.work.offer(tx, l), l)
+	}
+	p.failures, p.paid = p.work.charges(), true
+	return nil
 }
 
 // checkLimits reports whether no more wrong passwords are permitted.
@@ -253,6 +281,9 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 // spendSuccess counts a right password, and refuses one too many. notify reports that the owner is notified.
 func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, err error) {
 	successes := p.successes
+	if p.paid {
+		successes = slices.Concat(successes, p.failures)
+	}
 	if len(p.noticeLimits) > 0 {
 		v, err := p.s.Limiter.Check(tx, p.now, p.noticeLimits...)
 		if err != nil {

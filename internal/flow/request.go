@@ -19,7 +19,7 @@ const maxDevice = 64
 // again from a browser with a live flow of the same purpose and mailbox continues that flow, and counts as a resend.
 //
 // Errors, in the order of the checks: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
-// address alone), ErrUnavailable. When it is too early for another mail of a live flow, or they are spent, the answer is the
+// address alone), ErrUnavailable. With a *Limited that has Reserve set the result is filled as well. When it is too early for another mail of a live flow, or they are spent, the answer is the
 // flow as it is, without an error.
 func (s *Service) Request(ctx context.Context, site Site, requester Requester, in RequestInput) (RequestResult, error) {
 	site = site.withDefaults()
@@ -34,7 +34,7 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 		}
 		rec.purpose = in.Purpose
 		if in.Purpose == Activation && !site.SignUp.Admits(r.addr) {
-			return s.refuseSignUp(ctx, &site, r)
+			return s.refuseSignUp(ctx, r)
 		}
 		return s.update(ctx, func(tx storage.Tx) (err error) {
 			result, rec, err = r.run(tx)
@@ -42,11 +42,11 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 		})
 	}()
 	s.report(ctx, stepRequest, site, boundary.NetworkText(requester.Client), rec, err)
-	if err != nil {
+	if l := new(Limited); err != nil && !(errors.As(err, &l) && l.Reserve) {
 		return RequestResult{}, err
 	}
 	s.wake()
-	return result, nil
+	return result, err
 }
 
 // request is one Request, with all that needs no transaction done before it: the transaction is everybody's bottleneck.
@@ -59,7 +59,8 @@ type request struct {
 	addr      address.Address
 	mailbox   storage.Digest
 	subject   limit.Subject
-	limits    limit.Prepared
+	cost      mailCost
+	work      solution
 	// private is the new flow's sealed half. flow is the flow, cookie its cookie and draft its mail where it is stored; a
 	// stateless one has claims.
 	private private
@@ -67,6 +68,8 @@ type request struct {
 	cookie  string
 	draft   draft
 	claims  *token.Claims
+	// paid is set when a proof of work has paid for the mail: there is no slot of mail_ip to refund.
+	paid bool
 }
 
 func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*request, error) {
@@ -91,19 +94,19 @@ func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*
 	r.subject = limit.Subject{
 		Client: requester.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, r.mailbox, r.now),
 	}
-	client, mailbox := mailLimits(&site, r.subject)
-	r.limits = s.Limiter.Prepare(r.now, append(client, mailbox...)...)
-	if r.claims, err = r.statelessClaims(); err == nil && r.claims == nil {
-		err = r.prepare()
-	}
-	if err != nil {
+	r.cost = s.mailCost(&site, r.subject, r.now)
+	r.work = s.solution(&site, requester, limit.MailWork, in.Purpose, in.Altcha, r.subject, r.now)
+	if err := r.prepare(); err != nil {
 		return nil, unavailable(err)
 	}
 	return r, nil
 }
 
-// prepare makes a stored flow, but for what the step reads.
+// prepare makes the flow, but for what the step reads.
 func (r *request) prepare() (err error) {
+	if r.claims, err = r.statelessClaims(); err != nil || r.claims != nil {
+		return err
+	}
 	s, site := r.s, r.site
 	r.cookie = token.Random(r.now.Add(site.lifetime(r.purpose)))
 	cookie, err := token.Parse(r.cookie)
@@ -127,15 +130,15 @@ func (r *request) prepare() (err error) {
 
 func (r *request) mailInput(f storage.Flow, cookie string, c *token.Claims) mailInput {
 	return mailInput{
-		site: r.site, flow: f, private: r.private, addr: r.addr, cookie: cookie, claims: c, known: r.subject.Known, now: r.now,
+		site: r.site, flow: f, private: r.private, addr: r.addr, cookie: cookie, claims: c, known: r.subject.Known,
+		reserve: r.private.Reserve, now: r.now,
 	}
 }
 
 // refuseSignUp answers an address that may not sign up here. Limits by client address come first, and nothing is counted.
-func (s *Service) refuseSignUp(ctx context.Context, site *Site, r *request) error {
+func (s *Service) refuseSignUp(ctx context.Context, r *request) error {
 	return s.view(ctx, func(tx storage.Tx) error {
-		client, _ := mailLimits(site, r.subject)
-		v, err := s.Limiter.Check(tx, r.now, client...)
+		v, err := s.Limiter.Check(tx, r.now, r.cost.client()...)
 		if err != nil {
 			return err
 		}
@@ -154,18 +157,66 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err erro
 		return result, rec, err
 	}
 	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) && !codesAreOff(r.site, h.Flow) {
-		return r.resend(tx, h)
+		result, rec, err = r.resend(tx, h)
+		if l := new(Limited); isRefusal(err) && errors.As(err, &l) { // the client's own limit
+			return r.payOrRefuse(tx, l, rec)
+		}
+		return result, rec, err
 	}
-	v, err := r.limits.Spend(tx)
+	// Who sends a proof of work is not content with what the mail worker may find out, and one that is refused writes nothing.
+	v, refused, reserve, err := r.cost.spend(tx, r.private.App == nil && !r.work.sent)
+	switch {
+	case err != nil:
+		return result, rec, err
+	case !v.Allowed:
+		return r.payOrRefuse(tx, limited(v), rec)
+	case !reserve:
+		return r.beginFlow(tx, v, rec)
+	}
+	reserved, err := r.variant(func(r *request) { r.private.Reserve = true })
 	if err != nil {
 		return result, rec, err
 	}
-	if !v.Allowed {
-		return result, rec, refuse(limited(v))
+	if result, rec, err = reserved.beginFlow(tx, v, rec); err != nil {
+		return result, rec, err
 	}
+	l := limited(refused)
+	l.Reserve = true
+	return result, rec, orRefuse(r.work.offer(tx, l), l)
+}
+
+// payOrRefuse begins the flow where a proof of work pays for what a limit refuses, and offers one where none was sent that does. An app
+// has forms of its own, which take none.
+func (r *request) payOrRefuse(tx storage.Tx, l *Limited, rec record) (result RequestResult, _ record, err error) {
+	if r.private.App != nil {
+		return result, rec, refuse(l)
+	}
+	paid, err := r.work.spend(tx)
+	if err != nil {
+		return result, rec, err
+	}
+	if !paid {
+		return result, rec, orRefuse(r.work.offer(tx, l), l)
+	}
+	bought, err := r.variant(func(r *request) { r.paid = true })
+	if err != nil {
+		return result, rec, err
+	}
+	return bought.beginFlow(tx, limit.Decision{}, rec)
+}
+
+// variant returns the request with a flow that differs. The step may run more than once, so the request itself stays as it is.
+func (r *request) variant(change func(*request)) (*request, error) {
+	v := *r
+	change(&v)
+	return &v, v.prepare()
+}
+
+// beginFlow begins the flow that has been prepared.
+func (r *request) beginFlow(tx storage.Tx, v limit.Decision, rec record) (RequestResult, record, error) {
 	e, err := storage.ReadEpochs(tx, r.mailbox, "", false)
 	if err != nil {
-		return result, rec, err
+		return RequestResult{}, rec, err
 	}
 	begin := r.begin
 	if r.claims != nil {
@@ -173,7 +224,7 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err erro
 	}
 	f, cookie, err := begin(tx, e, v, &rec)
 	if err != nil {
-		return result, rec, err
+		return RequestResult{}, rec, err
 	}
 	rec.flow = f.ID
 	return RequestResult{FlowCookie: cookie, Pending: r.s.pending(r.site, r.requester, f, r.private, r.addr)}, rec, nil

@@ -65,7 +65,7 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 	subject := limit.Subject{
 		Client: requester.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, f.Mailbox, now),
 	}
-	slots, err := s.spendResend(tx, &site, subject, now, &rec)
+	slots, reserve, err := s.spendResend(tx, s.mailCost(&site, subject, now), h.Private.App == nil, &rec)
 	if err != nil {
 		return f, rec, err
 	}
@@ -73,7 +73,7 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 	if err != nil {
 		return f, rec, err
 	}
-	m := mailInput{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, now: now}
+	m := mailInput{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, reserve: reserve, now: now}
 	if !alive {
 		if f, m.private, err = s.successor(tx, h, slots); err != nil {
 			return f, rec, err
@@ -132,21 +132,19 @@ func codesAreOff(site Site, f storage.Flow) bool {
 }
 
 // spendResend takes the limits of one more mail: the client's own are told, the mailbox's only noted.
-func (s *Service) spendResend(tx storage.Tx, site *Site, subject limit.Subject, now time.Time, rec *record,
-) (slots []storage.Key, err error) {
-	client, mailbox := mailLimits(site, subject)
-	v, err := s.Limiter.Check(tx, now, client...)
+func (s *Service) spendResend(tx storage.Tx, cost mailCost, mayReserve bool, rec *record) (slots []storage.Key, reserve bool, err error) {
+	v, err := s.Limiter.Check(tx, cost.now, cost.client()...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !v.Allowed {
-		return nil, refuse(limited(v))
+		return nil, false, refuse(limited(v))
 	}
-	v, err = s.Limiter.Spend(tx, now, append(client, mailbox...)...)
+	v, _, reserve, err = cost.spend(tx, mayReserve)
 	if err == nil && !v.Allowed {
 		rec.dropped = v.Name
 	}
-	return v.SlotsOf(limit.MailIP), err
+	return v.SlotsOf(limit.MailIP), reserve, err
 }
 
 // successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born

@@ -155,7 +155,7 @@ func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 			g.account("ada@example.com")
 			spy := &counting{Store: g.bolt, writes: map[string]int{}}
 			w := &outbox.Worker{Store: spy, Ring: g.Ring, Clock: g.Clock, Limiter: g.Limiter}
-			w.Use(outbox.Delivery{Mailer: g.inbox, Accounts: g.Accounts, Render: func(l outbox.Message) (mailer.Message, error) {
+			w.Use(outbox.Delivery{Mailer: g.inbox, Accounts: g.Accounts, Sessions: g.Sessions, Render: func(l outbox.Message) (mailer.Message, error) {
 				rendered++
 				return render(l)
 			}})

@@ -125,7 +125,8 @@ func (s *Service) mark(label string, end time.Time, parts ...string) storage.Tok
 }
 
 // continues reports whether asking for p in a browser that holds a flow of before goes on with that flow. An app that leads elsewhere
-// or has another word for it begins anew, and so does a person who has changed how long to stay signed in; where a person wants to go afterwards is what was said first.
+// or has another word for it begins anew, and so does a person who has changed how long to stay signed in; where a person wants to go
+// afterwards is what was said first. A flow whose mails may have been held back is never continued: who asks again is told again.
 func (p private) continues(before private) bool {
-	return p.App.equal(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo) && p.Ephemeral == before.Ephemeral
+	return !before.Reserve && p.App.equal(before.App) && (p.App == nil || p.ReturnTo == before.ReturnTo) && p.Ephemeral == before.Ephemeral
 }

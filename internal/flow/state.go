@@ -42,6 +42,8 @@ type private struct {
 	Operator bool `json:"operator,omitempty"`
 	// Generation counts the flows that a cookie's flow has succeeded; see current.
 	Generation int `json:"generation,omitempty"`
+	// Reserve is set when the mailbox's limit was spent: the mails leave for a network of the account's sessions only.
+	Reserve bool `json:"reserve,omitempty"`
 	// App is set where an app has started the flow.
 	App *appFlow `json:"app,omitempty"`
 }

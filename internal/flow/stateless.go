@@ -29,9 +29,9 @@ func (r *request) statelessClaims() (*token.Claims, error) {
 	c := token.Claims{
 		Site: r.site.Origin, Purpose: r.purpose, FID: token.NewFID(), Issued: r.now.Unix(),
 		Expires: r.now.Add(r.site.lifetime(r.purpose)).Unix(), Resends: *r.site.Resends,
-		Wait: r.site.ResendWait.Milliseconds(), Known: r.subject.Known,
+		Wait: r.site.ResendWait.Milliseconds(), Known: r.subject.Known || r.paid,
 	}
-	if !c.Known { // a known browser takes no slot
+	if !c.Known { // a known browser takes no slot, nor does solved work
 		c.Client = r.requester.Client.Unmap().WithZone("")
 	}
 	var err error

@@ -47,7 +47,7 @@ func (g *gate) sweep() (n int) {
 func (g *gate) watchWorker() *counting {
 	spy := &counting{Store: g.bolt, writes: map[string]int{}}
 	g.worker = &outbox.Worker{Store: spy, Ring: g.Ring, Clock: g.Clock, Limiter: g.Limiter, Concurrency: 100}
-	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts})
+	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts, Sessions: g.Sessions})
 	return spy
 }
 

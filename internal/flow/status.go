@@ -38,6 +38,7 @@ func (s *Service) pending(site Site, requester Requester, f storage.Flow, p priv
 		ResendsLeft: f.ResendsLeft, NextResend: f.NextResend, Started: f.Started, End: f.Key.Ends(),
 		CodeOff:  !site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		SignedIn: p.App == nil && isSignedInto(requester.Session, f), App: p.App != nil,
+		Reserve: p.Reserve,
 	}
 	if p.App != nil {
 		pending.Form = p.App.Form

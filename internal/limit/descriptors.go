@@ -16,10 +16,13 @@ const (
 	MailAddress     = "mail_address"
 	MailMailbox     = "mail_mailbox"
 	MailKnown       = "mail_known"
+	MailWork        = "mail_work"
 	MailUnknown     = "mail_unknown"
 	RedeemIP        = "redeem_ip"
 	PasswordIP      = "password_ip"
 	PasswordMailbox = "password_mailbox"
+	PasswordWork    = "password_work"
+	WorkIP          = "work_ip"
 )
 
 // Descriptor is all that there is to know about one limit. A new limit is one entry of descriptors.
@@ -60,11 +63,15 @@ var descriptors = []Descriptor{
 	},
 	{
 		Name: MailMailbox, Defaults: "20-D", key: byMailbox, grouped: true,
-		Doc: "mails to one mailbox, requested by unknown browsers together",
+		Doc: "mails to one mailbox, requested by all browsers together",
 	},
 	{
-		Name: MailKnown, Defaults: "5-H 20-D", key: byMailbox, grouped: true,
-		Doc: "mails to one mailbox, requested by browsers that have signed in to it before",
+		Name: MailKnown, Defaults: "5-D", key: byMailbox, grouped: true,
+		Doc: "mails to one mailbox above mail_mailbox, for browsers that have signed in to it before; networks of its account's sessions have half of them",
+	},
+	{
+		Name: MailWork, Defaults: "5-D", key: byMailbox, grouped: true,
+		Doc: "mails to one mailbox above the other limits, for solved proofs of work",
 	},
 	{
 		Name: MailUnknown, Defaults: "500-H", key: byGate,
@@ -81,6 +88,14 @@ var descriptors = []Descriptor{
 	{
 		Name: PasswordMailbox, Defaults: "10-H", key: byMailbox, known: passwordKnown,
 		Doc: "failed passwords for one mailbox; known browsers have a counter of their own",
+	},
+	{
+		Name: PasswordWork, Defaults: "5-H", key: byMailbox,
+		Doc: "passwords for one mailbox above the other limits, for solved proofs of work",
+	},
+	{
+		Name: WorkIP, Defaults: "10-H 30-D", key: byClient,
+		Doc: "mails and passwords for proofs of work that one client address has solved",
 	},
 }
 
@@ -175,7 +190,7 @@ func (t Table) LimitsFor(name string, s Subject) []Charge {
 }
 
 func (d *Descriptor) charges(rates Rates, s Subject) []Charge {
-	c := Charge{Name: d.Name, Rates: rates}
+	c := Charge{Name: d.Name, Rates: rates, mailbox: d.key == byMailbox || d.key == byMailboxAndNetwork}
 	switch d.key {
 	case byClient:
 		return d.byClient(c, s.Client.Unmap().WithZone(""))
@@ -194,6 +209,23 @@ func (d *Descriptor) charges(rates Rates, s Subject) []Charge {
 		c.Subject = sharedSubject
 	}
 	return []Charge{c}
+}
+
+// OwnNetworks returns what a mail above MailMailbox is charged that was requested from a network of the account's sessions: MailKnown's
+// counter, of which it may spend half, rounded up. So neighbours of the owner leave something to the browsers that are known.
+func (t Table) OwnNetworks(s Subject) []Charge {
+	charges := t.LimitsFor(MailKnown, s)
+	for i := range charges {
+		charges[i].Rates = charges[i].Rates.halved()
+	}
+	return charges
+}
+
+// Work returns what a solved proof of work is charged in place of the limits that refused: name is MailWork or PasswordWork, once the
+// counter of the solution itself, which is spent once; zero where none is to be spent.
+func (t Table) Work(name string, s Subject, once storage.Key) []Charge {
+	charges := append(t.LimitsFor(name, s), t.LimitsFor(WorkIP, s)...)
+	return append(charges, Charge{Name: WorkIP, once: once})
 }
 
 // byClient returns the charges of a limit by client address.

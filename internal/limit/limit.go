@@ -37,6 +37,9 @@ type Charge struct {
 	counter string // the counter's name where it is not Name
 	group   string // the counters that this one's lie beside, if any
 	tier48  bool   // the second tier of an IPv6 address
+	mailbox bool   // the subject is a mailbox, not a client
+	// once is the counter of what is spent once, zero for everything else; it has neither subject nor rates.
+	once storage.Key
 }
 
 // Decision is the answer to one or more charges.
@@ -46,6 +49,8 @@ type Decision struct {
 	Name string
 	// RetryAt is when the last of the windows that refused ends; zero when Allowed.
 	RetryAt time.Time
+	// ByMailbox is set when that limit counts a mailbox, which other people's requests can spend.
+	ByMailbox bool
 	// Slots are the counters that were spent, for Refund.
 	Slots []storage.Key
 
@@ -85,7 +90,10 @@ func (l *Limiter) Prepare(now time.Time, charges ...Charge) Prepared {
 		w := windows{ring: l.Ring, now: now, name: cmp.Or(charge.counter, charge.Name), group: charge.group}
 		for _, rate := range charge.Rates {
 			slot := w.slot(charge.Subject, rate)
-			counts = append(counts, count{charge.Name, rate, slot.key, slot.text()})
+			counts = append(counts, count{charge.Name, rate, slot.key, slot.text(), charge.mailbox})
+		}
+		if once := charge.once; !once.IsZero() {
+			counts = append(counts, count{charge.Name, limiter.Rate{Limit: 1}, once, slot{key: once, ends: once.End}.text(), false})
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return compare(a.key, b.key) })
@@ -121,7 +129,7 @@ func (p Prepared) Spend(tx storage.Tx) (Decision, error) {
 					return Decision{}, err
 				}
 			}
-			return Decision{Name: c.name, RetryAt: time.Unix(got.Reset, 0)}, nil
+			return Decision{Name: c.name, RetryAt: time.Unix(got.Reset, 0), ByMailbox: c.mailbox}, nil
 		}
 		decision.Slots = append(decision.Slots, c.key)
 		decision.names = append(decision.names, c.name)
@@ -141,7 +149,7 @@ func (p Prepared) Check(tx storage.Tx) (Decision, error) {
 		if got.Reached {
 			decision.Allowed = false
 			if ends := time.Unix(got.Reset, 0); ends.After(decision.RetryAt) {
-				decision.Name, decision.RetryAt = c.name, ends
+				decision.Name, decision.RetryAt, decision.ByMailbox = c.name, ends, c.mailbox
 			}
 		}
 	}
@@ -156,6 +164,18 @@ func (l *Limiter) Refund(tx storage.Tx, slots []storage.Key) error {
 		}
 	}
 	return nil
+}
+
+// Count returns the largest count of the charges' counters.
+func (l *Limiter) Count(tx storage.Tx, now time.Time, charges ...Charge) (most int64, err error) {
+	for _, c := range l.Prepare(now, charges...).counts {
+		count, err := tx.Counters().Peek(c.key)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, count)
+	}
+	return most, nil
 }
 
 // Usage is what one counter holds.
@@ -219,6 +239,8 @@ type count struct {
 	rate limiter.Rate
 	key  storage.Key
 	slot string
+	// mailbox is the charge's.
+	mailbox bool
 }
 
 func compare(a, b storage.Key) int {

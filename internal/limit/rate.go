@@ -102,3 +102,14 @@ func (r Rates) scaled(factor int64) Rates {
 	}
 	return tier48
 }
+
+// halved returns the rates with each count halved, rounded up.
+func (r Rates) halved() Rates {
+	half := make(Rates, len(r))
+	for i, rate := range r {
+		rate.Limit = (rate.Limit + 1) / 2
+		rate.Formatted = ""
+		half[i] = rate
+	}
+	return half
+}

@@ -31,7 +31,7 @@ func (t Table) SuccessLimits(s Subject) (preCheck, all []Charge) {
 }
 
 func (t Table) success(subject string) Charge {
-	return Charge{Name: PasswordSuccess, Subject: subject, Rates: t[PasswordMailbox].scaled(successFactor)}
+	return Charge{Name: PasswordSuccess, Subject: subject, Rates: t[PasswordMailbox].scaled(successFactor), mailbox: true}
 }
 
 // clientSuccessLimits returns what a right password is charged to the client.

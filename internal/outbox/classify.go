@@ -3,6 +3,7 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -23,6 +24,8 @@ const (
 	dropAccountChanged     = "the account has changed"
 	dropNoRecipient        = "nobody to write to"
 	dropMuted              = "muted"
+	dropMailboxLimit       = limit.MailMailbox
+	dropReserveLimit       = limit.MailKnown
 	dropUnknownLimit       = limit.MailUnknown
 	dropNoAccountSentToday = "told today already"
 )
@@ -122,11 +125,8 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 		return err
 	}
 	now := w.Clock.Now()
-	if !p.Known {
-		if isMuted, err := muted(tx, w.Ring, p.LimitKey, p.Network, now); err != nil || isMuted {
-			j.drop = dropMuted
-			return err
-		}
+	if err := w.checkNetwork(tx, d, p, j, now); err != nil || j.drop != "" {
+		return err
 	}
 	if !found {
 		if err := w.checkUnknown(tx, d, p, j, now); err != nil || j.drop != "" {
@@ -135,6 +135,39 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 	}
 	_, _, err := tx.Counters().Spend(classified, 1, 1)
 	return err
+}
+
+// checkNetwork decides what depends on the network that asked: a mute does not hold in a network of the account's sessions, and a mail
+// above the mailbox's limit leaves for nobody else.
+func (w *Worker) checkNetwork(tx storage.Tx, d *Delivery, p Payload, j *classification, now time.Time) error {
+	if p.Known {
+		return nil
+	}
+	isMuted, err := muted(tx, w.Ring, p.LimitKey, p.Network, p.Device, now)
+	if err != nil || !isMuted && !p.Reserve {
+		return err
+	}
+	var own bool
+	if network, err := netip.ParsePrefix(p.Network); err == nil {
+		if own, err = d.Sessions.OpenedFrom(tx, j.account, network.Addr()); err != nil {
+			return err
+		}
+	}
+	switch {
+	case own && p.Reserve:
+		table := limit.Table{limit.MailKnown: d.Reserve}
+		v, err := w.Limiter.Spend(tx, now, table.OwnNetworks(limit.Subject{Mailbox: p.LimitKey})...)
+		if err == nil && !v.Allowed {
+			j.drop, j.limit = dropReserveLimit, limit.MailKnown
+		}
+		return err
+	case own:
+	case p.Reserve:
+		j.drop = dropMailboxLimit
+	default:
+		j.drop = dropMuted
+	}
+	return nil
 }
 
 // checkUnknown spends the limits of a mail to an address without an account.

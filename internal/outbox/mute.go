@@ -8,8 +8,13 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// MuteDuration is how long a cancelled flow mutes unknown browsers' mails to its mailbox from the network that asked.
-const MuteDuration = 24 * time.Hour
+// MuteByOwner and MuteByOthers are how long a cancelled flow mutes mails to its mailbox that the browser which asked for it asks for:
+// the longer one where "this wasn't me" was pressed in a browser that is signed in to the mailbox's account. Scanners of mails press
+// buttons, too.
+const (
+	MuteByOwner  = 24 * time.Hour
+	MuteByOthers = time.Hour
+)
 
 const (
 	labelMute      = "outbox mute"
@@ -56,16 +61,23 @@ func (h suppression) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (b
 	return false, nil
 }
 
-func mute(limitKey storage.Digest, network string) suppression {
-	return suppression{label: labelMute, duration: MuteDuration, parts: [][]byte{limitKey[:], []byte(network)}}
+// mute holds back what unknown browsers ask for in one network and with one name of a device. Its life is a part of its label, since
+// windows of different lengths have different ends.
+func mute(limitKey storage.Digest, network, device string, duration time.Duration) suppression {
+	return suppression{label: labelMute + " " + duration.String(), duration: duration, parts: [][]byte{limitKey[:], []byte(network), []byte(device)}}
 }
 
-// Mute keeps unknown browsers' mails to a mailbox back when they are asked for from this network, for MuteDuration.
-func Mute(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network string, now time.Time) error {
-	return mute(limitKey, network).start(tx, ring, now)
+// Mute keeps mails to a mailbox back that unknown browsers of this device's name ask for in this network, for MuteByOwner or MuteByOthers.
+func Mute(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network, device string, duration time.Duration, now time.Time) error {
+	return mute(limitKey, network, device, duration).start(tx, ring, now)
 }
 
-// muted reports whether unknown browsers' mails are kept back.
-func muted(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network string, now time.Time) (bool, error) {
-	return mute(limitKey, network).active(tx, ring, now)
+// muted reports whether such mails are kept back.
+func muted(tx storage.Tx, ring *keyring.Ring, limitKey storage.Digest, network, device string, now time.Time) (bool, error) {
+	for _, duration := range [...]time.Duration{MuteByOwner, MuteByOthers} {
+		if active, err := mute(limitKey, network, device, duration).active(tx, ring, now); err != nil || active {
+			return active, err
+		}
+	}
+	return false, nil
 }

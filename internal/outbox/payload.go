@@ -46,6 +46,8 @@ type Payload struct {
 	SignUpOpen bool `json:"open,omitempty"`
 	// Known is set when the asking browser has signed in to this mailbox before.
 	Known bool `json:"known,omitempty"`
+	// Reserve is set when the mailbox's limit was spent: the mail leaves only if Network is one of those of the account's sessions.
+	Reserve bool `json:"reserve,omitempty"`
 	// NoLink and NoCode say which of the two the site does not offer.
 	NoLink bool `json:"no_link,omitempty"`
 	NoCode bool `json:"no_code,omitempty"`

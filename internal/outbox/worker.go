@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,8 +48,16 @@ type Delivery struct {
 	Render func(Message) (mailer.Message, error)
 	// Accounts finds the account of a mail's address.
 	Accounts AccountFinder
-	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown).
-	UnknownAddresses limit.Rates
+	// Sessions knows the networks of an account's sessions.
+	Sessions NetworkFinder
+	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown), Reserve that of mails above a mailbox's
+	// limit, for known browsers and for networks of the account's sessions (mail_known).
+	UnknownAddresses, Reserve limit.Rates
+}
+
+// NetworkFinder reports whether a live session of an account was opened from the network of an address.
+type NetworkFinder interface {
+	OpenedFrom(tx storage.Tx, accountID string, client netip.Addr) (bool, error)
 }
 
 // AccountFinder returns the account whose mailbox is that of email, in any spelling of it. found is false if there is none.

@@ -57,7 +57,7 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	result := x.Clock.ToWall(o.Started)
 	if o.Cancel {
 		return templates.ConfirmCancel{
-			Token: o.H, Account: o.Masked, Asked: result, Device: o.Device, Network: o.Network, Problem: p.words(),
+			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Network: o.Network, Problem: p.words(),
 		}
 	}
 	page := templates.Confirm{

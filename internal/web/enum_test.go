@@ -100,7 +100,7 @@ func TestENUM1_CapsAreNeutral(t *testing.T) {
 			for range 6 {
 				last = g.browser().post("/email-link/sign-in", "email", email)
 			}
-			last.wants(t, 429, "").says(t, "Too many attempts", `value="`+email+`"`)
+			last.wants(t, 429, "").says(t, "Too many requests", `value="`+email+`"`)
 			answers = append(answers, last.body)
 			// Counters start at moments of their own: the countdown is all that may differ.
 		}

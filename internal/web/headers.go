@@ -88,14 +88,14 @@ func (x *exchange) setLanguage() {
 
 // contentPolicy lists the origins of FormActions because Chromium applies form-action to each redirect after a POST.
 func contentPolicy(s *Site) string {
-	const before, after = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'", "; frame-ancestors 'none'; base-uri 'none'"
+	const before, after = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'", "; frame-ancestors 'none'; base-uri 'none'"
 	if s == nil || len(s.FormActions) == 0 {
 		return before + after
 	}
 	return before + " " + strings.Join(s.FormActions, " ") + after
 }
 
-// asset serves the stylesheet, the script and the files of the site's look. Their names change with their content.
+// asset serves the stylesheet, the scripts and the files of the site's look. Their names change with their content.
 func (x *exchange) asset(name string) {
 	if x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		x.methodNotAllowed(false)
@@ -115,8 +115,12 @@ func (x *exchange) asset(name string) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	// An SVG opened on its own is a document: it gets no more rights than a picture.
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'")
+	// An SVG opened on its own is a document: it gets no more rights than a picture. A sandbox would keep a worker from starting.
+	policy := "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+	if strings.HasPrefix(contentType, "text/javascript") {
+		policy = "default-src 'none'; frame-ancestors 'none'"
+	}
+	h.Set("Content-Security-Policy", policy)
 	h.Del("Vary")
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method == http.MethodGet {

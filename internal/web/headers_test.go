@@ -79,7 +79,7 @@ func TestWEB2_HeadersOnEveryRoute(t *testing.T) {
 		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache, no-store, no-transform",
 		"Referrer-Policy": "strict-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		"Strict-Transport-Security": "max-age=31536000", "Vary": "Accept, Accept-Language, Cookie",
-		"Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self' https://portal.example.com; " +
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self' https://portal.example.com; " +
 			"frame-ancestors 'none'; base-uri 'none'",
 	}
 	paths := []string{"/nothing-here", "/link?t=x", "/cancel?done"}

@@ -196,6 +196,10 @@ type problemBody struct {
 	SignIn string `json:"sign_in,omitempty"`
 	// Address is where the site really is.
 	Address string `json:"address,omitempty"`
+	// Altcha is the path of a proof of work whose solution is taken in place of waiting.
+	Altcha string `json:"altcha,omitempty"`
+	// Mail is the path of the form that mails a link or a code, where no password is taken for now.
+	Mail string `json:"mail,omitempty"`
 }
 
 // problemSize is room for an ordinary problem.
@@ -218,6 +222,12 @@ func (p *problemBody) append(b []byte) []byte {
 	}
 	if p.Address != "" {
 		b = appendText(append(b, `,"address":`...), p.Address)
+	}
+	if p.Altcha != "" {
+		b = appendText(append(b, `,"altcha":`...), p.Altcha)
+	}
+	if p.Mail != "" {
+		b = appendText(append(b, `,"mail":`...), p.Mail)
 	}
 	return append(b, '}')
 }

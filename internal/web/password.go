@@ -38,10 +38,14 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 		return
 	}
 	done, err := x.Flows.SignIn(x.r.Context(), x.Site.Site, x.requester(), flow.SignInInput{
-		Email: email, Password: fields["password"], ReturnTo: back, Ephemeral: isEphemeral(fields),
+		Email: email, Password: fields["password"], ReturnTo: back, Ephemeral: isEphemeral(fields), Altcha: fields[altchaField],
 	})
 	if err != nil {
-		again(x.problemOf(err))
+		p := x.problemOf(err)
+		if p.code == templates.PasswordLimited && x.mails() {
+			p.limit.mail = x.path("/sign-in")
+		}
+		again(p)
 		return
 	}
 	x.setSignInCookies(done)

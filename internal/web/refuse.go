@@ -163,10 +163,24 @@ type problem struct {
 	signIn string
 	// min is the least number of characters of a password.
 	min int
+	// limit is what a limit says beside its end.
+	limit limitWords
+}
+
+// limitWords are what a refusal by a limit says beside its end.
+type limitWords struct {
+	// address is set when it counts the address, reserve when a mail may leave all the same.
+	address, reserve bool
+	// altcha is the path of the proof of work that is taken in place of waiting, and mailbox what it is for; mail is where to ask for a mail
+	// instead. Each is empty where there is none.
+	altcha, mailbox, mail string
 }
 
 func (p problem) words() templates.Problem {
-	return templates.Problem{Code: p.code, Wait: p.wait, Min: p.min}
+	return templates.Problem{
+		Code: p.code, Wait: p.wait, Min: p.min,
+		Address: p.limit.address, Reserve: p.limit.reserve, Challenge: p.limit.altcha, Mail: p.limit.mail != "",
+	}
 }
 
 // refuse answers with an error page, or with problem+json.
@@ -227,6 +241,9 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 	if p.wait > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(seconds(p.wait)))
 	}
+	if p.limit.mailbox != "" {
+		x.setCookie(boundary.AltchaCookie, p.limit.mailbox, altchaLifetime)
+	}
 	if !x.json {
 		x.page(p.status, page)
 		return
@@ -238,7 +255,7 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 func (x *exchange) problem(p problem) {
 	body := problemBody{
 		Type: "about:blank", Title: x.Templates.Text(x.language, p.words()), Status: p.status, Code: string(p.code),
-		Field: p.field, SignIn: p.signIn,
+		Field: p.field, SignIn: p.signIn, Altcha: p.limit.altcha, Mail: p.limit.mail,
 	}
 	if p.wait > 0 {
 		body.RetryAfter = seconds(p.wait)
@@ -279,16 +296,7 @@ func (x *exchange) problemOf(err error) problem {
 	var busy *password.BusyError
 	switch {
 	case errors.As(err, &limited):
-		p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.retryAfter(limited.RetryAt)}
-		switch limited.Name {
-		case flow.LimitResend:
-			p.code = templates.TooEarly
-		case flow.LimitResends:
-			p.code = templates.ResendsSpent
-		case limit.PasswordIP, limit.PasswordMailbox:
-			p.code = templates.PasswordLimited
-		}
-		return p
+		return x.problemOfLimit(limited)
 	case errors.As(err, &invalid):
 		p := problemOfField(invalid)
 		p.min = x.Site.Passwords.Min()
@@ -312,6 +320,26 @@ func (x *exchange) problemOf(err error) problem {
 	default:
 		return problem{status: http.StatusServiceUnavailable, code: templates.Unavailable, wait: retrySoon}
 	}
+}
+
+// problemOfLimit says which limit refuses, and what to do instead of waiting.
+func (x *exchange) problemOfLimit(limited *flow.Limited) problem {
+	p := problem{status: http.StatusTooManyRequests, code: templates.Limited, wait: x.retryAfter(limited.RetryAt)}
+	switch limited.Name {
+	case flow.LimitResend:
+		p.code = templates.TooEarly
+		return p
+	case flow.LimitResends:
+		p.code = templates.ResendsSpent
+		return p
+	case limit.PasswordIP, limit.PasswordMailbox:
+		p.code = templates.PasswordLimited
+	}
+	p.limit = limitWords{address: limited.ByMailbox, reserve: limited.Reserve, mailbox: limited.Mailbox}
+	if limited.Page != "" {
+		p.limit.altcha = x.path("/altcha?for=" + limited.Page)
+	}
+	return p
 }
 
 // problemOfField says what is wrong with one field.

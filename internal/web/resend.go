@@ -136,6 +136,6 @@ func (x *exchange) resendFacts(p flow.Pending, problem templates.Problem) templa
 		Address: address, ReturnTo: back, SignedIn: x.Live != nil, SignUp: p.Purpose == flow.Activation, Reset: p.Purpose == flow.Reset, ResendsLeft: p.ResendsLeft, ResendsTotal: max(total, p.ResendsLeft),
 		NextResend: x.Clock.ToWall(p.NextResend), End: x.Clock.ToWall(p.End), Problem: problem,
 		Code: !p.CodeOff, CodesOff: p.CodeOff && methods.Code && p.Purpose != flow.Reset,
-		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App, Form: p.Form,
+		Link: methods.Link || p.Purpose != flow.SignIn, App: p.App, Form: p.Form, Reserve: p.Reserve,
 	}
 }

@@ -27,7 +27,7 @@ func (x *exchange) reset() {
 		x.refuse(http.StatusNotFound, templates.NotFound)
 		return
 	}
-	fields, err := x.form("email")
+	fields, err := x.form("email", altchaField)
 	if err != nil {
 		x.refuseForm(err)
 		return

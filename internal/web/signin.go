@@ -25,7 +25,7 @@ func (x *exchange) signInForm() {
 
 // signIn signs in with a password where the form has one, and asks for a mail that signs in otherwise.
 func (x *exchange) signIn() {
-	names := []string{"email", "return_to", onlyThisTime}
+	names := []string{"email", "return_to", onlyThisTime, altchaField}
 	if x.passwords() {
 		names = append(names, "password", "mail")
 	}
@@ -56,8 +56,14 @@ func (x *exchange) signInFacts(email, back string, p templates.Problem) template
 	return templates.SignIn{
 		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
 		SignUp:   x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
-		Password: x.passwords(), Mail: !x.Site.NoMail && (m.Link || m.Code), CodeOnly: m.Code && !m.Link,
+		Password: x.passwords(), Mail: x.mails(), CodeOnly: m.Code && !m.Link,
 	}
+}
+
+// mails reports whether people sign in by mail at this site.
+func (x *exchange) mails() bool {
+	m := x.Site.Methods.WithDefaults()
+	return !x.Site.NoMail && (m.Link || m.Code)
 }
 
 // redirectSignedIn sends a signed-in browser to where it wanted to go, or to its own page.
@@ -83,10 +89,13 @@ func (x *exchange) requestMail(
 		return
 	}
 	result, err := x.Flows.Request(x.r.Context(), x.Site.Site, x.requester(), flow.RequestInput{
-		Purpose: purpose, Email: email, ReturnTo: back, Ephemeral: isEphemeral(fields),
+		Purpose: purpose, Email: email, ReturnTo: back, Ephemeral: isEphemeral(fields), Altcha: fields[altchaField],
 	})
 	if err != nil {
 		p := x.problemOf(err)
+		if p.limit.reserve {
+			x.setFlowCookie(result)
+		}
 		if p.status == http.StatusServiceUnavailable || p.code == templates.BadForm {
 			x.refuseWith(p)
 			return

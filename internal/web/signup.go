@@ -20,7 +20,7 @@ func (x *exchange) signUpForm() {
 
 // signUp asks for a mail that makes an account.
 func (x *exchange) signUp() {
-	fields, err := x.form("email", "return_to")
+	fields, err := x.form("email", "return_to", altchaField)
 	if err != nil {
 		x.refuseForm(err)
 		return

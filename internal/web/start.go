@@ -59,12 +59,16 @@ func (p *Pages) Answer(w http.ResponseWriter, r *http.Request, v Visit, result f
 
 // sentTo answers a request for a mail.
 func (x *exchange) sentTo(result flow.RequestResult) {
-	x.setCookie(boundary.FlowCookie, result.FlowCookie, result.Pending.End.Sub(x.Clock.Now()))
+	x.setFlowCookie(result)
 	if x.json {
 		x.replyOK(http.StatusAccepted, x.newSentBody(result.Pending))
 		return
 	}
 	x.redirect(x.path("/resend"))
+}
+
+func (x *exchange) setFlowCookie(result flow.RequestResult) {
+	x.setCookie(boundary.FlowCookie, result.FlowCookie, result.Pending.End.Sub(x.Clock.Now()))
 }
 
 // handoffBody is the answer to a program in whose browser a flow has ended that an app has started.

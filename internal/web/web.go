@@ -98,6 +98,7 @@ var routes = map[string]route{
 	"/language":  {get: (*exchange).languagePage, post: (*exchange).chooseLanguage},
 	"/sign-out":  {get: (*exchange).signOutPage, post: (*exchange).signOut},
 	"/session":   {get: (*exchange).session},
+	"/altcha":    {get: (*exchange).altcha},
 	"/jwks.json": {get: (*exchange).jwks},
 	"/health":    {get: (*exchange).health},
 }

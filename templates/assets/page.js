@@ -1,5 +1,6 @@
 // The one script of the sign-in pages. Every page works and says the same without it: it shows passwords and local times, counts down,
-// leads the page that waits on once this browser is signed in, and sends a code when its last digit has been typed.
+// leads the page that waits on once this browser is signed in, sends a code when its last digit has been typed, and solves a proof of
+// work in place of waiting.
 (() => {
   "use strict";
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -52,6 +53,47 @@
     sent = true;
     code.form.requestSubmit();
   });
+
+  // A form that was refused for too many requests takes a solved proof of work in place of waiting. The button is off meanwhile, and the
+  // person presses it. A solution ends after five minutes, so there is a new one every four.
+  for (const field of all("input[data-challenge]")) {
+    const note = document.createElement("p");
+    note.className = "note";
+    note.setAttribute("role", "status");
+    field.form.before(note);
+    const show = (text, off) => {
+      note.hidden = !text;
+      note.textContent = text;
+      for (const button of field.form.querySelectorAll("button:not([type=button])")) button.disabled = off;
+    };
+    const solve = async () => {
+      show(field.dataset.solving, true);
+      try {
+        const answer = await fetch(field.dataset.challenge, { headers: { Accept: "application/json" }, cache: "no-store", redirect: "error" });
+        if (!answer.ok) throw new Error(answer.status);
+        const { algorithm, challenge, salt, signature, maxNumber } = await answer.json();
+        const number = await new Promise((resolve, reject) => {
+          const worker = new Worker(field.dataset.worker);
+          worker.onmessage = ({ data }) => {
+            worker.terminate();
+            resolve(data);
+          };
+          worker.onerror = reject;
+          worker.postMessage({ challenge, salt, maxNumber });
+        });
+        field.value = btoa(JSON.stringify({ algorithm, challenge, number, salt, signature }));
+        show(field.dataset.solved, false);
+        setTimeout(renew, 240000);
+      } catch {
+        show("", false); // what the page says without scripts holds
+      }
+    };
+    const renew = () => {
+      if (!document.hidden) solve();
+      else document.addEventListener("visibilitychange", renew, { once: true });
+    };
+    solve();
+  }
 
   // The page that waits asks whether this browser is signed in: every five seconds while it can be seen, after two minutes every
   // thirty. The answer depends on this browser's session cookie and on nothing else, so it tells nothing about the mail's owner.
