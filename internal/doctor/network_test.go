@@ -267,6 +267,21 @@ func TestReachAndClock(t *testing.T) {
 	}
 }
 
+// TestReach_ARedirectIsNoAnswer: what leads to the gate of another address is not the gate at this one.
+func TestReach_ARedirectIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(boundary.HealthHeader, "ok") }))
+	defer gate.Close()
+	leads := httptest.NewServer(http.RedirectHandler(gate.URL+"/email-link/health", http.StatusFound))
+	defer leads.Close()
+	for address, want := range map[string]Result{gate.URL: OK, leads.URL: Fail} {
+		list := (Network{Resolver: dns{}}).Check(t.Context(), Facts{NoMail: true, Sites: []Site{{Path: "/email-link", Origins: []Origin{{Text: address, Host: "127.0.0.1"}}}}})
+		if got := find(list, "reachable"); got.Result != want {
+			t.Errorf("%s: %+v", address, got)
+		}
+	}
+}
+
 type noRoute struct{}
 
 func (noRoute) RoundTrip(*http.Request) (*http.Response, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -341,6 +342,35 @@ func TestCONF5_OnlyPeersGetAnAnswer(t *testing.T) {
 		}
 		if text := got.header.Get(identity.Header); (text != "" && text != "forged") != (c.want == 200) {
 			t.Errorf("%s: the assertion is %q", name, text)
+		}
+	}
+}
+
+// TestCONF5_AProxyLearnsWhereItsClientSignsIn: from a header where it asks for no redirect, and where a script asks.
+func TestCONF5_AProxyLearnsWhereItsClientSignsIn(t *testing.T) {
+	f := newFixture(t, func(s *Site) { s.Peers = loopback })
+	const address = testOrigin + testPrefix + "/sign-in?return_to=%2Fapp%3Fx%3D1"
+	for name, c := range map[string]struct {
+		query   string
+		headers []string
+		code    int
+	}{
+		"a page":                {"", []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html"}, 401},
+		"a page, to be led":     {"anonymous=redirect", []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html"}, 303},
+		"a script":              {"", []string{"Sec-Fetch-Mode", "cors"}, 401},
+		"a script, not led":     {"anonymous=redirect", []string{"Sec-Fetch-Mode", "cors"}, 401},
+		"a program, not led":    {"anonymous=redirect", nil, 401},
+		"another word, not led": {"anonymous=Redirect", []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html"}, 401},
+	} {
+		r := described(request(http.MethodGet, testOrigin+"/app?x=1", "", c.headers...))
+		r.URL.RawQuery = c.query
+		got := try(t, r, f.Site)
+		where := got.header.Get(web.SignInHeader)
+		if c.code == 303 {
+			where = got.header.Get("Location")
+		}
+		if got.code != c.code || where != address || got.header.Get("Location") != "" && c.code != 303 {
+			t.Errorf("%s: %d, %v", name, got.code, got.header)
 		}
 	}
 }
