@@ -7,14 +7,17 @@ GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Build tags of tests that need more than Go: Node and Python, a mail server, nginx and Radicale. In the nested modules: a browser (e2e),
-# the long build of xcaddy.json (xbuild).
+# the long build of xcaddy.json (xbuild), a Debian of its own (packages).
 TAGS        := interop,mailservers,apps
-NESTED_TAGS := e2e,xbuild
+NESTED_TAGS := e2e,xbuild,packages
 
 # The modules below the root's, which ./... does not reach. SQLite takes a minute to compile, for the benchmark alone: PEERS is looked at
 # without cgo.
-NESTED := cmd/xbuild examples/mailer internal/e2e
+NESTED := cmd/packages cmd/xbuild examples/mailer internal/e2e
 PEERS  := internal/bench/peers
+
+# The version of the packages, such as 0.2.0; empty for the commit's.
+VERSION ?=
 
 # More flags for go test, such as TESTFLAGS=-v.
 TESTFLAGS ?=
@@ -35,7 +38,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads configurations sign-ups xbuild mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +49,7 @@ run: ## the quickstart: the gate, a demo backend and a page with the mails, on l
 test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 	scripts/isolated $(GO) test $(TESTFLAGS) ./...
 	scripts/isolated $(GO) -C cmd/xbuild test $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C cmd/packages test $(TESTFLAGS) ./...
 	scripts/isolated $(GO) -C examples/mailer test $(TESTFLAGS) ./...
 	@scripts/not-covered
 
@@ -56,6 +60,7 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
 	scripts/isolated $(GO) -C internal/e2e test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
 	scripts/isolated $(GO) -C cmd/xbuild test -timeout 20m -tags xbuild $(TESTFLAGS) ./...
+	scripts/isolated $(GO) -C cmd/packages test $(TESTFLAGS) ./... # the packages themselves: make packages
 	scripts/isolated $(GO) -C examples/mailer test -race $(TESTFLAGS) ./...
 
 lint: ## golangci-lint with the import rules of the house, and the names of declarations
@@ -97,6 +102,10 @@ build: ## Caddy with the module, in build/caddy
 
 xbuild: ## what xcaddy.json says, from this working tree, in build/xcaddy
 	$(GO) -C cmd/xbuild run . -dev -f ../../xcaddy.json -o ../../$(BUILD)/xcaddy
+
+packages: ## long: binaries, Debian packages, a container image, an SBOM and checksums of VERSION, in build/packages, and what a Debian makes of them (root)
+	$(GO) -C cmd/packages run . -o ../../$(BUILD)/packages -version '$(VERSION)'
+	scripts/isolated $(GO) -C cmd/packages test -count 1 -timeout 1h -tags packages -v ./...
 
 e2e: tools ## the tests in a real browser
 	scripts/isolated $(GO) -C internal/e2e test -count 1 -timeout 20m -tags e2e -v ./...

@@ -33,8 +33,11 @@ func (r *root) load() ([]byte, error) {
 	return r.configuration.text, r.configuration.err
 }
 
-// packagedConfig is the configuration of the service that the packages install.
-const packagedConfig = "/etc/caddy-email-link/Caddyfile"
+// The configuration of the service that the packages install, and its data directory, which the unit names to the service alone.
+const (
+	packagedConfig = "/etc/caddy-email-link/Caddyfile"
+	packagedData   = "/var/lib/caddy-email-link"
+)
 
 // configFile names the configuration.
 func (r *root) configFile() string {
@@ -45,6 +48,9 @@ func (r *root) configFile() string {
 		return "Caddyfile"
 	}
 	if caddy.CustomBinaryName == packaged {
+		if os.Getenv("XDG_DATA_HOME") == "" {
+			_ = os.Setenv("XDG_DATA_HOME", packagedData) // never fails for this name and value
+		}
 		return packagedConfig
 	}
 	return ""
