@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -104,6 +105,9 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 	p := n.SMTP.Probe(ctx, f.From, to)
 	switch {
 	case p.Err == nil:
+	case p.Greylisted:
+		r.add(Warn, p.Addr+" greylists: "+words(p.Err), p.Fix)
+		return r.list
 	case p.Step == smtp.StepRcpt && n.Recipient == "":
 		r.add(Warn, p.Addr+" refuses a mail to the sender's own address: "+words(p.Err), orElse(p.Fix,
 			"ask for a mailbox that exists: 'caddy email-link doctor --to you@example.org'; where that is refused too, nobody gets mail"))
@@ -120,12 +124,19 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 		text += ", signed in"
 	}
 	if left := p.CertificateEnds.Sub(n.Now()); !p.CertificateEnds.IsZero() && left < certificateWarning {
-		r.add(Warn, text+", but its certificate ends on "+p.CertificateEnds.UTC().Format(time.DateOnly), "tell whoever runs the mail server")
+		r.add(Warn, text+", but its certificate ends on "+p.CertificateEnds.UTC().Format(time.DateOnly), "tell the administrator of the mail server")
 	}
-	if p.TLS == "" {
-		r.add(Warn, text+", but without TLS: whoever is on the way reads each link", "write `tls starttls` unless the server is on this machine")
+	if p.TLS == "" && !loopback(p.Addr) {
+		r.add(Warn, text+", but without TLS: anyone on the way can read each link", "write `tls starttls`")
 	}
 	return r.orOK(text)
+}
+
+// loopback reports whether host:port is on this machine.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // words are those of an error without the name of the package, which the finding has.

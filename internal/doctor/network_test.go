@@ -84,7 +84,13 @@ func TestSMTPDialogue(t *testing.T) {
 		{name: "no starttls", server: options{}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.TLS = smtp.StartTLS
 		}, want: Fail, text: "does not offer STARTTLS", fix: "write `tls implicit`"},
-		{name: "no tls", server: options{}, want: Warn, text: "without TLS", fix: "`tls starttls`"},
+		{name: "no tls on this machine", server: options{}, want: OK, text: "would take a mail"},
+		{name: "greylisted", server: options{}, prepare: func(s *mailertest.Server) {
+			s.Fault(mailertest.To, mailertest.Fault{Code: 451, Text: "greylisted, please try again in 300 seconds"})
+		}, to: "you@example.org", want: Warn, text: "greylists: RCPT refused: 451", fix: "a few minutes late"},
+		{name: "refused for now", server: options{}, prepare: func(s *mailertest.Server) {
+			s.Fault(mailertest.To, mailertest.Fault{Code: 451, Text: "local error"})
+		}, to: "you@example.org", want: Fail, text: "RCPT refused: 451", fix: "temporary"},
 		{name: "self-signed", server: options{TLS: "starttls"}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.CAFile = ""
 		}, want: Fail, text: "certificate", fix: "`ca <file>`"},
@@ -92,7 +98,7 @@ func TestSMTPDialogue(t *testing.T) {
 		{name: "expired", server: options{TLS: "starttls", Expired: true}, want: Fail, fix: "expired"},
 		{name: "password refused", server: options{TLS: "starttls", User: "u", Password: "other"}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.User, c.Password = "u", "p"
-		}, want: Fail, text: "auth refused: 535", fix: "refuses user or password"},
+		}, want: Fail, text: "auth refused: 535", fix: "refuses the user name or the password"},
 		{name: "sign-in wanted", server: options{TLS: "starttls", User: "u", Password: "p"}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.User, c.Password = "", ""
 		}, want: Fail, text: "MAIL refused", fix: "{env.SMTP_PASSWORD}"},
@@ -140,6 +146,26 @@ func TestSMTPDialogue(t *testing.T) {
 				t.Error("something was sent")
 			}
 		})
+	}
+}
+
+// prober is a dialogue that went through.
+type prober struct{ smtp.Probed }
+
+func (p prober) Probe(context.Context, string, string) smtp.Probed { return p.Probed }
+func (prober) Published() []smtp.Published                         { return nil }
+
+func TestSMTPWithoutTLS(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]Result{
+		"mail.example.com:25": Warn, "192.0.2.1:25": Warn, "localhost.example.com:25": Warn, "[2001:db8::1]:25": Warn,
+		"localhost:25": OK, "127.0.0.1:25": OK, "[::1]:25": OK,
+	} {
+		n := Network{SMTP: prober{smtp.Probed{Addr: addr}}, Resolver: dns{}}
+		got := find(n.Check(t.Context(), Facts{From: sender}), "smtp")
+		if got.Result != want || want == Warn && (!strings.Contains(got.Text, "without TLS") || !strings.Contains(got.Fix, "`tls starttls`")) {
+			t.Errorf("%s: %+v", addr, got)
+		}
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *rig) refuses(port, mode string) {
 		change func(*smtp.Config)
 		want   string
 	}{
-		"wrong password":    {func(c *smtp.Config) { c.Password = "wrong" }, "the server refused user or password"},
+		"wrong password":    {func(c *smtp.Config) { c.Password = "wrong" }, "the server refuses the user name or the password"},
 		"unknown authority": {func(c *smtp.Config) { c.CAFile = "" }, "`ca <file>`"},
 		"other TLS mode":    {func(c *smtp.Config) { c.TLS, c.Timeout = other, 2*time.Second }, fix},
 	} {

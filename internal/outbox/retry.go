@@ -20,7 +20,7 @@ const (
 	// maxUnanswered is how many copies of one mail may be under way at most: so often may an attempt end without an answer.
 	maxUnanswered = 2
 	// maxReason is the longest reason that is kept, in bytes.
-	maxReason = 320
+	maxReason = 400
 )
 
 // pause returns how long to wait after the given attempt, the first being 1.
@@ -96,9 +96,7 @@ func scrub(text, to string, secrets ...string) string {
 		}
 	}
 	text = addressLike.ReplaceAllString(text, "(address)")
-	if local, _, _ := strings.Cut(to, "@"); local != "" {
-		text = regexp.MustCompile(`(?i)\b`+regexp.QuoteMeta(local)+`\b`).ReplaceAllLiteralString(text, "(name)")
-	}
+	text = mailer.HideRecipient(text, to, "(address)", "(name)")
 	text = tokenLike.ReplaceAllString(text, "…")
 	text = codeLike.ReplaceAllString(text, "…")
 	return cut(text, maxReason)

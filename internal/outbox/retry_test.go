@@ -36,19 +36,25 @@ func TestPast_CountsWhatWasLost(t *testing.T) {
 }
 
 func TestLOG1_ReasonsNameNobody(t *testing.T) {
-	got := scrub("550 Mailbox ADA unknown (ada@example.com) for https://x.example/link?t=TOKEN; code 1234-5678", "ada@example.com",
-		"https://x.example/link?t=TOKEN")
-	if want := "550 Mailbox (name) unknown ((address)) for …; code …"; got != want {
+	got := scrub("550 Mailbox ADA unknown (ada@example.com, now ada2@example.net) for https://x.example/link?t=TOKEN; code 1234-5678",
+		"ada@example.com", "https://x.example/link?t=TOKEN")
+	if want := "550 Mailbox (name) unknown ((address), now (address)) for …; code …"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 // TestLOG1_ReasonsKeepTheHint redacts the name in what the server said and not in the advice, where it would show what it was.
 func TestLOG1_ReasonsKeepTheHint(t *testing.T) {
-	const hint = "does a firewall let port 15879 out?"
-	err := fmt.Errorf("send: %w", mailer.WithHint(errors.New("no mailbox a here"), hint))
-	if got, want := describe(err, "a@example.org"), "send: no mailbox (name) here: "+hint; got != want {
+	const hint = "does a firewall let port 15879 out? ask Ada"
+	err := fmt.Errorf("send: %w", mailer.WithHint(errors.New("no mailbox ada here"), hint))
+	if got, want := describe(err, "ada@example.org"), "send: no mailbox (name) here: "+hint; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, to := range []string{"a@example.org", "the@example.org", "mail@example.org", "firewall@example.org"} {
+		err := mailer.WithHint(errors.New("a mail to the firewall"), hint)
+		if got, want := describe(err, to), "a mail to the firewall: "+hint; got != want {
+			t.Errorf("%s: got %q, want %q", to, got, want)
+		}
 	}
 	long := mailer.WithHint(errors.New(strings.Repeat("x ", 99)), "write\r\nthis instead")
 	if got := describe(long, "a@example.org"); len(got) > maxReason || strings.ContainsAny(got, "\r\n") {

@@ -26,10 +26,11 @@ type replyError struct {
 }
 
 func (e *replyError) Error() string {
-	if e.text == "" {
-		return fmt.Sprintf("smtp: %s refused: %d", e.step, e.code)
+	text := fmt.Sprintf("smtp: %s refused: %d %s", e.step, e.code, e.text)
+	if e.code < 400 || e.code > 599 {
+		text = fmt.Sprintf("smtp: %s: an answer that is not SMTP: %d %s", e.step, e.code, e.text)
 	}
-	return fmt.Sprintf("smtp: %s refused: %d %s", e.step, e.code, e.text)
+	return strings.TrimRight(text, " ")
 }
 
 func isReply(err error) bool {
@@ -37,21 +38,22 @@ func isReply(err error) bool {
 	return errors.As(err, &r)
 }
 
-// refusal turns an error of the mail itself into what the outbox has to know. A 5xx is final, except those that speak about
-// the sender or the account: a wrong `from` or password is mended while the mail waits.
-func (s *session) refusal(ctx context.Context, step, to string, err error) error {
+// refusal turns an error of the mail itself into what the outbox has to know.
+func (s *session) refusal(ctx context.Context, step string, e envelope, err error) error {
 	var reply *textproto.Error
 	if !errors.As(err, &reply) {
 		return plainError(ctx, s.conn, step, err)
 	}
-	r := &replyError{step: step, code: reply.Code, text: redact(reply.Msg, to)}
-	switch {
-	case refusesSender(step, reply):
-		return mailer.OperatorFault(mailer.WithHint(r, senderHint))
-	case reply.Code >= 500 && reply.Code <= 599:
-		return mailer.Permanent(r)
+	f := classify(step, reply)
+	refused := mailer.WithHint(&replyError{step: step, code: reply.Code, text: redact(reply.Msg, e.to, e.text)}, faultHint(f, reply))
+	switch f {
+	case faultOperator:
+		return mailer.OperatorFault(refused)
+	case faultRecipient:
+		return mailer.Permanent(refused)
+	default:
+		return refused
 	}
-	return r
 }
 
 // plainError describes a broken or silent connection. Network errors name the server's address only.
@@ -85,11 +87,8 @@ func ended(ctx context.Context) error {
 func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
-		e := error(m.greetingRefusal(phase, reply))
-		if phase == StepAuth && credentialsRefused(reply) {
-			e = mailer.WithHint(e, "the server refused user or password")
-		}
-		if phase == StepAuth && reply.Code/100 == 5 {
+		e := mailer.WithHint(m.greetingRefusal(phase, reply), m.greetingHint(phase, reply))
+		if classify(phase, reply) == faultOperator {
 			e = mailer.OperatorFault(e)
 		}
 		return e
@@ -98,7 +97,46 @@ func (m *Mailer) explain(ctx context.Context, phase string, err error) error {
 	if ended(ctx) != nil {
 		return base
 	}
-	return mailer.WithHint(base, m.hint(phase, err))
+	e := mailer.WithHint(base, m.hint(phase, err))
+	if misconfigured(phase, err) {
+		e = mailer.OperatorFault(e)
+	}
+	return e
+}
+
+// misconfigured reports whether a connection fails in the same way until the operator acts.
+func misconfigured(phase string, err error) bool {
+	var (
+		name        x509.HostnameError
+		unknown     x509.UnknownAuthorityError
+		invalid     x509.CertificateInvalidError
+		record      tls.RecordHeaderError
+		noMechanism *noMechanismError
+		dns         *net.DNSError
+	)
+	return errors.As(err, &name) || errors.As(err, &unknown) || errors.As(err, &invalid) || errors.As(err, &record) && phase == StepTLS ||
+		errors.Is(err, errNoStartTLS) || errors.Is(err, errPlainAuth) || errors.As(err, &noMechanism) ||
+		errors.As(err, &dns) && dns.IsNotFound
+}
+
+// greetingHint says what a refusal before MAIL asks the operator for; it is empty for a temporary one.
+func (m *Mailer) greetingHint(phase string, reply *textproto.Error) string {
+	unknown := reply.Code == 500 || reply.Code == 502
+	switch {
+	case classify(phase, reply) != faultOperator:
+		return ""
+	case phase == StepAuth:
+		return m.authHint(reply)
+	case phase == StepBanner:
+		return "the server accepts no mail from this machine's address: ask its administrator, or send through a provider with a user name and password"
+	case phase == StepEHLO && unknown:
+		return "a mail server knows this command: is the address in `mailer smtp " + m.cfg.Addr + "` right?"
+	case phase == StepEHLO:
+		return "the server refuses the name or the address of this machine: write `helo <name>` with the name that its address has in the DNS"
+	case phase == StepSTARTTLS && (unknown || reply.Code == 503):
+		return "the server does not support STARTTLS on this port: write `tls implicit` with its TLS port, usually 465"
+	}
+	return "change what the server's answer names, at the server or in `mailer smtp " + m.cfg.Addr + "`"
 }
 
 // greetingRefusal describes a refusal before MAIL. The server has seen no address, link or code yet, so its words are kept but for the
@@ -109,12 +147,16 @@ func (m *Mailer) greetingRefusal(step string, reply *textproto.Error) *replyErro
 		encode := base64.StdEncoding.EncodeToString
 		user, password := m.cfg.User, m.cfg.Password
 		for _, secret := range []string{
-			encode([]byte("\x00" + user + "\x00" + password)), encode([]byte(password)), encode([]byte(user)), password, user,
+			encode([]byte("\x00" + user + "\x00" + password)), encode([]byte(password)), encode([]byte(user)), password,
 		} {
 			if secret != "" {
 				text = replaceFold(text, secret, "<removed>")
 			}
 		}
+		if !strings.Contains(user, "@") {
+			user += "@" + m.host // only what stands before it is looked for as well
+		}
+		text = mailer.HideRecipient(text, user, "<removed>", "<removed>")
 	}
 	return &replyError{step: step, code: reply.Code, text: oneLine(text)}
 }
@@ -133,9 +175,6 @@ func credentialsRefused(reply *textproto.Error) bool {
 	}
 }
 
-// enhancedStatus is the code of RFC 3463 at the start of a reply's text.
-var enhancedStatus = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
-
 // hint says what to write instead, where the failure is a known one.
 func (m *Mailer) hint(phase string, err error) string {
 	var (
@@ -143,6 +182,8 @@ func (m *Mailer) hint(phase string, err error) string {
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
+		noMech  *noMechanismError
+		dns     *net.DNSError
 	)
 	switch {
 	case errors.As(err, &name):
@@ -162,8 +203,10 @@ func (m *Mailer) hint(phase string, err error) string {
 		return fmt.Sprintf("port %s does not speak implicit TLS: write `tls starttls`", m.port())
 	case errors.Is(err, errNoStartTLS):
 		return "write `tls implicit` with the server's TLS port (465), or `tls none` if nobody can listen on the way"
-	case errors.Is(err, errNoMechanism) && m.cfg.TLS == NoTLS:
-		return "many servers offer sign-in only over TLS: write `tls starttls`"
+	case errors.As(err, &noMech):
+		return noMech.hint(m.cfg.TLS)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no host " + m.host + " in the DNS: correct the name in `mailer smtp <host>:<port>`"
 	case phase == "banner" && m.cfg.TLS != ImplicitTLS:
 		return fmt.Sprintf("if port %s speaks implicit TLS, as 465 does, write `tls implicit`", m.port())
 	case phase == "connect":
@@ -181,25 +224,41 @@ func first(s []string, n int) []string { return s[:min(len(s), n)] }
 
 // What a server may quote back of a mail: its link, its code, the addresses. A token is 52 characters, a code 8 digits.
 var (
-	urls      = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S*|\S*\?t=\S*`)
 	addresses = regexp.MustCompile(`[^\s<>"'(),:;\[\]]+@[^\s<>"'(),:;]+`)
-	secrets   = regexp.MustCompile(`[A-Za-z0-9_=-]{20,}|\b\d[\d -]{6,}\d\b`)
+	runs      = regexp.MustCompile(`[A-Za-z0-9_-]{16,}`)
+	digits    = regexp.MustCompile(`\b\d[\d -]{6,}\d\b`)
+	codes     = regexp.MustCompile(`\b\d{4}[ -]?\d{4}\b`)
 )
 
-const maxText = 200
+const (
+	maxText = 200
+	// window is how many characters of the message in a row are taken for a part of its token: long words of servers are no part of it.
+	window = 16
+)
 
-// redact makes a server's text safe for a log: one line of printable ASCII without recipients, links, tokens and codes.
-func redact(text, to string) string {
-	text = printable(text)
-	if to != "" {
-		text = replaceFold(text, to, "<address>")
-		if local := to[:strings.LastIndexByte(to, '@')]; len(local) > 2 {
-			text = replaceFold(text, local, "<address>")
-		}
-	}
-	text = urls.ReplaceAllString(text, "<url>")
+// redact makes a server's text safe for a log: one line of printable ASCII without recipients, and without what it repeats of the links and
+// codes of the message. Its other words stay, however long, and so do links of its own: they say what to do.
+func redact(text, to, message string) string {
+	text = mailer.HideRecipient(printable(text), to, "<address>", "<address>")
 	text = addresses.ReplaceAllString(text, "<address>")
-	text = secrets.ReplaceAllString(text, "<removed>")
+	sent := strings.ToLower(strings.ReplaceAll(message, "\u00a0", " "))
+	text = runs.ReplaceAllStringFunc(text, func(run string) string {
+		for i := 0; i+window <= len(run); i++ {
+			if strings.Contains(sent, strings.ToLower(run[i:i+window])) {
+				return "<removed>"
+			}
+		}
+		return run
+	})
+	numbers := strings.NewReplacer(" ", "", "-", "")
+	text = digits.ReplaceAllStringFunc(text, func(run string) string {
+		for _, code := range codes.FindAllString(sent, -1) {
+			if strings.Contains(numbers.Replace(run), numbers.Replace(code)) {
+				return "<removed>"
+			}
+		}
+		return run
+	})
 	return oneLine(text)
 }
 

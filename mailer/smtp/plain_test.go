@@ -74,19 +74,45 @@ func TestMAIL6_NoPasswordIsConfiguredForPlainText(t *testing.T) {
 	}
 }
 
+// sentMessage is the text of a message with links and a code.
+const sentMessage = "Open https://app.example.com/email-link/link?t=AZaz09_-AZaz09_-AZaz09_-AZaz09_-AZaz09\n\n" +
+	"    1234\u00a05678\n\nhttps://app.example.com/email-link/cancel?t=BZaz09_-BZaz09_-BZaz09_-BZaz09_-BZaz09\n"
+
 // TestLOG1_ErrorsRepeatNoSecrets redacts, one at a time, what servers quote back.
 func TestLOG1_ErrorsRepeatNoSecrets(t *testing.T) {
 	for text, secret := range map[string]string{
-		"see https://app.example.com/x":                 "app.example.com",
-		"no such user bob@example.org":                  "bob",
-		"<Ada.Lovelace@example.com> unknown":            "lovelace",
-		"mailbox ada.lovelace is full":                  "lovelace",
-		"spam: AZaz09_-AZaz09_-AZaz09_-":                "AZaz09",
-		"code 1234 5678 listed":                         "5678",
-		"a link /email-link/link?t=AAAA in the message": "?t=",
+		"no such user bob@example.org":                             "bob",
+		"<Ada.Lovelace@example.com> unknown":                       "lovelace",
+		"mailbox ada.lovelace is full":                             "lovelace",
+		"spam: AZaz09_-AZaz09_-AZaz09_-":                           "az09_-azaz",
+		"spam: 3DAZaz09_-AZaz09_-AZaz09_-AZaz0":                    "az09_-azaz",
+		"spam: BZaz09_-BZaz09_-BZaz09_-BZaz":                       "az09_-bzaz",
+		"code 1234 5678 listed":                                    "5678",
+		"code 12345678 listed":                                     "5678",
+		"a link /email-link/link?t=AZaz09_-AZaz09_- in it":         "az09_-azaz",
+		"see HTTPS://APP.EXAMPLE.COM/x?t=AZAZ09_-AZAZ09_-AZAZ09_-": "az09_-azaz",
 	} {
-		if got := redact(text, "ada.lovelace@example.com"); strings.Contains(strings.ToLower(got), strings.ToLower(secret)) {
+		if got := redact(text, "ada.lovelace@example.com", sentMessage); strings.Contains(strings.ToLower(got), strings.ToLower(secret)) {
 			t.Errorf("%q is told as %q", text, got)
 		}
+	}
+}
+
+// TestLOG1_ErrorsKeepTheReason: long words, links of the server and numbers that are not of the message stay, and so does a word of the
+// answer that is the recipient's local part.
+func TestLOG1_ErrorsKeepTheReason(t *testing.T) {
+	for _, text := range []string{
+		"5.7.60 SMTP; Client does not have permissions to send as this sender, see https://aka.ms/SmtpClientAuthenticationIsDisabledForTheTenant",
+		"5.7.26 unauthenticated: https://support.google.com/mail/?p=UnauthedMail d9443c01a7336-2b0f1aa0d3bsi12345678pld.101 - gsmtp",
+		"SenderNotAuthenticatedForMailbox: reverse_name_does_not_match_the_client, ticket 20261129 0001",
+	} {
+		for _, to := range []string{"ada@example.com", "a@example.com", "the@example.com", "mail@example.com", "support@example.com", "client@example.com"} {
+			if got := redact(text, to, sentMessage); got != text {
+				t.Errorf("%s: %q is told as %q", to, text, got)
+			}
+		}
+	}
+	if got, want := redact("cannot reach ann", "ann@example.com", ""), "cannot reach <address>"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -36,6 +37,8 @@ type Probed struct {
 	// Err returns why, Fix what to write instead where the failure is a known one. Neither names a recipient.
 	Err error
 	Fix string
+	// Greylisted is set when the server defers mail from senders that it does not know yet, and would take the next attempt.
+	Greylisted bool
 	// TLS is the version that was spoken, such as "TLS 1.3"; empty without TLS.
 	TLS string
 	// CertificateEnds is when the server's certificate ends; zero without TLS.
@@ -82,12 +85,18 @@ func (m *Mailer) probe(ctx context.Context, from, to string) Probed {
 		say           func(string) error
 	}{{StepMail, from, client.Mail}, {StepRcpt, to, client.Rcpt}} {
 		if err := c.during(ctx, 1, func() error { return one.say("<" + one.address + ">") }); err != nil {
-			out.Step, out.Err = one.step, s.refusal(ctx, one.step, to, err)
-			out.Fix = m.envelopeHint(one.step, err)
+			out.Step, out.Err = one.step, s.refusal(ctx, one.step, envelope{from: from, to: to}, err)
+			out.Fix, out.Greylisted = m.envelopeHint(one.step, err), refusedBy(err, greylists)
 			return out
 		}
 	}
 	return out
+}
+
+// refusedBy reports whether an error is a refusal of a kind.
+func refusedBy(err error, kind func(*textproto.Error) bool) bool {
+	var reply *textproto.Error
+	return errors.As(err, &reply) && kind(reply)
 }
 
 func (m *Mailer) dial(ctx context.Context) (net.Conn, error) {
@@ -100,8 +109,8 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
 		out.Err = m.greetingRefusal(step, reply)
-		if step == StepAuth && reply.Code/100 == 5 {
-			out.Fix = m.authHint(reply)
+		if out.Fix = m.greetingHint(step, reply); out.Fix == "" && reply.Code/100 == 4 {
+			out.Fix = temporaryHint
 		}
 		return out
 	}
@@ -126,13 +135,13 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 // authHint says what a final refusal of AUTH asks for.
 func (m *Mailer) authHint(reply *textproto.Error) string {
 	if credentialsRefused(reply) {
-		return "the server refuses user or password: compare both in `mailer smtp " + m.cfg.Addr + " <user> <password>`; " +
-			"many providers want a password made for this purpose"
+		return "the server refuses the user name or the password: check both in `mailer smtp " + m.cfg.Addr + " <user> <password>`; " +
+			"many providers require an app password"
 	}
 	if strings.Contains(strings.ToLower(reply.Msg), "application-specific password") {
 		return "create an app password at the provider, and write it as the password in `mailer smtp " + m.cfg.Addr + " <user> <password>`"
 	}
-	return "the cause is not a mistyped password but what the server's answer names: change it at the mail provider"
+	return "the password is not the cause: change what the server's answer names at the mail provider"
 }
 
 // speaksTLS reports whether the server answers a TLS handshake at once. It asks for nothing but the mode: the certificate is not
@@ -148,24 +157,37 @@ func (m *Mailer) speaksTLS(ctx context.Context) bool {
 	return c.during(ctx, 1, func() error { return tc.HandshakeContext(ctx) }) == nil
 }
 
-// envelopeHint says what a refusal of the sender or the recipient usually means.
+// envelopeHint says what a refusal of the sender or the recipient asks for.
 func (m *Mailer) envelopeHint(step string, err error) string {
 	var reply *textproto.Error
-	switch {
-	case !errors.As(err, &reply):
-		return ""
-	case m.cfg.User == "" && (reply.Code == 530 || strings.HasPrefix(reply.Msg, "5.7.") ||
-		step == StepRcpt && (reply.Code == 550 || reply.Code == 554)): // RFC 4954 section 6, RFC 3463 section 3.8
-		return "the server may want a sign-in: write `mailer smtp " + m.cfg.Addr + " <user> {env.SMTP_PASSWORD}`"
-	case step == StepMail && reply.Code/100 == 5:
-		return "the server does not let you send as this address: write in `from` one that your account there may use"
-	case refusesSender(step, reply):
-		return "the server refuses the sender or the account, not this recipient: its answer names quota, relay or policy; " +
-			"change it at the mail provider, or write another `from`"
-	default:
+	if !errors.As(err, &reply) {
 		return ""
 	}
+	f := classify(step, reply)
+	switch {
+	case greylists(reply):
+		return "mails are tried again and arrive a few minutes late; ask the server's administrator to exempt this machine"
+	case f == faultServer:
+		return temporaryHint
+	case f == faultRecipient:
+		return ""
+	case listedWords.MatchString(reply.Msg):
+		return "the server refuses this machine's address: give it a reverse DNS name that leads back to it, ask the block list that is named " +
+			"to remove it, or send through a provider with a user name and password"
+	case m.cfg.User == "" && (reply.Code == 530 || wantsAuth.MatchString(reply.Msg)): // RFC 4954 section 6
+		return "the server may require a sign-in: write `mailer smtp " + m.cfg.Addr + " <user> {env.SMTP_PASSWORD}`"
+	case step == StepMail:
+		return "the server does not let you send as this address: write one in `from` that your account there may use"
+	default:
+		return "the server refuses the sender or the account, not this recipient, because of a quota, relaying or a policy: " +
+			"change it at the mail provider, or write another `from`"
+	}
 }
+
+const temporaryHint = "the refusal is temporary: mails wait and are tried again; check again in a few minutes"
+
+// wantsAuth matches what servers say to clients that have not signed in.
+var wantsAuth = regexp.MustCompile(`(?i)\brelay|rcpthosts|authenticat|\bauth\b|\blog ?in\b|^5\.7\.[01] `)
 
 // Published is a DKIM record as the DNS has to hold it.
 type Published struct {

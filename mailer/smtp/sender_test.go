@@ -42,7 +42,7 @@ func TestMAIL4_FaultsOfTheSenderWait(t *testing.T) {
 		{"the message", 554, "looks like spam", false},
 		{"the message", 554, "5.6.0 malformed", false},
 	} {
-		err := (&session{}).refusal(t.Context(), c.step, "ann@example.org", &textproto.Error{Code: c.code, Msg: c.text})
+		err := (&session{}).refusal(t.Context(), c.step, envelope{to: "ann@example.org"}, &textproto.Error{Code: c.code, Msg: c.text})
 		if mailer.IsPermanent(err) == c.waits || mailer.IsOperatorFault(err) != c.waits {
 			t.Errorf("%s: %d %s: permanent %v, the operator's fault %v", c.step, c.code, c.text, mailer.IsPermanent(err), mailer.IsOperatorFault(err))
 		}

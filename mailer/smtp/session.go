@@ -28,10 +28,11 @@ type session struct {
 	client *gosmtp.Client
 }
 
-// envelope is one mail in both forms; the server's extensions decide which one goes out.
+// envelope is one mail in both forms; the server's extensions decide which one goes out. text is the text part, for what the server
+// repeats of it.
 type envelope struct {
-	from, to  string
-	raw, raw7 []byte
+	from, to, text string
+	raw, raw7      []byte
 }
 
 // connect dials, secures, greets and signs in. from is the bare address of the sender.
@@ -82,7 +83,10 @@ func (m *Mailer) greet(ctx context.Context, c *conn, from string) (client *gosmt
 		if m.cfg.TLS == NoTLS && !loopback(c.RemoteAddr()) {
 			return nil, "auth", errPlainAuth
 		}
-		auth := &auth{user: m.cfg.User, password: m.cfg.Password, host: m.host}
+		auth, err := m.chooseAuth(client)
+		if err != nil {
+			return nil, "auth", err
+		}
 		if err := c.during(ctx, 2, func() error { return client.Auth(auth) }); err != nil {
 			return nil, "auth", err
 		}
@@ -101,10 +105,10 @@ func (c *conn) during(ctx context.Context, factor int, f func() error) error {
 // be sent again.
 func (s *session) deliver(ctx context.Context, e envelope) error {
 	if err := s.conn.during(ctx, 1, func() error { return s.client.Mail("<" + e.from + ">") }); err != nil {
-		return s.refusal(ctx, "MAIL", e.to, err)
+		return s.refusal(ctx, StepMail, e, err)
 	}
 	if err := s.conn.during(ctx, 1, func() error { return s.client.Rcpt("<" + e.to + ">") }); err != nil {
-		return s.refusal(ctx, "RCPT", e.to, err)
+		return s.refusal(ctx, StepRcpt, e, err)
 	}
 	raw := e.raw
 	if ok, _ := s.client.Extension("8BITMIME"); !ok {
@@ -119,14 +123,14 @@ func (s *session) deliver(ctx context.Context, e envelope) error {
 		return err
 	})
 	if err != nil {
-		return s.refusal(ctx, "DATA", e.to, err)
+		return s.refusal(ctx, "DATA", e, err)
 	}
 	if err := s.conn.during(ctx, finalFactor, w.Close); err != nil {
 		var reply *textproto.Error
 		if errors.As(err, &reply) && reply.Code/100 == 2 {
 			return nil // the first digit decides (RFC 5321 section 4.2.1); go-mail wants exactly 250
 		}
-		failed := s.refusal(ctx, "the message", e.to, err)
+		failed := s.refusal(ctx, "the message", e, err)
 		if !isReply(failed) {
 			return mailer.Unanswered(failed)
 		}

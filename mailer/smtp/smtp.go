@@ -153,7 +153,7 @@ func (m *Mailer) Send(ctx context.Context, msg mailer.Message) error {
 	if err != nil {
 		return err
 	}
-	err = s.deliver(ctx, envelope{from: from.Address, to: msg.To, raw: raw, raw7: raw7})
+	err = s.deliver(ctx, envelope{from: from.Address, to: msg.To, text: msg.Text, raw: raw, raw7: raw7})
 	switch {
 	case err == nil:
 		m.put(s)
