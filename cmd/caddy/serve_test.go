@@ -2,8 +2,14 @@ package main
 
 import (
 	"bufio"
+	"html"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
@@ -48,6 +54,28 @@ func TestServeSaysWhatToOpen(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
+	}
+	for _, dir := range []string{"mails", "email_link_data"} {
+		if ignored, err := os.ReadFile(filepath.Join(p.dir, dir, ".gitignore")); err != nil || string(ignored) != "*\n" {
+			t.Errorf("git would take %s: %q, %v", dir, ignored, err)
+		}
+	}
+	mails := regexp.MustCompile(`Mails     (http://localhost:\d+)\n`).FindStringSubmatch(text.String())
+	if mails == nil {
+		t.Fatalf("no page of mails in\n%s", text.String())
+	}
+	b := newBrowser(t)
+	if status, page := b.do(http.MethodPost, origin+"/email-link/sign-up", "email=you%40example.com"); status != http.StatusOK {
+		t.Fatalf("sign-up: %d\n%s", status, page)
+	}
+	link := ""
+	for limit := time.Now().Add(20 * time.Second); link == "" && time.Now().Before(limit); {
+		_, page := newBrowser(t).do(http.MethodGet, mails[1]+"/", "")
+		link = html.UnescapeString(regexp.MustCompile(`http://[^"<\s]+/link\?t=[^"<\s]+`).FindString(page))
+	}
+	status, page := b.do(http.MethodGet, link, "")
+	if status != http.StatusBadGateway || !strings.Contains(page, "You are signed in") || !strings.Contains(page, "Nothing answers at <b>localhost:1</b> yet") {
+		t.Errorf("without an app: %d\n%s", status, page)
 	}
 	_, errs, code := p.run("serve", "--to", "localhost:1", "--from", origin, "--admin", gatetest.Address(t))
 	if code != 1 || !strings.Contains(errs, "port "+port+" is taken") {

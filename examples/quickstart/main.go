@@ -29,6 +29,7 @@ import (
 
 	_ "github.com/caddy-email-link/caddy-email-link"
 	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
+	"github.com/caddy-email-link/caddy-email-link/internal/mailpage"
 )
 
 //go:embed Caddyfile
@@ -71,7 +72,7 @@ func run(ctx context.Context, port int, out io.Writer) error {
 		return err
 	}
 	defer stopApp()
-	stopMails, err := serve(ctx, page, mailPage{dir: mailDir, hosts: hosts(page)})
+	stopMails, err := serve(ctx, page, mailpage.Page{Dir: mailDir, Hosts: hosts(page)})
 	if err != nil {
 		return err
 	}

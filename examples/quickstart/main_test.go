@@ -166,28 +166,6 @@ func mailLink(t *testing.T, b browser, port int) string {
 	return ""
 }
 
-func TestMailPageAnswersToItsOwnNamesOnly(t *testing.T) {
-	port := ports(t)
-	stop, err := serve(t.Context(), port, mailPage{dir: t.TempDir(), hosts: hosts(port)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(port)+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Host = "attacker.example"
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("another name: %d, want 421", resp.StatusCode)
-	}
-}
-
 func TestOwnerOfATakenPort(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/url"
@@ -25,8 +26,13 @@ type serveInput struct {
 	signUp, admin, data                         string
 }
 
-// trialOrigin is where a gate without --from listens.
-const trialOrigin = "http://localhost:8080"
+const (
+	// trialOrigin is where a gate without --from listens.
+	trialOrigin = "http://localhost:8080"
+	// trialMails and trialData are the folders that a trial makes where it is started.
+	trialMails = "./mails"
+	trialData  = "./email_link_data"
+)
 
 func (r *root) serve() *cobra.Command {
 	var in serveInput
@@ -95,7 +101,7 @@ func (in serveInput) caddyfile() (string, error) {
 	fmt.Fprintf(&b, "\temail_link {\n\t\tbase_url %s\n\t\tfrom %s\n", quoteWord(origin), quoteWord(in.mailFrom))
 	switch {
 	case in.smtp == "":
-		b.WriteString("\t\tmailer file ./mails\n")
+		b.WriteString("\t\tmailer file " + trialMails + "\n")
 	case in.smtpUser != "":
 		fmt.Fprintf(&b, "\t\tmailer smtp %s %s {env.SMTP_PASSWORD}\n", quoteWord(in.smtp), quoteWord(in.smtpUser))
 	default:
@@ -111,9 +117,32 @@ func (in serveInput) caddyfile() (string, error) {
 	if trial {
 		b.WriteString("\tbind 127.0.0.1\n")
 	}
-	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n}\n", quoteWord(in.to))
+	fmt.Fprintf(&b, "\temail_link\n\treverse_proxy %s\n", quoteWord(in.to))
+	if trial {
+		fmt.Fprintf(&b, noApp, strings.NewReplacer("{", "", "}", "").Replace(html.EscapeString(in.to)))
+	}
+	b.WriteString("}\n")
 	return b.String(), nil
 }
+
+// noApp is the part of a trial's site that a person sees who has signed in while no backend answers.
+const noApp = `	handle_errors 502 {
+		header Content-Type "text/html; charset=utf-8"
+		header Content-Security-Policy "default-src 'none'; style-src 'unsafe-inline'"
+		header Cache-Control no-store
+		respond <<HTML
+			<!doctype html>
+			<html lang="en">
+			<meta charset="utf-8">
+			<meta name="viewport" content="width=device-width">
+			<meta http-equiv="refresh" content="3">
+			<title>Nothing answers yet</title>
+			<style>:root { color-scheme: light dark; font: 1.1rem/1.5 system-ui, sans-serif } body { max-width: 34rem; margin: 15vh auto; padding: 0 1rem }</style>
+			<h1>You are signed in</h1>
+			<p>Nothing answers at <b>%s</b> yet. Start your app there: this page looks again every three seconds.</p>
+			HTML 502
+	}
+`
 
 func isPort(s string) bool {
 	port, err := strconv.ParseUint(s, 10, 16)
@@ -137,7 +166,7 @@ func (in *serveInput) defaults(trial bool) error {
 			in.mailFrom = "no-reply@localhost.localdomain"
 		}
 		if in.data == "" {
-			in.data = "./email_link_data/email_link.db"
+			in.data = trialData + "/email_link.db"
 		}
 		if in.signUp == "" {
 			in.signUp = "open"
@@ -210,11 +239,20 @@ func (in serveInput) run(ctx context.Context, text string, out io.Writer) error 
 	for _, w := range warnings {
 		caddy.Log().Warn(w.String())
 	}
+	mails := ""
+	if trial {
+		if err := in.keepOutOfGit(); err != nil {
+			return err
+		}
+		if mails, err = in.serveMails(ctx, origin); err != nil {
+			return err
+		}
+	}
 	caddy.TrapSignals()
 	if err := caddy.Load(configuration, false); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(out, in.notice(origin, trial)); err != nil {
+	if _, err := io.WriteString(out, in.notice(origin, trial, mails)); err != nil {
 		return err
 	}
 	<-ctx.Done() // a signal ends the process through Caddy's own handler
@@ -255,19 +293,25 @@ func (in serveInput) checkAdmin(ctx context.Context) error {
 	return fmt.Errorf("the admin address %s is taken, by another Caddy perhaps: stop what listens there, or take another with --admin %s", address, free)
 }
 
-// notice says what to open next.
-func (in serveInput) notice(origin string, trial bool) string {
+// notice says what to open next. mails is the address of the page with the mails of a trial, empty if there is none.
+func (in serveInput) notice(origin string, trial bool, mails string) string {
 	_, audience, _ := strings.Cut(origin, "://")
 	admin := ""
 	if in.admin != "" {
 		admin = " --address " + in.admin
 	}
 	text := "\n  Open      " + origin + "\n"
-	if trial {
-		text += "            and sign up with any address; no mail leaves this machine\n" +
-			"  Mails     files in ./mails: open the link in the newest .txt\n"
-	} else {
+	switch {
+	case !trial:
 		text += "  Account   caddy email-link accounts add you@example.com --role admin" + admin + "\n"
+	case in.smtp != "":
+		text += "            and sign up with your address; mails leave through " + in.smtp + "\n"
+	case mails != "":
+		text += "            and sign up with any address; no mail leaves this machine\n" +
+			"  Mails     " + mails + "\n            and as files in " + trialMails + "\n"
+	default:
+		text += "            and sign up with any address; no mail leaves this machine\n" +
+			"  Mails     files in " + trialMails + ": open the link in the newest .txt\n"
 	}
 	return text + "  Your app  gets one header, Email-Link-Assertion; the key to it:\n" +
 		"            caddy email-link keys audience " + audience + admin + "\n" +

@@ -3,6 +3,7 @@ package command
 import (
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestServe_ItsHintsNameTheAdminAddress(t *testing.T) {
 	t.Parallel()
 	for _, trial := range []bool{true, false} {
 		for admin, want := range map[string]string{"": "", "localhost:12019": " --address localhost:12019"} {
-			for line := range strings.Lines(serveInput{admin: admin}.notice("https://app.example.com", trial)) {
+			for line := range strings.Lines(serveInput{admin: admin}.notice("https://app.example.com", trial, "")) {
 				command := strings.Contains(line, "caddy email-link ")
 				if command && (!strings.HasSuffix(line, want+"\n") || strings.Contains(line, "--address") != (want != "")) {
 					t.Errorf("--admin %q: %q", admin, line)
@@ -128,6 +129,43 @@ func TestServe_ATakenAdminAddressIsRefused(t *testing.T) {
 	for _, other := range []string{"off", "unix//run/caddy.sock", "192.0.2.1:" + port} {
 		if err := (serveInput{admin: other}).checkAdmin(t.Context()); err != nil {
 			t.Errorf("%s: %v", other, err)
+		}
+	}
+}
+
+// TestServe_TheMailsTakeNoPortOfTheApp: the app may be started after the gate.
+func TestServe_TheMailsTakeNoPortOfTheApp(t *testing.T) {
+	t.Parallel()
+	text, err := freeport.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := strconv.Itoa(gate + 1)
+	for _, to := range []string{app, "localhost:" + app, "http://localhost:" + app} {
+		address, err := (serveInput{to: to}).serveMails(t.Context(), "http://localhost:"+text)
+		if err != nil || strings.HasSuffix(address, ":"+app) {
+			t.Errorf("--to %s: the mails are at %q, %v", to, address, err)
+		}
+	}
+	if address, err := (serveInput{smtp: "mail.example.com:587"}).serveMails(t.Context(), "http://localhost:"+text); err != nil || address != "" {
+		t.Errorf("with a mail server: %q, %v", address, err)
+	}
+}
+
+func TestServe_SaysWhereTheMailsAre(t *testing.T) {
+	t.Parallel()
+	for want, got := range map[string]string{
+		"Mails     http://localhost:8081\n":                   serveInput{}.notice(trialOrigin, true, "http://localhost:8081"),
+		"Mails     files in ./mails":                          serveInput{}.notice(trialOrigin, true, ""),
+		"mails leave through mail.example.com:587\n":          serveInput{smtp: "mail.example.com:587"}.notice(trialOrigin, true, ""),
+		"Account   caddy email-link accounts add you@example": serveInput{smtp: "mail.example.com:587"}.notice("https://app.example.com", false, ""),
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 }

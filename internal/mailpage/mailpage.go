@@ -1,4 +1,5 @@
-package main
+// Package mailpage shows the mails that the mailer `file` has written, for trials on one machine: the quickstart and `caddy email-link serve`.
+package mailpage
 
 import (
 	"html/template"
@@ -10,10 +11,12 @@ import (
 	"strings"
 )
 
-// mailPage shows the newest mails of a folder. Whoever reads it can sign in as everybody: it is for this machine alone.
-type mailPage struct {
-	dir   string
-	hosts []string
+// Page shows the newest mails of a folder. A reader can sign in as anybody: serve it on this machine alone.
+type Page struct {
+	// Dir is the folder of the mailer.
+	Dir string
+	// Hosts are the names that it answers to. Another site could read it by pointing its own name here.
+	Hosts []string
 }
 
 type shown struct {
@@ -39,16 +42,16 @@ func pieces(text string) []piece {
 }
 
 // ServeHTTP implements http.Handler.
-func (p mailPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !slices.Contains(p.hosts, r.Host) {
-		http.Error(w, "open http://"+p.hosts[0], http.StatusMisdirectedRequest)
+func (p Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !slices.Contains(p.Hosts, r.Host) {
+		http.Error(w, "open http://"+p.Hosts[0], http.StatusMisdirectedRequest)
 		return
 	}
 	if r.URL.Path != "/" {
 		http.NotFound(w, r)
 		return
 	}
-	names, err := filepath.Glob(filepath.Join(p.dir, "*.txt"))
+	names, err := filepath.Glob(filepath.Join(p.Dir, "*.txt"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
