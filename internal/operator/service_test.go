@@ -180,7 +180,7 @@ func TestEvents_Filters(t *testing.T) {
 			t.Errorf("%+v: %q, %v, want %q", q, got, err, want)
 		}
 	}
-	for _, q := range []operator.EventQuery{{N: 10, Client: "example.com"}, {N: 10, Account: "bob@example.com"}, {}} {
+	for _, q := range []operator.EventQuery{{N: 10, Client: "example.com"}, {N: 10, Account: "bob@example.com"}, {}, {N: -1}, {N: operator.MaxListed + 1}} {
 		if list, err := svc.Events(t.Context(), q); err == nil {
 			t.Errorf("%+v: %v", q, list)
 		}
