@@ -6,9 +6,9 @@ BUILD  := build
 GOFUMPT := $(GO) run mvdan.cc/gofumpt@v0.12.0
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-# Build tags of tests that need more than Go: Node and Python, a mail server, nginx and Radicale. In the nested modules: a browser (e2e),
-# the long build of xcaddy.json (xbuild), a Debian of its own (packages).
-TAGS        := interop,mailservers,apps
+# Build tags of tests that need more than Go: Node and Python, a mail server, nginx and Radicale, PostgreSQL. In the nested modules: a browser
+# (e2e), the long build of xcaddy.json (xbuild), a Debian of its own (packages).
+TAGS        := interop,mailservers,apps,postgres
 NESTED_TAGS := e2e,xbuild,packages
 
 # The modules below the root's, which ./... does not reach. SQLite takes a minute to compile, for the benchmark alone: PEERS is looked at
@@ -38,7 +38,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -122,6 +122,9 @@ express: tools ## the Express example with MariaDB and SQLite, in a real browser
 mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in, DKIM, two parsers
 	scripts/mail-servers exim postfix
 	MAIL_SERVERS='exim postfix' scripts/isolated $(GO) test -count 1 -tags mailservers -v ./internal/mailservers
+
+postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut connections, bad servers
+	scripts/isolated $(GO) test -count 1 -tags postgres -v ./storage/postgres
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...

@@ -1,0 +1,165 @@
+//go:build postgres
+
+package pgtest
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Proxy stands between a store and the server. It counts round trips and breaks connections.
+type Proxy struct {
+	// Delay is how long each answer takes more.
+	Delay time.Duration
+
+	dir      string
+	server   string
+	listener net.Listener
+	trips    atomic.Int64
+	// loseQuestion closes the connection with the next message instead of passing it on, loseAnswer with the next answer.
+	loseQuestion, loseAnswer atomic.Bool
+	// silent swallows everything, and keeps the connections.
+	silent atomic.Bool
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool // guarded by mu
+	wg    sync.WaitGroup
+}
+
+// NewProxy returns a proxy in front of the server.
+func (s *Server) NewProxy(t testing.TB) *Proxy {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = ".s.PGSQL.5432"
+	p := &Proxy{dir: dir, server: filepath.Join(s.Dir, name), conns: map[net.Conn]bool{}}
+	if p.listener, err = net.Listen("unix", filepath.Join(dir, name)); err != nil { //nolint:noctx // ends with the test
+		t.Fatal(err)
+	}
+	p.wg.Go(p.serve)
+	t.Cleanup(func() {
+		_ = p.listener.Close()
+		p.Cut()
+		p.wg.Wait()
+		_ = os.RemoveAll(dir)
+	})
+	return p
+}
+
+// DSN is the connection string of the server's database by way of the proxy.
+func (p *Proxy) DSN() string { return "host=" + p.dir + " user=gate dbname=postgres" }
+
+// Trips returns how many round trips there were.
+func (p *Proxy) Trips() int64 { return p.trips.Load() }
+
+// LoseQuestion makes the next message to the server be lost, with its connection.
+func (p *Proxy) LoseQuestion() { p.loseQuestion.Store(true) }
+
+// LoseAnswer makes the server's next answer be lost, with its connection.
+func (p *Proxy) LoseAnswer() { p.loseAnswer.Store(true) }
+
+// Silence swallows all messages, until it is called with false.
+func (p *Proxy) Silence(silent bool) { p.silent.Store(silent) }
+
+// Cut closes all connections.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// Connections returns how many connections there are.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) / 2
+}
+
+func (p *Proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("unix", p.server) //nolint:noctx // ends with the test
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[client], p.conns[server] = true, true
+		p.mu.Unlock()
+		over := func() {
+			_, _ = client.Close(), server.Close()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.conns, client)
+			delete(p.conns, server)
+		}
+		p.wg.Go(func() { defer over(); p.questions(client, server) })
+		p.wg.Go(func() { defer over(); p.answers(server, client) })
+	}
+}
+
+func (p *Proxy) questions(client, server net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buf)
+		if err != nil || p.loseQuestion.CompareAndSwap(true, false) {
+			return
+		}
+		if p.silent.Load() {
+			continue
+		}
+		if _, err := server.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// answers passes whole messages on. One of the type Z ends the answer to one round trip.
+func (p *Proxy) answers(server, client net.Conn) {
+	header := make([]byte, 5)
+	var out []byte
+	for {
+		if _, err := io.ReadFull(server, header); err != nil {
+			return
+		}
+		body := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
+		if _, err := io.ReadFull(server, body); err != nil {
+			return
+		}
+		out = append(append(out, header...), body...)
+		const waits = "ZRSKEG" // the end of an answer; what a connection begins with, an error, the wish for a copy
+		switch {
+		case header[0] == 'Z':
+			p.trips.Add(1)
+		case !strings.ContainsRune(waits, rune(header[0])):
+			continue
+		}
+		if p.loseAnswer.CompareAndSwap(true, false) {
+			return
+		}
+		if p.silent.Load() {
+			out = nil
+			continue
+		}
+		time.Sleep(p.Delay)
+		if _, err := client.Write(out); err != nil {
+			return
+		}
+		out = nil
+	}
+}

@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+var errNegative = errors.New("storage/postgres: a negative amount")
+
+// counter is a count as a step sees it. It is not compared by version at the end but by outcome: what the step has added still has to fit,
+// so that steps that add to one counter do not undo each other.
+type counter struct {
+	// n is the count that the step sees, stored the one that was read.
+	n, stored int64
+	// most is the largest stored count at which every amount that the step has spent fits.
+	most int64
+	// exact is set when what the step was told depends on the very count.
+	exact, write bool
+}
+
+type counters struct{ *tx }
+
+// texts of the statements on counters.
+type counterTexts struct{ get, spend, refund, set string }
+
+func newCounterTexts(schema string) counterTexts {
+	table := schema + ".counters"
+	must := "select " + schema + ".must((select count(*) from changed) = 1)"
+	return counterTexts{
+		get: "select ends, digest, n from " + table + " where ends = $1 and digest = $2",
+		spend: "with changed as (insert into " + table + " as c (ends, digest, n) values ($1, $2, $3) " +
+			"on conflict (ends, digest) do update set n = c.n + $3 where c.n <= $4 returning 1) " + must,
+		refund: "update " + table + " set n = greatest(n + $3, 0) where ends = $1 and digest = $2",
+		set: "with changed as (insert into " + table + " as c (ends, digest, n) values ($1, $2, $3) " +
+			"on conflict (ends, digest) do update set n = $3 where c.n = $4 returning 1) " + must,
+	}
+}
+
+func (t *tx) collectCounter(answer pgx.Rows) error {
+	var k storage.Key
+	var n int64
+	if err := answer.Scan(endTo{&k}, digestTo{&k.Digest}, &n); err != nil {
+		return err
+	}
+	if n < 0 {
+		return fmt.Errorf("%w: a counter out of range", storage.ErrDamaged)
+	}
+	t.counter(k, n)
+	return nil
+}
+
+// counter notes a count as it was read, unless the step has it already.
+func (t *tx) counter(k storage.Key, n int64) *counter {
+	if known := t.counts[k]; known != nil {
+		return known
+	}
+	if t.counts == nil {
+		t.counts = map[storage.Key]*counter{}
+	}
+	c := &counter{n: n, stored: n, most: 1<<63 - 1}
+	t.counts[k] = c
+	return c
+}
+
+func (t counters) read(k storage.Key) (*counter, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	if !validKey(k) {
+		return &counter{}, nil
+	}
+	if c := t.counts[k]; c != nil {
+		return c, nil
+	}
+	if err := t.query(t.store.counters.get, keyArgs(k), t.collectCounter); err != nil {
+		return nil, err
+	}
+	return t.counter(k, 0), nil
+}
+
+// Spend adds n when the sum stays within limit. It looks first: a refusal writes nothing and locks nothing.
+func (t counters) Spend(k storage.Key, n, limit int64) (count int64, taken bool, err error) {
+	if err := t.changeable(); err != nil {
+		return 0, false, err
+	}
+	if n < 0 {
+		return 0, false, errNegative
+	}
+	if !validKey(k) {
+		return 0, false, errNoKey
+	}
+	c, err := t.read(k)
+	if err != nil {
+		return 0, false, err
+	}
+	if c.n > limit-n || limit < n { // limit-n does not overflow where limit is at least n
+		return c.n, false, nil
+	}
+	if n == 0 {
+		return c.n, true, nil
+	}
+	// The count now is stored plus what the step has added: at the end that is the count then, plus the same.
+	c.most = min(c.most, limit-n-(c.n-c.stored))
+	c.n += n
+	c.write, t.dirty = true, true
+	return c.n, true, nil
+}
+
+// Peek returns the count.
+func (t counters) Peek(k storage.Key) (int64, error) {
+	c, err := t.read(k)
+	if err != nil {
+		return 0, err
+	}
+	return c.n, nil
+}
+
+// Refund gives n back, never below zero.
+func (t counters) Refund(k storage.Key, n int64) (int64, error) {
+	if err := t.changeable(); err != nil {
+		return 0, err
+	}
+	if n < 0 {
+		return 0, errNegative
+	}
+	c, err := t.read(k)
+	if err != nil || c.n == 0 || n == 0 {
+		if err != nil {
+			return 0, err
+		}
+		return c.n, nil
+	}
+	// A refund that reaches zero, or comes beside something else, depends on the count.
+	c.exact = c.exact || n > c.n || c.write
+	c.n = max(0, c.n-n)
+	c.write, t.dirty = true, true
+	return c.n, nil
+}
+
+// Reset removes the counter.
+func (t counters) Reset(k storage.Key) (existed bool, err error) {
+	if err := t.changeable(); err != nil {
+		return false, err
+	}
+	c, err := t.read(k)
+	if err != nil || c.n == 0 {
+		return false, err
+	}
+	c.n, c.exact, c.write, t.dirty = 0, true, true, true
+	return true, nil
+}
+
+// flush queues what the counters need, in the order of their keys.
+func (t counters) flush(b *pgx.Batch) {
+	keys := make([]storage.Key, 0, len(t.counts))
+	for k, c := range t.counts {
+		if c.write {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	for _, k := range keys {
+		c, texts := t.counts[k], &t.store.counters
+		switch delta := c.n - c.stored; {
+		case c.exact:
+			b.Queue(texts.set, append(keyArgs(k), c.n, c.stored)...)
+		case delta >= 0:
+			b.Queue(texts.spend, append(keyArgs(k), delta, c.most)...)
+		default:
+			b.Queue(texts.refund, append(keyArgs(k), delta)...)
+		}
+	}
+}

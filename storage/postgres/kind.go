@@ -1,0 +1,258 @@
+package postgres
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// kind maps one kind of record onto its table: the record R is found under the key K.
+type kind[K comparable, R any] struct {
+	// table is the name, qualified.
+	table string
+	// key and fields are the columns, in the order of keyArgs, args and scan. The version is a further one.
+	key, fields []string
+	keyArgs     func(K) []any
+	args        func(*R) []any
+	// scan reads the columns of one row: key, fields and version.
+	scan    func(row pgx.Rows) (K, R, int64, error)
+	compare func(a, b K) int
+	// lock returns the name that stands for an absent row while a step depends on its absence; nil where no step does.
+	lock func(K) string
+
+	columns                        string
+	get, insert, update, del, same string
+	absent                         string
+}
+
+// prepare builds the texts of the statements.
+func (k *kind[K, R]) prepare(schema string) {
+	key := k.where(1)
+	k.columns = strings.Join(slices.Concat(k.key, k.fields, []string{"ver"}), ", ")
+	k.get = "select " + k.columns + " from " + k.table + " where " + key
+	n := len(k.key) + len(k.fields)
+	k.insert = "insert into " + k.table + " (" + k.columns + ") values (" + holders(1, n+1) + ")"
+	// Of an update the first parameter is the version that the step has read, the second the new one.
+	set := "ver = $2"
+	for i, f := range k.fields {
+		set += ", " + f + " = $" + strconv.Itoa(3+len(k.key)+i)
+	}
+	must := "select " + schema + ".must((select count(*) from changed) = 1)"
+	guarded := " where ver = $1 and " + k.where(3)
+	k.update = "with changed as (update " + k.table + " set " + set + guarded + " returning 1) " + must
+	guarded = " where ver = $1 and " + k.where(2)
+	k.del = "with changed as (delete from " + k.table + guarded + " returning 1) " + must
+	k.same = "with changed as (select 1 from " + k.table + guarded + " for no key update) " + must
+	k.absent = "select " + schema + ".must(not exists (select 1 from " + k.table + " where " + key + "))"
+}
+
+// where returns the condition on the key, whose parameters begin with the given number.
+func (k *kind[K, R]) where(from int) string {
+	parts := make([]string, len(k.key))
+	for i, column := range k.key {
+		parts[i] = column + " = $" + strconv.Itoa(from+i)
+	}
+	return strings.Join(parts, " and ")
+}
+
+// holders returns n placeholders from the given number on.
+func holders(from, n int) string {
+	parts := make([]string, n)
+	for i := range parts {
+		parts[i] = "$" + strconv.Itoa(from+i)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// row is a record as a step sees it.
+type row[R any] struct {
+	rec R
+	// found reports whether the step sees a record.
+	found bool
+	// stored is the version in the database when it was read, 0 where there was none; next is the one that the step gives it.
+	stored, next int64
+	// guard is set when a write of the step depends on the row, write when the step has changed it.
+	guard, write bool
+}
+
+// rows are the records of one kind that a step has read or written.
+type rows[K comparable, R any] struct {
+	*tx
+	kind *kind[K, R]
+	m    map[K]*row[R]
+}
+
+// loaded notes a row as it was read, unless the step has it already, and returns what the step sees.
+func (r *rows[K, R]) loaded(k K, rec R, ver int64) *row[R] {
+	if known := r.m[k]; known != nil {
+		return known
+	}
+	if r.m == nil {
+		r.m = map[K]*row[R]{}
+	}
+	one := &row[R]{rec: rec, found: ver > 0, stored: ver, next: ver}
+	r.m[k] = one
+	return one
+}
+
+// missing notes that there was no row under a key.
+func (r *rows[K, R]) missing(k K) *row[R] {
+	var none R
+	return r.loaded(k, none, 0)
+}
+
+// read returns what the step sees under a key.
+func (r *rows[K, R]) read(k K, guard bool) (*row[R], error) {
+	if err := r.usable(); err != nil {
+		return nil, err
+	}
+	one := r.m[k]
+	if one == nil {
+		if err := r.query(r.kind.get, r.kind.keyArgs(k), r.collect); err != nil {
+			return nil, err
+		}
+		one = r.missing(k)
+	}
+	one.guard = one.guard || guard && r.writable
+	return one, nil
+}
+
+// collect notes one row of an answer.
+func (r *rows[K, R]) collect(answer pgx.Rows) error {
+	k, rec, ver, err := r.kind.scan(answer)
+	if err == nil {
+		r.loaded(k, rec, ver)
+	}
+	return err
+}
+
+// list reads records by a statement over the table's columns, and returns those that the step sees and want accepts, in order: what
+// the step itself has changed or created is among them.
+func (r *rows[K, R]) list(sql string, args []any, want func(*R) bool, compare func(a, b *R) int, limit int) ([]*R, error) {
+	if err := r.usable(); err != nil {
+		return nil, err
+	}
+	var keys []K
+	err := r.query(sql, args, func(answer pgx.Rows) error {
+		k, rec, ver, err := r.kind.scan(answer)
+		if err == nil {
+			r.loaded(k, rec, ver)
+			keys = append(keys, k)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for k, one := range r.m {
+		if one.write && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	var list []*R
+	for _, k := range keys {
+		if one := r.m[k]; one.found && want(&one.rec) {
+			list = append(list, &one.rec)
+		}
+	}
+	slices.SortFunc(list, compare)
+	return list[:min(limit, len(list))], nil
+}
+
+// written counts the rows that the step has changed: a list asks for as many more, because some of its own may not be in it any more.
+func (r *rows[K, R]) written() (n int) {
+	for _, one := range r.m {
+		if one.write {
+			n++
+		}
+	}
+	return n
+}
+
+// put changes a row that was read, or creates it.
+func (r *rows[K, R]) put(one *row[R], rec R) {
+	one.rec, one.found, one.write = rec, true, true
+	one.next++
+	r.dirty = true
+}
+
+// remove deletes a row that was read.
+func (r *rows[K, R]) remove(one *row[R]) {
+	var none R
+	one.rec, one.found, one.write = none, false, true
+	r.dirty = true
+}
+
+// create stores a new record without a look, unless the step has to be careful.
+func (r *rows[K, R]) create(k K, rec R, exists error) error {
+	if err := r.changeable(); err != nil {
+		return err
+	}
+	one := r.m[k]
+	if one == nil && r.careful {
+		var err error
+		if one, err = r.read(k, false); err != nil {
+			return err
+		}
+	}
+	switch {
+	case one == nil:
+		one = r.missing(k)
+	case one.found:
+		return exists
+	}
+	r.put(one, rec)
+	return nil
+}
+
+// locks appends the names of absent rows that the step depends on, or that it creates.
+func (r *rows[K, R]) locks(names []string) []string {
+	if r.kind.lock == nil {
+		return names
+	}
+	for k, one := range r.m {
+		if one.stored == 0 && (one.guard || one.found) {
+			names = append(names, r.kind.lock(k))
+		}
+	}
+	return names
+}
+
+// flush queues what the rows need at the end of the step: what it deletes, which may free what it creates, then the others, in the
+// order of their keys.
+func (r *rows[K, R]) flush(b *pgx.Batch) {
+	keys := make([]K, 0, len(r.m))
+	for k, one := range r.m {
+		if one.write || one.guard {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b K) int {
+		if r.m[a].found != r.m[b].found {
+			if r.m[b].found {
+				return -1
+			}
+			return 1
+		}
+		return r.kind.compare(a, b)
+	})
+	for _, k := range keys {
+		one, key := r.m[k], r.kind.keyArgs(k)
+		switch {
+		case one.stored == 0 && one.found:
+			b.Queue(r.kind.insert, slices.Concat(key, r.kind.args(&one.rec), []any{one.next})...)
+		case one.stored == 0:
+			if one.guard && r.kind.lock != nil {
+				b.Queue(r.kind.absent, key...)
+			}
+		case !one.write:
+			b.Queue(r.kind.same, slices.Concat([]any{one.stored}, key)...)
+		case one.found:
+			b.Queue(r.kind.update, slices.Concat([]any{one.stored, one.next}, key, r.kind.args(&one.rec))...)
+		default:
+			b.Queue(r.kind.del, slices.Concat([]any{one.stored}, key)...)
+		}
+	}
+}

@@ -1,0 +1,323 @@
+// Package postgres keeps the state of a gate in a PostgreSQL database.
+//
+// A step reads outside of any transaction, each row with its version, and keeps in memory what it writes. At its end everything goes to the
+// server in one message, as one transaction: what the step writes, and a guard for each row that a write depends on. If a row is not what
+// the step has read, the server undoes all of it and the step runs again. So no lock is held while a message is under way, and a step takes
+// one round trip for what it reads, where it has announced that ([storage.Tx.Prefetch]), and one for what it writes.
+//
+// Each step also inserts a row under a random id into the table steps. Where the answer of the server is lost, the engine inserts a row
+// under the same id that says void: if it can, the lost transaction cannot commit any more; if it cannot, it has committed.
+//
+// One process at a time works on a schema: see lock.go.
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	// callBound is how long a call takes at most, its repetitions included.
+	callBound = 10 * time.Second
+	// reachBound is how long a call goes on trying where the server cannot be reached and nothing has been sent.
+	reachBound = 2 * time.Second
+	// resolveWait is how long one try to find out about a lost answer takes, resolvePause how long the next one waits.
+	resolveWait, resolvePause = time.Second, 100 * time.Millisecond
+	// pauseMost bounds the pause before a step runs again after a conflict.
+	pauseMost = 40 * time.Millisecond
+)
+
+// Store is an open database. It implements [storage.Store] and is safe for concurrent use.
+type Store struct {
+	pool   *pgxpool.Pool
+	schema string
+	log    *slog.Logger
+
+	kinds    *kinds
+	counters counterTexts
+	prefetch prefetchTexts
+	texts    texts
+
+	publisher storage.Publisher
+	// repeated counts the steps that ran again.
+	repeated atomic.Int64
+
+	life struct {
+		sync.Mutex
+		closed  bool
+		running sync.WaitGroup
+	}
+	// ctx ends when the store is closed; background are the goroutines that it ends.
+	ctx        context.Context //nolint:containedctx // of the goroutines
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+	lock       *lock
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// texts are the statements that belong to no kind.
+type texts struct{ step, void, voided, event, events, mails, noMailbox string }
+
+func newTexts(schema string) texts {
+	return texts{
+		step:   "insert into " + schema + ".steps (id, void) values ($1, false)",
+		void:   "insert into " + schema + ".steps (id, void) values ($1, true) on conflict do nothing",
+		voided: "select void from " + schema + ".steps where id = $1",
+		event:  "insert into " + schema + ".events (" + eventColumns + ") values (" + holders(1, 12) + ")",
+		events: "select seq, " + eventColumns + " from " + schema + ".events where (at, seq) < ($1, $2) and at >= $3 " +
+			"order by at desc, seq desc limit $4",
+		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead",
+		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = $1))",
+	}
+}
+
+// enter counts a running call in; leave counts it out.
+func (s *Store) enter() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.life.closed {
+		return storage.ErrClosed
+	}
+	if err := s.lock.err(); err != nil {
+		return err
+	}
+	s.life.running.Add(1)
+	return nil
+}
+
+func (s *Store) leave() { s.life.running.Done() }
+
+// Subscribe calls fn for each change, on the goroutine of the Update that has published it.
+func (s *Store) Subscribe(fn func(storage.Change)) (stop func()) { return s.publisher.Subscribe(fn) }
+
+// Close waits for running calls and frees the database for the next process.
+func (s *Store) Close() error {
+	s.life.Lock()
+	if s.life.closed {
+		s.life.Unlock()
+		return storage.ErrClosed
+	}
+	s.life.closed = true
+	s.life.Unlock()
+	s.life.running.Wait()
+	s.cancel()
+	s.background.Wait()
+	s.lock.release()
+	s.pool.Close()
+	return nil
+}
+
+// View runs fn against a consistent snapshot: one transaction, or where fn announces all that it reads, one round trip.
+func (s *Store) View(ctx context.Context, fn func(storage.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	ctx, cancel := context.WithTimeout(ctx, callBound)
+	defer cancel()
+	stays := false
+	for begun := time.Now(); ; {
+		v := &view{store: s, stays: stays}
+		err := v.run(ctx, fn)
+		switch {
+		case v.again:
+			stays = true
+		case v.failed != nil && lost(v.failed) && time.Since(begun) < reachBound && ctx.Err() == nil:
+			pause(ctx, resolvePause)
+		default:
+			return err
+		}
+	}
+}
+
+// view is one run of a View.
+type view struct {
+	store *Store
+	// stays is set when the transaction stays open until the end of the run.
+	stays bool
+	conn  *pgxpool.Conn
+	// ended is set when what was read ahead was all of a transaction, again when the run needed more than that.
+	ended, again bool
+	// failed is the first error of the server or of the connection.
+	failed error
+}
+
+// beginView begins the transaction of a View.
+const beginView = "begin isolation level repeatable read read only"
+
+// send sends reads. Those that are all of a View are a transaction of their own, in the same message.
+func (v *view) send(ctx context.Context, b *pgx.Batch, all bool) error {
+	switch {
+	case v.ended:
+		v.again = true
+		return errAgain
+	case v.conn != nil:
+		return v.conn.SendBatch(ctx, b).Close()
+	}
+	whole := &pgx.Batch{}
+	whole.Queue(beginView)
+	whole.QueuedQueries = append(whole.QueuedQueries, b.QueuedQueries...)
+	if all && !v.stays {
+		whole.Queue("commit")
+		v.ended = true
+		return v.store.pool.SendBatch(ctx, whole).Close()
+	}
+	conn, err := v.store.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	v.conn = conn
+	return conn.SendBatch(ctx, whole).Close()
+}
+
+func (v *view) run(ctx context.Context, fn func(storage.Tx) error) error {
+	t := v.store.newTx(ctx, false)
+	t.view = v
+	defer func() {
+		t.over = true
+		v.end(ctx)
+	}()
+	err := fn(t)
+	if v.failed = t.failed; err == nil {
+		err = t.failed // of a read whose error fn has passed over
+	}
+	return err
+}
+
+// end gives the connection back.
+func (v *view) end(ctx context.Context) {
+	if v.conn == nil {
+		return
+	}
+	if v.failed == nil {
+		_, _ = v.conn.Exec(ctx, "rollback") // a connection that is still in a transaction is closed by Release
+	}
+	v.conn.Release()
+}
+
+// Update runs fn as one durable transaction.
+func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callBound)
+	defer cancel()
+	begun, careful := time.Now(), false
+	for try := 0; ; try++ {
+		t := s.newTx(ctx, true)
+		t.careful = careful
+		err := func() error {
+			defer func() { t.over = true }()
+			return fn(t)
+		}()
+		if err == nil {
+			err = t.failed
+		}
+		if t.failed != nil && lost(t.failed) && time.Since(begun) < reachBound {
+			pause(ctx, resolvePause)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		again, err := s.commit(ctx, t)
+		if !again {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("storage/postgres: not written in %s, other steps came between: %w", callBound, err)
+		}
+		careful = careful || code(err) == codeUnique
+		s.repeated.Add(1)
+		pause(ctx, mathrand.N(min(pauseMost, time.Millisecond<<min(try, 8)))) //nolint:gosec // chance, no secret
+	}
+}
+
+// commit writes what a run has left to write. again is set when nothing happened and the step may run again.
+func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
+	if !t.dirty {
+		s.publisher.Deliver(t.changes)
+		return false, nil
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id)
+	b := &pgx.Batch{}
+	t.end(b, id)
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return ctx.Err() == nil, unreachable(err)
+	}
+	err = conn.SendBatch(ctx, b).Close()
+	conn.Release()
+	switch {
+	case err == nil:
+	case !lost(err):
+		return isPassing(err), unreachable(err)
+	default:
+		happened, known := s.resolve(ctx, id)
+		if known && !happened {
+			return true, unreachable(err)
+		}
+		if !known {
+			s.settle(id)
+			s.publisher.Deliver(t.changes)
+			return false, fmt.Errorf("%w: %w", storage.ErrUnknown, cause(err))
+		}
+	}
+	s.publisher.Deliver(t.changes)
+	return false, nil
+}
+
+// resolve finds out whether a step was committed whose answer was lost, and makes sure that it cannot be any more where it was not.
+func (s *Store) resolve(ctx context.Context, id []byte) (happened, known bool) {
+	for ctx.Err() == nil {
+		one, cancel := context.WithTimeout(ctx, resolveWait)
+		var void bool
+		b := &pgx.Batch{}
+		b.Queue(s.texts.void, id)
+		b.Queue(s.texts.voided, id).QueryRow(func(answer pgx.Row) error { return answer.Scan(&void) })
+		err := s.pool.SendBatch(one, b).Close()
+		cancel()
+		if err == nil {
+			return !void, true
+		}
+		pause(ctx, resolvePause)
+	}
+	return false, false
+}
+
+// settle goes on to resolve what could not be in the time of a call, so that a step that was answered as unknown never happens later.
+func (s *Store) settle(id []byte) {
+	s.background.Go(func() {
+		if happened, known := s.resolve(s.ctx, id); known {
+			s.log.Warn("a step of unknown outcome is known", "event", "store", "committed", happened)
+		}
+	})
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

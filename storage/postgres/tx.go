@@ -1,0 +1,210 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+var (
+	errOver  = errors.New("storage/postgres: a transaction was used after its end")
+	errNoKey = errors.New("storage/postgres: a key is missing or out of range")
+	errLease = errors.New("storage/postgres: a lease must end after it begins")
+	// errAgain ends a run of a View that has read ahead in a transaction that is over, and needs more.
+	errAgain = errors.New("storage/postgres: the View is to run again in a transaction that stays open")
+)
+
+// tx is one run of a step or of a View. What it reads it keeps, what it writes waits in memory until the end of the step.
+type tx struct {
+	store *Store
+	// ctx bounds the whole call.
+	ctx context.Context //nolint:containedctx // the intents of the port take none
+	// view is where a View reads; nil in a step, which reads by whatever connection is free.
+	view *view
+	// failed is the first error of the server or of the connection.
+	failed error
+
+	over, writable, dirty bool
+	// careful makes an intent that creates look first, so that a duplicate is found by the intent itself.
+	careful bool
+
+	accounts      rows[string, storage.Account]
+	epochs        rows[storage.EpochKey, epochValue]
+	flows         rows[storage.Key, storage.Flow]
+	tokens        rows[storage.Key, storage.Token]
+	sessions      rows[storage.Key, storage.Session]
+	machineTokens rows[storage.Key, storage.MachineToken]
+	mails         rows[storage.MailID, storage.Mail]
+	meta          rows[string, metaValue]
+	counts        map[storage.Key]*counter
+	// mailboxes are the accounts of mailboxes that were looked up, empty for none; freed are guards of mailboxes without an account.
+	mailboxes map[storage.Digest]string
+	freed     map[storage.Digest]bool
+	events    []event
+	changes   []storage.Change
+}
+
+var _ storage.Tx = (*tx)(nil)
+
+func (s *Store) newTx(ctx context.Context, writable bool) *tx {
+	t := &tx{store: s, ctx: ctx, writable: writable, mailboxes: map[storage.Digest]string{}, freed: map[storage.Digest]bool{}}
+	t.accounts = rows[string, storage.Account]{tx: t, kind: &s.kinds.accounts}
+	t.epochs = rows[storage.EpochKey, epochValue]{tx: t, kind: &s.kinds.epochs}
+	t.flows = rows[storage.Key, storage.Flow]{tx: t, kind: &s.kinds.flows}
+	t.tokens = rows[storage.Key, storage.Token]{tx: t, kind: &s.kinds.tokens}
+	t.sessions = rows[storage.Key, storage.Session]{tx: t, kind: &s.kinds.sessions}
+	t.machineTokens = rows[storage.Key, storage.MachineToken]{tx: t, kind: &s.kinds.machineTokens}
+	t.mails = rows[storage.MailID, storage.Mail]{tx: t, kind: &s.kinds.mails}
+	t.meta = rows[string, metaValue]{tx: t, kind: &s.kinds.meta}
+	return t
+}
+
+// Accounts, Epochs and so on return the intents on one kind of record.
+func (t *tx) Accounts() storage.Accounts { return accounts{&t.accounts} }
+
+// Epochs returns the intents on epochs.
+func (t *tx) Epochs() storage.EpochCounters { return epochs{&t.epochs} }
+
+// Flows returns the intents on flows.
+func (t *tx) Flows() storage.Flows { return flows{&t.flows} }
+
+// Tokens returns the intents on tokens.
+func (t *tx) Tokens() storage.Tokens { return tokens{&t.tokens} }
+
+// Sessions returns the intents on sessions.
+func (t *tx) Sessions() storage.Sessions { return sessions{&t.sessions} }
+
+// MachineTokens returns the intents on machine tokens.
+func (t *tx) MachineTokens() storage.MachineTokens { return machineTokens{&t.machineTokens} }
+
+// Counters returns the intents on counters.
+func (t *tx) Counters() storage.Counters { return counters{t} }
+
+// Outbox returns the intents on queued mails.
+func (t *tx) Outbox() storage.Outbox { return outbox{&t.mails} }
+
+// Events returns the intents on the audit log.
+func (t *tx) Events() storage.Events { return events{t} }
+
+// Meta returns the intents on single values.
+func (t *tx) Meta() storage.Meta { return meta{&t.meta} }
+
+// Changes returns the intents on what others cache.
+func (t *tx) Changes() storage.Changes { return changes{t} }
+
+type changes struct{ *tx }
+
+// Publish notes a change, which is delivered after the commit.
+func (t changes) Publish(c storage.Change) error {
+	if err := t.changeable(); err != nil {
+		return err
+	}
+	t.tx.changes = append(t.tx.changes, c)
+	return nil
+}
+
+// usable returns why nothing can be read.
+func (t *tx) usable() error {
+	if t.over {
+		return errOver
+	}
+	return nil
+}
+
+// changeable returns why nothing can be written.
+func (t *tx) changeable() error {
+	switch {
+	case t.over:
+		return errOver
+	case !t.writable:
+		return storage.ErrReadOnly
+	}
+	return nil
+}
+
+// query runs one statement and hands each row to collect.
+func (t *tx) query(sql string, args []any, collect func(pgx.Rows) error) error {
+	b := &pgx.Batch{}
+	b.Queue(sql, args...).Query(each(collect))
+	return t.send(b, false)
+}
+
+// send sends reads in one message. all reports whether a View needs no others.
+func (t *tx) send(b *pgx.Batch, all bool) (err error) {
+	if t.view == nil {
+		err = t.store.pool.SendBatch(t.ctx, b).Close()
+	} else {
+		err = t.view.send(t.ctx, b, all)
+	}
+	if err != nil && t.failed == nil && !errors.Is(err, errAgain) {
+		t.failed = err
+	}
+	return unreachable(err)
+}
+
+// each hands the rows of an answer to collect.
+func each(collect func(pgx.Rows) error) func(pgx.Rows) error {
+	return func(answer pgx.Rows) error {
+		for answer.Next() {
+			if err := collect(answer); err != nil {
+				return fmt.Errorf("%w: %w", storage.ErrDamaged, err)
+			}
+		}
+		return answer.Err()
+	}
+}
+
+// end queues everything that the step writes and depends on, in the order in which each step touches its records. The server runs it as
+// one transaction: without a statement that begins one, all up to the end of the batch is one.
+func (t *tx) end(b *pgx.Batch, id []byte) {
+	b.Queue(t.store.texts.step, id)
+	for _, lock := range t.locks() {
+		b.Queue("select pg_advisory_xact_lock($1)", lock)
+	}
+	counters{t}.flush(b)
+	t.epochs.flush(b)
+	for mailbox := range t.freed {
+		b.Queue(t.store.texts.noMailbox, digestArg(mailbox))
+	}
+	t.accounts.flush(b)
+	t.flows.flush(b)
+	t.tokens.flush(b)
+	t.sessions.flush(b)
+	t.machineTokens.flush(b)
+	t.mails.flush(b)
+	t.meta.flush(b)
+	for _, e := range t.events {
+		b.Queue(t.store.texts.event, e.args()...)
+	}
+}
+
+// locks returns the numbers of the advisory locks that stand for absent rows, in their order.
+func (t *tx) locks() (list []int64) {
+	names := t.meta.locks(t.epochs.locks(nil))
+	for mailbox := range t.freed {
+		names = append(names, mailboxLock(mailbox))
+	}
+	for _, one := range t.accounts.m {
+		if one.write && one.found {
+			names = append(names, mailboxLock(one.rec.Mailbox))
+		}
+	}
+	for _, name := range names {
+		list = append(list, lockNumber(t.store.schema+" "+name))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// lockNumber returns the number of the advisory lock of a name.
+func lockNumber(name string) int64 {
+	sum := sha256.Sum256([]byte("email_link " + name))
+	return int64(binary.BigEndian.Uint64(sum[:])) //nolint:gosec // any number will do
+}
