@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -112,6 +113,9 @@ type Problem struct {
 	Reserve bool
 	// Challenge is the path of the proof of work that a script may solve in place of waiting; empty for none.
 	Challenge string
+	// Character is the one that no address has, for InvalidEmail, and Position its place, counted from 1; zero: the whole is no address.
+	Character rune
+	Position  int
 }
 
 // Is reports whether p is one of the problems; templates use it to tie a message to its field.
@@ -136,6 +140,8 @@ func (p Problem) key() string {
 		return "problem." + string(SignInRequired) // put together once: strangers cause it
 	case p.Address:
 		return "problem." + string(p.Code) + ".address"
+	case p.Code == InvalidEmail && p.Character != 0:
+		return "problem.invalid_email." + kindOfCharacter(p.Character)
 	}
 	return "problem." + string(p.Code)
 }
@@ -146,6 +152,10 @@ func (p Problem) pairs() []any {
 		return []any{"wait", p.Wait}
 	case PasswordTooShort:
 		return []any{"min", p.Min}
+	case InvalidEmail:
+		if p.Character != 0 {
+			return []any{"position", p.Position, "sign", string(p.Character), "code", fmt.Sprintf("U+%04X", p.Character)}
+		}
 	}
 	return nil
 }
@@ -244,10 +254,9 @@ type Confirm struct {
 	// Username is the address for a password manager to keep the password with, in a hidden field, and empty where
 	// Account is masked: the manager then keeps it at the first sign-in with it.
 	Username string
-	// Asked, Device and Network are of the browser that asked; SameBrowser is set when it is this one.
+	// Asked and Device are of the browser that asked; SameBrowser is set when it is this one.
 	Asked       time.Time
 	Device      string
-	Network     string
 	SameBrowser bool
 	// App is set when an app with users of its own has asked: the press of the button leads on to it and is all.
 	App bool
@@ -268,7 +277,6 @@ type ConfirmCancel struct {
 	Account string
 	Asked   time.Time
 	Device  string
-	Network string
 	Problem Problem
 }
 
@@ -315,15 +323,36 @@ type SignOut struct {
 type Refused struct {
 	Status int
 	Problem
-	// Address is where the site really is, for Misdirected.
-	Address string
-	// Email is the account that lacks what it needs, and ReturnTo the page it wanted, for Forbidden.
-	Email, ReturnTo string
-	// Retry is where to try again, empty where that is of no use.
-	Retry string
-	// SignedIn reports whether this browser has a session.
-	SignedIn bool
+	// Email is the account that lacks what it needs, for Forbidden.
+	Email string
+	// NextSteps lead on, the best one first.
+	NextSteps []NextStep
 }
+
+// NextStep leads on from a page.
+type NextStep struct {
+	Kind    StepKind
+	Address string
+}
+
+// StepKind says where a step leads.
+type StepKind string
+
+// Kinds of steps.
+const (
+	// StepRetry leads to the same page again.
+	StepRetry StepKind = "retry"
+	// StepOtherAddress leads to the sign-in with another address.
+	StepOtherAddress StepKind = "other_address"
+	// StepAccount leads to the page of the person's own account.
+	StepAccount StepKind = "account"
+	// StepSite leads to the site's front page.
+	StepSite StepKind = "site"
+	// StepHost leads to the address that the site really has.
+	StepHost StepKind = "host"
+	// StepSignIn leads to the sign-in.
+	StepSignIn StepKind = "sign_in"
+)
 
 func (SignIn) page() string        { return "sign-in" }
 func (SignUp) page() string        { return "sign-up" }

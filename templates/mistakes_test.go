@@ -45,7 +45,7 @@ func TestLoad_MistakesNameFileLineAndRemedy(t *testing.T) {
 			"cancelled.html:2:", "field Email in type templates.PageFacts; there is nothing in Cancelled",
 		}},
 		{"an unknown field of a problem", "pages/sign-in.html", page + "\n{{.Page.Problem.Text}}{{end}}", []string{
-			"sign-in.html:2:", "field Text in type templates.Problem; there is .Code, .Wait, .Min, .Address, .Mail, .Reserve, .Challenge, .Is, .NewPassword",
+			"sign-in.html:2:", "field Text in type templates.Problem; there is .Code, .Wait, .Min, .Address, .Mail, .Reserve, .Challenge, .Character, .Position, .Is, .NewPassword",
 		}},
 		{"an unknown field of a mail", "mails/link.txt", "{{define \"heading\"}}{{end}}{{define \"body\"}}{{end}}{{define \"subject\"}}\n{{.URL}}{{end}}", []string{
 			"link.txt:2:", "field URL in type templates.Mail; there is .Kind, .SignUp, ", ", .SignInURL, ",

@@ -52,6 +52,9 @@ func signInSamples() []PageSample {
 		{"sign-in-closed", 200, bareFrame, SignIn{ReturnTo: "/reports"}},
 		{"sign-in-again", 200, sampleFrame, SignIn{ReturnTo: "/accounting", Again: true}},
 		{"sign-in-refused", 400, sampleFrame, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
+		{"sign-in-invisible", 400, sampleFrame, SignIn{Email: "jo\u200b@example.com", Problem: Problem{Code: InvalidEmail, Character: 0x200b, Position: 3}}},
+		{"sign-in-lookalike", 400, sampleFrame, SignIn{Email: "jo\uff20example.com", Problem: Problem{Code: InvalidEmail, Character: 0xff20, Position: 3}}},
+		{"sign-in-space", 400, sampleFrame, SignIn{Email: "jo @example.com", Problem: Problem{Code: InvalidEmail, Character: ' ', Position: 3}}},
 		{"sign-in-limited", 429, sampleFrame, SignIn{
 			Email: "jo@example.com", SignUp: true, ReturnTo: "/a?b=c",
 			Problem: Problem{Code: Limited, Wait: 37 * time.Minute},
@@ -145,7 +148,7 @@ func resendSamples() []PageSample {
 func confirmSamples() []PageSample {
 	confirm := Confirm{
 		Token: "c2FtcGxl", Account: "jo@example.com", Asked: sampleTime.Add(-2 * time.Minute), Device: "Safari on iPhone",
-		Network: "192.0.2.0/24", SameBrowser: true, Code: true,
+		SameBrowser: true, Code: true,
 	}
 	other := confirm
 	other.SameBrowser, other.Account, other.ReturnTo = false, "j•••@example.com", "/reports/2026?page=2"
@@ -163,7 +166,7 @@ func confirmSamples() []PageSample {
 	changed.Problem = Problem{Code: Changed}
 	cancel := ConfirmCancel{
 		Mute:  time.Hour,
-		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device, Network: confirm.Network,
+		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device,
 	}
 	first := up
 	first.AskPassword, first.MinLength, first.Username = true, 12, "jo@example.com"
@@ -222,27 +225,33 @@ func homeSamples() []PageSample {
 // refusedSamples lists the errors.
 func refusedSamples() []PageSample {
 	var samples []PageSample
+	signIn := []NextStep{{StepSignIn, "/email-link/sign-in"}}
+	retry := func(address string) []NextStep { return []NextStep{{StepRetry, address}} }
 	for _, r := range []Refused{
-		{Status: 400, Problem: Problem{Code: BadRequest}},
-		{Status: 400, Problem: Problem{Code: BadForm}},
-		{Status: 401, Problem: Problem{Code: SignInRequired}},
-		{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com", ReturnTo: "/reports"},
-		{Status: 403, Problem: Problem{Code: CrossOrigin}},
-		{Status: 403, Problem: Problem{Code: UpgradeOrigin}},
-		{Status: 404, Problem: Problem{Code: NotFound}},
-		{Status: 405, Problem: Problem{Code: MethodNotAllowed}},
-		{Status: 413, Problem: Problem{Code: TooLarge}},
-		{Status: 421, Problem: Problem{Code: Misdirected}, Address: "https://app.example.com"},
-		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}, Retry: "/email-link/sign-in"},
-		{Status: 500, Problem: Problem{Code: Internal}, Retry: "/reports"},
-		{Status: 503, Problem: Problem{Code: Unavailable}, Retry: "/reports"},
-		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}, Retry: "/email-link/sign-in"},
+		{Status: 400, Problem: Problem{Code: BadRequest}, NextSteps: signIn},
+		{Status: 400, Problem: Problem{Code: BadForm}, NextSteps: signIn},
+		{Status: 401, Problem: Problem{Code: SignInRequired}, NextSteps: signIn},
+		{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com", NextSteps: []NextStep{
+			{StepOtherAddress, "/email-link/sign-in?other=1&return_to=%2Freports"}, {StepAccount, "/email-link/"},
+		}},
+		{Status: 403, Problem: Problem{Code: CrossOrigin}, NextSteps: signIn},
+		{Status: 403, Problem: Problem{Code: UpgradeOrigin}, NextSteps: signIn},
+		{Status: 404, Problem: Problem{Code: NotFound}, NextSteps: signIn},
+		{Status: 405, Problem: Problem{Code: MethodNotAllowed}, NextSteps: []NextStep{{StepSite, "/"}}},
+		{Status: 413, Problem: Problem{Code: TooLarge}, NextSteps: []NextStep{{StepSite, "/"}}},
+		{Status: 421, Problem: Problem{Code: Misdirected}, NextSteps: []NextStep{{StepHost, "https://app.example.com"}}},
+		{Status: 429, Problem: Problem{Code: Limited, Wait: 42 * time.Minute}, NextSteps: retry("/email-link/sign-in")},
+		{Status: 500, Problem: Problem{Code: Internal}, NextSteps: retry("/reports")},
+		{Status: 503, Problem: Problem{Code: Unavailable}, NextSteps: retry("/reports")},
+		{Status: 503, Problem: Problem{Code: Busy, Wait: 4 * time.Second}, NextSteps: retry("/email-link/sign-in")},
 	} {
 		name := "error-" + string(r.Code)
 		samples = append(samples, PageSample{hyphens(name), r.Status, sampleFrame, r})
 	}
 	samples = append(samples,
-		PageSample{"error-not-found-signed-in", 404, sampleFrame, Refused{Status: 404, Problem: Problem{Code: NotFound}, SignedIn: true}})
+		PageSample{"error-not-found-signed-in", 404, sampleFrame, Refused{Status: 404, Problem: Problem{Code: NotFound}, NextSteps: []NextStep{
+			{StepAccount, "/email-link/"}, {StepSite, "/"},
+		}}})
 	return samples
 }
 

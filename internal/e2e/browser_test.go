@@ -217,6 +217,7 @@ func (b *browser) landed(resp *network.Response) {
 		b.header[strings.ToLower(name)] = fmt.Sprint(value)
 	}
 	if strings.HasPrefix(b.path(), "/email-link/") {
+		b.unfolds()
 		b.inspect()
 	}
 }
@@ -282,6 +283,12 @@ func (b *browser) path() string {
 		b.t.Fatal(err)
 	}
 	return u.RequestURI()
+}
+
+// unfolds opens what a page has folded away, as a person does who looks for it.
+func (b *browser) unfolds() {
+	b.t.Helper()
+	evaluate[chromedp.Void](b, "document.querySelectorAll('details').forEach((d) => { d.open = true })")
 }
 
 // says checks the words of the page.

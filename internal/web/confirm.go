@@ -57,12 +57,12 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	result := x.Clock.ToWall(o.Started)
 	if o.Cancel {
 		return templates.ConfirmCancel{
-			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Network: o.Network, Problem: p.words(),
+			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(),
 		}
 	}
 	page := templates.Confirm{
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: result,
-		Device: o.Device, Network: o.Network, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
+		Device: o.Device, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
 	}
 	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
 	if o.ReturnTo != "/" {
@@ -146,7 +146,7 @@ func (x *exchange) confirm() {
 		return
 	}
 	if done.Reset {
-		x.resetDone(done, preview.SameBrowser)
+		x.resetDone(done)
 		return
 	}
 	x.signedIn(done, preview.SameBrowser)

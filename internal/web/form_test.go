@@ -197,3 +197,26 @@ func FuzzReturnTo(f *testing.F) {
 		}
 	})
 }
+
+// TestEML2_UnseenCharactersAreNamed types what looks like an address, and reads which character is not what it looks like.
+func TestEML2_UnseenCharactersAreNamed(t *testing.T) {
+	g := newPasswordGate(t)
+	for address, want := range map[string]string{
+		"jo\u200b@example.com":        "Character 3 of this address is invisible (U+200B)",
+		"\ufeffjo@example.com":        "Character 1 of this address is invisible (U+FEFF)",
+		"j\u00ado@example.com":        "Character 2 of this address is invisible (U+00AD)",
+		"jo@exa\u2060mple.com":        "Character 7 of this address is invisible (U+2060)",
+		"jo\u202e@example.com":        "Character 3 of this address is invisible (U+202E)",
+		"jo\uff20example.com":         "Character 3 of this address, \uff20 (U+FF20), is not the ordinary one",
+		"\uff4ao@example.com":         "Character 1 of this address, \uff4a (U+FF4A), is not the ordinary one",
+		"jo \u00a0@example.com":       "Character 3 of this address is a space",
+		"jo@example.com, x@y.example": "Character 16 of this address is a space",
+		"jo.example.com":              "This does not look like an email address",
+		"b\u00fccher@example.com":     "This does not look like an email address",
+	} {
+		onPage := strings.ReplaceAll(want, "+", "&#43;")
+		g.browser().post("/email-link/sign-in", "email", address, "mail", "1").wants(t, 400, "").says(t, onPage, `aria-invalid="true"`)
+		g.browser().post("/email-link/sign-in", "email", address, "password", oldWords).wants(t, 400, "").says(t, onPage)
+		g.browser().json("POST", "/email-link/sign-up", `{"email":"`+address+`"}`).wants(t, 400, "").says(t, want, `"code":"invalid_email"`)
+	}
+}

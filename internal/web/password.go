@@ -41,7 +41,7 @@ func (x *exchange) signInByPassword(fields map[string]string) {
 		Email: email, Password: fields["password"], ReturnTo: back, Ephemeral: isEphemeral(fields), Altcha: fields[altchaField],
 	})
 	if err != nil {
-		p := x.problemOf(err)
+		p := x.problemOfAddress(err, email)
 		if p.code == templates.PasswordLimited && x.mails() {
 			p.limit.mail = x.path("/sign-in")
 		}

@@ -163,6 +163,9 @@ type problem struct {
 	signIn string
 	// min is the least number of characters of a password.
 	min int
+	// character of an address and its position, as in templates.Problem.
+	character rune
+	position  int
 	// limit is what a limit says beside its end.
 	limit limitWords
 }
@@ -178,7 +181,7 @@ type limitWords struct {
 
 func (p problem) words() templates.Problem {
 	return templates.Problem{
-		Code: p.code, Wait: p.wait, Min: p.min,
+		Code: p.code, Wait: p.wait, Min: p.min, Character: p.character, Position: p.position,
 		Address: p.limit.address, Reserve: p.limit.reserve, Challenge: p.limit.altcha, Mail: p.limit.mail != "",
 	}
 }
@@ -193,16 +196,9 @@ func (x *exchange) refuse(status int, code templates.Code) {
 }
 
 func (x *exchange) refuseWith(p problem) {
-	facts := templates.Refused{Status: p.status, Problem: p.words(), SignedIn: x.Live != nil}
-	switch p.code {
-	case templates.Limited, templates.Internal, templates.Unavailable, templates.Busy:
-		facts.Retry = x.retryAddress()
-	}
-	if p.code == templates.Misdirected && x.Site != nil {
-		facts.Address = x.Site.Origin
-	}
+	facts := templates.Refused{Status: p.status, Problem: p.words(), NextSteps: x.nextSteps(p.code)}
 	if p.code == templates.Forbidden && x.Live != nil {
-		facts.Email, facts.ReturnTo = x.Live.Account.Email, x.requestedPage()
+		facts.Email = x.Live.Account.Email
 	}
 	x.refuseOn(p, facts)
 }
@@ -222,18 +218,6 @@ func (x *exchange) pageInView() string {
 		return x.requestedPage()
 	}
 	return x.returnTo(x.refererPath())
-}
-
-// retryAddress returns where a person tries again what has failed: the page asked for, or the page of the form that was sent. It is empty
-// where that address would hold a token.
-func (x *exchange) retryAddress() string {
-	switch {
-	case x.Site == nil || TokenRoute(x.r.URL, x.Site.Prefix):
-		return ""
-	case strings.HasPrefix(x.r.URL.Path, x.Site.Prefix+"/"):
-		return x.r.URL.EscapedPath()
-	}
-	return cmp.Or(x.requestedPage(), "/")
 }
 
 // refuseOn answers with a page of its own, or with problem+json.
@@ -338,6 +322,15 @@ func (x *exchange) problemOfLimit(limited *flow.Limited) problem {
 	p.limit = limitWords{address: limited.ByMailbox, reserve: limited.Reserve, mailbox: limited.Mailbox}
 	if limited.Page != "" {
 		p.limit.altcha = x.path("/altcha?for=" + limited.Page)
+	}
+	return p
+}
+
+// problemOfAddress is problemOf for a form with an address: it finds the character that people do not see.
+func (x *exchange) problemOfAddress(err error, address string) problem {
+	p := x.problemOf(err)
+	if p.code == templates.InvalidEmail {
+		p.character, p.position = templates.UnseenCharacter(address)
 	}
 	return p
 }

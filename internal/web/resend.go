@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"slices"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -79,10 +80,10 @@ func (x *exchange) resend() {
 	}
 }
 
-// requested returns the address as typed and the destination of the flow of this browser, for a form whose query says `change`: the
-// person comes from "check your mail" to mend the address. Both are empty for any other request.
-func (x *exchange) requested() (email, back string) {
-	if x.json || !x.r.URL.Query().Has("change") {
+// requested returns the address as typed and the destination of the flow of this browser, for a form whose query has one of these words:
+// the person comes from "check your mail" to mend the address, or has just set a new password. Both are empty for any other request.
+func (x *exchange) requested(words ...string) (email, back string) {
+	if x.json || !slices.ContainsFunc(words, x.r.URL.Query().Has) {
 		return "", ""
 	}
 	p, found, err := x.Flows.Status(x.r.Context(), x.Site.Site, x.requester())

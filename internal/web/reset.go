@@ -14,7 +14,7 @@ func (x *exchange) resetForm() {
 		x.refuse(http.StatusNotFound, templates.NotFound)
 		return
 	}
-	email, _ := x.requested()
+	email, _ := x.requested("change")
 	if email == "" && x.Live != nil {
 		email = x.Live.Account.Email
 	}
@@ -41,10 +41,10 @@ func (x *exchange) resetFacts(email string, p templates.Problem) templates.Reset
 	return templates.Reset{Email: email, MailOff: x.Site.NoMail, Problem: p}
 }
 
-// resetDone follows a new password without a sign-in: the form asks for it. Every session of the account has ended, so the
-// cookie of one that this browser had goes as well.
-func (x *exchange) resetDone(d flow.Done, ownFlow bool) {
-	x.clearConsumed(ownFlow)
+// resetDone follows a new password without a sign-in: the form asks for it, with the address that this browser typed, which the cookie of
+// its flow leads to. Every session of the account has ended, so the cookie of one that this browser had goes as well.
+func (x *exchange) resetDone(d flow.Done) {
+	x.clearConsumed(false)
 	if x.Live != nil && x.Live.Account.ID == d.Account {
 		x.clearCookie(boundary.SessionCookie)
 	}

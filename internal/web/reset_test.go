@@ -33,10 +33,11 @@ func testResetByPages(t *testing.T) {
 	}
 	b.post("/email-link/confirm", "h", g.find(hPattern, page.body), "username", "someone@example.com", "password", newWords).
 		wants(t, 303, "/email-link/sign-in?password-set")
-	if !b.has(boundary.KnownCookie) {
+	if !b.has(boundary.FlowCookie, boundary.KnownCookie) {
 		t.Errorf("cookies: %v", b.cookies)
 	}
-	b.get("/email-link/sign-in?password-set").wants(t, 200, "").says(t, "Your new password is set", `role="status"`)
+	b.get("/email-link/sign-in?password-set").wants(t, 200, "").says(t, "Your new password is set", `role="status"`, `value="`+known+`"`)
+	g.browser().get("/email-link/sign-in?password-set").wants(t, 200, "").lacks(t, known)
 	mails := g.deliver()
 	if len(mails) != 1 || !strings.Contains(mails[0].Text, "Firefox on Linux") || !strings.Contains(mails[0].Text, "192.0.2.") ||
 		strings.Contains(mails[0].Text, "/link?t=") {
@@ -80,7 +81,7 @@ func testResetInASignedInBrowserTakesItsCookie(t *testing.T) {
 	b.get(b.asksReset(known))
 	h := g.find(hPattern, b.get("/email-link/confirm").body)
 	b.post("/email-link/confirm", "h", h, "password", newWords).wants(t, 303, "/email-link/sign-in?password-set")
-	if !b.has(boundary.KnownCookie) {
+	if !b.has(boundary.FlowCookie, boundary.KnownCookie) {
 		t.Errorf("cookies: %v", b.cookies)
 	}
 }

@@ -17,7 +17,7 @@ func (x *exchange) signInForm() {
 	if !again && !other && !set && x.redirectSignedIn(back) {
 		return
 	}
-	email, destination := x.requested()
+	email, destination := x.requested("change", passwordSet)
 	facts := x.signInFacts(email, cmp.Or(back, destination), templates.Problem{})
 	facts.Again, facts.PasswordSet = again, set
 	x.page(http.StatusOK, facts)
@@ -92,7 +92,7 @@ func (x *exchange) requestMail(
 		Purpose: purpose, Email: email, ReturnTo: back, Ephemeral: isEphemeral(fields), Altcha: fields[altchaField],
 	})
 	if err != nil {
-		p := x.problemOf(err)
+		p := x.problemOfAddress(err, email)
 		if p.limit.reserve {
 			x.setFlowCookie(result)
 		}

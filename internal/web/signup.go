@@ -14,7 +14,7 @@ func (x *exchange) signUpForm() {
 	if x.redirectSignedIn(back) {
 		return
 	}
-	email, destination := x.requested()
+	email, destination := x.requested("change")
 	x.page(http.StatusOK, x.signUpFacts(email, cmp.Or(back, destination), templates.Problem{}))
 }
 

@@ -30,7 +30,7 @@ func TestScenario_EachRefusalHasOneWayOn(t *testing.T) {
 	g.deliver()
 	page := one(b.get("/email-link/nothing"), 404, `class="button" href="/email-link/">Your account`)
 	page.says(t, `href="/">`)
-	one(refuse("GET", "/admin?x=1", Forbidden), 403, `class="button" href="/email-link/sign-in?other=1&amp;return_to=%2fadmin%3fx%3d1">Sign in with another address`).
+	one(refuse("GET", "/admin?x=1", Forbidden), 403, `class="button" href="/email-link/sign-in?other=1&amp;return_to=%2Fadmin%3Fx%3D1">Sign in with another address`).
 		says(t, `href="/email-link/"`)
 	g.refusal = 0
 	b.get("/email-link/sign-in?other=1&return_to=%2Fadmin%3Fx%3D1").wants(t, 200, "").says(t, `name="return_to" value="/admin?x=1"`)
