@@ -2,8 +2,11 @@ package module
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -11,9 +14,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -75,7 +78,7 @@ func (a *App) open(c *core, set *templates.Set) {
 		Pages: &web.Pages{
 			Flows: p.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
 			JWKS:   func() []byte { return jwks(c) },
-			Health: func() error { return healthy(c.Store) },
+			Health: func() error { return healthy(c.Vault) },
 		},
 	})
 }
@@ -155,14 +158,17 @@ func (a *App) render(set *templates.Set, l outbox.Message) (mailer.Message, erro
 // healthWait bounds how long /health waits for the store.
 const healthWait = 2 * time.Second
 
-// healthy returns an error if the store cannot be read.
-func healthy(store storage.Store) error {
+var errStopping = errors.New("Caddy is stopping")
+
+// healthy returns an error if the store cannot be read or written, and from the moment that Caddy begins to stop, so that whatever
+// balances the load sends no new requests while shutdown_delay lasts. A reload is no stop: Caddy's event "stopping" tells of both.
+func healthy(v *vault.Vault) error {
+	if caddy.Exiting() {
+		return errStopping
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
 	defer cancel()
-	return store.View(ctx, func(tx storage.Tx) error {
-		_, _, err := tx.Meta().Get(storage.MetaDataKey)
-		return err
-	})
+	return v.Health(ctx)
 }
 
 // jwks lists the public signing keys.

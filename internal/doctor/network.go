@@ -193,7 +193,11 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 	}
 	end := n.Now()
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || resp.Header.Get(boundary.HealthHeader) == "" {
+	gate := resp.Header.Get(boundary.HealthHeader) != ""
+	if gate && resp.StatusCode == http.StatusServiceUnavailable {
+		reached.add(Fail, o.Text+" answers, and says that its database cannot be read or written, or that Caddy is stopping",
+			"look at Caddy's log, logger email_link, and at the free space and the mode of the database's directory")
+	} else if !gate || resp.StatusCode != http.StatusOK {
 		reached.add(Fail, fmt.Sprintf("%s answers %d, and not as the gate would", o.Text+path+"/health", resp.StatusCode),
 			"something else answers there, or a proxy before Caddy changes Host: look at the DNS record and at routes before email_link, and write 'header_up Host {host}' or its like in the proxy")
 	} else {

@@ -308,6 +308,20 @@ func TestReach_ARedirectIsNoAnswer(t *testing.T) {
 	}
 }
 
+// TestReach_AGateThatCannotWork says so itself, and what it says is not taken for another program's.
+func TestReach_AGateThatCannotWork(t *testing.T) {
+	t.Parallel()
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(boundary.HealthHeader, "unavailable")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer gate.Close()
+	list := (Network{Resolver: dns{}}).Check(t.Context(), Facts{NoMail: true, Sites: []Site{{Path: "/email-link", Origins: []Origin{{Text: gate.URL, Host: "127.0.0.1"}}}}})
+	if got := find(list, "reachable"); got.Result != Fail || !strings.Contains(got.Text, "cannot be read or written") || strings.Contains(got.Fix, "Host") {
+		t.Errorf("%+v", got)
+	}
+}
+
 type noRoute struct{}
 
 func (noRoute) RoundTrip(*http.Request) (*http.Response, error) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -251,13 +252,40 @@ func fileMode(path string) (fs.FileMode, bool) {
 	return mode, true
 }
 
-// mails says where mails go when they do not go to people.
+// mails says where mails go when they do not go to people, and whether they can be written there.
 func mails(f Facts) []Finding {
 	r := report{check: "mailer"}
-	if f.MailFolder != "" {
-		r.add(Warn, "mails become files in "+f.MailFolder+": whoever reads them can sign in as anybody", "write 'mailer smtp …' before others use this")
+	if f.MailFolder == "" {
+		return nil
 	}
+	if err := writable(f.MailFolder); err != nil {
+		r.add(Fail, "no mail can be written into "+f.MailFolder+": "+err.Error(),
+			"name another folder in 'mailer file <folder>', or let the user that Caddy runs as write there")
+		return r.list
+	}
+	r.add(Warn, "mails become files in "+f.MailFolder+": anyone who reads them can sign in as anybody", "write 'mailer smtp …' before others use this")
 	return r.list
+}
+
+// writable returns why no file can be made in a folder, or in the closest one above it that exists: the first mail makes the rest. It tries
+// with a file that it removes again, since modes tell neither of read-only file systems nor of limits.
+func writable(folder string) error {
+	for {
+		_, err := os.Stat(folder)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || filepath.Dir(folder) == folder {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	file, err := os.CreateTemp(folder, ".email-link-*")
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("%s: %w", folder, err)
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 func accounts(f Facts) []Finding {

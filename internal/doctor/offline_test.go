@@ -94,7 +94,7 @@ func TestCheap(t *testing.T) {
 		{"http and https of one host", Facts{Sites: []Site{site("localhost", "https://localhost", "http://localhost:8080")}}, "cookies", OK, "plain http", ""},
 		{"plain secret", Facts{Secrets: []string{"{env.X}", "0123456789"}}, "secret", Warn, "value 2 of 'secret'", "{env.EMAIL_LINK_SECRET}"},
 		{"secret", Facts{Secrets: []string{"{env.X}"}}, "secret", OK, "", ""},
-		{"mail folder", Facts{MailFolder: "/srv/mails"}, "mailer", Warn, "/srv/mails", "mailer smtp"},
+		{"mail folder", Facts{MailFolder: filepath.Join(t.TempDir(), "two", "levels")}, "mailer", Warn, "mails become files", "mailer smtp"},
 		{"no account", Facts{NoAccount: true}, "accounts", Warn, "no account yet", "caddy email-link accounts add you@example.com --role admin"},
 		{"no account, sign-up open", Facts{NoAccount: true, Sites: []Site{{OpenToAll: true}}}, "accounts", Warn, "no account yet", "--role admin, or sign up"},
 	} {

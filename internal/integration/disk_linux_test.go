@@ -60,6 +60,7 @@ func TestDUR1_FullDisk(t *testing.T) {
 	if status, _ := p.client().get("/x"); status != http.StatusUnauthorized {
 		t.Errorf("anonymous: %d", status)
 	}
+	p.healthIs(http.StatusServiceUnavailable)
 	// A sign-out is smaller than a sign-up: there may be room for it. Whatever it says is true.
 	status, _, _ := c.post("/email-link/sign-out", url.Values{})
 	alive, _ := c.get("/x")
@@ -69,6 +70,7 @@ func TestDUR1_FullDisk(t *testing.T) {
 	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &old, nil); err != nil {
 		t.Fatal(err)
 	}
+	p.healthIs(http.StatusOK)
 	if status := ask(); status != http.StatusSeeOther {
 		t.Errorf("asking with room again: %d\n%s", status, p.out)
 	}

@@ -54,6 +54,7 @@ type Vault struct {
 	cancel context.CancelFunc
 	start  sync.Once
 	wg     sync.WaitGroup
+	probe  writeProbe
 	// stepped reports whether the last log line about the wall clock was that it has stepped.
 	stepped bool
 }
