@@ -96,6 +96,45 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 	}
 }
 
+// TestCFG1_NoIdentityWhereClientsSendTheirs: in whatever spelling, since backends differ on which are one.
+func TestCFG1_NoIdentityWhereClientsSendTheirs(t *testing.T) {
+	for name, fits := range map[string]bool{
+		"Authorization": false, "AUTHORIZATION": false, "authorization": false, "Proxy-Authorization": false, "X-Api-Key": false, "x-api-key": false,
+		"Cookie": false, "COOKIE": false, "Email-Link-Done": false, "X.Api.Key": false, "X_Api_Key": false, "": false, "Remote User": false,
+		"Remote-User": true, "X-Api-User": true,
+	} {
+		if err := CheckHeaderName(name); (err == nil) != fits {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestPATH1_AMethodThatDecidesIsTheClientsOwn: where a matcher of any handler of the host decides by the method, none of them lets a
+// client have the app take another.
+func TestPATH1_AMethodThatDecidesIsTheClientsOwn(t *testing.T) {
+	plain, decides, nowhere := &Handler{}, &Handler{methodDecides: true}, &Handler{}
+	for name, c := range map[string]struct {
+		plain, other []string
+		want         bool
+	}{
+		"one host":     {[]string{"a.example.com"}, []string{"A.example.com"}, true},
+		"two hosts":    {[]string{"a.example.com"}, []string{"b.example.com"}, false},
+		"one of two":   {[]string{"a.example.com", "b.example.com"}, []string{"b.example.com"}, true},
+		"any host":     {nil, []string{"b.example.com"}, true},
+		"a star":       {[]string{"a.example.com"}, []string{"*.example.com"}, true},
+		"an unknown":   {[]string{"a.example.com"}, []string{"{env.HOST}"}, true},
+		"another star": {[]string{"*.example.com"}, []string{"b.example.org"}, true}, // compared no further
+	} {
+		config := &configuration{positions: []*position{{handler: plain, hosts: c.plain}, {handler: decides, hosts: c.other}}}
+		if got := config.methodDecides(plain); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if !config.methodDecides(decides) || !config.methodDecides(nowhere) {
+			t.Errorf("%s: not of its own matcher, or of a handler of unknown place", name)
+		}
+	}
+}
+
 // refusalsOf returns, of each error that functions of these names make, the longest part of its text that is always the same.
 func refusalsOf(t *testing.T, files []string, names ...string) (list []string) {
 	t.Helper()

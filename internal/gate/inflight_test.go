@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,6 +63,35 @@ func TestSES7_ABodyThatMovesKeepsItsSession(t *testing.T) {
 	}
 	if err := send(); !errors.Is(err, errEnded) {
 		t.Errorf("a byte after the end: %v", err)
+	}
+}
+
+// TestSES7_NoBodyIsWholeAfterItsSession: the end of a body that had been read before is no end for the backend.
+func TestSES7_NoBodyIsWholeAfterItsSession(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		f := newFixture(t)
+		r := request(http.MethodPost, testOrigin+"/upload", f.cookie)
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("all of it")), -1
+		var read error
+		next := handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			buf := make([]byte, len("all of it"))
+			if _, err := io.ReadFull(r.Body, buf); err != nil {
+				t.Error(err)
+			}
+			if ends {
+				if err := f.rt.Sessions.EndEverywhere(context.Background(), f.account.ID); err != nil {
+					t.Error(err)
+				}
+			}
+			_, read = r.Body.Read(buf)
+			return nil
+		})
+		if err := f.ServeHTTP(httptest.NewRecorder(), arrive(r), next); err != nil {
+			t.Error(err)
+		}
+		if ends && !errors.Is(read, errEnded) || !ends && read != io.EOF { //nolint:errorlint // as readers compare it
+			t.Errorf("the session ends %v: %v", ends, read)
+		}
 	}
 }
 

@@ -669,3 +669,25 @@ func TestMACH3_AScopeThatIsGivenBackIsThereAgainWhileAStreamIsOpen(t *testing.T)
 	}
 	find("calendar", "contacts")
 }
+
+// TestMACH2_AnEndThatCouldNotBeReadIsAnEnd: where the store fails while memory is brought up to date, a token from before a new password is
+// compared with the store by the next request.
+func TestMACH2_AnEndThatCouldNotBeReadIsAnEnd(t *testing.T) {
+	r := newRig(t)
+	a := r.account("ada@example.com")
+	text, _ := r.make(a.ID)
+	r.mustFind(text)
+	broken := errors.New("the disk is gone")
+	defer r.spy.Subscribe(func(storage.Change) { r.spy.failView.Store(nil) })() // behind the manager
+	r.spy.failView.Store(&broken)
+	if err := r.spy.Store.Update(t.Context(), func(tx storage.Tx) error {
+		_, err := tx.Epochs().Raise(storage.AccountEpoch(a.ID))
+		return errors.Join(err, tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: a.ID}))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(r.log.String(), "could not be read") {
+		t.Errorf("the log: %s", r.log)
+	}
+	r.mustBeDead(text)
+}
