@@ -34,6 +34,7 @@ import (
 //		client_headers <Name>...
 //		sign_up  closed | open [<domain>...]
 //		max_age  <duration>
+//		service_workers end|keep
 //		verify   from <network>...
 //		@name    <matcher>
 //	}
@@ -129,7 +130,13 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 			"headers": func(d *caddyfile.Dispenser) error { return headers(d, handler) },
 			"sign_up": func(d *caddyfile.Dispenser) error { return signUp(d, &handler.SignUp) },
 			"max_age": func(d *caddyfile.Dispenser) error { return duration(d, "max_age", 0, &handler.MaxAge) },
-			"verify":  func(d *caddyfile.Dispenser) error { return verify(d, &handler.Verify) },
+			"service_workers": func(d *caddyfile.Dispenser) (err error) {
+				if handler.ServiceWorkers, err = choice(d, "service_workers", module.ServiceWorkers[:], nil); err != nil {
+					return err
+				}
+				return end(d, "service_workers")
+			},
+			"verify": func(d *caddyfile.Dispenser) error { return verify(d, &handler.Verify) },
 		},
 	}
 }

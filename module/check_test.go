@@ -32,6 +32,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		"optional, a matcher":        {Optional: true, ProtectRaw: some},
 		"optional, public":           {Optional: true, PublicRaw: some},
 		"max_age below zero":         {MaxAge: -1},
+		"service_workers off":        {ServiceWorkers: "off"},
 		"path /":                     {Path: "/"},
 		"path without a slash":       {Path: "login"},
 		"path with one at its end":   {Path: "/login/"},

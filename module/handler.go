@@ -1,10 +1,12 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,6 +20,9 @@ func init() { caddy.RegisterModule(Handler{}) }
 
 // DefaultPath is where our pages live where no path is configured.
 const DefaultPath = "/email-link"
+
+// ServiceWorkers are the values of Handler.ServiceWorkers, the default first.
+var ServiceWorkers = [...]string{"end", "keep"}
 
 // Handler is the gate of one site: it serves the pages, strips forged identity headers and our cookies from every request,
 // lets requests with a session through, and passes the identity on. In a Caddyfile it is the directive `email_link`:
@@ -57,6 +62,9 @@ type Handler struct {
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// MaxAge asks for a new proof when the last one is older. Default: none.
 	MaxAge caddy.Duration `json:"max_age,omitempty"`
+	// ServiceWorkers is what happens to an app's service worker once its session has ended: `end` has the browser remove it, so that
+	// people reach the sign-in page, `keep` leaves it alone. Default: `end`.
+	ServiceWorkers string `json:"service_workers,omitempty"`
 	// Verify switches the forward-auth endpoint on, `/verify` below Path. Default: off, and the endpoint is 404.
 	Verify *Verify `json:"verify,omitempty"`
 	// Source is where the directive and its options are written, for errors and warnings. Default: unknown.
@@ -94,6 +102,9 @@ func (h *Handler) Check() error {
 	}
 	if h.MaxAge < 0 {
 		return errors.New("max_age must be above zero")
+	}
+	if !slices.Contains(ServiceWorkers[:], cmp.Or(h.ServiceWorkers, ServiceWorkers[0])) {
+		return fmt.Errorf("service_workers: %q is neither end nor keep", h.ServiceWorkers)
 	}
 	if h.Path != "" {
 		if err := CheckPrefix(h.Path); err != nil {
@@ -192,6 +203,7 @@ func (h *Handler) readRequire() error {
 	}
 	h.site.Require.Roles, h.site.Require.Scopes = h.Require.Role, h.Require.Scope
 	h.site.MaxAge, h.site.Audience = time.Duration(h.MaxAge), h.Audience
+	h.site.KeepServiceWorkers = h.ServiceWorkers == "keep"
 	return nil
 }
 

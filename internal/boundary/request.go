@@ -75,6 +75,13 @@ func IsNavigation(r *http.Request) bool {
 	return strings.EqualFold(trimSpace(first), "text/html")
 }
 
+// IsServiceWorkerScript reports whether a browser asks for the script of a service worker (Service Workers, section "Update"). Any page
+// and any program can send the same header.
+func IsServiceWorkerScript(r *http.Request) bool {
+	value := r.Header["Service-Worker"]
+	return len(value) > 0 && strings.EqualFold(value[0], "script")
+}
+
 // IsPrefetch reports whether a request marks itself as made ahead of a person's visit, in any of the ways browsers have had.
 func IsPrefetch(r *http.Request) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
@@ -86,11 +93,13 @@ func IsPrefetch(r *http.Request) bool {
 }
 
 // OneClickHeaders holds the part of the one-click rule that headers tell: a GET by which a person goes to a page, and nothing
-// ahead of that.
+// ahead of that. A navigation that an app's service worker passes on keeps its mode and loses its destination (Fetch, "HTTP-network-or-cache
+// fetch"); no script can make a request of that mode (Fetch, "new Request"). A page in a frame has a destination of its own.
 func OneClickHeaders(r *http.Request) bool {
 	only := func(name, value string) bool {
 		values := r.Header[name]
 		return len(values) == 1 && values[0] == value
 	}
-	return r.Method == http.MethodGet && !IsPrefetch(r) && only("Sec-Fetch-Mode", "navigate") && only("Sec-Fetch-Dest", "document")
+	return r.Method == http.MethodGet && !IsPrefetch(r) && only("Sec-Fetch-Mode", "navigate") &&
+		(only("Sec-Fetch-Dest", "document") || only("Sec-Fetch-Dest", "empty"))
 }

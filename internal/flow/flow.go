@@ -157,7 +157,8 @@ type Requester struct {
 	// Origin is set when this is a POST which passed the cross-origin check.
 	Origin bool
 	// Navigation is set when this request meets the conditions of one click that are in its method and headers: GET,
-	// Sec-Fetch-Mode navigate, Sec-Fetch-Dest document, none of Sec-Purpose, Purpose, X-Purpose and X-Moz.
+	// Sec-Fetch-Mode navigate, Sec-Fetch-Dest document or, passed on by a service worker, empty, none of Sec-Purpose, Purpose,
+	// X-Purpose and X-Moz.
 	Navigation bool
 }
 

@@ -269,6 +269,9 @@ func (s *Site) refuse(w http.ResponseWriter, r *http.Request, st *requestState, 
 		st.visit.URI = s.sentURI(r) // a request that goes on needs none
 	}
 	w = s.host.OwnAnswer(w)
+	if reason == web.SignIn && s.endsServiceWorker(r, st) {
+		reason = web.EndServiceWorker
+	}
 	s.challenge(w, r, st, reason)
 	st.runtime.Pages.Refuse(w, r, st.visit, reason)
 	return nil

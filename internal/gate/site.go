@@ -28,6 +28,8 @@ type Site struct {
 	Require Require
 	// MaxAge asks for a new proof when the last one is older; 0 never does.
 	MaxAge time.Duration
+	// KeepServiceWorkers leaves the service workers of apps alone, which are otherwise ended with the session.
+	KeepServiceWorkers bool
 	// Audience names the app in assertions, empty: the origin's host.
 	Audience string
 	// Assertions says in which form the identity is passed on, Headers which plain headers carry parts of it.

@@ -99,6 +99,19 @@ func TestSES1_MaxAge(t *testing.T) {
 	}
 }
 
+// TestWEB4_ServiceWorkersKeep: without a session the script of an app's worker is one that removes itself, or with the option a 401.
+func TestWEB4_ServiceWorkersKeep(t *testing.T) {
+	for option, want := range map[string]int{"": http.StatusOK, "service_workers end": http.StatusOK, "service_workers keep": http.StatusUnauthorized} {
+		t.Run(option, func(t *testing.T) {
+			w := start(t, setup{site: option})
+			status, header, body := w.client().do(http.MethodGet, "/sw.js", nil, http.Header{"Service-Worker": {"script"}, "Sec-Fetch-Dest": {"serviceworker"}, "Sec-Fetch-Mode": {"same-origin"}})
+			if ends := strings.Contains(body, "unregister()"); status != want || ends != (want == http.StatusOK) {
+				t.Errorf("%d %q: %s", status, header.Get("Content-Type"), body)
+			}
+		})
+	}
+}
+
 // TestSES6_Wildcard serves two sites below one star; a session of one is nothing at the other.
 func TestSES6_Wildcard(t *testing.T) { bothModes(t, testWildcard) }
 

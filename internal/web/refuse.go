@@ -44,6 +44,9 @@ const (
 	TokenNotAllowed
 	// CrossOrigin: a page of another site made a browser send a token (403).
 	CrossOrigin
+	// EndServiceWorker: as SignIn, for a browser that asks for the script of an app's service worker. It gets one that removes itself
+	// (200), since no other status takes the place of the app's.
+	EndServiceWorker
 )
 
 const (
@@ -56,8 +59,12 @@ const (
 // Refuse answers in the gate's place a request to the backend, or one to no site at all.
 func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, refusal Refusal) {
 	x := &exchange{Pages: p, Visit: v, w: w, r: r}
-	if refusal == SignIn { // what strangers ask for most costs the least
+	switch refusal {
+	case SignIn: // what strangers ask for most costs the least
 		x.refuseAnonymous()
+		return
+	case EndServiceWorker:
+		x.endServiceWorker()
 		return
 	}
 	x.setHeaders()

@@ -153,7 +153,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 	x.setHeaders()
 	defer x.recover()
 	path := strings.TrimPrefix(r.URL.Path, v.Site.Prefix)
-	if strings.EqualFold(r.Header.Get("Service-Worker"), "script") {
+	if boundary.IsServiceWorkerScript(r) {
 		// A worker registered from here would sit between the person and every page of ours.
 		x.refuse(http.StatusNotFound, templates.NotFound)
 		return

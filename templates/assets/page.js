@@ -1,10 +1,17 @@
 // The one script of the sign-in pages. Every page works and says the same without it: it shows passwords and local times, counts down,
-// leads the page that waits on once this browser is signed in, sends a code when its last digit has been typed, and solves a proof of
-// work in place of waiting.
+// leads the page that waits on once this browser is signed in, sends a code when its last digit has been typed, solves a proof of work
+// in place of waiting, and is not reloaded where an app's service worker ends.
 (() => {
   "use strict";
   const all = (selector) => [...document.querySelectorAll(selector)];
   const language = document.documentElement.lang;
+
+  // What takes the place of an app's service worker once the session has ended reloads the window used last, unless that is one of
+  // these pages already: a person may be typing here.
+  navigator.serviceWorker?.addEventListener("message", (event) => {
+    if (event.data === "email_link") event.ports[0]?.postMessage("email_link");
+  });
+  navigator.serviceWorker?.startMessages();
 
   // Times are written in a zone of the site's; the reader knows another one better.
   for (const time of all("time[datetime]")) {
