@@ -20,6 +20,8 @@ type backend struct {
 	verifier atomic.Pointer[identity.Verifier]
 	// hint is a link that the page at /hint asks the browser to fetch ahead.
 	hint atomic.Pointer[string]
+	// app answers in place of the page that shows the assertion, nil for that page.
+	app http.HandlerFunc
 }
 
 func newBackend(t *testing.T) *backend {
@@ -70,6 +72,10 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if link := b.hint.Load(); link != nil && r.URL.Path == "/hint" {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_ = hintPage.Execute(w, *link)
+		return
+	}
+	if b.app != nil {
+		b.app(w, r)
 		return
 	}
 	b.verifier.Load().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

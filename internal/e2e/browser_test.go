@@ -42,6 +42,7 @@ type browser struct {
 // options changes a browser before it starts.
 type options struct {
 	scripts bool // JavaScript runs
+	tabs    bool // of the tabs of one window one is seen, as people have it; otherwise each believes to be
 	flags   map[string]any
 }
 
@@ -99,7 +100,7 @@ func (b *browser) start(o options) error {
 	}
 	return chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, audits.Enable, cdp.Empty{})
-		_, focus := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+		_, focus := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: !o.tabs})
 		if err = errors.Join(err, focus); err != nil || o.scripts {
 			return err
 		}
@@ -111,14 +112,26 @@ func (b *browser) start(o options) error {
 // tab opens a second tab of the same browser.
 func (b *browser) tab() *browser {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx)
+	return b.more(b.name+"'s second tab", options{})
+}
+
+// profile opens a window of the same browser that has nothing in common with the others: cookies, storage and service workers of its own.
+func (b *browser) profile(t *testing.T, name string, o options) *browser {
+	t.Helper()
+	own := &browser{t: t, name: name, ctx: b.ctx}
+	return own.more(name, o, chromedp.WithNewBrowserContext())
+}
+
+func (b *browser) more(name string, o options, how ...chromedp.ContextOption) *browser {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx, how...)
 	b.t.Cleanup(cancel)
-	second := &browser{t: b.t, name: b.name + "'s second tab", ctx: ctx}
-	if err := second.start(options{}); err != nil {
-		b.t.Fatalf("%s: %v", second.name, err)
+	another := &browser{t: b.t, name: name, ctx: ctx}
+	if err := another.start(o); err != nil {
+		b.t.Fatalf("%s: %v", another.name, err)
 	}
-	b.t.Cleanup(second.quiet)
-	return second
+	b.t.Cleanup(another.quiet)
+	return another
 }
 
 // hear collects what the browser has to complain about: its console, violations of the Content-Security-Policy, and what
@@ -140,6 +153,10 @@ func (b *browser) hear(ev any) {
 		complaint = "exception: " + ev.ExceptionDetails.Text
 	case *audits.EventIssueAdded:
 		if ev.Issue.Code == audits.InspectorIssueCodePerformanceIssue { // the test itself reads document.cookie
+			return
+		}
+		// The test itself leaves pages that nobody has touched.
+		if d := ev.Issue.Details.GenericIssueDetails; d != nil && d.ErrorType == audits.GenericIssueErrorTypeNavigationEntryMarkedSkippable {
 			return
 		}
 		complaint = fmt.Sprintf("issue %s %+v", ev.Issue.Code, issueDetails(ev.Issue))

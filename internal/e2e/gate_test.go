@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type setup struct {
 	anyHost bool
 	// global and site are further lines of the global option and of the site's directive.
 	global, site string
+	// app answers behind the gate, nil for the page that shows the assertion.
+	app http.HandlerFunc
 }
 
 // gate is a running Caddy before a demo backend.
@@ -42,7 +45,8 @@ type gate struct {
 	client  *http.Client
 	backend *backend
 	process *gatetest.Child
-	env     []string        // of Caddy, beside the test's own
+	env     []string // of Caddy, beside the test's own
+	mu      sync.Mutex
 	read    map[string]bool // names of mails
 }
 
@@ -50,6 +54,7 @@ type gate struct {
 func newGate(t *testing.T, s setup) *gate {
 	t.Helper()
 	g := &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, backend: newBackend(t), read: map[string]bool{}}
+	g.backend.app = s.app
 	port := gatetest.Port(t)
 	scheme, certificate := "http", ""
 	if s.https {

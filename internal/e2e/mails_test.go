@@ -52,6 +52,8 @@ func (g *gate) unread(to string, fits func(text string) bool) (mail, bool) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, name := range names { // sorted by the time of the mail
 		if g.read[name] {
 			continue
