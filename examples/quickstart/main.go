@@ -95,8 +95,8 @@ func run(ctx context.Context, port int, out io.Writer) error {
 		return err
 	}
 	if _, err := fmt.Fprintf(out, `
-  Open      %s
-            and sign up with any address; no mail leaves this machine
+  Open      %s/email-link/sign-up
+            and type any address; no mail leaves this machine
   Mails     http://localhost:%d
             and as files in %s
   You see   at the backend, after the link: who the gate says you are, and that a forged, an
