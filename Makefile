@@ -38,7 +38,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ bench: ## what a request, a step and the whole cost beside their floors, in one 
 
 preview: ## every page and mail in every state and language, with an index
 	$(GO) run ./internal/web/preview -o $(BUILD)/preview
+
+screenshots: tools ## the pictures of the README, from the preview, in Chromium
+	$(GO) run ./internal/web/preview -o $(BUILD)/preview
+	$(GO) -C internal/e2e run ./screenshots -preview ../../$(BUILD)/preview -o ../../docs/pictures
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	FUZZTIME=$(FUZZTIME) scripts/isolated scripts/fuzz

@@ -113,6 +113,27 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestPicturesAreThereAndSmall fails when a document shows a picture that is not there, or one that takes long to load.
+func TestPicturesAreThereAndSmall(t *testing.T) {
+	source := regexp.MustCompile(`(?:src|srcset)="([^"]+)"`)
+	shown := 0
+	for _, path := range files(t, ".md") {
+		for _, m := range source.FindAllStringSubmatch(read(t, path), -1) {
+			shown++
+			info, err := os.Stat(filepath.Join(filepath.Dir(path), m[1]))
+			switch {
+			case err != nil:
+				t.Errorf("%s shows %s, which is not there", path, m[1])
+			case info.Size() > 150<<10:
+				t.Errorf("%s has %d KiB, 150 at most", m[1], info.Size()>>10)
+			}
+		}
+	}
+	if shown < 6 {
+		t.Errorf("%d pictures, want sign-in, check-your-mail and the mail in both themes", shown)
+	}
+}
+
 // TestHDR1_ReferenceListsKnownHeaders fails when the reference and the code differ about which headers are known, who believes
 // them, or when they pass.
 func TestHDR1_ReferenceListsKnownHeaders(t *testing.T) {

@@ -96,6 +96,14 @@ var (
 	title  = regexp.MustCompile(`<title>(.*?)</title>`)
 )
 
+// groupNames are the pages by the names of their facts.
+var groupNames = map[string]string{
+	"SignIn": "Sign in", "SignUp": "Sign up", "Reset": "Ask for a new password", "Password": "Change the password", "Resend": "Check your email",
+	"NoFlowPage": "No sign-in in progress", "Confirm": "An opened link", "ConfirmCancel": "An opened cancel link", "ConfirmNone": "No link is open",
+	"Cancelled": "After a cancel", "Dead": "A link that does not work", "Incomplete": "A link that is not complete", "Home": "Your account",
+	"SignOut": "Sign out", "Refused": "Errors",
+}
+
 // addPage writes one page, and what it loads beside it.
 func (l *language) addPage(set *templates.Set, out string, s templates.PageSample) error {
 	s.Frame.Language, s.Frame.Prefix = l.Tag, "/."
@@ -113,7 +121,10 @@ func (l *language) addPage(set *templates.Set, out string, s templates.PageSampl
 		}
 	}
 	text := strings.ReplaceAll(b.String(), `href="/./assets/`, `href="../assets/`)
-	name := reflect.TypeOf(s.Facts).Name()
+	name, found := groupNames[reflect.TypeOf(s.Facts).Name()]
+	if !found {
+		return fmt.Errorf("%s: groupNames has no words for pages of %T", s.Name, s.Facts)
+	}
 	if n := len(l.Pages); n == 0 || l.Pages[n-1].Name != name {
 		l.Pages = append(l.Pages, group{Name: name})
 	}

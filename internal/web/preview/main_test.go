@@ -41,6 +41,7 @@ func TestRun_WritesEachPageAndMail(t *testing.T) {
 		}
 	}
 	for _, must := range []string{
+		"<h3>Check your email</h3>", "<h3>Errors</h3>", `<option>320<option selected>390`, `<option>light<option>dark`,
 		`<a href="#ar" lang="ar" dir="rtl">العربية</a>`, `<h2 id="de">Deutsch`, "<p lang=\"fr\" dir=\"ltr\">Votre lien de connexion à Example</p>",
 	} {
 		if !strings.Contains(string(index), must) {
