@@ -14,6 +14,7 @@ import (
 	altcha "github.com/altcha-org/altcha-lib-go"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/work"
 )
 
@@ -273,7 +274,8 @@ func TestPOW2_NoInboxGetsMoreThanThirty(t *testing.T) {
 
 // TestPOW2_WorkForThePasswordIsCounted spends the slots of an hour, with wrong passwords and with right ones, and one solution twice.
 func TestPOW2_WorkForThePasswordIsCounted(t *testing.T) {
-	g := newPasswordGate(t)
+	g := newGate(t)
+	watch := g.passwords(password.Options{})
 	g.accountWith(ada, g.record(oldWords))
 	for i := range 10 {
 		_, _ = g.stranger(i).signIn(ada, newWords)
@@ -289,8 +291,12 @@ func TestPOW2_WorkForThePasswordIsCounted(t *testing.T) {
 		} else {
 			wantInvalid(t, err, "password", "refused")
 		}
+		watch.take(start)
 		_, err = g.stranger(50+i).payPassword(ada, oldWords, solution)
 		limitOf(t, err)
+		if waits := watch.take(start); len(waits) != 0 {
+			t.Error("a spent solution has a password compared, which costs the hasher")
+		}
 	}
 	late := g.stranger(60)
 	_, err := late.signIn(ada, oldWords)
