@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
@@ -32,6 +33,9 @@ type block struct {
 	repeat  []string
 	// unavailable names options of the contract that this version does not have, with what to say about them.
 	unavailable map[string]string
+	// elsewhere returns the options of the other block, belongs says which one that is.
+	elsewhere func() []string
+	belongs   string
 	// other is asked about words that are not options, such as matcher definitions.
 	other func(d *caddyfile.Dispenser) (bool, error)
 	// source takes the line of each option, under its name with prefix before it.
@@ -54,8 +58,11 @@ func (b block) parse(d *caddyfile.Dispenser, nesting int) error {
 			return d.Errf("%s: %s is not available in this version%s", b.what, name, hint)
 		}
 		parse, known := b.options[name]
+		if !known && b.elsewhere != nil && slices.Contains(b.elsewhere(), name) {
+			return d.Errf("%s: %s belongs in %s", b.what, name, b.belongs)
+		}
 		if !known {
-			return d.Errf("unrecognized %s option %q; expected one of %s", b.what, name, strings.Join(b.names(), ", "))
+			return d.Errf("unrecognized %s option %q; %s", b.what, name, expected(name, b.names()))
 		}
 		if seen[name] && !slices.Contains(b.repeat, name) {
 			return d.Errf("%s: %s is given twice", b.what, name)
@@ -76,6 +83,15 @@ func (b block) names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// expected lists the words that there are, after the one that was probably meant.
+func expected(mistyped string, words []string) string {
+	text := "expected one of " + strings.Join(words, ", ")
+	if meant := nearest.Word(mistyped, words); meant != "" {
+		return "did you mean " + meant + "? " + text
+	}
+	return text
 }
 
 // word reads exactly one argument.
@@ -142,16 +158,15 @@ func duration(d *caddyfile.Dispenser, name string, limit caddy.Duration, into *c
 
 // choice reads the next argument, which must be one of the allowed words.
 func choice(d *caddyfile.Dispenser, name string, allowed []string, unavailable map[string]string) (string, error) {
-	list := strings.Join(allowed, ", ")
 	if !d.NextArg() {
-		return "", d.Errf("%s: a value is missing; expected one of %s", name, list)
+		return "", d.Errf("%s: a value is missing; expected one of %s", name, strings.Join(allowed, ", "))
 	}
 	v := d.Val()
 	if hint, known := unavailable[v]; known {
 		return "", d.Errf("%s %s is not available in this version%s", name, v, hint)
 	}
 	if !slices.Contains(allowed, v) {
-		return "", d.Errf("unrecognized %s value %q; expected one of %s", name, v, list)
+		return "", d.Errf("unrecognized %s value %q; %s", name, v, expected(v, allowed))
 	}
 	return v, nil
 }

@@ -76,8 +76,16 @@ func globalBlock(app *module.App) block {
 	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn, "reset": &app.Lifetime.Reset}
 	sessions := map[string]*caddy.Duration{"idle": &app.Session.Idle, "absolute": &app.Session.Absolute}
 	return block{
-		what:   "email_link",
-		source: app.Source,
+		what:      "email_link",
+		source:    app.Source,
+		elsewhere: func() []string { return siteBlock(httpcaddyfile.Helper{}, new(module.Handler), nil, nil).names() },
+		belongs:   "a site's email_link, not in the global option",
+		other: func(d *caddyfile.Dispenser) (bool, error) {
+			if d.Val() == "accounts" {
+				return false, d.WrapErr(module.ErrAccountsGone)
+			}
+			return false, nil
+		},
 		repeat: []string{"base_url", "lifetime", "limit", "password", "session"},
 		unavailable: map[string]string{
 			"portal": "; each site has its own pages",
@@ -92,7 +100,6 @@ func globalBlock(app *module.App) block {
 				app.MailerRaw, err = guest(d, "mailer", "email_link.mailers", "transport")
 				return
 			},
-			"accounts":  func(d *caddyfile.Dispenser) error { return d.WrapErr(module.ErrAccountsGone) },
 			"secret":    func(d *caddyfile.Dispenser) error { return words(d, &app.Secret) },
 			"from":      func(d *caddyfile.Dispenser) error { return mailbox(d, &app.From) },
 			"reply_to":  func(d *caddyfile.Dispenser) error { return mailbox(d, &app.ReplyTo) },

@@ -97,10 +97,12 @@ func off(h httpcaddyfile.Helper, handler *module.Handler) ([]httpcaddyfile.Confi
 
 func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyfile.Token, local map[string]caddy.ModuleMap) block {
 	return block{
-		what:   "email_link",
-		source: handler.Source,
-		repeat: []string{"base_url", "client_headers", "public", "require"},
-		other:  func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
+		what:      "email_link",
+		source:    handler.Source,
+		elsewhere: func() []string { return globalBlock(new(module.App)).names() },
+		belongs:   "the global option email_link, at the top of the Caddyfile",
+		repeat:    []string{"base_url", "client_headers", "public", "require"},
+		other:     func(d *caddyfile.Dispenser) (bool, error) { return matcher(h, d, local) },
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &handler.BaseURL) },
 			"path":     func(d *caddyfile.Dispenser) error { return prefix(d, &handler.Path) },

@@ -387,11 +387,12 @@ func TestBadUseOfCommands(t *testing.T) {
 	}{
 		{[]string{"restore", "missing.db"}, "missing.db"},
 		{[]string{"restore", "Caddyfile"}, "Caddyfile is no backup"}, // while there is no database
-		{[]string{"acounts"}, `unknown command "acounts" of 'caddy email-link'; there are accounts, backup, `},
+		{[]string{"acounts"}, `unknown command "acounts" of 'caddy email-link'; did you mean accounts? there are accounts, backup, `},
+		{[]string{"accounts", "lst"}, `unknown command "lst" of 'caddy email-link accounts'; did you mean list? there are add, `},
 		{[]string{"accounts", "ad"}, `unknown command "ad" of 'caddy email-link accounts'; there are add, `},
 		{[]string{"accounts", "add"}, "missing argument; usage: caddy email-link accounts add <email>"},
 		{[]string{"accounts", "add", "a@example.com", "b@example.com"}, `unexpected argument "b@example.com"`},
-		{[]string{"accounts", "add", "a@example.com", "--rolle", "x"}, "--rolle; 'caddy email-link accounts add --help' lists"},
+		{[]string{"accounts", "add", "a@example.com", "--rolle", "x"}, "--rolle; did you mean --role? 'caddy email-link accounts add --help' lists"},
 		{[]string{"accounts", "add", "not an address", "--create"}, "address"},
 		{[]string{"accounts", "add", "a@example.com", "--role", "a,b", "--create"}, "role"},
 		{[]string{"accounts", "set", "a@example.com"}, "nothing to change"},
@@ -417,7 +418,7 @@ func TestBadUseOfCommands(t *testing.T) {
 		if out != "" && one.args[0] != "restore" {
 			t.Errorf("%v: an answer beside the error: %s", one.args, out)
 		}
-		if code != 1 || !strings.Contains(errs, one.want) {
+		if code != 1 || !strings.Contains(errs, one.want) || !strings.HasPrefix(errs, "caddy email-link: ") {
 			t.Errorf("%v: exit %d\n%s%s", one.args, code, out, errs)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -70,9 +71,7 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is 
 		CobraFunc: func(cmd *cobra.Command) {
 			r := &root{host: host}
 			r.prepare(cmd)
-			cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-				return fmt.Errorf("%w; '%s --help' lists what there is", err, cmd.CommandPath())
-			})
+			cmd.SetFlagErrorFunc(flagError)
 			cmd.Args = onlyCommands
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(r.commands()...)
@@ -145,7 +144,35 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 			names = append(names, one.Name())
 		}
 	}
-	return fmt.Errorf("unknown command %q of '%s'; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+	text := fmt.Sprintf("unknown command %q of '%s'; ", args[0], cmd.CommandPath())
+	if meant := nearest.Word(args[0], names); meant != "" {
+		text += "did you mean " + meant + "? "
+	}
+	return refuse(cmd, errors.New(text+"there are "+strings.Join(names, ", ")))
+}
+
+// flagError words the error of an option: with the one that was probably meant, and where all are listed.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error() + "; "
+	if mistyped, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		var names []string
+		for _, word := range strings.Fields(cmd.Flags().FlagUsages()) {
+			if name, ok := strings.CutPrefix(word, "--"); ok {
+				names = append(names, name)
+			}
+		}
+		if meant := nearest.Word(mistyped, names); meant != "" {
+			text += "did you mean --" + meant + "? "
+		}
+	}
+	return refuse(cmd, errors.New(text+"'"+cmd.CommandPath()+" --help' lists what there is"))
+}
+
+// refuse prints an error as all commands print theirs, in the place of cobra, and returns it for the exit code.
+func refuse(cmd *cobra.Command, err error) error {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	fmt.Fprintln(cmd.ErrOrStderr(), asCalled("caddy email-link: "+printable(err.Error())))
+	return err
 }
 
 // root holds the flags that all commands share.
@@ -216,9 +243,9 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) < least:
-				return fmt.Errorf("missing argument; usage: %s", cmd.UseLine())
+				return refuse(cmd, fmt.Errorf("missing argument; usage: %s", cmd.UseLine()))
 			case len(args) > most:
-				return fmt.Errorf("unexpected argument %q; usage: %s", args[most], cmd.UseLine())
+				return refuse(cmd, fmt.Errorf("unexpected argument %q; usage: %s", args[most], cmd.UseLine()))
 			}
 			return nil
 		},
@@ -228,10 +255,9 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			err := errors.Join(run(operator.WithCaller(cmd.Context(), caller(cmd)), args, out), out.Flush())
 			if err != nil {
-				cmd.SilenceErrors = true
-				fmt.Fprintln(cmd.ErrOrStderr(), asCalled("caddy email-link: "+printable(err.Error())))
+				return refuse(cmd, err)
 			}
-			return err
+			return nil
 		},
 	}
 }
