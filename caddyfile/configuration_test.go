@@ -1,6 +1,7 @@
 package caddyfile_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -37,7 +38,15 @@ func loadJSON(t *testing.T, config []byte) error {
 		t.Fatalf("reading the adapted JSON: %v", err)
 	}
 	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
+	cfg.StorageRaw = ownStorage(t)
 	return caddy.Validate(cfg)
+}
+
+// ownStorage is a storage for one test. Tests of another package may make the keys of Caddy's own certificate authority right now, and two
+// processes that do break each other.
+func ownStorage(t *testing.T) json.RawMessage {
+	t.Helper()
+	return caddyconfig.JSONModuleObject(map[string]string{"root": t.TempDir()}, "module", "file_system", nil)
 }
 
 // TestCONF4_AnyOrder validates the same configurations many times: Caddy provisions apps and servers in random order.

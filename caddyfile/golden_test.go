@@ -81,6 +81,7 @@ func adapt(t *testing.T, input string) string {
 	if err := caddy.StrictUnmarshalJSON(out, &cfg); err != nil {
 		t.Fatalf("reading the adapted JSON: %v", err)
 	}
+	cfg.StorageRaw = ownStorage(t)
 	if err := caddy.Validate(cfg); err != nil {
 		return clean(err.Error())
 	}

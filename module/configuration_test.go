@@ -56,6 +56,8 @@ func provisioned(t *testing.T, input string) (*module.App, error) {
 		t.Fatalf("reading the adapted JSON: %v", err)
 	}
 	cfg.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
+	// Tests of another package may make the keys of Caddy's own certificate authority right now, and two processes that do break each other.
+	cfg.StorageRaw = caddyconfig.JSONModuleObject(map[string]string{"root": t.TempDir()}, "module", "file_system", nil)
 	ctx, err := caddy.ProvisionContext(cfg)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package module
 
 import (
+	"cmp"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,7 +16,27 @@ func expand(s string) (string, error) {
 	if s == "" {
 		return "", nil
 	}
-	return caddy.NewReplacer().ReplaceOrErr(s, true, true)
+	text, err := caddy.NewReplacer().ReplaceOrErr(s, true, true)
+	if err != nil {
+		return "", explainPlaceholder(s, err)
+	}
+	return text, nil
+}
+
+// explainPlaceholder words the error of a text that is one placeholder of the environment or of a file: of either Caddy says only that it is
+// empty.
+func explainPlaceholder(s string, err error) error {
+	if name, ok := placeholder(s, "env"); ok {
+		if _, cause := readVariable(name); cause != nil {
+			return fmt.Errorf("%w: set it in the environment that Caddy is started with, for example by EnvironmentFile= of its unit", cause)
+		}
+	}
+	if path, ok := placeholder(s, "file"); ok {
+		if _, advice, cause := readSecretFile(path); cause != nil {
+			return fmt.Errorf("%w; %s", cause, cmp.Or(advice, "write the value into it"))
+		}
+	}
+	return err
 }
 
 // canonicalPath returns one spelling of a path, whether or not the file exists yet.

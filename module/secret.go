@@ -57,14 +57,20 @@ func readSecret(s string) (value, advice string, err error) {
 		value, err = expand(s)
 		return value, "", err
 	}
+	value, err = readVariable(name)
+	return value, "", err
+}
+
+// readVariable reads a variable of the environment, which must not be empty.
+func readVariable(name string) (string, error) {
 	value, set := os.LookupEnv(name)
 	switch {
 	case !set:
-		return "", "", fmt.Errorf("the environment variable %s is not set where Caddy runs", name)
+		return "", fmt.Errorf("the environment variable %s is not set where Caddy runs", name)
 	case strings.TrimSpace(value) == "":
-		return "", "", fmt.Errorf("the environment variable %s is empty", name)
+		return "", fmt.Errorf("the environment variable %s is empty", name)
 	}
-	return value, "", nil
+	return value, nil
 }
 
 // readSecretFile reads the file of a {file.*} placeholder, of which Caddy's replacer would only say that it is empty.
