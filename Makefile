@@ -128,7 +128,7 @@ mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in
 	MAIL_SERVERS='exim postfix' scripts/isolated $(GO) test -count 1 -tags mailservers -v ./internal/mailservers
 
 postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut connections, bad servers
-	scripts/isolated $(GO) test -count 1 -tags postgres -v ./storage/postgres
+	scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...

@@ -39,7 +39,7 @@ func guest(d *caddyfile.Dispenser, option, namespace, key string) (json.RawMessa
 		names = append(names, m.ID.Name())
 	}
 	slices.Sort(names)
-	name, err := choice(d, option, names, nil)
+	name, err := choice(d, option, names, elsewhere(namespace, names))
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +48,15 @@ func guest(d *caddyfile.Dispenser, option, namespace, key string) (json.RawMessa
 		return nil, err
 	}
 	return caddyconfig.JSONModuleObject(unm, key, name, nil), nil
+}
+
+// elsewhere names the guests that are packages of their own, with what adds them to a build.
+func elsewhere(namespace string, names []string) map[string]string {
+	if namespace != "email_link.storage" || slices.Contains(names, "postgres") {
+		return nil
+	}
+	return map[string]string{"postgres": ": this build does not contain it; add " +
+		"--with github.com/caddy-email-link/caddy-email-link/storage/postgres to 'xcaddy build'"}
 }
 
 func mailbox(d *caddyfile.Dispenser, into *string) error {

@@ -20,7 +20,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(adminEndpoint{})
-	command.Register(command.Host{Open: openOffline, Restore: restoreBackup, Diagnose: openBench})
+	command.Register(command.Host{Open: openOffline, Restore: restoreBackup, Schema: schemaStatements, Diagnose: openBench})
 }
 
 // adminEndpoint serves operators' commands below Caddy's admin address.

@@ -131,7 +131,7 @@ func (s timedStore) Update(ctx context.Context, fn func(storage.Tx) error) error
 func (s timedStore) Backup(ctx context.Context, w io.Writer) error {
 	b, ok := s.Store.(storage.Backuper)
 	if !ok {
-		return errors.New("this storage cannot be backed up while it is in use")
+		return errors.New("this storage is backed up with the tools of its server, such as pg_dump; keep the keys of `secret` elsewhere")
 	}
 	return b.Backup(ctx, w)
 }

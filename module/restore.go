@@ -14,6 +14,19 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
+// schemaStatements returns what makes the schema of a configuration's database.
+func schemaStatements(configuration []byte) (string, error) {
+	app, err := offline(configuration)
+	if err != nil {
+		return "", err
+	}
+	guest, ok := app.storage.(SchemaGuest)
+	if !ok {
+		return "", errors.New("the configured storage has no schema that an operator makes: it is for 'storage postgres'")
+	}
+	return guest.Statements()
+}
+
 // restoreBackup puts a backup where the configuration keeps its database. It works on a copy beside that place, which gets the
 // place's name as its last step: a restore that fails leaves nothing behind.
 func restoreBackup(ctx context.Context, configuration []byte, backup, keyText string) (command.Restored, error) {
@@ -23,7 +36,8 @@ func restoreBackup(ctx context.Context, configuration []byte, backup, keyText st
 	}
 	own, ok := app.storage.(*StorageBbolt)
 	if !ok {
-		return command.Restored{}, errors.New("this storage is restored by its own tools")
+		return command.Restored{}, errors.New("this storage is restored by the tools of its server, such as pg_restore, from a copy that they made; " +
+			"keep the keys of `secret`, and the next start ends every session, link and queued mail of the copy")
 	}
 	done := command.Restored{Database: own.path}
 	if _, err := os.Lstat(own.path); err == nil {

@@ -15,6 +15,10 @@ import (
 func (a *App) readSecrets() error {
 	a.secrets = secrets{keyFile: DefaultKeyFile()}
 	if len(a.Secret) == 0 {
+		if s, ok := a.storage.(SharedStorage); ok && s.DemandsSecret() {
+			return errors.New("secret: this storage needs one, because a key file on this machine is none beside a database that others reach: " +
+				"write secret {env.EMAIL_LINK_SECRET} or secret {file./path}, with 32 random bytes in it, for example from 'openssl rand -base64 32'")
+		}
 		return nil
 	}
 	values := make([]string, len(a.Secret))
@@ -42,6 +46,10 @@ func (a *App) secretAdvice() string {
 		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
 			return "write 32 random bytes into it, for example with 'openssl rand -base64 32'"
 		}
+	}
+	if _, ok := a.storage.(SharedStorage); ok {
+		return "write the key that the database was made with into it; for a new database 32 random bytes, for example with " +
+			"'openssl rand -base64 32'"
 	}
 	return "put back the key that the database was made with: no other opens it"
 }

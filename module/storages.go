@@ -25,6 +25,20 @@ type StorageGuest interface {
 	OpenStorage(ctx context.Context) (storage.Store, error)
 }
 
+// SharedStorage is a [StorageGuest] whose place other machines reach, so that the master keys have to be configured.
+type SharedStorage interface {
+	StorageGuest
+	// DemandsSecret reports whether `secret` is required.
+	DemandsSecret() bool
+}
+
+// SchemaGuest is a [StorageGuest] whose schema operators may make themselves.
+type SchemaGuest interface {
+	StorageGuest
+	// Statements returns what makes the schema, and the rights that are needed at run time.
+	Statements() (string, error)
+}
+
 // StorageBbolt keeps everything in one file. One process owns it.
 type StorageBbolt struct {
 	// Path is the file. Default: `email_link/email_link.db` in Caddy's data directory.

@@ -1,4 +1,4 @@
-// Command caddy is Caddy with its standard modules and email_link, for installations that want one file.
+// Command caddy is Caddy with its standard modules, email_link and its storage in PostgreSQL, for installations that want one file.
 package main
 
 import (
@@ -6,6 +6,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-email-link/caddy-email-link"
+	_ "github.com/caddy-email-link/caddy-email-link/storage/postgres"
 )
 
 func main() { caddycmd.Main() }

@@ -54,7 +54,8 @@ func TestVersions(t *testing.T) {
 	for _, want := range []string{
 		"FROM caddy:" + strings.TrimPrefix(spec.Caddy, "v") + "-builder ",
 		"FROM caddy:" + strings.TrimPrefix(spec.Caddy, "v") + "\n",
-		"xcaddy build " + spec.Caddy + " --with " + spec.Plugins[0].Path + "@" + spec.Plugins[0].Version + "\n",
+		"xcaddy build " + spec.Caddy + " --with " + spec.Plugins[0].Path + "@" + spec.Plugins[0].Version + " \\\n",
+		"\t--with " + spec.Plugins[0].Path + "/storage/postgres@" + spec.Plugins[0].Version + "\n",
 	} {
 		if !strings.Contains(dockerfile, want) {
 			t.Errorf("the Dockerfile lacks %q", want)

@@ -127,6 +127,25 @@ Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 	return cmd
 }
 
+func (r *root) schema() *cobra.Command {
+	return r.command("schema", "Prints the SQL that makes the schema of a database in PostgreSQL",
+		`Prints what makes the tables of the configured database, and the rights that the gate's user needs afterwards: for a server on
+which that user may not make tables. Let the owner of the database run it, and set "migrations manual". It asks no server.
+
+Example: caddy email-link schema --config /etc/caddy/Caddyfile | psql "$OWNER_DSN"`, 0, 0,
+		func(_ context.Context, _ []string, out io.Writer) error {
+			configuration, err := r.load()
+			if err != nil {
+				return err
+			}
+			statements, err := r.host.Schema(configuration)
+			if err != nil {
+				return err
+			}
+			return r.print(out, map[string]string{"sql": statements}, statements)
+		})
+}
+
 // readBackupKey reads the named key file, or the one beside the backup where there is one.
 func readBackupKey(backup, named string) (string, error) {
 	path := named

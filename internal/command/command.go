@@ -52,6 +52,8 @@ type Restored struct {
 type Host struct {
 	Open    Opener
 	Restore Restorer
+	// Schema returns the statements that make the schema of a configuration's database.
+	Schema func(configuration []byte) (string, error)
 	// Diagnose reads a configuration and opens nothing.
 	Diagnose func(ctx context.Context, configuration []byte) (operator.Diagnostics, error)
 }
@@ -114,7 +116,7 @@ func registerTopLevel(host Host) {
 // commands returns the commands of an operator.
 func (r *root) commands() []*cobra.Command {
 	return []*cobra.Command{
-		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.serve(),
+		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.schema(), r.serve(),
 	}
 }
 

@@ -70,7 +70,7 @@ Examples:
 	flags.StringVar(&in.contact, "contact", "", "Whom people can ask when a mail does not arrive")
 	flags.StringVar(&in.signUp, "sign-up", "", "Who may sign up: closed or open (default: closed; open in a trial)")
 	flags.StringVar(&in.admin, "admin", "", "Caddy's admin address (default: localhost:2019)")
-	flags.StringVar(&in.data, "storage", "", "The database file (default: in Caddy's data directory)")
+	flags.StringVar(&in.data, "storage", "", "The database file, or a postgres:// URL, with the key in EMAIL_LINK_SECRET (default: a file in Caddy's data directory)")
 	flags.BoolVar(&show, "print", false, "Print the Caddyfile and stop")
 	return cmd
 }
@@ -110,7 +110,11 @@ func (in serveInput) caddyfile() (string, error) {
 	if in.contact != "" {
 		fmt.Fprintf(&b, "\t\tcontact %s\n", quoteWord(in.contact))
 	}
-	if in.data != "" {
+	switch {
+	case in.data == "":
+	case strings.HasPrefix(in.data, "postgres://"), strings.HasPrefix(in.data, "postgresql://"):
+		fmt.Fprintf(&b, "\t\tstorage postgres %s\n\t\tsecret {env.EMAIL_LINK_SECRET}\n", quoteWord(in.data))
+	default:
 		fmt.Fprintf(&b, "\t\tstorage bbolt %s\n", quoteWord(in.data))
 	}
 	fmt.Fprintf(&b, "\t\tsign_up %s\n\t}\n}\n\n%s {\n", quoteWord(in.signUp), quoteWord(origin))

@@ -49,7 +49,7 @@ func (svc *Service) MasterKeys(ctx context.Context) (string, error) {
 func (svc *Service) Backup(ctx context.Context, w io.Writer) error {
 	b, ok := svc.Vault.Store.(storage.Backuper)
 	if !ok {
-		return conflict("this storage makes no copies of itself: use its own tools")
+		return conflict("this storage is backed up with the tools of its server, such as pg_dump; keep the keys of `secret` elsewhere")
 	}
 	svc.exported(ctx, "database", "copied")
 	return b.Backup(ctx, w)

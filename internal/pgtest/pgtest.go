@@ -19,8 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/postgres"
 )
 
 // Server is a running server.
@@ -154,4 +154,22 @@ func Main(m *testing.M, server **Server) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// Tool runs one of the server's programs on a database, such as pg_dump, and returns what it has printed.
+func (s *Server) Tool(t testing.TB, name, database string, input []byte, args ...string) []byte {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s is missing: scripts/tools installs it (apt-get install postgresql)", name)
+	}
+	cmd := exec.CommandContext(t.Context(), found[len(found)-1], append([]string{"-h", s.Dir, "-U", "gate", "-d", database}, args...)...) //nolint:gosec // a program of the server
+	cmd.Stdin = bytes.NewReader(input)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", name, err, &errs)
+	}
+	return out
 }

@@ -69,7 +69,7 @@ func unreachable(err error) error {
 }
 
 // errPooler says what to write for a pooler that gives each transaction another connection.
-var errPooler = errors.New("storage/postgres: a pooler between the gate and the server loses prepared statements: " +
+var errPooler = errors.New("postgres: a pooler between the gate and the server loses prepared statements: " +
 	"connect to the server itself, or to a pool in session mode")
 
 // cause takes the connection string out of an error of pgx, which holds the user and the host, and never the password.

@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	errOver  = errors.New("storage/postgres: a transaction was used after its end")
-	errNoKey = errors.New("storage/postgres: a key is missing or out of range")
-	errLease = errors.New("storage/postgres: a lease must end after it begins")
+	errOver  = errors.New("postgres: a transaction was used after its end")
+	errNoKey = errors.New("postgres: a key is missing or out of range")
+	errLease = errors.New("postgres: a lease must end after it begins")
 	// errAgain ends a run of a View that has read ahead in a transaction that is over, and needs more.
-	errAgain = errors.New("storage/postgres: the View is to run again in a transaction that stays open")
+	errAgain = errors.New("postgres: the View is to run again in a transaction that stays open")
 )
 
 // tx is one run of a step or of a View. What it reads it keeps, what it writes waits in memory until the end of the step.

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-var errNegative = errors.New("storage/postgres: a negative amount")
+var errNegative = errors.New("postgres: a negative amount")
 
 // counter is a count as a step sees it. It is not compared by version at the end but by outcome: what the step has added still has to fit,
 // so that steps that add to one counter do not undo each other.

@@ -38,8 +38,10 @@ type Options struct {
 	Schema string
 	// Connections bounds the pool. Default: [DefaultConnections].
 	Connections int
-	// Manual is set when an operator changes the schema, with what [Migrations] prints. Open then refuses a schema that is too old.
+	// Manual is set when an operator changes the schema, with what [Options.Statements] returns. Open then refuses a schema that is too old.
 	Manual bool
+	// KeepFailover is set when a promoted standby has everything that was acknowledged: then it is the same incarnation.
+	KeepFailover bool
 	// Log receives what no caller gets as an error; nil discards it.
 	Log *slog.Logger
 }
@@ -133,9 +135,9 @@ func local(host string) bool {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	config, err := o.config()
 	if err != nil {
-		return nil, fmt.Errorf("storage/postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{schema: o.Schema, log: o.Log}
+	s := &Store{schema: o.Schema, log: o.Log, keepFailover: o.KeepFailover}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -144,14 +146,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.pool, err = pgxpool.NewWithConfig(s.ctx, config); err != nil {
 		s.cancel()
-		return nil, fmt.Errorf("storage/postgres: %w", cause(err))
+		return nil, fmt.Errorf("postgres: %w", cause(err))
 	}
 	if err := s.open(ctx, config.ConnConfig, o.Manual); err != nil {
 		s.cancel()
 		s.background.Wait()
 		s.lock.release()
 		s.pool.Close()
-		return nil, fmt.Errorf("storage/postgres: %w", err)
+		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	return s, nil
 }
@@ -226,7 +228,7 @@ func (s *Store) checkServer(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Incarnation names the server, the database and the time line that the server is on.
+// Incarnation names the server, the database and, unless failovers keep what there is, the time line that the server is on.
 func (s *Store) Incarnation(ctx context.Context) (name string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -235,7 +237,11 @@ func (s *Store) Incarnation(ctx context.Context) (name string, err error) {
 		return "", err
 	}
 	defer s.leave()
-	err = s.pool.QueryRow(ctx, "select s.system_identifier::text || ' ' || d.oid::text || ' ' || c.timeline_id::text "+
-		"from pg_control_system() s, pg_control_checkpoint() c, pg_database d where d.datname = current_database()").Scan(&name)
+	var line string
+	err = s.pool.QueryRow(ctx, "select s.system_identifier::text || ' ' || d.oid::text, c.timeline_id::text "+
+		"from pg_control_system() s, pg_control_checkpoint() c, pg_database d where d.datname = current_database()").Scan(&name, &line)
+	if err == nil && !s.keepFailover {
+		name += " " + line
+	}
 	return name, unreachable(err)
 }

@@ -43,6 +43,8 @@ type Store struct {
 	pool   *pgxpool.Pool
 	schema string
 	log    *slog.Logger
+	// keepFailover leaves the time line out of the incarnation.
+	keepFailover bool
 
 	kinds    *kinds
 	counters counterTexts
@@ -244,7 +246,7 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("storage/postgres: not written in %s, other steps came between: %w", callBound, err)
+			return fmt.Errorf("postgres: not written in %s, other steps came between: %w", callBound, err)
 		}
 		careful = careful || code(err) == codeUnique
 		s.repeated.Add(1)

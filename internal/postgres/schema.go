@@ -60,13 +60,14 @@ func migrations(schema string) (list []migration) {
 // newest is the last change that this build knows.
 func newest(list []migration) int { return list[len(list)-1].number }
 
-// Migrations returns the statements that make or change the schema, for operators who do it themselves, and the rights that the gate
-// needs at run time, which exclude any change of the schema.
-func Migrations(schema, user string) (string, error) {
-	o := Options{Schema: schema, DSN: "host=/"}
-	if _, err := o.config(); err != nil {
+// Statements returns the statements that make the schema, for operators who do it themselves, and the rights that the user of the
+// connection string needs at run time, which exclude any change of the schema. It asks no server.
+func (o Options) Statements() (string, error) {
+	config, err := o.config()
+	if err != nil {
 		return "", err
 	}
+	user := config.ConnConfig.User
 	var b strings.Builder
 	list := migrations(o.Schema)
 	fmt.Fprintf(&b, "begin;\ncreate schema if not exists %s;\n%s\n", o.Schema, metaTable(o.Schema))

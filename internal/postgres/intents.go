@@ -215,7 +215,7 @@ func (t flows) Finish(k storage.Key, state storage.FlowState, by storage.Digest,
 		return false, err
 	}
 	if state != storage.FlowRedeemed && state != storage.FlowCancelled {
-		return false, fmt.Errorf("storage/postgres: a flow cannot be finished with state %d", state)
+		return false, fmt.Errorf("postgres: a flow cannot be finished with state %d", state)
 	}
 	one, err := t.open(k)
 	if err != nil || one == nil || one.rec.State != storage.FlowOpen {

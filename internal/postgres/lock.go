@@ -114,7 +114,7 @@ func (l *lock) again(ctx context.Context) {
 		l.store.log.Info("the connection that holds the database for this process is back", "event", "store")
 		l.taken.Store(nil)
 	case errors.Is(err, storage.ErrLocked):
-		err = fmt.Errorf("storage/postgres: %w", err)
+		err = fmt.Errorf("postgres: %w", err)
 		if l.taken.Swap(&err) != nil {
 			return // known already
 		}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
+	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/postgres"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

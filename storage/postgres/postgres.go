@@ -1,0 +1,157 @@
+// Package postgres is the Caddy module email_link.storage.postgres: it keeps the state of a gate in a PostgreSQL database. It is a package of
+// its own, which a build of the plugin does not contain:
+//
+//	xcaddy build --with github.com/caddy-email-link/caddy-email-link --with github.com/caddy-email-link/caddy-email-link/storage/postgres
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+func init() {
+	caddy.RegisterModule(Storage{})
+}
+
+// Storage keeps everything in a PostgreSQL database, of version 14 or later. One process at a time uses it.
+type Storage struct {
+	// DSN is a connection string, as a URL or as words: `postgres://gate@db.example.com/gate?sslmode=verify-full`. Required. The password
+	// comes from a placeholder (`{env.X}`, `{file.X}`), from PGPASSWORD or from a file of passwords; one in clear is refused. TLS is
+	// demanded unless the server is on a socket or on this machine.
+	DSN string `json:"dsn,omitempty"`
+	// Schema is the schema whose tables hold the state. Default: `email_link`.
+	Schema string `json:"schema,omitempty"`
+	// Connections bounds the pool, 2 to 200; one more holds the lock of the process. Default: 8.
+	Connections int `json:"connections,omitempty"`
+	// Migrations says who makes and changes the schema: `auto`, the gate when it starts, or `manual`, an operator with what
+	// `caddy email-link schema` prints. Default: `auto`.
+	Migrations string `json:"migrations,omitempty"`
+	// Failover says what happens when the server is another one of the same line, a promoted standby or a recovery to a point in time: `end`
+	// ends sessions, links and queued mails, because acknowledged ends of some may be lost; `keep` keeps them, for those who
+	// replicate synchronously. A restored copy ends them in either case. Default: `end`.
+	Failover string `json:"failover,omitempty"`
+
+	options postgres.Options
+	key     string
+}
+
+// CaddyModule returns the Caddy module information.
+func (Storage) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "email_link.storage.postgres", New: func() caddy.Module { return new(Storage) }}
+}
+
+// passwords find the password in a connection string of either form.
+var passwords = []*regexp.Regexp{
+	regexp.MustCompile(`^\s*postgres(?:ql)?://[^/?@]*?:([^/?]*)@`),
+	regexp.MustCompile(`(?:^|[\s?&])password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]*)`),
+}
+
+// placeholder is a password that stands elsewhere.
+var placeholder = regexp.MustCompile(`^'?\{(?:env|file)\.[^{}]+\}'?$`)
+
+// Provision reads the options and asks no server.
+func (s *Storage) Provision(ctx caddy.Context) error {
+	for _, p := range passwords {
+		if m := p.FindStringSubmatch(s.DSN); m != nil && m[1] != "" && !placeholder.MatchString(m[1]) {
+			return errors.New("storage postgres: the password would stand in the configuration, which Caddy saves and shows: write {env.X} or " +
+				"{file./path} in its place, or leave it out and set PGPASSWORD where Caddy runs")
+		}
+	}
+	dsn, err := caddy.NewReplacer().ReplaceOrErr(s.DSN, true, true)
+	if err != nil {
+		return fmt.Errorf("storage postgres: %w", err)
+	}
+	for name, one := range map[string]struct {
+		value *string
+		other string
+		first string
+	}{"migrations": {&s.Migrations, "manual", "auto"}, "failover": {&s.Failover, "keep", "end"}} {
+		if *one.value != "" && *one.value != one.first && *one.value != one.other {
+			return fmt.Errorf("storage postgres: %s %q: write %s or %s", name, *one.value, one.first, one.other)
+		}
+	}
+	s.options = postgres.Options{
+		DSN: dsn, Schema: s.Schema, Connections: s.Connections, Manual: s.Migrations == "manual", KeepFailover: s.Failover == "keep",
+		Log: ctx.Slogger(),
+	}
+	s.key, err = s.options.Database()
+	if err != nil {
+		return fmt.Errorf("storage postgres: %w", err)
+	}
+	return nil
+}
+
+// StorageKey names the database and the schema.
+func (s *Storage) StorageKey() string { return "postgres:" + s.key }
+
+// OpenStorage opens the database.
+func (s *Storage) OpenStorage(ctx context.Context) (storage.Store, error) {
+	store, err := postgres.Open(ctx, s.options)
+	if errors.Is(err, storage.ErrLocked) {
+		return nil, fmt.Errorf("%w; if it is a running Caddy, run the command on its machine, or name its admin endpoint with --address", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// DemandsSecret reports that the master keys have to be configured: a key file on one machine would be none beside a database that
+// others reach.
+func (s *Storage) DemandsSecret() bool { return true }
+
+// Statements returns what makes the schema, and the rights that the gate needs at run time.
+func (s *Storage) Statements() (string, error) { return s.options.Statements() }
+
+// UnmarshalCaddyfile reads `postgres [<dsn>]` and its block.
+func (s *Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		s.DSN = d.Val()
+	}
+	if d.NextArg() {
+		return d.Errf("storage postgres takes one connection string, found %q after it; quote it where it has spaces", d.Val())
+	}
+	texts := map[string]*string{"dsn": &s.DSN, "schema": &s.Schema, "migrations": &s.Migrations, "failover": &s.Failover}
+	seen := map[string]bool{"dsn": s.DSN != ""}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		if seen[name] {
+			return d.Errf("storage postgres: %s stands twice", name)
+		}
+		seen[name] = true
+		args := d.RemainingArgs()
+		if len(args) != 1 {
+			return d.Errf("storage postgres: %s takes one value, found %d", name, len(args))
+		}
+		switch into := texts[name]; {
+		case into != nil:
+			*into = args[0]
+		case name == "connections":
+			var err error
+			if s.Connections, err = strconv.Atoi(args[0]); err != nil || s.Connections < 1 {
+				return d.Errf("storage postgres: connections %q: write a number from 2 to %d", args[0], postgres.MaxConnections)
+			}
+		default:
+			return d.Errf("unrecognized storage postgres option %q; expected one of connections, dsn, failover, migrations, schema", name)
+		}
+	}
+	if s.DSN == "" {
+		return d.Err("storage postgres: the connection string is missing: write one like postgres://gate@db.example.com/gate?sslmode=verify-full")
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner     = (*Storage)(nil)
+	_ caddyfile.Unmarshaler = (*Storage)(nil)
+)
