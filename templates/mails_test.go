@@ -102,7 +102,7 @@ func TestMails_SayWhatTheyMust(t *testing.T) {
 			facts = append(facts, m.Mail.Link)
 		}
 		if m.Mail.Code != "" {
-			facts = append(facts, "1234 5678", "Type the code only at", "in the window where you requested it", "Nobody will ask you for it")
+			facts = append(facts, "1234 5678", "Enter the code only at", "in the window where you requested it", "Nobody will ever ask you for it")
 		}
 		if m.Mail.Cancel != "" {
 			facts = append(facts, m.Mail.Cancel)

@@ -21,7 +21,7 @@ func TestSignUpByOneClick(t *testing.T) {
 	b.at("/email-link/resend", 200).says("Check your email", "Anna@example.com", "5 of 5 resends left", "Eight digits")
 
 	m := g.mail("Anna@example.com")
-	if m.subject != "Finish signing up at Example" || !strings.Contains(m.text, "Chrome on Linux") {
+	if m.subject != "Finish signing up for Example" || !strings.Contains(m.text, "Chrome on Linux") {
 		t.Errorf("the mail %q says:\n%s", m.subject, m.text)
 	}
 	// The mailbox is a page of another site, in the same browser: one click is all.

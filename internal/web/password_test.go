@@ -246,7 +246,7 @@ func TestPassword_Change(t *testing.T) {
 	b.get("/email-link/?password-set").wants(t, 200, "").says(t, "new password is set")
 	other.get("/email-link/").wants(t, 303, "/email-link/sign-in")
 	mails := g.deliver()
-	if len(mails) != 1 || !strings.Contains(mails[0].Subject, "New password") || strings.Contains(mails[0].Text, "/link?t=") {
+	if len(mails) != 1 || !strings.Contains(mails[0].Subject, "password at Example has been changed") || strings.Contains(mails[0].Text, "/link?t=") {
 		t.Errorf("the owner was not told: %v", mails)
 	}
 	other.post("/email-link/sign-in", "email", known, "password", oldWords).wants(t, 403, "")

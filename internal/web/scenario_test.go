@@ -21,7 +21,7 @@ func TestScenario_SignUpByOneClick(t *testing.T) {
 		b.get("/email-link/resend").wants(t, 200, "").says(t, known, "5 of 5 resends left, the next in 1 minute", "expire in 1 day")
 
 		mails := g.deliver()
-		if len(mails) != 1 || mails[0].To != known || mails[0].Subject != "Finish signing up at Example" {
+		if len(mails) != 1 || mails[0].To != known || mails[0].Subject != "Finish signing up for Example" {
 			t.Fatalf("mails: %+v", mails)
 		}
 		g.clock.Advance(time.Minute)
@@ -54,7 +54,7 @@ func TestFLOW4_LinkInAnotherBrowser(t *testing.T) {
 		b.agent = iphone
 		b.post("/email-link/sign-in", "email", known, "return_to", "/deep").wants(t, 303, "/email-link/resend")
 		mail := g.deliver()[0]
-		if mail.Subject != "Your sign-in link for Example" || !strings.Contains(strings.Join(strings.Fields(mail.Text), " "), "from Safari on iPhone, network 192.0.2.0/24") {
+		if mail.Subject != "Your sign-in link for Example" || !strings.Contains(strings.Join(strings.Fields(mail.Text), " "), "from Safari on iPhone (network 192.0.2.0/24)") {
 			t.Errorf("the mail says:\n%s", mail.Text)
 		}
 		link := g.find(linkPattern, mail.Text)
@@ -278,7 +278,7 @@ func TestScenario_WhatArrives(t *testing.T) {
 			{"a sign-in with an account", "sign-in", known, "Your sign-in link for Example", false},
 			{"a sign-in without one, closed", "sign-in", "x@example.com", "", false},
 			{"a sign-in without one, open", "sign-in", "x@example.com", "No account at Example for this address", true},
-			{"a sign-up", "sign-up", "x@example.com", "Finish signing up at Example", true},
+			{"a sign-up", "sign-up", "x@example.com", "Finish signing up for Example", true},
 			{"a sign-up with an account", "sign-up", known, "You already have an account at Example", true},
 		} {
 			g := newGate(t)
