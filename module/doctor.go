@@ -152,7 +152,7 @@ func (a *App) sendTest(ctx context.Context, text string) (sent operator.TestSent
 		return sent, err
 	}
 	if a.policy.noMail {
-		return sent, &operator.Error{Kind: operator.Conflict, Message: "no mail leaves this gate (mailer none): 'caddy email-link link <email>' prints links"}
+		return sent, &operator.Error{Kind: operator.Conflict, Message: "this gate sends no mail (mailer none): 'caddy email-link link <email>' prints links"}
 	}
 	m, err := a.mailer.OpenMailer()
 	if err != nil {

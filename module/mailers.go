@@ -118,7 +118,7 @@ func (m *MailerSMTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	case 2:
 		m.User, m.Password = rest[0], rest[1]
 	default:
-		return d.Err("mailer smtp: behind <host:port> stand <user> and <password>, or nothing")
+		return d.Err("mailer smtp: write <user> and <password> after <host:port>, or neither")
 	}
 	if !strings.Contains(m.Address, "{") && !hostPort(m.Address) {
 		return d.Errf("mailer smtp: %q is not host:port; write it like mail.example.com:587", m.Address)
@@ -226,7 +226,7 @@ func (*MailerNone) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 type refusing struct{}
 
 func (refusing) Send(context.Context, mailer.Message) error {
-	return mailer.Permanent(errors.New("no mail leaves this gate (mailer none)"))
+	return mailer.Permanent(errors.New("this gate sends no mail (mailer none)"))
 }
 func (refusing) Close(context.Context) error { return nil }
 

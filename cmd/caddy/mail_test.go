@@ -91,7 +91,7 @@ func TestMailTestWithoutMailer(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.edit("mailer file ./mails", "mailer none")
-	if _, errs, code := p.run("mail", "test", "you@example.org"); code != 1 || !strings.Contains(errs, "no mail leaves") || !strings.Contains(errs, "caddy email-link link") {
+	if _, errs, code := p.run("mail", "test", "you@example.org"); code != 1 || !strings.Contains(errs, "this gate sends no mail") || !strings.Contains(errs, "caddy email-link link") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }

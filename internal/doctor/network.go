@@ -90,7 +90,7 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 	r := report{check: "smtp"}
 	switch {
 	case f.NoMail:
-		r.add(Skip, "no mail leaves this gate (mailer none)", "")
+		r.add(Skip, "this gate sends no mail (mailer none)", "")
 		return r.list
 	case n.SMTP == nil && f.MailFolder != "":
 		return nil // said already
@@ -110,13 +110,13 @@ func (n *Network) mail(ctx context.Context, f Facts) []Finding {
 		return r.list
 	case p.Step == smtp.StepRcpt && n.Recipient == "":
 		r.add(Warn, p.Addr+" refuses a mail to the sender's own address: "+words(p.Err), orElse(p.Fix,
-			"ask for a mailbox that exists: 'caddy email-link doctor --to you@example.org'; where that is refused too, nobody gets mail"))
+			"try a mailbox that exists: 'caddy email-link doctor --to you@example.org'; if that is refused too, nobody gets mail"))
 		return r.list
 	default:
 		r.add(Fail, p.Addr+": "+words(p.Err), p.Fix)
 		return r.list
 	}
-	text := p.Addr + " would take a mail"
+	text := p.Addr + " would accept a mail"
 	if p.TLS != "" {
 		text += ", over " + p.TLS + " (" + p.Mode + ")"
 	}
@@ -171,7 +171,7 @@ func (n *Network) reach(ctx context.Context, f Facts) []Finding {
 		clock.merge(a.clock)
 	}
 	if len(clock.list) == 0 {
-		clock.add(Skip, "no base_url answered over https, so there was no clock to compare with", "see that the system keeps its time, as with 'timedatectl'")
+		clock.add(Skip, "no base_url answered over https, so there is no clock to compare with", "check that the system's clock is synchronized, as with 'timedatectl'")
 	}
 	return append(reached.list, clock.list...)
 }
@@ -187,8 +187,8 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 	begin := n.Now()
 	resp, err := n.HTTP.Do(req)
 	if err != nil {
-		reached.add(Warn, o.Text+" does not answer from here: "+networkError(err), "fine where this machine cannot reach its own public address or Caddy does not run; "+
-			"else look at the DNS record, the firewall and the certificate")
+		reached.add(Warn, o.Text+" does not answer from here: "+networkError(err), "this is fine if this machine cannot reach its own public address or Caddy is not running; "+
+			"otherwise check the DNS record, the firewall and the certificate")
 		return
 	}
 	end := n.Now()
@@ -198,8 +198,8 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 		reached.add(Fail, o.Text+" answers, and says that its database cannot be read or written, or that Caddy is stopping",
 			"look at Caddy's log, logger email_link, and at the free space and the mode of the database's directory")
 	} else if !gate || resp.StatusCode != http.StatusOK {
-		reached.add(Fail, fmt.Sprintf("%s answers %d, and not as the gate would", o.Text+path+"/health", resp.StatusCode),
-			"something else answers there, or a proxy before Caddy changes Host: look at the DNS record and at routes before email_link, and write 'header_up Host {host}' or its like in the proxy")
+		reached.add(Fail, fmt.Sprintf("%s answers %d, but it is not the gate that answers", o.Text+path+"/health", resp.StatusCode),
+			"another server answers there, or a proxy before Caddy changes Host: check the DNS record and the routes before email_link, and pass Host on in the proxy ('header_up Host {host}' in Caddy)")
 	} else {
 		reached.add(OK, o.Text+" answers", "")
 	}
@@ -214,11 +214,11 @@ func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached,
 	case date.After(end.Add(maxSkew)):
 		clock.add(Fail, fmt.Sprintf("this machine's clock is %s behind %s", date.Sub(end).Round(time.Second), o.Text), skewFix)
 	default:
-		clock.add(OK, "agrees with the answer of "+o.Text+", which tells something where another machine gave it", "")
+		clock.add(OK, "agrees with the answer of "+o.Text+", which is evidence if another machine gave it", "")
 	}
 }
 
-const skewFix = "set the time and keep it so, as with 'timedatectl set-ntp true': apps refuse assertions that are not of their time"
+const skewFix = "synchronize the clock, as with 'timedatectl set-ntp true': apps refuse assertions from another time"
 
 // networkError leaves the address out of an error of net/http: the finding has it.
 func networkError(err error) string {

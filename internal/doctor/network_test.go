@@ -73,7 +73,7 @@ func TestSMTPDialogue(t *testing.T) {
 		text    string
 		fix     string
 	}{
-		{name: "starttls", server: options{TLS: "starttls", User: "u", Password: "p"}, want: OK, text: "would take a mail, over TLS 1.3 (starttls), signed in"},
+		{name: "starttls", server: options{TLS: "starttls", User: "u", Password: "p"}, want: OK, text: "would accept a mail, over TLS 1.3 (starttls), signed in"},
 		{name: "implicit", server: options{TLS: "implicit"}, want: OK, text: "(implicit)"},
 		{name: "implicit spoken to as starttls", server: options{TLS: "implicit"}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.TLS, c.Timeout = smtp.StartTLS, short
@@ -84,7 +84,7 @@ func TestSMTPDialogue(t *testing.T) {
 		{name: "no starttls", server: options{}, config: func(_ *mailertest.Server, c *smtp.Config) {
 			c.TLS = smtp.StartTLS
 		}, want: Fail, text: "does not offer STARTTLS", fix: "write `tls implicit`"},
-		{name: "no tls on this machine", server: options{}, want: OK, text: "would take a mail"},
+		{name: "no tls on this machine", server: options{}, want: OK, text: "would accept a mail"},
 		{name: "greylisted", server: options{}, prepare: func(s *mailertest.Server) {
 			s.Fault(mailertest.To, mailertest.Fault{Code: 451, Text: "greylisted, please try again in 300 seconds"})
 		}, to: "you@example.org", want: Warn, text: "greylists: RCPT refused: 451", fix: "a few minutes late"},
@@ -215,9 +215,9 @@ func TestRecords(t *testing.T) {
 		{"two policies", dns{records: with("_dmarc.example.com", "v=DMARC1; p=none", "v=DMARC1; p=reject")}, sender, "dmarc", "2 DMARC records", Fail},
 		{"another key", dns{records: with(name, "v=DKIM1; k=ed25519; p=AAAA")}, sender, "dkim", "another key", Fail},
 		{"key in pieces", dns{records: with(name, strings.Replace(value, "p=", " p = ", 1)+" ; ")}, sender, "dkim", "publishes the key", OK},
-		{"no DNS", dns{broken: true}, sender, "spf", "could not be asked", Skip},
-		{"no DNS", dns{broken: true}, sender, "dkim", "could not be asked", Skip},
-		{"no DNS", dns{broken: true}, sender, "dmarc", "could not be asked", Skip},
+		{"no DNS", dns{broken: true}, sender, "spf", "could not be queried", Skip},
+		{"no DNS", dns{broken: true}, sender, "dkim", "could not be queried", Skip},
+		{"no DNS", dns{broken: true}, sender, "dmarc", "could not be queried", Skip},
 	} {
 		m := open(t, smtp.Config{Addr: server.Addr, TLS: smtp.NoTLS, DKIM: []smtp.DKIM{{Domain: "example.com", Selector: "mail", KeyFile: keyFile}}})
 		n := Network{SMTP: m, Resolver: one.dns}

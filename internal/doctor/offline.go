@@ -26,11 +26,11 @@ func secrets(f Facts) []Finding {
 	r := report{check: "secret"}
 	for i, secret := range f.Secrets {
 		if !strings.Contains(secret, "{") {
-			r.add(Warn, fmt.Sprintf("value %d of 'secret' stands in the configuration, which Caddy stores and shows", i+1),
+			r.add(Warn, fmt.Sprintf("value %d of 'secret' is written in the configuration, which Caddy stores and shows", i+1),
 				"write secret {env.EMAIL_LINK_SECRET} or {file./run/secrets/email_link}")
 		}
 	}
-	return r.orOK("no key stands in the configuration itself")
+	return r.orOK("no key is written in the configuration itself")
 }
 
 // baseURL compares base_url with the sites.
@@ -45,7 +45,7 @@ func baseURL(f Facts) []Finding {
 		anyHost = anyHost || len(s.Hosts) == 0
 		for _, host := range s.Hosts {
 			if !Covered(s.Origins, host) {
-				r.add(Fail, fmt.Sprintf("no base_url for the site %s: everybody there is sent away with 421", host),
+				r.add(Fail, fmt.Sprintf("the site %s has no base_url: every visitor there gets 421", host),
 					"write base_url https://"+strings.TrimPrefix(host, "*."))
 			}
 		}
@@ -68,7 +68,7 @@ func baseURL(f Facts) []Finding {
 			}
 		}
 	}
-	return r.orOK("each site has its base_url, and each base_url its site")
+	return r.orOK("each site has a base_url, and each base_url a site")
 }
 
 // addresses compares scheme and port of each base_url with what its sites listen on.
@@ -90,8 +90,8 @@ func addresses(f Facts) []Finding {
 	for _, text := range slices.Sorted(maps.Keys(found)) {
 		if !found[text] {
 			slices.Sort(listens[text])
-			r.add(Fail, fmt.Sprintf("base_url says %s, and its site listens with %s", text, strings.Join(slices.Compact(listens[text]), ", ")),
-				"right behind a forwarder (say which by trusted_proxies), otherwise write scheme and port of the site in base_url, or those of base_url in the site's address")
+			r.add(Fail, fmt.Sprintf("base_url says %s, but its site listens with %s", text, strings.Join(slices.Compact(listens[text]), ", ")),
+				"right behind another proxy (name it in trusted_proxies); otherwise write the scheme and port of the site in base_url, or those of base_url in the site's address")
 		}
 	}
 	return r.list
@@ -121,7 +121,7 @@ func signUp(f Facts) []Finding {
 			r.add(Warn, "anyone with a mailbox can reach "+s.title(),
 				"write 'sign_up open example.com' or 'require email *@example.com' if that is not meant")
 		case s.OpenedByPath != "":
-			r.add(Warn, "whoever signs up at "+s.OpenedByPath+" can reach "+s.title()+", where sign_up says otherwise: an account is good at every site",
+			r.add(Warn, "anyone who signs up at "+s.OpenedByPath+" can reach "+s.title()+", whose own sign_up is stricter: an account is valid at every site",
 				"write 'require role …' or 'require email *@example.com' there if that is not meant")
 		}
 	}
@@ -133,7 +133,7 @@ func names(f Facts) []Finding {
 	r := report{check: "client_headers"}
 	for _, s := range f.Sites {
 		if len(s.ClientHeaders) > 0 {
-			r.add(Warn, "clients of "+s.title()+" may send "+strings.Join(s.ClientHeaders, ", ")+" to the app: it must verify what they hold, and take nobody's word for who somebody is by them", "")
+			r.add(Warn, "clients of "+s.title()+" may send "+strings.Join(s.ClientHeaders, ", ")+" to the app: it must verify their values and must not identify anybody by them", "")
 		}
 	}
 	return r.list
@@ -144,7 +144,7 @@ func public(f Facts) []Finding {
 	r := report{check: "public"}
 	for _, s := range f.Sites {
 		for _, pattern := range s.OpenSuffixes {
-			r.add(Warn, fmt.Sprintf("public %s of %s opens every path that ends so, such as /admin/x%s, and many apps serve /admin there", pattern, s.title(), pattern[1:]),
+			r.add(Warn, fmt.Sprintf("public %s of %s opens every path with that ending, such as /admin/x%s, and many apps serve /admin there", pattern, s.title(), pattern[1:]),
 				"write the folder that holds such files, like 'public /assets/*'")
 		}
 	}
@@ -177,13 +177,13 @@ func proxies(f Facts) []Finding {
 	for _, s := range f.Servers {
 		trusting = trusting || s.TrustsProxies
 		if s.TrustsProxies && !s.Strict {
-			r.add(Warn, "trusted_proxies without trusted_proxies_strict believes what clients write", StrictProxies)
+			r.add(Warn, "trusted_proxies without trusted_proxies_strict believes addresses that clients invent", StrictProxies)
 		}
 	}
 	if trusting {
-		return r.orOK("the address of a client is the last one that a trusted proxy has seen")
+		return r.orOK("a client's address is the last one that a trusted proxy saw")
 	}
-	return r.orOK("no proxy is trusted: right where nothing stands before Caddy, else all clients share one limit")
+	return r.orOK("no proxy is trusted: right if there is no proxy before Caddy; otherwise all clients share one limit")
 }
 
 // cookies finds origins that share their cookies. Browsers keep cookies by host, whatever the port.
@@ -204,8 +204,8 @@ func cookies(f Facts) []Finding {
 			}
 			k := kind{o.Host, o.plain()}
 			if other, ok := seen[k]; ok && other != o.Text {
-				r.add(Warn, fmt.Sprintf("%s and %s differ by their port only, and browsers send the cookies of one to the other: signing in to one signs out of the other", other, o.Text),
-					"give each a host name of its own in base_url")
+				r.add(Warn, fmt.Sprintf("%s and %s differ only by port, and browsers send the cookies of one to the other: signing in to one signs out of the other", other, o.Text),
+					"give each its own host name in base_url")
 				continue
 			}
 			seen[k] = o.Text
@@ -214,7 +214,7 @@ func cookies(f Facts) []Finding {
 	if len(seen) == 0 {
 		return nil
 	}
-	return r.orOK("Secure, HttpOnly, with __Host-: each host has its own")
+	return r.orOK("Secure, HttpOnly, with __Host-: each host has its own cookies")
 }
 
 // files looks at who may read and replace what is on the disk.
@@ -260,7 +260,7 @@ func mails(f Facts) []Finding {
 	}
 	if err := writable(f.MailFolder); err != nil {
 		r.add(Fail, "no mail can be written into "+f.MailFolder+": "+err.Error(),
-			"name another folder in 'mailer file <folder>', or let the user that Caddy runs as write there")
+			"name another folder in 'mailer file <folder>', or allow the user that Caddy runs as to write there")
 		return r.list
 	}
 	r.add(Warn, "mails become files in "+f.MailFolder+": anyone who reads them can sign in as anybody", "write 'mailer smtp …' before others use this")

@@ -48,7 +48,7 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 }
 
 func skipped(check, name string) []Finding {
-	return []Finding{{Check: check, Result: Skip, Text: "the DNS could not be asked for " + name}}
+	return []Finding{{Check: check, Result: Skip, Text: "the DNS could not be queried for " + name}}
 }
 
 func (n *Network) spf(ctx context.Context, domain string) []Finding {
@@ -63,7 +63,7 @@ func (n *Network) spf(ctx context.Context, domain string) []Finding {
 	case len(found) > 1:
 		r.add(Fail, fmt.Sprintf("%s has %d SPF records, which counts as an error (RFC 7208 section 4.5)", domain, len(found)), "join them into one")
 	}
-	return r.orOK(domain + " has an SPF record; 'mail test' shows whether it names your mail server")
+	return r.orOK(domain + " has an SPF record; the source of a mail from 'mail test' shows whether it covers your mail server")
 }
 
 func (n *Network) dkim(ctx context.Context) []Finding {
@@ -129,7 +129,7 @@ func (n *Network) dmarc(ctx context.Context, domain string) []Finding {
 		case err != nil:
 			return skipped(r.check, "_dmarc."+at)
 		case len(found) > 1:
-			r.add(Fail, fmt.Sprintf("_dmarc.%s has %d DMARC records, so none counts (RFC 7489 section 6.6.3)", at, len(found)), "keep one")
+			r.add(Fail, fmt.Sprintf("_dmarc.%s has %d DMARC records, so none of them counts (RFC 7489 section 6.6.3)", at, len(found)), "keep one")
 		case len(found) == 1:
 			return r.orOK("_dmarc." + at + " has a policy")
 		}
@@ -138,6 +138,6 @@ func (n *Network) dmarc(ctx context.Context, domain string) []Finding {
 		}
 		_, at, _ = strings.Cut(at, ".")
 	}
-	r.add(Warn, domain+" has no DMARC record: large mailbox providers distrust such mail", "publish: _dmarc."+domain+`. TXT "v=DMARC1; p=none"`)
+	r.add(Warn, domain+" has no DMARC record: large mailbox providers distrust mail without one", "publish: _dmarc."+domain+`. TXT "v=DMARC1; p=none"`)
 	return r.list
 }

@@ -40,8 +40,8 @@ func scopes(f Facts) []Finding {
 			where = "the email_link inside 'handle " + s.InsideHandle + "' of " + s.title()
 		}
 		list := strings.Join(s.InheritedScopes, " ")
-		r.add(Warn, where+" names no scope, so machine tokens pass there as well, by those of the outer one ("+list+")",
-			"write 'require scope session' in the inner one to keep programs out, or 'require scope "+list+" session' if they are meant to pass")
+		r.add(Warn, where+" names no scope, so machine tokens pass there too, with the scopes of the outer one ("+list+")",
+			"write 'require scope session' in the inner one to keep machine tokens out, or 'require scope "+list+" session' to let them pass")
 	}
 	if !named {
 		return nil
@@ -76,12 +76,12 @@ func tokens(f Facts) []Finding {
 	}
 	r.warn(soon, "ends within 14 days", "end within 14 days",
 		"make a new one with 'caddy email-link tokens create' for the program that uses it; 'tokens list' says whose it is")
-	r.warn(ended, "opens nothing any more, with its account disabled or deleted, its password changed or its sessions ended",
-		"open nothing any more, with their accounts disabled or deleted, their passwords changed or their sessions ended",
-		"make a new one for what still uses it; 'caddy email-link tokens revoke <id>' ends this line")
+	r.warn(ended, "no longer opens anything: its account was disabled or deleted, its password changed or its sessions ended",
+		"no longer open anything: their accounts were disabled or deleted, their passwords changed or their sessions ended",
+		"make a new one for the program that still uses it; 'caddy email-link tokens revoke <id>' removes this warning")
 	r.warn(elsewhere, "is for a site that is in no base_url", "are for sites that are in no base_url", "revoke it with 'caddy email-link tokens revoke <id>'")
 	for _, s := range slices.Sorted(maps.Keys(lost)) {
-		words := "the scope " + s + ", which the configuration has not, so that nothing is opened by it"
+		words := "the scope " + s + ", which is not in the configuration, so it opens nothing"
 		r.warn(lost[s], "has "+words, "have "+words, "write it into 'scopes' in the global option email_link, or revoke the token")
 	}
 	return r.orOK(fmt.Sprintf("%d in use, none of which ends within 14 days", len(f.Tokens)))

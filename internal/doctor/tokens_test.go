@@ -59,8 +59,8 @@ func TestTokens(t *testing.T) {
 		"good":          {facts(Token{ID: "a", Ends: now.Add(14 * day)}, Token{ID: "b", Site: "https://dav.example.org"}), OK, "2 in use", ""},
 		"soon":          {facts(soon, Token{ID: "b"}), Warn, "the machine token a on 2026-12-06 ends within 14 days", "tokens create"},
 		"two soon":      {facts(soon, soon), Warn, "2 machine tokens (a on 2026-12-06, a on 2026-12-06) end within 14 days", "tokens create"},
-		"ended":         {facts(Token{ID: "a", Ended: true, Ends: soon.Ends}), Warn, "the machine token a opens nothing any more", "tokens revoke"},
-		"many ended":    {facts(six...), Warn, "6 machine tokens (a, b, c, d, e and 1 more) open nothing", ""},
+		"ended":         {facts(Token{ID: "a", Ended: true, Ends: soon.Ends}), Warn, "the machine token a no longer opens anything", "tokens revoke"},
+		"many ended":    {facts(six...), Warn, "6 machine tokens (a, b, c, d, e and 1 more) no longer open anything", ""},
 		"another scope": {facts(Token{ID: "a", Scopes: []string{"files", "mail"}}), Warn, "the machine token a has the scope mail, which", "scopes"},
 		"another site":  {facts(Token{ID: "a", Site: "https://old.example.com"}), Warn, "a for https://old.example.com is for a site that is in no base_url", "revoke"},
 	} {

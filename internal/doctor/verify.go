@@ -9,13 +9,13 @@ func verify(f Facts) []Finding {
 		for _, peers := range s.VerifyFrom {
 			on = true
 			if peers.Bits() < 8 {
-				r.add(Warn, fmt.Sprintf("'verify from %s' answers everybody who can connect: whoever holds a session's cookie gets its assertion for %s", peers, s.title()),
-					"write the addresses of the proxies that ask, such as verify from 10.0.0.2")
+				r.add(Warn, fmt.Sprintf("'verify from %s' answers anyone who can connect: anyone who holds a session cookie gets its assertion for %s", peers, s.title()),
+					"write only the addresses of your proxies, such as verify from 10.0.0.2")
 			}
 		}
 	}
 	if !on {
 		return nil
 	}
-	return r.orOK("nobody but the listed proxies may ask")
+	return r.orOK("only the listed proxies may ask")
 }

@@ -36,7 +36,7 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 		return
 	case before.unanswered >= maxUnanswered:
 		w.record(ctx, m, p, classification{}, result{
-			outcome: OutcomeDead, reason: before.reason("handed over without an answer as often as permitted"),
+			outcome: OutcomeDead, reason: before.reason("handed over twice without an answer: it may have arrived"),
 		})
 		return
 	}

@@ -20,14 +20,14 @@ const (
 
 // Words for why a mail does not leave, in logs.
 const (
-	dropExpired            = "the flow is over"
+	dropExpired            = "the flow has ended"
 	dropAccountChanged     = "the account has changed"
-	dropNoRecipient        = "nobody to write to"
+	dropNoRecipient        = "no recipient"
 	dropMuted              = "muted"
 	dropMailboxLimit       = limit.MailMailbox
 	dropReserveLimit       = limit.MailKnown
 	dropUnknownLimit       = limit.MailUnknown
-	dropNoAccountSentToday = "told today already"
+	dropNoAccountSentToday = "already told today"
 )
 
 // classification is what a mail turned out to be: its message, and whether it is dropped.

@@ -11,7 +11,7 @@ import (
 const (
 	deadExpired = "its link and code no longer work"
 	deadSealed  = "its record does not open"
-	deadArrived = "it may have arrived: the mail server took it twice and did not answer"
+	deadArrived = "it may have arrived: it was handed over twice without an answer"
 )
 
 // Requeue makes a mail due at once, waiting or dead, and returns why it cannot where it cannot; that is empty for a mail that is gone. A

@@ -128,17 +128,17 @@ func writeParts(to io.Writer, boundary string, o Options, parts ...part) error {
 func Mailbox(s string) (*mail.Address, error) {
 	a, err := mail.ParseAddress(s)
 	if err != nil || strings.HasSuffix(strings.TrimSpace(s), ";") { // net/mail takes a group of one as well
-		return nil, errors.New("not a mailbox: write it as name@example.com or \"Name <name@example.com>\", with a comma or a bracket in the " +
+		return nil, errors.New("not a mailbox: write it as name@example.com or \"Name <name@example.com>\", and with a comma or a parenthesis in the " +
 			"name as `\"Name, Inc.\" <name@example.com>`")
 	}
 	if hasComment(s) {
-		return nil, errors.New("brackets in a name are a comment that no reader shows: quote the name, as in " +
+		return nil, errors.New("parentheses in a name are a comment, which mail programs do not show: quote the name, as in " +
 			"`\"Name (Team)\" <name@example.com>`")
 	}
 	at := strings.LastIndexByte(a.Address, '@')
 	local, domain := a.Address[:at], a.Address[at+1:]
 	if !plain(local) {
-		return nil, errors.New("the part before the @ has characters that not every mail server takes")
+		return nil, errors.New("the part before the @ has characters that not every mail server accepts")
 	}
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil || !plain(ascii) {

@@ -11,7 +11,7 @@ import (
 // maxReply bounds what a server may say in one step, its TLS handshake included.
 const maxReply = 256 << 10
 
-var errTalkative = errors.New("the server says too much")
+var errTalkative = errors.New("the server sends too much")
 
 // conn is a network connection whose owner says when a step begins: the step's end and the amount the server may say are
 // counted from there. It lies below TLS, so that the handshake is bounded as well.

@@ -196,13 +196,13 @@ func (m *Mailer) hint(phase string, err error) string {
 		}
 		return "the certificate names no host: it needs one with the name " + m.host
 	case errors.As(err, &unknown):
-		return "if the server has an authority of its own, name its certificate with `ca <file>`"
+		return "if the server has its own certificate authority, name its certificate with `ca <file>`"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate has expired, or this machine's clock is wrong"
 	case errors.As(err, &record) && phase == "tls":
 		return fmt.Sprintf("port %s does not speak implicit TLS: write `tls starttls`", m.port())
 	case errors.Is(err, errNoStartTLS):
-		return "write `tls implicit` with the server's TLS port (465), or `tls none` if nobody can listen on the way"
+		return "write `tls implicit` with the server's TLS port (465), or `tls none` if nobody on the way can listen"
 	case errors.As(err, &noMech):
 		return noMech.hint(m.cfg.TLS)
 	case errors.As(err, &dns) && dns.IsNotFound:

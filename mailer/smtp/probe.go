@@ -126,7 +126,7 @@ func (m *Mailer) stopped(ctx context.Context, out Probed, step string, err error
 	out.Fix = m.hint(step, err)
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
-		out.Fix = "no authority known here has signed the certificate: name the one that has, or the certificate itself where it " +
+		out.Fix = "no certificate authority known here signed the certificate: name the one that did, or the certificate itself if it " +
 			"is self-signed, with `ca <file>`"
 	}
 	return out

@@ -195,5 +195,5 @@ func heloName(s string) bool {
 
 var (
 	errNoStartTLS = errors.New("the server does not offer STARTTLS")
-	errPlainAuth  = errors.New("the server is not on this machine, and `tls none` would send it the password readable for everybody")
+	errPlainAuth  = errors.New("the server is not on this machine, and `tls none` would send it the password in clear text")
 )

@@ -94,14 +94,14 @@ func New(cfg Config) (*Mailer, error) {
 	case StartTLS, ImplicitTLS:
 	case NoTLS:
 		if cfg.User != "" && !loopbackName(host) {
-			return nil, errors.New("smtp: `tls none` would send the password readable for everybody on the way: write " +
+			return nil, errors.New("smtp: `tls none` would send the password in clear text: write " +
 				"`tls starttls` or `tls implicit`, or leave user and password out")
 		}
 	default:
 		return nil, fmt.Errorf("smtp: unknown TLS mode %q: write `tls starttls`, `tls implicit` or `tls none`", cfg.TLS)
 	}
 	if (cfg.User == "") != (cfg.Password == "") {
-		return nil, errors.New("smtp: user and password belong together: write both, or neither (an empty password often means " +
+		return nil, errors.New("smtp: user and password belong together: write both or neither (an empty password often means " +
 			"that its environment variable or file is missing)")
 	}
 	if cfg.Timeout < 0 {
@@ -187,7 +187,7 @@ func (m *Mailer) Close(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("smtp: a mail is still under way: %w", ctx.Err())
+		err = fmt.Errorf("smtp: a mail is still being sent: %w", ctx.Err())
 	}
 	if s := m.acquire(); s != nil {
 		s.quit()

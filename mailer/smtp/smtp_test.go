@@ -94,7 +94,7 @@ func TestConfigErrorsSayWhatToWrite(t *testing.T) {
 	}{
 		"no port":         {smtp.Config{Addr: "mail.example.com"}, "write it like mail.example.com:587"},
 		"unknown mode":    {smtp.Config{Addr: "a.example:587", TLS: "ssl"}, "`tls starttls`, `tls implicit` or `tls none`"},
-		"MAIL-6 password": {smtp.Config{Addr: "a.example:25", TLS: "none", User: "u", Password: "p"}, "readable for everybody"},
+		"MAIL-6 password": {smtp.Config{Addr: "a.example:25", TLS: "none", User: "u", Password: "p"}, "in clear text"},
 		"user alone":      {smtp.Config{Addr: "a.example:25", User: "u"}, "belong together"},
 		"helo":            {smtp.Config{Addr: "a.example:25", HELO: "a b\r\nMAIL"}, "helo"},
 		"timeout":         {smtp.Config{Addr: "a.example:25", Timeout: -1}, "timeout"},
@@ -151,8 +151,8 @@ func TestMAIL4_AnswersOfTheServer(t *testing.T) {
 	}{
 		"busy banner":     {mailertest.Connect, mailertest.Fault{Code: 421, Text: "too busy"}, false, "421"},
 		"barred":          {mailertest.Connect, mailertest.Fault{Code: 554, Text: "go away"}, false, "554"},
-		"huge banner":     {mailertest.Connect, mailertest.Fault{Raw: strings.Repeat("220-hello, who are you?\r\n", 40000)}, false, "says too much"},
-		"endless line":    {mailertest.Connect, mailertest.Fault{Raw: strings.Repeat("2", 1<<20)}, false, "says too much"},
+		"huge banner":     {mailertest.Connect, mailertest.Fault{Raw: strings.Repeat("220-hello, who are you?\r\n", 40000)}, false, "sends too much"},
+		"endless line":    {mailertest.Connect, mailertest.Fault{Raw: strings.Repeat("2", 1<<20)}, false, "sends too much"},
 		"not SMTP":        {mailertest.Connect, mailertest.Fault{Raw: "HTTP/1.1 400 Bad Request\r\n\r\n"}, false, "not SMTP"},
 		"silent banner":   {mailertest.Connect, mailertest.Fault{Silent: true}, false, "no answer within"},
 		"dropped at once": {mailertest.Connect, mailertest.Fault{Drop: true}, false, "closed the connection"},
