@@ -149,6 +149,20 @@ func TestFileModes(t *testing.T) {
 	}
 }
 
+// TestFailed_IsAFailureAlone, whatever else was found and whether or not there is something to do about it.
+func TestFailed_IsAFailureAlone(t *testing.T) {
+	t.Parallel()
+	rest := []Finding{{Result: OK}, {Result: Warn, Fix: "write it"}, {Result: Skip}}
+	if Failed(nil) || Failed(rest) {
+		t.Error("a warning is a failure")
+	}
+	for _, f := range []Finding{{Result: Fail}, {Result: Fail, Fix: "write it"}} {
+		if !Failed(append(rest[:3:3], f)) || !Failed([]Finding{f, rest[0]}) {
+			t.Errorf("%+v is no failure", f)
+		}
+	}
+}
+
 func TestLineHasTheFix(t *testing.T) {
 	t.Parallel()
 	if got := (Finding{Text: "it is so", Fix: "write x"}).Line(); got != "it is so; write x" {
