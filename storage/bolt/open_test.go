@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -527,5 +528,20 @@ func TestOpenReadsTheSessionsOfAnOlderFile(t *testing.T) {
 	})
 	if err != nil || read().ID != want.ID {
 		t.Errorf("a use of it: %v", err)
+	}
+}
+
+// TestDUR1_ANewDatabaseReplacesNone: of two processes that make one, the second leaves that of the first alone.
+func TestDUR1_ANewDatabaseReplacesNone(t *testing.T) {
+	dir := t.TempDir()
+	temp, path := filepath.Join(dir, "gate.db.new-1"), filepath.Join(dir, "gate.db")
+	for name, text := range map[string]string{temp: "second", path: "first"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := publish(temp, path)
+	if text, _ := os.ReadFile(path); !errors.Is(err, fs.ErrExist) || string(text) != "first" {
+		t.Errorf("%v, the database is %q", err, text)
 	}
 }
