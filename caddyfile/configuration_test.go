@@ -2,6 +2,7 @@ package caddyfile_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -137,6 +138,25 @@ func TestCONF4_Validate(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestCFG1_JSONWithoutLinesNamesTheSite: an error about one of several sites says which.
+func TestCFG1_JSONWithoutLinesNamesTheSite(t *testing.T) {
+	const site = `{"match":[{"host":[%s]}],"terminal":true,"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"email_link"%s}]}]}]}`
+	route := func(hosts, options string) string { return fmt.Sprintf(site, hosts, options) }
+	const config = `{"apps":{"email_link":{"mailer":{"transport":"none"}},"http":{"servers":{"a":{"listen":[":443"],"routes":[%s]}}}}}`
+	for name, c := range map[string]struct{ routes, want string }{
+		"one of two": {
+			route(`"a.example.com"`, `,"base_url":["https://a.example.com"]`) + "," + route(`"b.example.com","c.example.com"`, ""),
+			"the site b.example.com, c.example.com: email_link: base_url is missing; write `base_url https://app.example.com`",
+		},
+		"any host":    {`{"handle":[{"handler":"email_link"}]}`, "the site of any host: email_link: base_url is missing"},
+		"with a line": {route(`"b.example.com"`, `,"source":{"at":"gate.conf:7"}`), "gate.conf:7: email_link: base_url is missing"},
+	} {
+		if err := loadJSON(t, []byte(strings.Replace(config, "%s", c.routes, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
 	}
 }
 

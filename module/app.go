@@ -148,7 +148,7 @@ func (a *App) CheckRequired() error {
 		Transport string `json:"transport"`
 	}
 	if err := json.Unmarshal(a.MailerRaw, &m); err == nil && m.Transport != "none" && a.From == "" {
-		return errors.New("the sender of the mails is missing; write\n\tfrom \"Example <no-reply@example.com>\"")
+		return errors.New("the sender of the mails is missing; write `from \"Example <no-reply@example.com>\"`")
 	}
 	return nil
 }

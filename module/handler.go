@@ -163,7 +163,7 @@ func (h *Handler) bind(a *App) (err error) {
 		h.origins = a.origins
 	}
 	if len(h.origins) == 0 {
-		return h.Source.wrap("", errors.New("base_url is missing; write\n\tbase_url https://app.example.com\nin the global option email_link, or in this site's email_link"))
+		return h.Source.wrap("", errors.New("base_url is missing; write `base_url https://app.example.com` in the global option email_link, or in this site's email_link"))
 	}
 	h.site.Origins = a.configuration.admitted(h)
 	if h.site.Prefix = h.Path; h.site.Prefix == "" {

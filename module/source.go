@@ -14,6 +14,18 @@ type Source struct {
 	Options map[string][]string `json:"options,omitempty"`
 }
 
+// orSite returns s, or for a configuration without lines, as JSON that is written by hand, one that names the site in their place.
+func (s *Source) orSite(title string) *Source {
+	if s.line("") != "" {
+		return s
+	}
+	named := &Source{At: "the site " + title}
+	if s != nil {
+		named.Options = s.Options
+	}
+	return named
+}
+
 // line returns the first line of an option, the directive's own where the option has none, and an empty one where nothing is
 // known.
 func (s *Source) line(option string) string {

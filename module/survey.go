@@ -283,6 +283,7 @@ func (w *walker) ours(h *Handler, at *trail) {
 		return
 	}
 	p := &position{handler: h, server: w.server, failed: at.failed, hosts: at.hosts, paths: at.paths, steps: at.steps, moved: at.moved}
+	h.Source = h.Source.orSite(p.title())
 	w.positions = append(w.positions, p)
 	if at.outer == nil {
 		at.outer = p
