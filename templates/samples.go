@@ -122,6 +122,7 @@ func resendSamples() []PageSample {
 			r.Reset, r.Code, r.End = true, false, sampleTime.Add(30*time.Minute)
 		})},
 		{"resend-app", 200, sampleFrame, with(func(r *Resend) { r.Reset, r.Code, r.App, r.Form = true, false, true, "/forgot" })},
+		{"resend-reserve", 200, sampleFrame, with(func(r *Resend) { r.Reserve = true })},
 		{"resend-again", 200, sampleFrame, with(func(r *Resend) { r.ResendsLeft, r.Sent = 3, true })},
 		{"resend-opened", 200, sampleFrame, with(func(r *Resend) { r.Opened, r.ReturnTo = true, "/reports" })},
 		{"resend-opened-link-only", 200, sampleFrame, with(func(r *Resend) { r.Opened, r.Code = true, false })},
