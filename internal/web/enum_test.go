@@ -112,13 +112,19 @@ func TestENUM1_CapsAreNeutral(t *testing.T) {
 	})
 }
 
-// stranger asks in somebody's name, tries five codes and asks for more mails; elsewhere happens after so many steps. It returns every
+// stranger asks in somebody's name by a form, tries five codes and asks for more mails; elsewhere happens after so many steps. It returns every
 // answer, without the address and the cookies' values.
-func stranger(g *gate, email string, after int, elsewhere func(mail string)) (seen []string) {
+func stranger(g *gate, form, email string, after int, elsewhere func(mail string)) (seen []string) {
 	b := g.browser()
 	b.client = "198.51.100.9:99"
 	step := func(a answer) { seen = append(seen, strconv.Itoa(a.status)+" "+a.location+"\n"+sameForAll(a, email)) }
-	step(b.post("/email-link/sign-in", "email", email, "return_to", "/deep"))
+	fields := []string{"email", email, "return_to", "/deep"}
+	if form == "/email-link/reset" {
+		fields = fields[:2]
+	}
+	asked := b.post(form, fields...)
+	asked.wants(g.t, 303, "/email-link/resend")
+	step(asked)
 	first := ""
 	for _, m := range g.deliver() {
 		if strings.Contains(m.Text, "/email-link/link?t=") {
@@ -144,8 +150,11 @@ func stranger(g *gate, email string, after int, elsewhere func(mail string)) (se
 			step(b.json("POST", "/email-link/resend", "{}"))
 		}
 		g.deliver()
-		step(b.get("/email-link/sign-in?change"))
+		step(b.get(form + "?change"))
 	}
+	step(b.get("/email-link/confirm"))
+	step(b.json("GET", "/email-link/confirm", ""))
+	step(b.post(form, fields...))
 	return seen
 }
 
@@ -156,7 +165,7 @@ func TestENUM1_AStrangerLearnsNothingOfTheOwner(t *testing.T) {
 		run := func(email string, after int, elsewhere func(g *gate, mail string)) []string {
 			g := newGate(t)
 			g.account("known1@example.com")
-			return stranger(g, email, after, func(mail string) {
+			return stranger(g, "/email-link/sign-in", email, after, func(mail string) {
 				if elsewhere != nil {
 					elsewhere(g, mail)
 				}
@@ -183,6 +192,55 @@ func TestENUM1_AStrangerLearnsNothingOfTheOwner(t *testing.T) {
 		} {
 			if diff := cmp.Diff(unknown, seen); diff != "" {
 				t.Errorf("%s shows:\n%s", name, diff)
+			}
+		}
+	})
+}
+
+// TestENUM1_AStrangerLearnsNothingByTheOtherForms does the same with the forms of sign-up and reset, at a site with passwords.
+func TestENUM1_AStrangerLearnsNothingByTheOtherForms(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		run := func(form, email string, after int, elsewhere func(g *gate, id, mail string)) []string {
+			g := newPasswordGate(t)
+			id := g.accountWith("known1@example.com", oldWords)
+			return stranger(g, form, email, after, func(mail string) { elsewhere(g, id, mail) })
+		}
+		nothing := func(*gate, string, string) {}
+		redeem := func(g *gate, _, mail string) {
+			owner := g.browser()
+			owner.get(g.find(linkPattern, mail)).wants(t, 303, "/email-link/confirm")
+			h := g.find(hPattern, owner.get("/email-link/confirm").body)
+			if a := owner.post("/email-link/confirm", "h", h, "password", newWords); a.status != 303 {
+				t.Errorf("the owner: %d %s", a.status, a.body)
+			}
+		}
+		disable := func(g *gate, id, _ string) { g.disable(id) }
+		const unknown, owned = "nobody@example.com", "known1@example.com"
+		for form, others := range map[string]map[string][]string{
+			"/email-link/sign-up": {
+				"an account":               run("/email-link/sign-up", owned, 0, nothing),
+				"signed up before a code":  run("/email-link/sign-up", unknown, 0, redeem),
+				"signed up after two":      run("/email-link/sign-up", unknown, 2, redeem),
+				"signed up after all":      run("/email-link/sign-up", unknown, 5, redeem),
+				"an account, disabled now": run("/email-link/sign-up", owned, 2, disable),
+			},
+			"/email-link/reset": {
+				"an account":               run("/email-link/reset", owned, 0, nothing),
+				"reset before a code":      run("/email-link/reset", owned, 0, redeem),
+				"reset after two":          run("/email-link/reset", owned, 2, redeem),
+				"reset after all":          run("/email-link/reset", owned, 5, redeem),
+				"an account, disabled now": run("/email-link/reset", owned, 2, disable),
+			},
+			"/email-link/sign-in": {
+				"an account":               run("/email-link/sign-in", owned, 0, nothing),
+				"an account, disabled now": run("/email-link/sign-in", owned, 2, disable),
+			},
+		} {
+			want := run(form, unknown, 0, nothing)
+			for name, seen := range others {
+				if diff := cmp.Diff(want, seen); diff != "" {
+					t.Errorf("%s, %s shows:\n%s", form, name, diff)
+				}
 			}
 		}
 	})
