@@ -77,7 +77,7 @@ func (g *gate) unread(to string, fits func(text string) bool) (mail, bool) {
 var (
 	linkPattern   = regexp.MustCompile(`http\S+/email-link/link\?t=\S+`)
 	cancelPattern = regexp.MustCompile(`http\S+/email-link/cancel\?t=\S+`)
-	codePattern   = regexp.MustCompile(`(?m)^\s+(\d{4} \d{4})\s*$`)
+	codePattern   = regexp.MustCompile(`(?m)^\s+(\d{4}[ \x{a0}]\d{4})\s*$`) // the space does not break where the mail runs from the right
 )
 
 func (m mail) find(p *regexp.Regexp) string {

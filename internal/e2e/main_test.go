@@ -1,7 +1,7 @@
 //go:build e2e
 
 // Package e2e uses the gate as people do: a real Caddy, a real Chromium, forms typed into and buttons pressed, and no
-// JavaScript. Its tests need the build tag e2e and Debian's package chromium.
+// JavaScript unless it says otherwise. Its tests need the build tag e2e, Debian's package chromium, and axe-core from npm (scripts/tools).
 package e2e
 
 import (
