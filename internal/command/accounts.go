@@ -16,17 +16,17 @@ import (
 )
 
 func (r *root) accounts() *cobra.Command {
-	return group("accounts", "Adds, lists and changes the embedded accounts",
+	return group("accounts", "Adds, lists and changes accounts",
 		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
-		r.accountsStatus("disable", "disabled", "Ends the sessions, links and flows of an account at once and lets it in no more."),
-		r.accountsStatus("enable", "active", "Lets a disabled account in again."),
+		r.accountsStatus("disable", "disabled", "Disables an account: its sessions, links and flows end at once, and nobody can sign in to it."),
+		r.accountsStatus("enable", "active", "Enables a disabled account: its owner can sign in again."),
 		r.accountsDelete(), r.accountsImport(), r.accountsExport())
 }
 
 func (r *root) accountsAdd() *cobra.Command {
 	var in operator.AccountInput
 	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
-		`Adds an account. No mail is sent: the person signs in at the site, or you print a link with 'caddy email-link link'.
+		`Adds an account. No mail is sent: its owner signs in at the site, or you print a link with 'caddy email-link link'.
 
 Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -47,7 +47,7 @@ Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 
 func (r *root) accountsList() *cobra.Command {
 	return r.command("list", "Lists the accounts",
-		"Lists the accounts, one a line; with --json one object a line.\n\nExample: caddy email-link accounts list", 0, 0,
+		"Lists the accounts, one per line; with --json one object per line.\n\nExample: caddy email-link accounts list", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				if r.json {
@@ -80,8 +80,8 @@ func accountLine(a operator.Account) string {
 
 func (r *root) accountsShow() *cobra.Command {
 	return r.command("show <email or id>", "Shows an account and everything that belongs to it",
-		`Shows an account with its last sign-in, sessions, machine tokens, the limits that keep mails or sign-ins back right now, and the mails
-that wait for it.
+		`Shows an account with its last sign-in, its sessions and machine tokens, the limits it has reached, and the mails that are waiting
+for it.
 
 Example: caddy email-link accounts show you@example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -100,8 +100,8 @@ func (r *root) accountsSet() *cobra.Command {
 	var roles []string
 	var cmd *cobra.Command
 	cmd = r.command("set <email or id> [--name <name>] [--role <role>]… [--language <tag>]", "Changes an account's name, roles or language",
-		`Changes an account's name, roles or language. The roles given replace all it had; --role "" leaves it none. Without a language
-mails are in that of the browser that asks.
+		`Changes an account's name, roles or language. The roles you give replace all it had; --role "" leaves it with none. Without a
+language, mails are in that of the browser that asks for them.
 
 Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -151,7 +151,7 @@ func (r *root) accountsDelete() *cobra.Command {
 	var yes bool
 	var cmd *cobra.Command
 	cmd = r.command("delete <email or id> [--yes]", "Deletes an account",
-		"Deletes an account with its sessions, links and flows. Its id is never used again. It asks first; scripts say --yes.\n\n"+
+		"Deletes an account with its sessions, links and flows. Its id is never reused. The command asks first; use --yes in scripts.\n\n"+
 			"Example: caddy email-link accounts delete old@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			if !yes {

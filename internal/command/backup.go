@@ -19,10 +19,10 @@ const KeySuffix = ".key"
 func (r *root) backup() *cobra.Command {
 	var withKey bool
 	cmd := r.command("backup <file> [--with-key]", "Writes a consistent copy of the database",
-		`Writes a consistent copy of the database while the gate goes on. A copy is of no use without the master key it names;
-with --with-key the key is written beside it, and then the two together open every address: keep them as you keep passwords.
+		`Writes a consistent copy of the database while the gate keeps running. The copy is of no use without the master key that the command
+names. With --with-key the key is written beside it; together they open every address, so keep them as you keep passwords.
 
-A restored backup serves the accounts. Sessions and links from before are dead there.
+A restored backup has the accounts. Sessions and links from before no longer work.
 
 Example: caddy email-link backup /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -94,11 +94,11 @@ func writeNew(path string, write func(io.Writer) error) error {
 
 func (r *root) restore() *cobra.Command {
 	var keyFile string
-	cmd := r.command("restore <file> [--key <file>]", "Puts a backup in the place of a database that is not there",
-		`Checks a backup, puts it where the configuration keeps its database, and writes the key file where none is. The database
-must not exist and no Caddy may hold it: stop Caddy, move the old file away, restore, start.
+	cmd := r.command("restore <file> [--key <file>]", "Restores a backup where there is no database",
+		`Checks a backup, puts it where the configuration keeps its database, and writes the key file unless there is one. There must be no
+database there and no running Caddy: stop Caddy, move the old file away, restore, start.
 
-The first start on it ends every session, link and queued mail from before, and says so.
+The first start ends every session, link and queued mail from before, and says so.
 
 Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -123,7 +123,7 @@ Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 			}
 			return r.print(out, done, text+"sessions and links from before are dead; start Caddy now\n")
 		})
-	cmd.Flags().StringVar(&keyFile, "key", "", "The key file that came with the backup (default: <file>"+KeySuffix+" where it is)")
+	cmd.Flags().StringVar(&keyFile, "key", "", "The key file that came with the backup (default: <file>"+KeySuffix+" if it exists)")
 	return cmd
 }
 

@@ -63,13 +63,13 @@ func Register(host Host) {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "email-link",
 		Usage: "<command>",
-		Short: "Looks after the gate: accounts, links, tokens, mail, keys, backups",
-		Long: `Looks after the gate that the email_link module keeps.
+		Short: "Manages the gate: accounts, links, tokens, mail, keys, backups",
+		Long: `Manages the gate that the email_link module runs.
 
-The commands ask the running Caddy over its admin API, found as 'caddy reload' finds it (--address, else the "admin" option of
---config or of ./Caddyfile, else localhost:2019). When nothing answers and the database is free they open the file themselves.
+Commands ask the running Caddy through its admin API, which they find as 'caddy reload' does: by --address, else by the "admin" option of
+--config or of ./Caddyfile, else at localhost:2019. If no Caddy answers and the database is free, they open the file themselves.
 
-Exit codes: 0 done, 1 refused or failed (the reason is on standard error, as is everything that is not the answer).`,
+Exit codes: 0 for success, 1 if a command was refused or failed. The reason goes to standard error, like everything that is not the answer.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			r := &root{host: host}
 			r.prepare(cmd)
@@ -124,7 +124,7 @@ func (r *root) commands() []*cobra.Command {
 func (r *root) prepare(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.address, "address", "", "The admin address of the running Caddy")
-	flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile where there is one)")
+	flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile if there is one)")
 	flags.StringVar(&r.adapter, "adapter", "", "The name of the configuration's adapter")
 	flags.BoolVar(&r.json, "json", false, "Print the answer as JSON")
 	flags.BoolVar(&r.create, "create", false, "Create the database if it is missing and no Caddy runs")

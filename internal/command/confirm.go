@@ -17,6 +17,6 @@ func confirm(in io.Reader, out io.Writer, what string) error {
 	case "y", "yes":
 		return nil
 	default:
-		return fmt.Errorf("nothing was done: answer y to %s, or say --yes", what)
+		return fmt.Errorf("nothing was done: answer y to %s, or use --yes", what)
 	}
 }

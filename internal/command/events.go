@@ -28,13 +28,13 @@ func (r *root) events() *cobra.Command {
 	var follow bool
 	cmd := r.command("events [-n <number>] [--since <time>] [--account <email or id>] [--event <name>] [--client <ip>] [--operators] [--follow]",
 		"Lists the newest lines of the audit log",
-		`Lists the newest lines of the audit log, the newest first; with --json one object a line. They name accounts and flows by
-their ids, as the log of Caddy does: no address, link or code is in them. With several filters a line passes them all.
+		`Lists the newest lines of the audit log, newest first; with --json one object per line. They name accounts and flows by their ids, as
+Caddy's log does, and hold no address, link or code. With several filters, a line has to pass all of them.
 
-What an operator's command did carries the command, the user and the host as the command gave them; nothing verifies them.
+Lines about an operator's command name the command, user and host as the command reported them. Nothing verifies them.
 
-With --follow the newest line is the last, and new lines are added as they come until you press Ctrl-C. It asks the running Caddy: while
-none runs, nothing new happens.
+With --follow the newest line comes last, and new lines are added until you press Ctrl-C. It asks the running Caddy: while none is
+running, there is nothing to follow.
 
 Examples:
   caddy email-link events --since 2h --event mailed
@@ -69,7 +69,7 @@ Examples:
 	cmd.Flags().StringVar(&q.Event, "event", "", "Only lines with this event, such as mailed, denied or signed_in")
 	cmd.Flags().StringVar(&q.Client, "client", "", "Only lines about the network of this IP address")
 	cmd.Flags().BoolVar(&q.Operators, "operators", false, "Only what operators' commands did")
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "Go on with new lines as they come")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "Add new lines as they come")
 	return cmd
 }
 

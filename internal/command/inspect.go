@@ -51,7 +51,7 @@ func row(cells ...string) string {
 
 func (r *root) sessions() *cobra.Command {
 	list := r.command("list <email or id>", "Lists the sessions of an account",
-		"Lists the sessions of an account, one a line; with --json one object a line.\n\n"+
+		"Lists the sessions of an account, one per line; with --json one object per line.\n\n"+
 			"Example: caddy email-link sessions list you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
@@ -71,7 +71,7 @@ func (r *root) sessions() *cobra.Command {
 			})
 		})
 	end := r.command("end <email or id>", "Ends every session, link and flow of an account",
-		"Ends every session, link and flow of an account, open WebSockets and event streams included.\n\n"+
+		"Ends every session, link and flow of an account, including open WebSockets and event streams.\n\n"+
 			"Example: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
@@ -85,9 +85,8 @@ func (r *root) sessions() *cobra.Command {
 	return group("sessions", "Lists and ends sessions", list, end)
 }
 
-const subjectHelp = `Whom is an IP address, an email address, or both: what is counted for a mailbox together with a network
-(mail_address) shows only then. The word shared names the counters that all share (mail_unknown, and clients whose address
-is not known).`
+const subjectHelp = `Give an IP address, an email address, or both: what is counted for a mailbox together with a network (mail_address) appears only with
+both. The word shared stands for the counters that everybody shares (mail_unknown, and clients whose address is unknown).`
 
 func (r *root) limits() *cobra.Command {
 	show := r.command("show <ip or email>… | shared", "Shows what is counted for a client or a mailbox",
@@ -105,8 +104,8 @@ func (r *root) limits() *cobra.Command {
 				return table(out, "LIMIT\tRATE\tCOUNT\tENDS\t", rows)
 			})
 		})
-	reset := r.command("reset <ip or email>… | shared", "Forgets what is counted for a client or a mailbox",
-		"Forgets what is counted against the limits, for a person who is locked out.\n\n"+subjectHelp+
+	reset := r.command("reset <ip or email>… | shared", "Resets what is counted for a client or a mailbox",
+		"Resets what is counted against the limits, for a person who is locked out.\n\n"+subjectHelp+
 			"\n\nExample: caddy email-link limits reset you@example.com", 1, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
@@ -121,7 +120,7 @@ func (r *root) limits() *cobra.Command {
 				return r.print(out, done, text)
 			})
 		})
-	return group("limits", "Shows and forgets what is counted against the limits", show, reset)
+	return group("limits", "Shows and resets what is counted against the limits", show, reset)
 }
 
 func limitRow(l operator.Limit) string {
@@ -145,10 +144,9 @@ func limitRow(l operator.Limit) string {
 func (r *root) keys() *cobra.Command {
 	var sign bool
 	audience := r.command("audience <name> [--sign]", "Prints the key of an audience",
-		`Prints the key with which an app opens the assertion, as base64url of 32 bytes. The audience is the site's host, with
-its port where that is not the scheme's own, unless the configuration names another. The key only opens assertions; it makes none.
-With --sign it is the key with which an app with users of its own signs what it says to the gate. The key is the 32 bytes that the text
-encodes, not the text.
+		`Prints the key with which an app decrypts the assertion: 32 bytes as base64url. The audience is the site's host, with its port unless that
+is the default one, or the name that the configuration gives. The key only decrypts assertions; it cannot create them. With --sign it is
+the key with which an app that has its own users signs what it sends to the gate. The key is the 32 bytes that the text encodes, not the text.
 
 Example: caddy email-link keys audience app.example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -163,13 +161,13 @@ Example: caddy email-link keys audience app.example.com`, 1, 1,
 				return r.print(out, k, k.Key+"\n")
 			})
 		})
-	audience.Flags().BoolVar(&sign, "sign", false, "The key with which an app signs what it says to the gate")
-	return group("keys", "Shows the keys that apps need, and renews those that sign", audience, r.keysShow(), r.keysRotate())
+	audience.Flags().BoolVar(&sign, "sign", false, "The key with which an app signs what it sends to the gate")
+	return group("keys", "Shows the keys that apps need, and rotates the signing key", audience, r.keysShow(), r.keysRotate())
 }
 
 func (r *root) keysShow() *cobra.Command {
 	return r.command("show", "Lists the keys that sign assertions",
-		"Lists the keys that sign assertions, as the site's /jwks.json does. Private halves are never shown.\n\nExample: caddy email-link keys show", 0, 0,
+		"Lists the keys that sign assertions, as the site's /jwks.json does. Private keys are never shown.\n\nExample: caddy email-link keys show", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.SigningKeys(ctx)
@@ -189,9 +187,9 @@ func (r *root) keysShow() *cobra.Command {
 }
 
 func (r *root) keysRotate() *cobra.Command {
-	return r.command("rotate", "Makes a new key to sign assertions",
-		`Makes a new key to sign assertions. It is listed at once and used after a while, when verifiers know it; the old one stays
-listed for as long after its last use. All stay signed in.
+	return r.command("rotate", "Creates a new key to sign assertions",
+		`Creates a new key to sign assertions. It is published at once and used 15 minutes later, when verifiers know it; the old one stays
+published for as long after its last use. Everybody stays signed in.
 
 Example: caddy email-link keys rotate`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {

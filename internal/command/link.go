@@ -20,10 +20,10 @@ func (r *root) link() *cobra.Command {
 	var ttl string
 	var code bool
 	cmd := r.command("link <email> [--for <purpose>] [--ttl <duration>] [--site <origin>] [--qr]", "Prints a link that signs in",
-		`Prints a link that works like the one in a mail, for a person who cannot get mail. Hand it over as you would hand over a key.
+		`Prints a link that works like the one in an email, for a person who cannot receive mail. Hand it over as you would a key.
 
-An address without an account gets a link for an activation, which creates the account when the link is used; where that address could
-not sign up by itself, only with --for activation. With --for reset the link leads to the form for a new password.
+For an address without an account, the link creates the account when it is used; if that address could not sign up by itself, this
+takes --for activation. With --for reset the link opens the form for a new password.
 
 Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -55,7 +55,7 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in, activation or, where people sign in with passwords, reset (default: by whether there is an account)")
 	cmd.Flags().StringVar(&ttl, "ttl", "", fmt.Sprintf("How long the link works, %dh at most (default: the purpose's lifetime)", flow.MaxLinkTTL/time.Hour))
 	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
-	cmd.Flags().BoolVar(&code, "qr", false, "Draw it as a QR code too")
+	cmd.Flags().BoolVar(&code, "qr", false, "Draw a QR code too")
 	return cmd
 }
 

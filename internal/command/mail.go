@@ -18,13 +18,13 @@ import (
 )
 
 func (r *root) mail() *cobra.Command {
-	return group("mail", "Tries the mailer, and looks after the mails that wait", r.mailTest(), r.mailList(), r.mailRetry())
+	return group("mail", "Tests the mailer, and lists and retries queued mails", r.mailTest(), r.mailList(), r.mailRetry())
 }
 
 func (r *root) mailTest() *cobra.Command {
 	return r.command("test <address>", "Sends a test mail",
-		`Sends one mail that says it is a test, through the configured mailer, and waits for the answer. It holds no link. Where no
-Caddy runs, the mailer of the configuration file is tried.
+		`Sends a test mail through the configured mailer and waits for the answer. The mail holds no link. If no Caddy is running, it uses the
+mailer of the configuration file.
 
 Example: caddy email-link mail test you@example.com`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -40,8 +40,8 @@ Example: caddy email-link mail test you@example.com`, 1, 1,
 }
 
 func (r *root) mailList() *cobra.Command {
-	return r.command("list", "Lists the mails that wait, and dead letters",
-		`Lists the mails that wait, then dead letters with the reason why they were given up; with --json one object a line.
+	return r.command("list", "Lists waiting mails and dead letters",
+		`Lists the waiting mails, then dead letters with the reason they were given up; with --json one object per line.
 Addresses are masked: anybody can ask for mails. A dead letter has no address any more once its link has expired.
 
 Example: caddy email-link mail list`, 0, 0,
@@ -71,8 +71,8 @@ Example: caddy email-link mail list`, 0, 0,
 func (r *root) mailRetry() *cobra.Command {
 	var all bool
 	cmd := r.command("retry <id> | --all", "Sends waiting mails and dead letters now",
-		`Tries mails that wait at once instead of when they are due, and dead letters again, for use once the mailer is fixed. Where no
-Caddy runs they go out when it starts. A dead letter can be sent while its link works: afterwards neither address nor link is kept.
+		`Sends waiting mails now instead of when they are due, and dead letters once more, for use when the mailer is fixed. If no Caddy is
+running, they go out when it starts. A dead letter can be sent only while its link works: afterwards neither address nor link is kept.
 
 Example: caddy email-link mail retry --all`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -87,7 +87,7 @@ Example: caddy email-link mail retry --all`, 0, 1,
 				return r.print(out, done, describeRetried(done))
 			})
 		})
-	cmd.Flags().BoolVar(&all, "all", false, "All mails that wait, and all dead letters")
+	cmd.Flags().BoolVar(&all, "all", false, "All waiting mails and all dead letters")
 	return cmd
 }
 
@@ -136,11 +136,11 @@ func (r *root) offlineDiagnostics(ctx context.Context) (operator.Diagnostics, er
 func (r *root) doctor() *cobra.Command {
 	var to string
 	cmd := r.command("doctor [--to <address>]", "Finds what is wrong with the configuration, mail, DNS, clock and files",
-		`Looks at the configuration, the files, the mail server, the DNS records of the sender's domain, the clock and whether the
-sites can be reached, and says for each what to write where something is wrong. It sends nothing: the dialogue with the mail
-server ends before the mail. Where no Caddy runs it looks at the configuration file.
+		`Checks the configuration, the files, the mail server, the DNS records of the sender's domain, the clock, and whether the sites can be
+reached, and says what to write where something is wrong. It sends nothing: the dialogue with the mail server ends before the mail. If no
+Caddy is running, it checks the configuration file.
 
-Exit code 1 when a check fails. A warning or a check that could not be made is no failure.
+Exit code 1 if a check fails. A warning, or a check that could not be made, is not a failure.
 
 Example: caddy email-link doctor --to you@example.com`, 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {

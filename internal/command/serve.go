@@ -39,12 +39,12 @@ func (r *root) serve() *cobra.Command {
 	var show bool
 	var cmd *cobra.Command
 	cmd = r.command("serve --to <host:port> [--from <host> --mail-from <address> --smtp <host:port>]", "Runs a gate without a Caddyfile",
-		`Runs Caddy with a gate before one backend, without a Caddyfile. --print shows the Caddyfile that it runs, to start your own.
+		`Runs Caddy with a gate in front of one backend, without a Caddyfile. --print shows the Caddyfile that it runs, as a start for your own.
 
-Without --from it is a trial: `+trialOrigin+`, on this machine only, mails as files in ./mails, anyone can sign up. Another port
-is --from http://localhost:9080.
+Without --from it is a trial at `+trialOrigin+`, on this machine only: anyone can sign up, and mails are shown on a page and kept as files
+in ./mails. For another port, use --from http://localhost:9080.
 
-The password for --smtp-user is read from the environment, SMTP_PASSWORD, so that no list of processes shows it.
+The password for --smtp-user is read from the environment variable SMTP_PASSWORD, so that no process list shows it.
 
 Examples:
   caddy email-link serve --to localhost:3000

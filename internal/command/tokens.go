@@ -20,10 +20,10 @@ func (r *root) tokens() *cobra.Command {
 func (r *root) tokensCreate() *cobra.Command {
 	var in operator.MachineTokenInput
 	var ttl string
-	cmd := r.command("create <email or id> --scope <name>… [--ttl <duration>] [--site <origin>] [--name <text>]", "Makes a machine token",
-		`Makes a token with which a program acts for an account where 'require scope' names one of its scopes, and prints it: this once.
-A program sends it as 'Authorization: Bearer …', in the header Email-Link-Token, or as the password beside any user name, which
-is what calendar and file clients ask for. It ends with its time, when it is revoked, and with everything else of its account.
+	cmd := r.command("create <email or id> --scope <name>… [--ttl <duration>] [--site <origin>] [--name <text>]", "Creates a machine token",
+		`Creates a token with which a program acts for an account where 'require scope' names one of the token's scopes, and prints it. It is
+not shown again. The program sends it as 'Authorization: Bearer …', in the header Email-Link-Token, or as the password with any user name,
+which is what calendar and file clients ask for. It ends at its time, when you revoke it, and with everything else of its account.
 
 Example: caddy email-link tokens create you@example.com --scope calendar --ttl 90d --name "phone"`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -42,14 +42,14 @@ Example: caddy email-link tokens create you@example.com --scope calendar --ttl 9
 	cmd.Flags().StringArrayVar(&in.Scopes, "scope", nil, "What it is for, one of the option 'scopes'; may be given more than once")
 	cmd.Flags().StringVar(&ttl, "ttl", "90d", "How long it works, 90d at most")
 	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
-	cmd.Flags().StringVar(&in.Name, "name", "", "What you call it, to know it again in the list")
+	cmd.Flags().StringVar(&in.Name, "name", "", "A name to recognize it by in the list")
 	return cmd
 }
 
 func (r *root) tokensList() *cobra.Command {
 	return r.command("list [<email or id>]", "Lists machine tokens",
-		`Lists the machine tokens whose time is not over, of one account or of all, one a line; with --json one object a line. Their text
-is not shown: only the program that it was given to has it. A scope in parentheses is no longer in the configuration.
+		`Lists the machine tokens that have not expired, of one account or of all, one per line; with --json one object per line. The tokens
+themselves are never shown. A scope in parentheses is no longer in the configuration.
 
 Example: caddy email-link tokens list you@example.com`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -87,7 +87,7 @@ Example: caddy email-link tokens list you@example.com`, 0, 1,
 
 func (r *root) tokensRevoke() *cobra.Command {
 	return r.command("revoke <id>", "Revokes a machine token",
-		"Ends a machine token at once, connections that it holds open included. 'tokens list' names the ids.\n\n"+
+		"Ends a machine token at once, including the connections it holds open. 'tokens list' shows the ids.\n\n"+
 			"Example: caddy email-link tokens revoke dGhpcyBpcyBhbiBp", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {

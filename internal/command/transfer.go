@@ -16,13 +16,13 @@ import (
 
 func (r *root) accountsImport() *cobra.Command {
 	var o operator.ImportOptions
-	cmd := r.command("import <file> [--format <jsonl or csv>] [--dry-run] [--skip-bad]", "Adds the accounts of a file",
-		`Adds the accounts of a file of another program: JSON Lines (.jsonl) or CSV with a header (.csv); - is standard input. Each has
-email and, where known, name, roles, password, verified, created, status, language. The password is a record, such as
-$2b$12$… or $argon2id$…, never the password itself; name and password are taken only where verified is true.
+	cmd := r.command("import <file> [--format <jsonl or csv>] [--dry-run] [--skip-bad]", "Adds the accounts in a file",
+		`Adds the accounts in a file from another program: JSON Lines (.jsonl) or CSV with a header (.csv); - reads standard input. Each has an
+email and, where known, name, roles, password, verified, created, status and language. The password is a hash such as $2b$12$… or
+$argon2id$…, never the password itself; name and password are used only where verified is true.
 
-The whole file is checked first. When a line is bad nothing is written and each bad line is listed; --skip-bad writes the others.
-An account that is there just as the file has it is left alone, so the same import can be run again, also after a crash.
+The whole file is checked first. If a line is bad, nothing is written and every bad line is listed; --skip-bad writes the others.
+An account that already exists exactly as in the file is left alone, so you can run the same import again, even after a crash.
 
 Exit code 1: a line is bad and --skip-bad was not given.
 
@@ -48,9 +48,9 @@ Example: caddy email-link accounts import users.csv --dry-run`, 1, 1,
 				return importError(report, o)
 			})
 		})
-	cmd.Flags().StringVar(&o.Format, "format", "", "jsonl or csv (default: by the ending of the file's name)")
+	cmd.Flags().StringVar(&o.Format, "format", "", "jsonl or csv (default: by the file's extension)")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "Check everything and write nothing")
-	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "Write the valid lines although others are bad")
+	cmd.Flags().BoolVar(&o.SkipBad, "skip-bad", false, "Write the valid lines even if others are bad")
 	return cmd
 }
 
@@ -108,8 +108,8 @@ func (r *root) accountsExport() *cobra.Command {
 	var format string
 	var passwords bool
 	cmd := r.command("export [<file>] [--format <jsonl or csv>] [--with-passwords]", "Writes all accounts to a file",
-		`Writes all accounts as 'accounts import' reads them, to standard output or to a new file of mode 0600. Password
-records are written only with --with-passwords: with them passwords can be guessed at leisure.
+		`Writes all accounts in the format that 'accounts import' reads, to standard output or to a new file with mode 0600. Password hashes
+are written only with --with-passwords: with them, passwords can be guessed offline.
 
 Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -134,8 +134,8 @@ Example: caddy email-link accounts export accounts.jsonl`, 0, 1,
 			}
 			return r.print(out, map[string]any{"file": args[0], "accounts": count}, fmt.Sprintf("wrote %d accounts to %s\n", count, args[0]))
 		})
-	cmd.Flags().StringVar(&format, "format", "", "jsonl or csv (default: by the ending of the file's name, else jsonl)")
-	cmd.Flags().BoolVar(&passwords, "with-passwords", false, "Write the password records too")
+	cmd.Flags().StringVar(&format, "format", "", "jsonl or csv (default: by the file's extension, else jsonl)")
+	cmd.Flags().BoolVar(&passwords, "with-passwords", false, "Write the password hashes too")
 	return cmd
 }
 
