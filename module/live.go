@@ -11,7 +11,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
-	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
@@ -115,8 +114,7 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 	a.delivery = &delivery{
 		mailer: m,
 		outbox: outbox.Delivery{
-			Mailer: m, Accounts: c.Accounts, Sessions: c.Sessions,
-			UnknownAddresses: a.policy.limits[limit.MailUnknown], Reserve: a.policy.limits[limit.MailKnown],
+			Mailer: m, Accounts: c.Accounts, Sessions: c.Sessions, Limits: a.policy.limits,
 			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{

@@ -252,6 +252,11 @@ type Mail struct {
 	// Due is the next time to try it, End the time it is given up: the end of its flow, to the second.
 	Due, End time.Time
 	Queued   time.Time
+	// Lane is the queue that the mail is in, and Position is where in it, if the lane is [LaneLine].
+	Lane     Lane
+	Position uint64
+	// Empty marks a mail that only takes its place in the line: what it stands for has left by another lane. It is not listed.
+	Empty bool
 	// Attempts counts leases; the current one is the caller's proof that the lease is its own.
 	Attempts int
 	// Flow is the flow the mail belongs to, zero for a notice.
@@ -265,6 +270,25 @@ type Mail struct {
 	Dead   bool
 	Reason string
 }
+
+// Lane is one of the queues of mails.
+type Lane uint8
+
+// Lanes.
+const (
+	// LaneDirect has mails that wait for nobody: those to accounts. They are leased in the order in which they are due.
+	LaneDirect Lane = 0
+	// LaneNew has mails of which it is not known yet whom they are for. They are leased in the order in which they are due.
+	LaneNew Lane = 1
+	// LaneLine has all others. Those that are due are leased in the order of their places, and by id where places are equal.
+	LaneLine Lane = 2
+)
+
+// PositionUnpaid is the first of the places of mails that wait until a limit permits them, not for a sender. [Outbox.Stats] leaves them out.
+const PositionUnpaid uint64 = 1 << 40
+
+// Lanes returns all lanes, that of new mails first.
+func Lanes() []Lane { return []Lane{LaneNew, LaneDirect, LaneLine} }
 
 // Event is one line of the audit log. It holds no address, token, code or cookie.
 type Event struct {

@@ -240,9 +240,11 @@ type Counters interface {
 // Outbox holds mails that wait to be sent, and dead letters.
 type Outbox interface {
 	Enqueue(m Mail) error
-	// Lease hands out up to n mails that are due at now and not dead, each until the given time, after which it may be
+	// Lease hands out up to n mails of a lane that are due at now and not dead, each until the given time, after which it may be
 	// leased again. Attempts has been raised by one in the mails returned.
-	Lease(now, until time.Time, n int) ([]Mail, error)
+	Lease(lane Lane, now, until time.Time, n int) ([]Mail, error)
+	// Move puts a leased mail into a lane, at a position, due at due, with a reason. It ends the lease.
+	Move(id MailID, attempt int, lane Lane, position uint64, due time.Time, reason string) (found bool, err error)
 	// Finish deletes a mail whose lease (Attempts) is still the caller's.
 	Finish(id MailID, attempt int) (finished bool, err error)
 	// Retry makes a leased mail due again at due, with the reason of the last failure.
@@ -251,11 +253,11 @@ type Outbox interface {
 	DeadLetter(id MailID, attempt int, reason string) (dead bool, err error)
 	// Requeue makes a mail due at once, waiting or dead. It returns false for a dead letter whose sealed part is gone.
 	Requeue(id MailID, due time.Time) (requeued bool, err error)
-	// NextDue returns the earliest time at which a mail is due, leases that end included.
-	NextDue() (time.Time, bool, error)
-	// List returns up to limit mails, waiting or dead.
+	// NextDue returns the earliest time at which a mail of a lane is due, leases that end included.
+	NextDue(lane Lane) (time.Time, bool, error)
+	// List returns up to limit mails, waiting or dead, without empty ones.
 	List(dead bool, limit int) ([]Mail, error)
-	// Stats counts the waiting mails and answers when the oldest was queued.
+	// Stats counts the waiting mails, without empty ones and those at PositionUnpaid or behind it, and answers when the oldest was queued.
 	Stats() (waiting int, oldest time.Time, err error)
 }
 

@@ -104,7 +104,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{
-		Mailer: g, Accounts: g.vault.Accounts, Sessions: g.vault.Sessions, UnknownAddresses: limits[limit.MailUnknown],
+		Mailer: g, Accounts: g.vault.Accounts, Sessions: g.vault.Sessions, Limits: limits,
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			_, text, _ := strings.Cut(l.Link, "?t=")
 			return mailer.Message{From: "no-reply@example.com", Subject: "x", Text: text}, nil

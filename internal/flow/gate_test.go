@@ -175,10 +175,7 @@ func (g *gate) open(clk *clock.Clock) {
 	limiter := &limit.Limiter{Ring: ring}
 	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
 	sessions := session.NewManager(store, ring, clk, accounts)
-	g.worker.Use(outbox.Delivery{
-		Mailer: g.inbox, Render: render, Accounts: accounts, Sessions: sessions,
-		UnknownAddresses: g.site.Limits[limit.MailUnknown], Reserve: g.site.Limits[limit.MailKnown],
-	})
+	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: accounts, Sessions: sessions, Limits: g.site.Limits})
 	g.Service = &Service{
 		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts, Sessions: sessions, Wake: g.worker.Wake,
 	}
@@ -383,4 +380,9 @@ func must[T any](t *testing.T) func(T, error) T {
 		}
 		return v
 	}
+}
+
+// deliverBy replaces the mailer.
+func (g *gate) deliverBy(m mailer.Mailer) {
+	g.worker.Use(outbox.Delivery{Mailer: m, Render: render, Accounts: g.Accounts, Sessions: g.Sessions, Limits: g.site.Limits})
 }

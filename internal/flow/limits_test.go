@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -139,8 +138,7 @@ func TestMAIL3_StrangersCannotSpendWhatAccountsNeed(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
-		rates := must[limit.Rates](t)(limit.Parse("2-H"))
-		g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: g.Accounts, Sessions: g.Sessions, UnknownAddresses: rates})
+		g.site.Limits[limit.MailUnknown] = must[limit.Rates](t)(limit.Parse("2-H"))
 		for i := range 5 {
 			g.stranger(i).mustAsk(Activation, fmt.Sprintf("u%d@example.com", i))
 		}

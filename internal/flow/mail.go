@@ -108,3 +108,13 @@ func (d draft) write(tx storage.Tx) error {
 func limited(v limit.Decision) *Limited {
 	return &Limited{Name: v.Name, RetryAt: v.RetryAt, ByMailbox: v.ByMailbox}
 }
+
+// queueUp gives a mail its place among those that wait. A known browser's does not: it goes to the mailbox that the browser has signed
+// in to.
+func (d *draft) queueUp(known bool, share limit.Share) {
+	if d.mail.Lane = storage.LaneNew; known {
+		d.mail.Lane = storage.LaneDirect
+		return
+	}
+	d.mail.Position = outbox.Position(share)
+}

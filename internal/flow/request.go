@@ -191,18 +191,18 @@ func (r *request) payOrRefuse(tx storage.Tx, l *Limited, rec record) (result Req
 	if r.private.App != nil {
 		return result, rec, refuse(l)
 	}
-	paid, err := r.work.spend(tx)
+	v, err := r.work.spend(tx)
 	if err != nil {
 		return result, rec, err
 	}
-	if !paid {
+	if !v.Allowed {
 		return result, rec, orRefuse(r.work.offer(tx, l), l)
 	}
 	bought, err := r.variant(func(r *request) { r.paid = true })
 	if err != nil {
 		return result, rec, err
 	}
-	return bought.beginFlow(tx, limit.Decision{}, rec)
+	return bought.beginFlow(tx, limit.Decision{Share: v.Share}, rec)
 }
 
 // variant returns the request with a flow that differs. The step may run more than once, so the request itself stays as it is.
@@ -214,6 +214,10 @@ func (r *request) variant(change func(*request)) (*request, error) {
 
 // beginFlow begins the flow that has been prepared.
 func (r *request) beginFlow(tx storage.Tx, v limit.Decision, rec record) (RequestResult, record, error) {
+	var err error
+	if rec.share, err = r.s.noticeShare(tx, r.now, r.requester, v.Share); err != nil {
+		return RequestResult{}, rec, err
+	}
 	e, err := storage.ReadEpochs(tx, r.mailbox, "", false)
 	if err != nil {
 		return RequestResult{}, rec, err
@@ -237,14 +241,16 @@ func (r *request) begin(tx storage.Tx, e storage.Epochs, v limit.Decision, rec *
 	if err := tx.Flows().Create(f); err != nil {
 		return f, "", err
 	}
-	if err := r.draft.write(tx); err != nil {
+	d := r.draft
+	d.queueUp(r.subject.Known, v.Share)
+	if err := d.write(tx); err != nil {
 		return f, "", err
 	}
 	return f, r.cookie, rec.add(tx, r.requestedEvent(f), f.Key.Ends())
 }
 
 // beginStateless queues the mail and stores nothing else of the flow. What it seals holds the epochs, so it is sealed here.
-func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, _ limit.Decision, rec *record) (f storage.Flow, cookie string, err error) {
+func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, v limit.Decision, rec *record) (f storage.Flow, cookie string, err error) {
 	c := withEpochs(r.claims, e)
 	if cookie, err = c.Cookie(r.s.Ring); err != nil {
 		return f, "", err
@@ -254,6 +260,7 @@ func (r *request) beginStateless(tx storage.Tx, e storage.Epochs, _ limit.Decisi
 	if err != nil {
 		return f, "", err
 	}
+	d.queueUp(r.subject.Known, v.Share)
 	if err := errors.Join(d.write(tx), announceStateless(tx, c)); err != nil {
 		return f, "", err
 	}

@@ -65,8 +65,11 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 	subject := limit.Subject{
 		Client: requester.Client, Mailbox: h.Addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, f.Mailbox, now),
 	}
-	slots, reserve, err := s.spendResend(tx, s.mailCost(&site, subject, now), h.Private.App == nil, &rec)
+	v, reserve, err := s.spendResend(tx, s.mailCost(&site, subject, now), h.Private.App == nil, &rec)
 	if err != nil {
+		return f, rec, err
+	}
+	if rec.share, err = s.noticeShare(tx, now, requester, v.Share); err != nil {
 		return f, rec, err
 	}
 	alive, err := isActive(tx, f, now, false)
@@ -75,7 +78,7 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 	}
 	m := mailInput{site: site, private: h.Private, addr: h.Addr, cookie: h.Text, known: subject.Known, reserve: reserve, now: now}
 	if !alive {
-		if f, m.private, err = s.successor(tx, h, slots); err != nil {
+		if f, m.private, err = s.successor(tx, h, v.SlotsOf(limit.MailIP)); err != nil {
 			return f, rec, err
 		}
 	}
@@ -92,6 +95,7 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 		return f, rec, err
 	}
 	if rec.dropped == "" {
+		d.queueUp(subject.Known, v.Share)
 		if err := d.write(tx); err != nil {
 			return f, rec, err
 		}
@@ -132,19 +136,19 @@ func codesAreOff(site Site, f storage.Flow) bool {
 }
 
 // spendResend takes the limits of one more mail: the client's own are told, the mailbox's only noted.
-func (s *Service) spendResend(tx storage.Tx, cost mailCost, mayReserve bool, rec *record) (slots []storage.Key, reserve bool, err error) {
-	v, err := s.Limiter.Check(tx, cost.now, cost.client()...)
+func (s *Service) spendResend(tx storage.Tx, cost mailCost, mayReserve bool, rec *record) (v limit.Decision, reserve bool, err error) {
+	v, err = s.Limiter.Check(tx, cost.now, cost.client()...)
 	if err != nil {
-		return nil, false, err
+		return v, false, err
 	}
 	if !v.Allowed {
-		return nil, false, refuse(limited(v))
+		return v, false, refuse(limited(v))
 	}
 	v, _, reserve, err = cost.spend(tx, mayReserve)
 	if err == nil && !v.Allowed {
 		rec.dropped = v.Name
 	}
-	return v.SlotsOf(limit.MailIP), reserve, err
+	return v, reserve, err
 }
 
 // successor returns the next generation of a flow that has ended elsewhere: the same to the browser that asked, but born

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -36,9 +37,9 @@ func (c mailCost) client() []limit.Charge {
 	return c.table.LimitsFor(limit.MailIP, c.subject)
 }
 
-// network returns the charges of the client and of its network.
+// network returns the charges of the client and of its network, and its shares of what all networks share.
 func (c mailCost) network() []limit.Charge {
-	return append(c.client(), c.table.LimitsFor(limit.MailAddress, c.subject)...)
+	return slices.Concat(c.client(), c.table.LimitsFor(limit.MailAddress, c.subject), c.table.Shares(c.subject.Client))
 }
 
 // spend counts one mail. Where the mailbox's own limit is spent, which anybody can do, a known browser goes on with the reserve that

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -163,6 +164,21 @@ type record struct {
 	events []storage.Event
 	// dropped names a limit that kept a mail back without a word to the browser.
 	dropped string
+	// share is what became of the mail's share of what all share.
+	share shareNotice
+}
+
+// shareNotice is a share, and the network of which the operator is to be told that it has spent its own.
+type shareNotice struct {
+	limit.Share
+	network string
+}
+
+// noticeShare finds out, in the step that has spent a share, what the operator is to be told of it.
+func (s *Service) noticeShare(tx storage.Tx, now time.Time, requester Requester, share limit.Share) (n shareNotice, err error) {
+	n.Share = share
+	n.network, err = s.Limiter.NoticeSpent(tx, now, requester.Client, share)
+	return n, err
 }
 
 // add writes an event to the audit log and keeps it for the log.
@@ -190,6 +206,7 @@ func (s *Service) report(ctx context.Context, step string, site Site, client str
 		}, slog.Any("error", err))
 		return
 	}
+	r.share.Log(ctx, s.Log, r.share.network)
 	for _, e := range r.events {
 		s.log(ctx, slog.LevelInfo, e)
 	}

@@ -79,13 +79,16 @@ func (w solution) mailbox() string { return work.Mailbox(w.s.Ring, w.subject.Mai
 // charges are what the solution buys, and the solution itself.
 func (w solution) charges() []limit.Charge { return w.table.Work(w.name, w.subject, w.once) }
 
-// spend takes the solution, once and as long as there are slots.
-func (w solution) spend(tx storage.Tx) (paid bool, err error) {
+// spend takes the solution for a mail, once and as long as there are slots. An unknown browser's mail spends its shares as any other.
+func (w solution) spend(tx storage.Tx) (limit.Decision, error) {
 	if !w.valid {
-		return false, nil
+		return limit.Decision{}, nil
 	}
-	d, err := w.s.Limiter.Spend(tx, w.now, w.charges()...)
-	return d.Allowed, err
+	charges := w.charges()
+	if !w.subject.Known {
+		charges = append(charges, w.table.Shares(w.subject.Client)...)
+	}
+	return w.s.Limiter.Spend(tx, w.now, charges...)
 }
 
 // check reports whether spend would take the solution.

@@ -75,7 +75,7 @@ func newTimeless(t *testing.T) *timeless {
 	g.site = flow.Site{Origin: "https://app.example.com", Prefix: "/email-link", SignUp: flow.SignUp{Mode: flow.SignUpOpen}, Limits: limit.Defaults()}
 	g.mail = &outbox.Worker{Store: g.Store, Ring: g.Ring, Clock: g.Clock, Limiter: limiter}
 	g.mail.Use(outbox.Delivery{
-		Mailer: g.inbox, Accounts: g.Accounts, Sessions: g.Sessions, UnknownAddresses: g.site.Limits[limit.MailUnknown],
+		Mailer: g.inbox, Accounts: g.Accounts, Sessions: g.Sessions, Limits: g.site.Limits,
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			return mailer.Message{From: "no-reply@example.com", Subject: string(l.Kind), Text: l.Link, HTML: l.Link}, nil
 		},

@@ -18,6 +18,7 @@ const (
 	MailKnown       = "mail_known"
 	MailWork        = "mail_work"
 	MailUnknown     = "mail_unknown"
+	MailNetwork     = "mail_network"
 	RedeemIP        = "redeem_ip"
 	PasswordIP      = "password_ip"
 	PasswordMailbox = "password_mailbox"
@@ -37,6 +38,8 @@ type Descriptor struct {
 	key key
 	// known is the counter of known browsers, empty where they share the one of everybody else.
 	known string
+	// whole names the limit whose budget this one is a share of, empty for a limit that is no share.
+	whole string
 	// grouped counters lie beside those of other grouped limits with the same client or mailbox: nearly every request for a mail
 	// counts them, and most of what that costs is the pages that it changes.
 	grouped bool
@@ -49,6 +52,7 @@ const (
 	byClient            key = iota // the client address, under IPv6 in two tiers
 	byMailbox                      // the mailbox
 	byMailboxAndNetwork            // the mailbox together with the client's /24 or /64
+	byNetwork                      // the client\'s /24 or /48
 	byGate                         // nothing: the whole gate shares one counter
 )
 
@@ -58,7 +62,7 @@ var descriptors = []Descriptor{
 		Doc: "mails requested by one client address; one is refunded when its link is used",
 	},
 	{
-		Name: MailAddress, Defaults: "5-H", key: byMailboxAndNetwork, grouped: true,
+		Name: MailAddress, Defaults: "5-H", key: byMailboxAndNetwork, grouped: true, whole: MailMailbox,
 		Doc: "mails to one mailbox, requested from one /24 or /64",
 	},
 	{
@@ -74,8 +78,12 @@ var descriptors = []Descriptor{
 		Doc: "mails to one mailbox above the other limits, for solved proofs of work",
 	},
 	{
-		Name: MailUnknown, Defaults: "500-H", key: byGate,
-		Doc: "mails to addresses without an account, of the whole gate",
+		Name: MailUnknown, Defaults: "500-H 2000-D", key: byGate,
+		Doc: "mails requested by unknown browsers, of the whole gate; above it mails to addresses without an account wait",
+	},
+	{
+		Name: MailNetwork, Defaults: "50-H 200-D", key: byNetwork, grouped: true, whole: MailUnknown,
+		Doc: "the share of one network, a /24 or a /48, in mail_unknown",
 	},
 	{
 		Name: RedeemIP, Defaults: "60-H", key: byClient,
@@ -161,6 +169,9 @@ func (t Table) Set(name string, words ...string) error {
 	if err != nil {
 		return fmt.Errorf("limit %s: %w", name, err)
 	}
+	if err := rates.checkOrder(name); err != nil {
+		return err
+	}
 	t[name] = rates
 	return nil
 }
@@ -205,8 +216,11 @@ func (d *Descriptor) charges(rates Rates, s Subject) []Charge {
 		if s.Known {
 			c.counter = d.known
 		}
+	case byNetwork:
+		c.Subject, c.soft = networkName(s.Client), true
+		c.group = d.group("client ", c.Subject)
 	case byGate:
-		c.Subject = sharedSubject
+		c.Subject, c.soft = sharedSubject, true
 	}
 	return []Charge{c}
 }
@@ -228,6 +242,14 @@ func (t Table) Work(name string, s Subject, once storage.Key) []Charge {
 	return append(charges, Charge{Name: WorkIP, once: once})
 }
 
+// networkName returns the /24 or the /48 of a client, and one name for all clients whose address is not known.
+func networkName(client netip.Addr) string {
+	if prefix := boundary.Wide(client); prefix.IsValid() {
+		return prefix.String()
+	}
+	return unknownClient
+}
+
 // byClient returns the charges of a limit by client address.
 func (d *Descriptor) byClient(c Charge, client netip.Addr) []Charge {
 	switch {
@@ -242,7 +264,7 @@ func (d *Descriptor) byClient(c Charge, client netip.Addr) []Charge {
 		c.Subject, c.group = boundary.Network(client).String(), wide.group
 		return []Charge{c, wide}
 	}
-	c.group = d.group("client ", c.Subject)
+	c.group = d.group("client ", networkName(client))
 	return []Charge{c}
 }
 
@@ -261,7 +283,7 @@ func (t Table) inspected(s Subject) []Charge {
 	shared, client, mailbox := s == (Subject{}), s.Client.IsValid(), !s.Mailbox.IsZero()
 	for _, d := range descriptors {
 		switch {
-		case d.key == byGate && shared, d.key == byClient && (shared || client), d.key == byMailboxAndNetwork && mailbox && client:
+		case d.key == byGate && shared, (d.key == byClient || d.key == byNetwork) && (shared || client), d.key == byMailboxAndNetwork && mailbox && client:
 			charges = append(charges, d.charges(t[d.Name], s)...)
 		case d.key == byMailbox && mailbox:
 			charges = append(charges, d.charges(t[d.Name], Subject{Mailbox: s.Mailbox})...)

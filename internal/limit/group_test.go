@@ -169,7 +169,7 @@ func TestReloadOfOtherRatesKeepsCounts(t *testing.T) {
 		}
 		return take(t, l, tx, start, mailCharges(table, s)...).Allowed
 	}
-	if !charge("3-H") || !charge("3-H", "9-D") || !charge("4-M", "3-H", "9-D") {
+	if !charge("3-H") || !charge("3-H", "9-D") || !charge("3-M", "3-H", "9-D") {
 		t.Fatal("refused too early")
 	}
 	if charge("3-H") || charge("9-D", "3-H") {

@@ -40,6 +40,7 @@ type Charge struct {
 	mailbox bool   // the subject is a mailbox, not a client
 	// once is the counter of what is spent once, zero for everything else; it has neither subject nor rates.
 	once storage.Key
+	soft bool // a share of a budget: it refuses nothing, see Share
 }
 
 // Decision is the answer to one or more charges.
@@ -53,6 +54,8 @@ type Decision struct {
 	ByMailbox bool
 	// Slots are the counters that were spent, for Refund.
 	Slots []storage.Key
+	// Share says what became of the charges that are shares of a budget.
+	Share Share
 
 	names []string // of the limits that Slots belong to
 }
@@ -90,10 +93,10 @@ func (l *Limiter) Prepare(now time.Time, charges ...Charge) Prepared {
 		w := windows{ring: l.Ring, now: now, name: cmp.Or(charge.counter, charge.Name), group: charge.group}
 		for _, rate := range charge.Rates {
 			slot := w.slot(charge.Subject, rate)
-			counts = append(counts, count{charge.Name, rate, slot.key, slot.text(), charge.mailbox})
+			counts = append(counts, count{charge.Name, rate, slot.key, slot.text(), charge.mailbox, charge.soft})
 		}
 		if once := charge.once; !once.IsZero() {
-			counts = append(counts, count{charge.Name, limiter.Rate{Limit: 1}, once, slot{key: once, ends: once.End}.text(), false})
+			counts = append(counts, count{charge.Name, limiter.Rate{Limit: 1}, once, slot{key: once, ends: once.End}.text(), false, false})
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return compare(a.key, b.key) })
@@ -111,23 +114,30 @@ func (p Prepared) Slots() []storage.Key {
 
 // Spend is Limiter.Spend.
 func (p Prepared) Spend(tx storage.Tx) (Decision, error) {
-	decision, err := p.Check(tx)
+	decision, used, err := p.check(tx)
 	if err != nil || !decision.Allowed {
 		return decision, err
 	}
 	store := TxStore{tx.Counters()}
 	decision.Slots = make([]storage.Key, 0, len(p.counts))
 	decision.names = make([]string, 0, len(p.counts))
-	for _, c := range p.counts {
-		got, err := store.Increment(context.Background(), c.slot, 1, c.rate)
+	for i, c := range p.counts {
+		if c.soft && !decision.Share.Paid {
+			continue
+		}
+		rate := c.rate
+		rate.Limit = p.limit(i, used)
+		got, err := store.Increment(context.Background(), c.slot, 1, rate)
 		if err != nil {
 			return Decision{}, err
 		}
 		if got.Reached { // an engine with row locks: another step was faster than this one's check
-			for _, slot := range decision.Slots {
-				if _, err := tx.Counters().Refund(slot, 1); err != nil {
-					return Decision{}, err
-				}
+			if err := p.undo(tx, &decision, c.soft); err != nil {
+				return Decision{}, err
+			}
+			if c.soft {
+				decision.Share = Share{Turn: decision.Share.Turn, RetryAt: time.Unix(got.Reset, 0)}
+				continue
 			}
 			return Decision{Name: c.name, RetryAt: time.Unix(got.Reset, 0), ByMailbox: c.mailbox}, nil
 		}
@@ -137,23 +147,48 @@ func (p Prepared) Spend(tx storage.Tx) (Decision, error) {
 	return decision, nil
 }
 
+// undo gives back what a decision has spent so far; of shares alone, if soft is set.
+func (p Prepared) undo(tx storage.Tx, decision *Decision, soft bool) error {
+	for _, c := range p.counts {
+		i := slices.Index(decision.Slots, c.key)
+		if i < 0 || soft && !c.soft {
+			continue
+		}
+		if _, err := tx.Counters().Refund(c.key, 1); err != nil {
+			return err
+		}
+		decision.Slots, decision.names = slices.Delete(decision.Slots, i, i+1), slices.Delete(decision.names, i, i+1)
+	}
+	return nil
+}
+
 // Check is Limiter.Check.
 func (p Prepared) Check(tx storage.Tx) (Decision, error) {
+	decision, _, err := p.check(tx)
+	return decision, err
+}
+
+// check also returns what each counter holds.
+func (p Prepared) check(tx storage.Tx) (decision Decision, used []int64, err error) {
 	store := TxStore{tx.Counters()}
-	decision := Decision{Allowed: true}
-	for _, c := range p.counts {
+	decision, used = Decision{Allowed: true}, make([]int64, len(p.counts))
+	for i, c := range p.counts {
 		got, err := store.Peek(context.Background(), c.slot, c.rate)
 		if err != nil {
-			return Decision{}, err
+			return Decision{}, nil, err
 		}
-		if got.Reached {
+		used[i] = got.Limit - got.Remaining
+		if got.Reached && !c.soft {
 			decision.Allowed = false
 			if ends := time.Unix(got.Reset, 0); ends.After(decision.RetryAt) {
 				decision.Name, decision.RetryAt, decision.ByMailbox = c.name, ends, c.mailbox
 			}
 		}
 	}
-	return decision, nil
+	if decision.Allowed {
+		decision.Share, err = p.share(used)
+	}
+	return decision, used, err
 }
 
 // Refund gives one back to each counter, as when a mailed link is used. It does nothing to counters whose window has ended.
@@ -241,6 +276,7 @@ type count struct {
 	slot string
 	// mailbox is the charge's.
 	mailbox bool
+	soft    bool
 }
 
 func compare(a, b storage.Key) int {

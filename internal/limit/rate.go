@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,21 @@ func Parse(words ...string) (Rates, error) {
 		rates = append(rates, rate)
 	}
 	return rates, nil
+}
+
+// checkOrder returns an error if more is permitted in a shorter period than in a longer one: the rate of the shorter one would never
+// refuse anything. name is the limit's.
+func (r Rates) checkOrder(name string) error {
+	for i, short := range r {
+		for _, long := range r {
+			if short.Period < long.Period && short.Limit > long.Limit {
+				fit := slices.Delete(slices.Clone(r), i, i+1)
+				return fmt.Errorf("limit %s: %s permits more than %s, which lasts longer; write 'limit %s %s', or a larger count for the longer period",
+					name, rateName(short), rateName(long), name, fit)
+			}
+		}
+	}
+	return nil
 }
 
 func parseRate(word string) (limiter.Rate, error) {

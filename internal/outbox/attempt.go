@@ -22,8 +22,10 @@ const (
 	noMailInterval = 10 * time.Minute
 )
 
-// attempt tries one leased mail and writes down what came of it.
-func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
+// attempt does with one leased mail what its lane is for, and writes down what came of it: it finds out whom a new mail is for, and sends any
+// other. turn waits until as much time has passed since a time as a mail usually takes.
+func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn func(since time.Time)) {
+	began, now := time.Now(), w.Clock.Now()
 	p, err := OpenPayload(w.Ring, m.ID, m.Sealed)
 	if err != nil {
 		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: "the record does not open"})
@@ -31,20 +33,35 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail) {
 	}
 	before := countsOf(m)
 	switch {
-	case hasExpired(m, w.Clock.Now()):
+	case waitsInVain(m, now):
+		w.drop(ctx, m, p)
+		return
+	case hasExpired(m, now):
 		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: before.reason("not sent before its flow ended")})
 		return
-	case before.unanswered >= maxUnanswered:
+	case before.unanswered >= maxUnanswered && !m.Empty:
 		w.record(ctx, m, p, classification{}, result{
 			outcome: OutcomeDead, reason: before.reason("handed over twice without an answer: it may have arrived"),
 		})
 		return
+	case m.Empty:
+		turn(began)
+		w.finishEmpty(ctx, m)
+		return
 	}
 	j, err := w.classify(ctx, d, m, p)
-	if err == nil {
-		err = w.deliver(ctx, d, m, j)
-	} else {
+	switch {
+	case err != nil:
 		err = fmt.Errorf("look-up: %w", err)
+	case m.Lane == storage.LaneNew:
+		w.Wake() // for the lane that it is in now
+		return
+	default:
+		if err = w.deliver(ctx, d, m, j); j.drop == "" {
+			w.turns.add(time.Since(began))
+		} else if m.Lane == storage.LaneLine {
+			turn(began)
+		}
 	}
 	w.record(ctx, m, p, j, w.evaluate(ctx, m, before, j, err))
 }
@@ -106,7 +123,7 @@ func (w *Worker) evaluate(ctx context.Context, m storage.Mail, before attemptCou
 	}
 	now := w.Clock.Now()
 	r := result{operatorFault: mailer.IsOperatorFault(err)}
-	due := now.Add(pause(m.Attempts))
+	due := now.Add(pause(tries(m)))
 	if ctx.Err() != nil {
 		due = now // told to stop: the next Run goes on at once
 	}
@@ -174,7 +191,7 @@ func (w *Worker) report(ctx context.Context, m storage.Mail, j classification, e
 	w.Log.LogAttrs(ctx, level, e.Name,
 		slog.String("event", e.Name), slog.String("purpose", e.Purpose), slog.String("outcome", e.Outcome),
 		slog.String("account", e.Account), slog.String("flow", e.Flow), slog.String("site", e.Site),
-		slog.String("client", e.Client), slog.String("mail", m.ID.String()), slog.Int("attempt", m.Attempts),
+		slog.String("client", e.Client), slog.String("mail", m.ID.String()), slog.Int("attempt", tries(m)),
 		slog.String("reason", text))
 	switch {
 	case r.operatorFault:

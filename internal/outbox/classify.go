@@ -27,6 +27,7 @@ const (
 	dropMailboxLimit       = limit.MailMailbox
 	dropReserveLimit       = limit.MailKnown
 	dropUnknownLimit       = limit.MailUnknown
+	dropNoTurn             = "its turn did not come in a quarter of its flow's time"
 	dropNoAccountSentToday = "already told today"
 )
 
@@ -75,6 +76,9 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		if err == nil && expired != "" && j.drop == "" {
 			j.drop = expired
 		}
+		if err == nil && m.Lane == storage.LaneNew {
+			err = w.route(tx, m, p, found && j.drop == "", now)
+		}
 		return err
 	})
 	if err != nil {
@@ -116,9 +120,8 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 	return mailer.KindLink, drop
 }
 
-// checkLimits spends what requests by unknown browsers may cause: mails to a mailbox that has muted them, and mails to people who have no account. A
-// mail that has passed is not counted again at its next attempt. The counters are touched in one order by every mail, the one
-// that all share last.
+// checkLimits drops what a mailbox is not to get from unknown browsers: mails that it has muted, and more than one notice in a day that it has no
+// account. A mail that has passed is not checked again at its next attempt.
 func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Payload, j *classification, found bool) error {
 	classified := storage.Key{End: m.End.Unix(), Digest: w.Ring.MAC(labelClassified, m.ID[:])}
 	if count, err := tx.Counters().Peek(classified); err != nil || count > 0 {
@@ -128,8 +131,17 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 	if err := w.checkNetwork(tx, d, p, j, now); err != nil || j.drop != "" {
 		return err
 	}
-	if !found {
-		if err := w.checkUnknown(tx, d, p, j, now); err != nil || j.drop != "" {
+	if !found && j.message.Kind == mailer.KindNoAccount {
+		suppression := suppression{label: labelNoAccount, duration: noAccountInterval, parts: [][]byte{p.LimitKey[:]}}
+		active, err := suppression.active(tx, w.Ring, now)
+		switch {
+		case err == nil && active:
+			j.drop = dropNoAccountSentToday
+			return nil
+		case err == nil:
+			err = suppression.start(tx, w.Ring, now)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -155,8 +167,7 @@ func (w *Worker) checkNetwork(tx storage.Tx, d *Delivery, p Payload, j *classifi
 	}
 	switch {
 	case own && p.Reserve:
-		table := limit.Table{limit.MailKnown: d.Reserve}
-		v, err := w.Limiter.Spend(tx, now, table.OwnNetworks(limit.Subject{Mailbox: p.LimitKey})...)
+		v, err := w.Limiter.Spend(tx, now, d.Limits.OwnNetworks(limit.Subject{Mailbox: p.LimitKey})...)
 		if err == nil && !v.Allowed {
 			j.drop, j.limit = dropReserveLimit, limit.MailKnown
 		}
@@ -166,31 +177,6 @@ func (w *Worker) checkNetwork(tx storage.Tx, d *Delivery, p Payload, j *classifi
 		j.drop = dropMailboxLimit
 	default:
 		j.drop = dropMuted
-	}
-	return nil
-}
-
-// checkUnknown spends the limits of a mail to an address without an account.
-func (w *Worker) checkUnknown(tx storage.Tx, d *Delivery, p Payload, j *classification, now time.Time) error {
-	suppression := suppression{label: labelNoAccount, duration: noAccountInterval, parts: [][]byte{p.LimitKey[:]}}
-	once := j.message.Kind == mailer.KindNoAccount
-	if once {
-		if active, err := suppression.active(tx, w.Ring, now); err != nil || active {
-			j.drop = dropNoAccountSentToday
-			return err
-		}
-	}
-	table := limit.Table{limit.MailUnknown: d.UnknownAddresses}
-	v, err := w.Limiter.Spend(tx, now, table.LimitsFor(limit.MailUnknown, limit.Subject{})...)
-	if err != nil {
-		return err
-	}
-	if !v.Allowed {
-		j.drop, j.limit = dropUnknownLimit, limit.MailUnknown
-		return nil
-	}
-	if once {
-		return suppression.start(tx, w.Ring, now)
 	}
 	return nil
 }

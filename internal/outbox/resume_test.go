@@ -15,7 +15,7 @@ func (p *post) cutOff() {
 	p.t.Helper()
 	now := p.Clock.Now()
 	if err := p.Store.Update(context.Background(), func(tx storage.Tx) error {
-		_, err := tx.Outbox().Lease(now, now.Add(2*time.Minute), 10)
+		_, err := tx.Outbox().Lease(storage.LaneDirect, now, now.Add(2*time.Minute), 10)
 		return err
 	}); err != nil {
 		p.t.Fatal(err)

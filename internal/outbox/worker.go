@@ -26,8 +26,12 @@ import (
 
 // Defaults and bounds of the worker.
 const (
-	// DefaultConcurrency is how many mails are on their way at once.
-	DefaultConcurrency = 4
+	// DefaultConcurrency is how many mails to accounts are on their way at once.
+	DefaultConcurrency = 16
+	// lineShare is how many of these senders the line of all other mails has one for.
+	lineShare = 4
+	// classifiers is how many mails are looked up at once.
+	classifiers = 4
 	// DefaultSendTimeout bounds one attempt.
 	DefaultSendTimeout = time.Minute
 	// DefaultDrain is how long Run waits for running attempts when it is told to stop.
@@ -50,9 +54,9 @@ type Delivery struct {
 	Accounts AccountFinder
 	// Sessions knows the networks of an account's sessions.
 	Sessions NetworkFinder
-	// UnknownAddresses is the rate of mails to addresses without an account (mail_unknown), Reserve that of mails above a mailbox's
-	// limit, for known browsers and for networks of the account's sessions (mail_known).
-	UnknownAddresses, Reserve limit.Rates
+	// Limits has the rates of what the worker spends: the shares that mails wait for (mail_unknown, mail_network), and mails above a
+	// mailbox's limit for networks of its account's sessions (mail_known).
+	Limits limit.Table
 }
 
 // NetworkFinder reports whether a live session of an account was opened from the network of an address.
@@ -72,7 +76,8 @@ type Worker struct {
 	Ring    *keyring.Ring
 	Clock   *clock.Clock
 	Limiter *limit.Limiter
-	// Concurrency is how many mails are on their way at once. Default: DefaultConcurrency.
+	// Concurrency is how many mails to accounts are on their way at once; a quarter as many, and at least one, are to others.
+	// Default: DefaultConcurrency.
 	Concurrency int
 	// SendTimeout bounds one attempt. Default: DefaultSendTimeout.
 	SendTimeout time.Duration
@@ -85,8 +90,8 @@ type Worker struct {
 
 	delivery atomic.Pointer[Delivery]
 	once     sync.Once
-	wake     chan struct{}
-	slots    chan struct{}
+	lanes    []*lane
+	turns    turnLength
 	// stopped is set while no mail leaves until the operator acts, stoppedLogged when the log last said so, in Unix seconds.
 	stopped       atomic.Bool
 	stoppedLogged atomic.Int64
@@ -103,9 +108,21 @@ func (w *Worker) init() {
 		if w.DrainFor <= 0 {
 			w.DrainFor = DefaultDrain
 		}
-		w.wake = make(chan struct{}, 1)
-		w.slots = make(chan struct{}, w.Concurrency)
+		w.turns.measured = make(chan struct{})
+		for _, l := range storage.Lanes() {
+			senders := map[storage.Lane]int{
+				storage.LaneDirect: w.Concurrency, storage.LaneNew: classifiers, storage.LaneLine: max(1, w.Concurrency/lineShare),
+			}[l]
+			w.lanes = append(w.lanes, &lane{of: l, wake: make(chan struct{}, 1), slots: make(chan struct{}, senders)})
+		}
 	})
+}
+
+// lane is one queue of mails with senders of its own.
+type lane struct {
+	of    storage.Lane
+	wake  chan struct{}
+	slots chan struct{}
 }
 
 // Use replaces the delivery. An attempt that has begun goes on with the one before: close its mailer after this call.
@@ -117,9 +134,11 @@ func (w *Worker) Use(d Delivery) {
 // Wake tells the worker that a mail was queued. It never blocks.
 func (w *Worker) Wake() {
 	w.init()
-	select {
-	case w.wake <- struct{}{}:
-	default:
+	for _, l := range w.lanes {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -129,38 +148,58 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.init()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var running sync.WaitGroup
+	turn := func(since time.Time) { w.turns.wait(ctx, since) }
+	var lanes, running sync.WaitGroup
+	for _, l := range w.lanes {
+		lanes.Go(func() {
+			w.serve(ctx, l, func(d *Delivery, m storage.Mail) { w.attempt(sending, d, m, turn) }, &running)
+		})
+	}
+	lanes.Wait()
+	w.drain(&running, cancel)
+	return nil
+}
+
+// serve starts an attempt for each mail of one lane that is due, until ctx ends.
+func (w *Worker) serve(ctx context.Context, l *lane, attempt func(*Delivery, storage.Mail), running *sync.WaitGroup) {
 	for ctx.Err() == nil {
-		leased, err := w.dispatch(ctx, sending, &running)
+		leased, err := w.dispatch(ctx, l, attempt, running)
 		if errors.Is(err, storage.ErrClosed) {
-			break
+			return
 		}
 		if err != nil && ctx.Err() == nil {
 			w.logFailure(ctx, "lease", err)
 		}
 		if leased == 0 {
-			w.waitForWork(ctx, err != nil)
+			w.waitForWork(ctx, l, err != nil)
 		}
 	}
-	w.drain(&running, cancel)
-	return nil
 }
 
-// Flush gives each mail that is due an attempt, and returns when all have had theirs. Only one Flush or Run may be under way.
+// Flush gives each mail that is due an attempt, and returns when all have had theirs. Empty turns take no time. Only one Flush or Run may
+// be under way.
 func (w *Worker) Flush(ctx context.Context) error {
 	w.init()
+	attempt := func(d *Delivery, m storage.Mail) { w.attempt(ctx, d, m, func(time.Time) {}) }
 	for {
-		var running sync.WaitGroup
-		leased, err := w.dispatch(ctx, ctx, &running)
-		running.Wait()
-		if err != nil || leased == 0 {
-			return err
+		total := 0
+		for _, l := range w.lanes {
+			var running sync.WaitGroup
+			leased, err := w.dispatch(ctx, l, attempt, &running)
+			running.Wait()
+			if err != nil {
+				return err
+			}
+			total += leased
+		}
+		if total == 0 {
+			return nil
 		}
 	}
 }
 
-// dispatch waits for a free slot, leases as many mails as there are free slots, and starts an attempt for each.
-func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup) (leased int, err error) {
+// dispatch waits for a free slot of a lane, leases as many mails as there are free slots, and starts an attempt for each.
+func (w *Worker) dispatch(ctx context.Context, l *lane, attempt func(*Delivery, storage.Mail), running *sync.WaitGroup) (leased int, err error) {
 	d := w.delivery.Load()
 	if d == nil || d.Mailer == nil {
 		return 0, nil
@@ -168,18 +207,18 @@ func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup)
 	free := 0
 	defer func() {
 		for ; free > 0; free-- {
-			<-w.slots
+			<-l.slots
 		}
 	}()
 	select {
-	case w.slots <- struct{}{}:
+	case l.slots <- struct{}{}:
 		free++
 	case <-ctx.Done():
 		return 0, nil
 	}
 	for more := true; more; {
 		select {
-		case w.slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 			free++
 		default:
 			more = false
@@ -188,24 +227,25 @@ func (w *Worker) dispatch(ctx, sending context.Context, running *sync.WaitGroup)
 	var mails []storage.Mail
 	now := w.Clock.Now()
 	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		mails, err = tx.Outbox().Lease(now, now.Add(w.SendTimeout+leaseMargin), free)
+		mails, err = tx.Outbox().Lease(l.of, now, now.Add(w.SendTimeout+leaseMargin), free)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("outbox: lease mails: %w", err)
 	}
-	for _, m := range mails {
+	leased = len(mails)
+	for _, m := range w.pay(ctx, d, mails, now) {
 		free--
 		running.Go(func() {
-			defer func() { <-w.slots }()
-			w.attempt(sending, d, m)
+			defer func() { <-l.slots }()
+			attempt(d, m)
 		})
 	}
-	return len(mails), nil
+	return leased, nil
 }
 
-// waitForWork waits until a mail is due, Wake is called, or ctx ends. After a failure it waits longer.
-func (w *Worker) waitForWork(ctx context.Context, failed bool) {
+// waitForWork waits until a mail of the lane is due, Wake is called, or ctx ends. After a failure it waits longer.
+func (w *Worker) waitForWork(ctx context.Context, l *lane, failed bool) {
 	wait := poll
 	if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
 		var (
@@ -213,7 +253,7 @@ func (w *Worker) waitForWork(ctx context.Context, failed bool) {
 			found bool
 		)
 		err := w.Store.View(ctx, func(tx storage.Tx) (err error) {
-			due, found, err = tx.Outbox().NextDue()
+			due, found, err = tx.Outbox().NextDue(l.of)
 			return err
 		})
 		if err == nil && found {
@@ -225,7 +265,7 @@ func (w *Worker) waitForWork(ctx context.Context, failed bool) {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-w.wake:
+	case <-l.wake:
 	case <-timer.C:
 	}
 }

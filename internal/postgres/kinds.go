@@ -197,20 +197,23 @@ func mailKind(schema string) kind[storage.MailID, storage.Mail] {
 		table: schema + ".mails", key: []string{"id"},
 		fields: []string{
 			"due", "ends", "gone", "queued", "attempts", "flow_ends", "flow_digest", "purpose", "site", "sealed", "dead", "reason",
+			"lane", "position", "empty",
 		},
 		keyArgs: func(id storage.MailID) []any { return []any{bytes.Clone(id[:])} },
 		args: func(m *storage.Mail) []any {
 			return []any{
 				m.Due, timeArg(m.End), goneAt(m), timeArg(m.Queued), m.Attempts, endArg(m.Flow), refArg(m.Flow), m.Purpose, m.Site, m.Sealed, m.Dead,
-				m.Reason,
+				m.Reason, int16(m.Lane), int64(m.Position), m.Empty, //nolint:gosec // below 2^63: see Enqueue and Move
 			}
 		},
 		scan: func(r pgx.Rows) (id storage.MailID, m storage.Mail, ver int64, err error) {
 			var raw []byte
 			var gone time.Time
+			var position int64
 			err = r.Scan(&raw, timeTo{&m.Due}, timeTo{&m.End}, timeTo{&gone}, timeTo{&m.Queued}, &m.Attempts, endTo{&m.Flow},
-				digestTo{&m.Flow.Digest}, &m.Purpose, &m.Site, &m.Sealed, &m.Dead, &m.Reason, &ver)
+				digestTo{&m.Flow.Digest}, &m.Purpose, &m.Site, &m.Sealed, &m.Dead, &m.Reason, smallTo[storage.Lane]{&m.Lane}, &position, &m.Empty, &ver)
 			copy(m.ID[:], raw)
+			m.Position = uint64(position) //nolint:gosec // written from one
 			return m.ID, m, ver, err
 		},
 		compare: func(a, b storage.MailID) int { return bytes.Compare(a[:], b[:]) },

@@ -3,6 +3,8 @@ package postgres
 import (
 	"bytes"
 	"cmp"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +21,7 @@ func (t outbox) Enqueue(m storage.Mail) error {
 	if err := t.changeable(); err != nil {
 		return err
 	}
-	if m.ID == (storage.MailID{}) || m.Dead {
+	if m.ID == (storage.MailID{}) || m.Dead || m.Lane > storage.LaneLine || m.Position > math.MaxInt64 {
 		return errNoKey
 	}
 	m.Due, m.End, m.Queued = micro(m.Due), micro(m.End), micro(m.Queued)
@@ -30,16 +32,26 @@ func compareDue(a, b *storage.Mail) int {
 	return cmp.Or(a.Due.Compare(b.Due), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
-// due lists up to n waiting mails in the order of their due times.
-func (t outbox) due(until *time.Time, n int) ([]*storage.Mail, error) {
-	sql := "select " + t.kind.columns + " from " + t.kind.table + " where not dead and due <= coalesce($1::timestamptz, 'infinity') order by due, id limit $2"
+func comparePositions(a, b *storage.Mail) int {
+	return cmp.Or(cmp.Compare(a.Position, b.Position), bytes.Compare(a.ID[:], b.ID[:]))
+}
+
+// waiting lists up to n waiting mails of a lane that are due, in an order.
+func (t outbox) waiting(lane storage.Lane, until *time.Time, order string, compare func(a, b *storage.Mail) int, n int) ([]*storage.Mail, error) {
+	sql := "select " + t.kind.columns + " from " + t.kind.table + " where not dead and lane = " + strconv.Itoa(int(lane)) +
+		" and due <= coalesce($1::timestamptz, 'infinity') order by " + order + " limit $2"
 	return t.list(sql, []any{until, n + t.written()}, func(m *storage.Mail) bool {
-		return !m.Dead && (until == nil || !m.Due.After(*until))
-	}, compareDue, n)
+		return !m.Dead && m.Lane == lane && (until == nil || !m.Due.After(*until))
+	}, compare, n)
+}
+
+// due lists up to n waiting mails of a lane in the order of their due times.
+func (t outbox) due(lane storage.Lane, until *time.Time, n int) ([]*storage.Mail, error) {
+	return t.waiting(lane, until, "due, id", compareDue, n)
 }
 
 // Lease hands out due mails. No lock is held: where another lease has taken one meanwhile, the step runs again.
-func (t outbox) Lease(now, until time.Time, n int) ([]storage.Mail, error) {
+func (t outbox) Lease(lane storage.Lane, now, until time.Time, n int) ([]storage.Mail, error) {
 	if err := t.changeable(); err != nil {
 		return nil, err
 	}
@@ -49,7 +61,13 @@ func (t outbox) Lease(now, until time.Time, n int) ([]storage.Mail, error) {
 	if !until.After(now) {
 		return nil, errLease
 	}
-	list, err := t.due(&now, n)
+	var list []*storage.Mail
+	var err error
+	if lane == storage.LaneLine {
+		list, err = t.waiting(lane, &now, "position, id", comparePositions, n)
+	} else {
+		list, err = t.due(lane, &now, n)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +115,21 @@ func (t outbox) Retry(id storage.MailID, attempt int, due time.Time, reason stri
 	return true, nil
 }
 
+// Move puts a leased mail into a lane.
+func (t outbox) Move(id storage.MailID, attempt int, lane storage.Lane, position uint64, due time.Time, reason string) (found bool, err error) {
+	one, err := t.leased(id, attempt)
+	if err != nil || one == nil {
+		return false, err
+	}
+	if lane > storage.LaneLine || position > math.MaxInt64 {
+		return false, errNoKey
+	}
+	m := one.rec
+	m.Lane, m.Position, m.Due, m.Reason = lane, position, micro(due), reason
+	t.put(one, m)
+	return true, nil
+}
+
 // DeadLetter turns a leased mail into a dead letter.
 func (t outbox) DeadLetter(id storage.MailID, attempt int, reason string) (dead bool, err error) {
 	one, err := t.leased(id, attempt)
@@ -124,9 +157,9 @@ func (t outbox) Requeue(id storage.MailID, due time.Time) (requeued bool, err er
 	return true, nil
 }
 
-// NextDue returns the earliest time at which a mail is due.
-func (t outbox) NextDue() (time.Time, bool, error) {
-	list, err := t.due(nil, 1)
+// NextDue returns the earliest time at which a mail of a lane is due.
+func (t outbox) NextDue(lane storage.Lane) (time.Time, bool, error) {
+	list, err := t.due(lane, nil, 1)
 	if err != nil || len(list) == 0 {
 		return time.Time{}, false, err
 	}
@@ -138,8 +171,8 @@ func (t outbox) List(dead bool, limit int) ([]storage.Mail, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	sql := "select " + t.kind.columns + " from " + t.kind.table + " where dead = $1 order by id limit $2"
-	list, err := t.list(sql, []any{dead, limit + t.written()}, func(m *storage.Mail) bool { return m.Dead == dead },
+	sql := "select " + t.kind.columns + " from " + t.kind.table + " where dead = $1 and not empty order by id limit $2"
+	list, err := t.list(sql, []any{dead, limit + t.written()}, func(m *storage.Mail) bool { return m.Dead == dead && !m.Empty },
 		func(a, b *storage.Mail) int { return bytes.Compare(a.ID[:], b.ID[:]) }, limit)
 	return values(list), err
 }
@@ -150,12 +183,20 @@ func (t outbox) Stats() (waiting int, oldest time.Time, err error) {
 		err = t.query(t.store.texts.mails, nil, func(answer pgx.Rows) error { return answer.Scan(&waiting, timeTo{&oldest}) })
 		return waiting, oldest, err
 	}
-	list, err := t.due(nil, 1<<30)
-	for _, m := range list {
-		if waiting == 0 || m.Queued.Before(oldest) {
-			oldest = m.Queued
+	for _, lane := range storage.Lanes() {
+		list, err := t.due(lane, nil, 1<<30)
+		if err != nil {
+			return 0, time.Time{}, err
 		}
-		waiting++
+		for _, m := range list {
+			if m.Empty || m.Lane == storage.LaneLine && m.Position >= storage.PositionUnpaid {
+				continue
+			}
+			if waiting == 0 || m.Queued.Before(oldest) {
+				oldest = m.Queued
+			}
+			waiting++
+		}
 	}
-	return waiting, oldest, err
+	return waiting, oldest, nil
 }

@@ -19,7 +19,7 @@ import (
 // it. writes is the oldest build, by the changes that it knows, that may still write.
 const (
 	// schemaWrites is what this build demands of others: builds that know fewer changes must not write any more.
-	schemaWrites = 1
+	schemaWrites = 2
 	// migrationWait bounds how long a change waits for tables that others use.
 	migrationWait = "3s"
 )

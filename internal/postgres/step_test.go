@@ -115,8 +115,14 @@ func TestDUR1_WhatMovesMeanwhileRunsTheStepAgain(t *testing.T) {
 			func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(key("counter"), 3, 3); return err },
 		},
 		"a leased mail": {
-			func(tx storage.Tx) error { _, err := tx.Outbox().Lease(noon, noon.Add(time.Hour), 1); return err },
-			func(tx storage.Tx) error { _, err := tx.Outbox().Lease(noon, noon.Add(time.Hour), 1); return err },
+			func(tx storage.Tx) error {
+				_, err := tx.Outbox().Lease(storage.LaneDirect, noon, noon.Add(time.Hour), 1)
+				return err
+			},
+			func(tx storage.Tx) error {
+				_, err := tx.Outbox().Lease(storage.LaneDirect, noon, noon.Add(time.Hour), 1)
+				return err
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

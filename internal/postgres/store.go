@@ -80,7 +80,7 @@ func newTexts(schema string) texts {
 		event:  "insert into " + schema + ".events (" + eventColumns + ") values (" + holders(1, 12) + ")",
 		events: "select seq, " + eventColumns + " from " + schema + ".events where (at, seq) < ($1, $2) and at >= $3 " +
 			"order by at desc, seq desc limit $4",
-		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead",
+		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead and not empty and not (lane = 2 and position >= 1099511627776)",
 		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = $1))",
 	}
 }

@@ -21,7 +21,7 @@ func (v *Vault) endRestored(ctx context.Context, incarnation string) error {
 			return err
 		}
 		mails += n
-		if n < dropChunk {
+		if n == 0 {
 			break
 		}
 	}
@@ -51,20 +51,23 @@ func (v *Vault) endRestored(ctx context.Context, incarnation string) error {
 	return nil
 }
 
-// dropMails deletes up to dropChunk queued mails, whenever they are due. Nothing else uses the store yet.
+// dropMails deletes up to dropChunk queued mails of each lane, whenever they are due. Nothing else uses the store yet.
 func (v *Vault) dropMails(ctx context.Context) (n int, err error) {
 	far := v.Clock.Now().AddDate(100, 0, 0)
 	err = v.Store.Update(ctx, func(tx storage.Tx) error {
-		mails, err := tx.Outbox().Lease(far, far.Add(time.Minute), dropChunk)
-		if err != nil {
-			return err
-		}
-		for _, m := range mails {
-			if _, err := tx.Outbox().Finish(m.ID, m.Attempts); err != nil {
+		n = 0
+		for _, lane := range storage.Lanes() {
+			mails, err := tx.Outbox().Lease(lane, far, far.Add(time.Minute), dropChunk)
+			if err != nil {
 				return err
 			}
+			for _, m := range mails {
+				if _, err := tx.Outbox().Finish(m.ID, m.Attempts); err != nil {
+					return err
+				}
+			}
+			n += len(mails)
 		}
-		n = len(mails)
 		return nil
 	})
 	return n, err

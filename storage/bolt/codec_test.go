@@ -69,6 +69,7 @@ func samples() map[string][][]byte {
 			encodeMail(storage.Mail{}),
 			encodeMail(storage.Mail{
 				Due: at, End: at, Queued: at, Attempts: 2, Flow: k, Purpose: "p", Site: "s", Sealed: []byte("x"), Dead: true, Reason: "r",
+				Lane: storage.LaneLine, Position: 1 << 40, Empty: true,
 			}),
 		},
 		"event": {

@@ -20,7 +20,7 @@ import (
 
 // schema is the number of the layout of the file: its buckets, their keys and the formats of its records. A file with a larger one is
 // refused, one with a smaller one gets what is missing when it is opened.
-const schema = 5
+const schema = 6
 
 // since names the schema with which a bucket came, where that is not the first.
 var since = map[bucket]uint32{bMachineTokens: 2, bEventTimes: 3}

@@ -545,3 +545,47 @@ func TestDUR1_ANewDatabaseReplacesNone(t *testing.T) {
 		t.Errorf("%v, the database is %q", err, text)
 	}
 }
+
+// TestOpenReadsTheMailsOfAnOlderFile opens a file of the fifth schema, whose mails have no lane: they leave as mails to accounts do.
+func TestOpenReadsTheMailsOfAnOlderFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "older.db")
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := time.Unix(1_800_000_000, 0).UTC()
+	want := storage.Mail{ID: storage.MailID{1}, Due: due, Queued: due, End: due.Add(time.Hour), Purpose: "sign_in", Site: "s", Sealed: []byte("x")}
+	err = s.Update(t.Context(), func(tx storage.Tx) error { return tx.Outbox().Enqueue(want) })
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		older := encodeMail(want)
+		older = older[:len(older)-3] // lane, place and the mark of an empty one
+		older[0] = recordVersion
+		return errors.Join(tx.Bucket(bucketNames[bOutbox]).Put(want.ID[:], older), schemaIs(tx, 5))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), Options{Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // only read
+	until := due.Add(time.Minute)
+	err = s.Update(t.Context(), func(tx storage.Tx) error {
+		mails, err := tx.Outbox().Lease(storage.LaneDirect, due, until, 9)
+		want.Due, want.Attempts = until, 1
+		if diff := cmp.Diff([]storage.Mail{want}, mails); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,15 +14,24 @@ type outbox struct{ *tx }
 
 // The index of the outbox has two entries for a waiting mail, and the second alone for a dead letter:
 //
-//	'd' ‖ due (12 bytes) ‖ id → queued (12 bytes)
+//	lane ‖ due (12 bytes) ‖ id → queued (12 bytes), nothing for a mail that is not counted
 //	'e' ‖ end (5 bytes) ‖ id → nothing
+//
+// A mail of the line has, once a lease has found it due, instead of the first
+//
+//	'p' ‖ place (8 bytes) ‖ id → due (12 bytes) ‖ queued (12 bytes), or due alone
 const (
-	dueEntry = 'd'
-	endEntry = 'e'
+	dueEntry    = 'd'
+	newEntry    = 'n'
+	lineEntry   = 'w'
+	placeEntry  = 'p'
+	endEntry    = 'e'
+	maxPromoted = 1000
 
 	stampLen = 12
 	idLen    = len(storage.MailID{})
 	dueLen   = 1 + stampLen + idLen
+	placeLen = 1 + 8 + idLen
 	outLen   = 1 + endLen + idLen
 )
 
@@ -43,8 +53,33 @@ func readStamp(b []byte) (time.Time, error) {
 	return time.Unix(sec, int64(binary.BigEndian.Uint32(b[8:]))).UTC(), nil
 }
 
+// laneEntry returns the first byte of the entries of a lane.
+func laneEntry(l storage.Lane) byte {
+	return [...]byte{storage.LaneDirect: dueEntry, storage.LaneNew: newEntry, storage.LaneLine: lineEntry}[l]
+}
+
 func dueKey(m storage.Mail) []byte {
-	return append(appendStamp(append(make([]byte, 0, dueLen), dueEntry), m.Due), m.ID[:]...)
+	return append(appendStamp(append(make([]byte, 0, dueLen), laneEntry(m.Lane)), m.Due), m.ID[:]...)
+}
+
+func placeKey(m storage.Mail) []byte {
+	return append(binary.BigEndian.AppendUint64(append(make([]byte, 0, placeLen), placeEntry), m.Position), m.ID[:]...)
+}
+
+// dueValue returns the value of a mail's first entry.
+func dueValue(m storage.Mail) []byte {
+	if m.Empty || m.Lane == storage.LaneLine && m.Position >= storage.PositionUnpaid {
+		return []byte{}
+	}
+	return appendStamp(nil, m.Queued)
+}
+
+// delDue deletes the entry of a waiting mail that says when it is due, or its place.
+func (t outbox) delDue(m storage.Mail) error {
+	if err := t.del(bMailIndex, dueKey(m)); err != nil || m.Lane != storage.LaneLine {
+		return err
+	}
+	return t.del(bMailIndex, placeKey(m))
 }
 
 // endKey returns the entry that a sweep finds: a dead letter is kept for a while after its end, but for what is sealed.
@@ -78,10 +113,10 @@ func (t outbox) leased(id storage.MailID, attempt int) (m storage.Mail, ok bool,
 
 // move writes a mail and its place among the due ones; old is what is there now.
 func (t outbox) move(old, m storage.Mail) error {
-	if err := t.del(bMailIndex, dueKey(old)); err != nil {
+	if err := t.delDue(old); err != nil {
 		return err
 	}
-	if err := t.put(bMailIndex, dueKey(m), appendStamp(nil, m.Queued)); err != nil {
+	if err := t.put(bMailIndex, dueKey(m), dueValue(m)); err != nil {
 		return err
 	}
 	return t.put(bOutbox, m.ID[:], encodeMail(m))
@@ -92,7 +127,7 @@ func (t outbox) Enqueue(m storage.Mail) error {
 	if !t.writable {
 		return storage.ErrReadOnly
 	}
-	if m.ID == (storage.MailID{}) || m.Dead {
+	if m.ID == (storage.MailID{}) || m.Dead || m.Lane > storage.LaneLine {
 		return errNoKey
 	}
 	if exists, err := t.has(bOutbox, m.ID[:]); err != nil {
@@ -103,14 +138,14 @@ func (t outbox) Enqueue(m storage.Mail) error {
 	if err := t.put(bOutbox, m.ID[:], encodeMail(m)); err != nil {
 		return err
 	}
-	if err := t.put(bMailIndex, dueKey(m), appendStamp(nil, m.Queued)); err != nil {
+	if err := t.put(bMailIndex, dueKey(m), dueValue(m)); err != nil {
 		return err
 	}
 	return t.put(bMailIndex, endKey(m), []byte{})
 }
 
 // Lease hands out due mails.
-func (t outbox) Lease(now, until time.Time, n int) ([]storage.Mail, error) {
+func (t outbox) Lease(lane storage.Lane, now, until time.Time, n int) ([]storage.Mail, error) {
 	if !t.writable {
 		return nil, storage.ErrReadOnly
 	}
@@ -120,29 +155,30 @@ func (t outbox) Lease(now, until time.Time, n int) ([]storage.Mail, error) {
 	if !until.After(now) {
 		return nil, errLease
 	}
-	var dues []storage.Mail
-	err := t.scanDue(func(due, _ time.Time, id storage.MailID) bool {
-		if due.After(now) {
-			return false
+	next := t.dueMails
+	if lane == storage.LaneLine {
+		if err := t.promote(now); err != nil {
+			return nil, err
 		}
-		dues = append(dues, storage.Mail{ID: id, Due: due})
-		return len(dues) < n
-	})
+		next = t.placedMails
+	}
+	entries, err := next(lane, now, n)
 	if err != nil {
 		return nil, err
 	}
-	mails := make([]storage.Mail, 0, len(dues))
-	for _, old := range dues {
-		m, found, err := t.read(old.ID)
+	mails := make([]storage.Mail, 0, len(entries))
+	for _, e := range entries {
+		m, found, err := t.read(e.id)
 		if err != nil {
 			return nil, err
 		}
-		if !found || m.Dead || !m.Due.Equal(old.Due) { // left over from a mail that could not be read when it was swept
-			if err := t.del(bMailIndex, dueKey(old)); err != nil {
+		if !found || m.Dead || m.Lane != lane || !m.Due.Equal(e.due) { // left over from a mail that could not be read when it was swept
+			if err := t.del(bMailIndex, e.key); err != nil {
 				return nil, err
 			}
 			continue
 		}
+		old := m
 		m.Attempts++
 		m.Due = until.UTC()
 		if err := t.move(old, m); err != nil {
@@ -153,10 +189,82 @@ func (t outbox) Lease(now, until time.Time, n int) ([]storage.Mail, error) {
 	return mails, nil
 }
 
-// scanDue walks the waiting mails by due time.
-func (t outbox) scanDue(fn func(due, queued time.Time, id storage.MailID) (more bool)) error {
-	return t.scan(bMailIndex, []byte{dueEntry}, func(k, v []byte) (bool, error) {
-		if k[0] != dueEntry {
+// indexed is an entry of the index that says when a mail is due.
+type indexed struct {
+	key, queued []byte
+	due         time.Time
+	id          storage.MailID
+}
+
+// dueMails returns the first n entries of a lane that are due, by when they are.
+func (t outbox) dueMails(lane storage.Lane, now time.Time, n int) (entries []indexed, err error) {
+	err = t.scanDue(lane, func(e indexed) bool {
+		if e.due.After(now) {
+			return false
+		}
+		e.key = bytes.Clone(e.key)
+		entries = append(entries, e)
+		return len(entries) < n
+	})
+	return entries, err
+}
+
+// promote gives the mails of the line that are due the entries by which they are leased in the order of their places.
+func (t outbox) promote(now time.Time) error {
+	entries, err := t.dueMails(storage.LaneLine, now, maxPromoted)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		m, found, err := t.read(e.id)
+		if err != nil {
+			return err
+		}
+		if err := t.del(bMailIndex, e.key); err != nil {
+			return err
+		}
+		if !found || m.Dead || m.Lane != storage.LaneLine || !m.Due.Equal(e.due) {
+			continue
+		}
+		if err := t.put(bMailIndex, placeKey(m), append(appendStamp(nil, m.Due), dueValue(m)...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placedMails returns the first n mails of the line that are due, by their places.
+func (t outbox) placedMails(_ storage.Lane, _ time.Time, n int) (entries []indexed, err error) {
+	err = t.scanPlaces(func(e indexed) bool {
+		e.key = bytes.Clone(e.key)
+		entries = append(entries, e)
+		return len(entries) < n
+	})
+	return entries, err
+}
+
+// scanPlaces walks the mails of the line that have been found due, by their places. The entry is valid during the call alone.
+func (t outbox) scanPlaces(fn func(indexed) (more bool)) error {
+	return t.scan(bMailIndex, []byte{placeEntry}, func(k, v []byte) (bool, error) {
+		if k[0] != placeEntry {
+			return false, nil
+		}
+		if len(k) != placeLen || len(v) < stampLen {
+			return false, fmt.Errorf("%w: an entry in the index of the outbox", storage.ErrDamaged)
+		}
+		due, err := readStamp(v[:stampLen])
+		if err != nil {
+			return false, err
+		}
+		return fn(indexed{key: k, queued: v[stampLen:], due: due, id: storage.MailID(k[placeLen-idLen:])}), nil
+	})
+}
+
+// scanDue walks the waiting mails of a lane by due time. The entry is valid during the call alone.
+func (t outbox) scanDue(lane storage.Lane, fn func(indexed) (more bool)) error {
+	first := laneEntry(lane)
+	return t.scan(bMailIndex, []byte{first}, func(k, v []byte) (bool, error) {
+		if k[0] != first {
 			return false, nil
 		}
 		if len(k) != dueLen {
@@ -166,11 +274,7 @@ func (t outbox) scanDue(fn func(due, queued time.Time, id storage.MailID) (more 
 		if err != nil {
 			return false, err
 		}
-		queued, err := readStamp(v)
-		if err != nil {
-			return false, err
-		}
-		return fn(due, queued, storage.MailID(k[1+stampLen:])), nil
+		return fn(indexed{key: k, queued: v, due: due, id: storage.MailID(k[1+stampLen:])}), nil
 	})
 }
 
@@ -180,7 +284,7 @@ func (t outbox) Finish(id storage.MailID, attempt int) (finished bool, err error
 	if err != nil || !ok {
 		return false, err
 	}
-	if err := t.del(bMailIndex, dueKey(m)); err != nil {
+	if err := t.delDue(m); err != nil {
 		return false, err
 	}
 	if err := t.del(bMailIndex, endKey(m)); err != nil {
@@ -206,7 +310,7 @@ func (t outbox) DeadLetter(id storage.MailID, attempt int, reason string) (dead 
 	if err != nil || !ok {
 		return false, err
 	}
-	if err := t.del(bMailIndex, dueKey(m)); err != nil {
+	if err := t.delDue(m); err != nil {
 		return false, err
 	}
 	m.Dead, m.Reason = true, reason
@@ -236,12 +340,32 @@ func (t outbox) Requeue(id storage.MailID, due time.Time) (requeued bool, err er
 	return true, t.move(old, m)
 }
 
-// NextDue returns the earliest time at which a mail is due.
-func (t outbox) NextDue() (next time.Time, found bool, err error) {
-	err = t.scanDue(func(due, _ time.Time, _ storage.MailID) bool {
-		next, found = due, true
+// Move puts a leased mail into a lane.
+func (t outbox) Move(id storage.MailID, attempt int, lane storage.Lane, position uint64, due time.Time, reason string) (found bool, err error) {
+	m, ok, err := t.leased(id, attempt)
+	if err != nil || !ok {
+		return false, err
+	}
+	if lane > storage.LaneLine {
+		return false, errNoKey
+	}
+	old := m
+	m.Lane, m.Position, m.Due, m.Reason = lane, position, due.UTC(), reason
+	return true, t.move(old, m)
+}
+
+// NextDue returns the earliest time at which a mail of a lane is due.
+func (t outbox) NextDue(lane storage.Lane) (next time.Time, found bool, err error) {
+	first := func(e indexed) bool {
+		next, found = e.due, true
 		return false
-	})
+	}
+	if lane == storage.LaneLine { // those that were found due were so before all others
+		if err := t.scanPlaces(first); err != nil || found {
+			return next, found, err
+		}
+	}
+	err = t.scanDue(lane, first)
 	return next, found, err
 }
 
@@ -258,7 +382,7 @@ func (t outbox) List(dead bool, limit int) (list []storage.Mail, err error) {
 		if err != nil {
 			return false, err
 		}
-		if m.Dead == dead {
+		if m.Dead == dead && !m.Empty {
 			list = append(list, m)
 		}
 		return len(list) < limit, nil
@@ -268,12 +392,27 @@ func (t outbox) List(dead bool, limit int) (list []storage.Mail, err error) {
 
 // Stats counts the waiting mails.
 func (t outbox) Stats() (waiting int, oldest time.Time, err error) {
-	err = t.scanDue(func(_, queued time.Time, _ storage.MailID) bool {
+	var damaged error
+	count := func(e indexed) bool {
+		if len(e.queued) == 0 {
+			return true
+		}
+		queued, err := readStamp(e.queued)
+		if err != nil {
+			damaged = err
+			return false
+		}
 		if waiting == 0 || queued.Before(oldest) {
 			oldest = queued
 		}
 		waiting++
 		return true
-	})
+	}
+	for _, lane := range storage.Lanes() {
+		if err := t.scanDue(lane, count); err != nil {
+			return 0, time.Time{}, err
+		}
+	}
+	err = errors.Join(t.scanPlaces(count), damaged)
 	return waiting, oldest, err
 }

@@ -176,7 +176,8 @@ func decodeMachineToken(k storage.Key, b []byte) (storage.MachineToken, error) {
 }
 
 func encodeMail(m storage.Mail) []byte {
-	w := newWriter(160 + len(m.Sealed))
+	w := newWriter(168 + len(m.Sealed))
+	w.b[0] = mailVersion
 	w.time(m.Due)
 	w.time(m.End)
 	w.time(m.Queued)
@@ -187,11 +188,17 @@ func encodeMail(m storage.Mail) []byte {
 	w.bytes(m.Sealed)
 	w.flag(m.Dead)
 	w.text(m.Reason)
+	w.byte(byte(m.Lane))
+	w.num(m.Position)
+	w.flag(m.Empty)
 	return w.b
 }
 
+// mailVersion is the first byte of a mail: since version 2 it has its lane. Older ones are in the direct one.
+const mailVersion = 2
+
 func decodeMail(id storage.MailID, b []byte) (storage.Mail, error) {
-	r := newReader(b)
+	r, version := newVersionReader(b, mailVersion)
 	m := storage.Mail{
 		ID:       id,
 		Due:      r.time(),
@@ -204,6 +211,10 @@ func decodeMail(id storage.MailID, b []byte) (storage.Mail, error) {
 		Sealed:   r.bytes(),
 		Dead:     r.flag(),
 		Reason:   r.text(),
+	}
+	if version == mailVersion {
+		m.Lane, m.Position, m.Empty = storage.Lane(r.byte()), r.num(), r.flag()
+		r.bad = r.bad || m.Lane > storage.LaneLine
 	}
 	return m, r.done("a mail")
 }

@@ -216,7 +216,7 @@ func testParallelLease(t *testing.T, s storage.Store) {
 	together(n, func(int) {
 		var got []storage.Mail
 		err := s.Update(context.Background(), func(tx storage.Tx) (err error) {
-			got, err = tx.Outbox().Lease(now, now.Add(time.Minute), 3)
+			got, err = tx.Outbox().Lease(storage.LaneDirect, now, now.Add(time.Minute), 3)
 			return err
 		})
 		mu.Lock()

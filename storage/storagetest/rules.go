@@ -294,9 +294,9 @@ func testListOwn(t *testing.T, s storage.Store) {
 		list, err2 := tx.Sessions().ByAccount("me", 9)
 		equal(t, "sessions", list, []storage.Session{stayed, own})
 		n, _, err3 := tx.Outbox().Stats()
-		due, _, err4 := tx.Outbox().NextDue()
+		due, _, err4 := tx.Outbox().NextDue(storage.LaneDirect)
 		equal(t, "mails", pair(n, due), pair(2, now.Add(-time.Hour)))
-		mails, err5 := tx.Outbox().Lease(now, now.Add(time.Minute), 1)
+		mails, err5 := tx.Outbox().Lease(storage.LaneDirect, now, now.Add(time.Minute), 1)
 		if len(mails) != 1 || mails[0].ID != mail("own", now, end).ID {
 			t.Errorf("leased %v", mails)
 		}

@@ -153,15 +153,22 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 		"Counters.Refund":      func(tx storage.Tx) error { _, err := tx.Counters().Refund(key(now, "c"), 1); return err },
 		"Counters.Reset":       func(tx storage.Tx) error { _, err := tx.Counters().Reset(key(now, "c")); return err },
 		"Outbox.Enqueue":       func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail("u", now, now)) },
-		"Outbox.Lease":         func(tx storage.Tx) error { _, err := tx.Outbox().Lease(now, now.Add(time.Microsecond), 1); return err },
-		"Outbox.Finish":        func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
-		"Outbox.Retry":         func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
-		"Outbox.DeadLetter":    func(tx storage.Tx) error { _, err := tx.Outbox().DeadLetter(m.ID, 0, ""); return err },
-		"Outbox.Requeue":       func(tx storage.Tx) error { _, err := tx.Outbox().Requeue(m.ID, now); return err },
-		"Events.Append":        func(tx storage.Tx) error { return tx.Events().Append(storage.Event{}, now) },
-		"Meta.Put":             func(tx storage.Tx) error { return tx.Meta().Put("x", nil) },
-		"Meta.Delete":          func(tx storage.Tx) error { return tx.Meta().Delete("x") },
-		"Meta.Put in a row":    func(tx storage.Tx) error { _ = tx.Meta().Put("x", nil); return tx.Meta().Put("y", nil) },
+		"Outbox.Lease": func(tx storage.Tx) error {
+			_, err := tx.Outbox().Lease(storage.LaneDirect, now, now.Add(time.Microsecond), 1)
+			return err
+		},
+		"Outbox.Move": func(tx storage.Tx) error {
+			_, err := tx.Outbox().Move(m.ID, 0, storage.LaneLine, 1, now, "")
+			return err
+		},
+		"Outbox.Finish":     func(tx storage.Tx) error { _, err := tx.Outbox().Finish(m.ID, 0); return err },
+		"Outbox.Retry":      func(tx storage.Tx) error { _, err := tx.Outbox().Retry(m.ID, 0, now, ""); return err },
+		"Outbox.DeadLetter": func(tx storage.Tx) error { _, err := tx.Outbox().DeadLetter(m.ID, 0, ""); return err },
+		"Outbox.Requeue":    func(tx storage.Tx) error { _, err := tx.Outbox().Requeue(m.ID, now); return err },
+		"Events.Append":     func(tx storage.Tx) error { return tx.Events().Append(storage.Event{}, now) },
+		"Meta.Put":          func(tx storage.Tx) error { return tx.Meta().Put("x", nil) },
+		"Meta.Delete":       func(tx storage.Tx) error { return tx.Meta().Delete("x") },
+		"Meta.Put in a row": func(tx storage.Tx) error { _ = tx.Meta().Put("x", nil); return tx.Meta().Put("y", nil) },
 	}
 	for name, write := range writes {
 		if err := s.View(context.Background(), write); !errors.Is(err, storage.ErrReadOnly) {
