@@ -119,10 +119,9 @@ func play(t *testing.T, svc *operator.Service, step, answer string) string {
 		}
 	}
 	var out strings.Builder
-	write := func(label, text string) {
-		_, port, _ := net.SplitHostPort(s.addr)
-		fmt.Fprintf(&out, "    %-9s  %s\n", label, strings.ReplaceAll(strings.ReplaceAll(text, s.addr, "localhost:PORT"), port, "PORT"))
-	}
+	_, port, _ := net.SplitHostPort(s.addr)
+	names := strings.NewReplacer(s.addr, "localhost:PORT", "port "+port, "port PORT")
+	write := func(label, text string) { fmt.Fprintf(&out, "    %-9s  %s\n", label, names.Replace(text)) }
 	logged, stopped := readLog(log.String())
 	switch {
 	case state == "sent":
@@ -219,10 +218,6 @@ func newScript(t *testing.T, step, answer string) *script {
 	t.Cleanup(func() { _ = l.Close() })
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	s := &script{addr: net.JoinHostPort("localhost", port), step: step, answer: answer}
-	if answer == "(nothing listens)" {
-		_ = l.Close()
-		return s
-	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -271,7 +266,13 @@ func (s *script) serve(c net.Conn) {
 		case "EHLO", "HELO":
 			ok = say("EHLO", "250 mx.example.net | 250 STARTTLS | 250 AUTH PLAIN | 250 8BITMIME")
 		case "STARTTLS":
-			ok = say(verb, "") && s.answer[0] != '2' // it cannot go on after a yes
+			if ok = say(verb, ""); ok && s.answer[0] == '2' {
+				if _, err = in.Peek(1); err == nil { // the client's handshake has begun, so it does not take this for an answer
+					_, _ = io.WriteString(c, "this is no TLS\r\n")
+				}
+				_, _ = io.Copy(io.Discard, in)
+				return
+			}
 		case "AUTH":
 			ok = say(verb, "235 2.7.0 Authentication successful")
 		case "DATA":
