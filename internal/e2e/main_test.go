@@ -1,7 +1,8 @@
 //go:build e2e
 
 // Package e2e uses the gate as people do: a real Caddy, a real Chromium, forms typed into and buttons pressed, and no
-// JavaScript unless it says otherwise. Its tests need the build tag e2e, Debian's package chromium, and axe-core from npm (scripts/tools).
+// JavaScript unless it says otherwise; and lynx and w3m. Its tests need the build tag e2e, Debian's packages chromium, lynx, w3m and
+// bsdutils, and axe-core from npm (scripts/tools).
 package e2e
 
 import (
