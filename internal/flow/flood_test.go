@@ -266,7 +266,7 @@ func TestFAIR4_ArrivalsSayNothingAboutAnAccount(t *testing.T) {
 	}{
 		{"a share", small, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
 		{"the whole", whole, []int{3, 4, 5, 6, 7}},
-		{"defaults", defaults, []int{4, 5, 8, 45, 46, 59}},
+		{"defaults", defaults, []int{4, 5, 50, 51, 59}},
 	} {
 		for _, n := range c.n {
 			for _, purpose := range []string{Activation, SignIn} {

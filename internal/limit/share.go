@@ -15,8 +15,8 @@ import (
 // A share is what one network may spend of a budget that all share: [MailNetwork] of [MailUnknown]. It is spent when a mail is requested,
 // before it is known whom the mail is for, and it never refuses a request: what is not within it has to wait.
 //
-// A network may spend its share of what is left, not of the whole: with the default rates a tenth of 500, then a tenth of 450, and
-// always one. So networks that come early cannot spend the whole budget before the others have come: where ten of them try, a third of it is
+// A network may spend its share of what the others have left, not of the whole: with the default rates the first one a tenth of 500, the next
+// one a tenth of 450, and each always one. So networks that come early cannot spend the whole budget before the others have come: where ten of them try, a third of it is
 // left, and to spend it all takes some fifty.
 
 // Share says what became of the charges that are shares of a budget. The zero value is that of charges without any, but for Paid.
@@ -47,7 +47,8 @@ func (p Prepared) limit(i int, used []int64) int64 {
 	}
 	for j, whole := range p.counts {
 		if whole.name == MailUnknown && whole.rate.Period == c.rate.Period {
-			left := max(whole.rate.Limit-used[j], 0)
+			others := max(used[j]-used[i], 0) // the windows of the two begin at different times
+			left := max(whole.rate.Limit-others, 0)
 			return max(1, min(c.rate.Limit, whole.rate.Limit)*left/whole.rate.Limit)
 		}
 	}

@@ -59,7 +59,7 @@ func TestFAIR1_ANetworkSpendsATenthAtMost(t *testing.T) {
 				t.Fatalf("%s: %+v", clients, share)
 			}
 		}
-		if paid > 50 || paid < 40 {
+		if paid != 50 {
 			t.Errorf("%s spent %d of 500", clients, paid)
 		}
 		if share := s.spend("198.51.100.1"); !share.Paid || share.Turn != 1 {
@@ -85,6 +85,19 @@ func TestFAIR1_ManyNetworksShareWhatIsLeft(t *testing.T) {
 	}
 	if share := s.spend("198.51.100.1"); !share.Paid || spent > 495 {
 		t.Errorf("after %d mails of 40 networks another network's first: %+v", spent, share)
+	}
+}
+
+// TestFAIR1_ANetworkAloneMayHaveTheWhole: an operator whose newcomers all come from one network gives it all that there is.
+func TestFAIR1_ANetworkAloneMayHaveTheWhole(t *testing.T) {
+	s, paid := newShares(t, map[string]string{MailNetwork: "500-H 2000-D"}), 0
+	for range 600 {
+		if s.spend("192.0.2.1").Paid {
+			paid++
+		}
+	}
+	if paid != 500 {
+		t.Errorf("%d of 500 spent", paid)
 	}
 }
 
