@@ -18,11 +18,11 @@ func TestWEB2_BrandIsServedWithoutRights(t *testing.T) {
 	}
 	b := &g.site.Brand
 	b.Logo, _ = NewImage("logo", []byte(svgImage))
-	page := g.browser().get("/email-link/sign-in").says(t, `<img src="/email-link/assets/`+b.Logo.Name+`" alt="" height="48">`,
+	g.browser().get("/email-link/sign-in").says(t, `<img src="/email-link/assets/`+b.Logo.Name+`" alt="" height="48">`,
 		"<span>Example</span>", `<link rel="icon" href="/email-link/assets/`+b.Logo.Name+`">`).lacks(t, "<picture>", "data-initial")
 	b.LogoDark, _ = NewImage("logo-dark", []byte("\x89PNG\r\n\x1a\n"))
 	b.Wordmark = true
-	page = g.browser().get("/email-link/sign-in").says(t,
+	g.browser().get("/email-link/sign-in").says(t,
 		`<picture><source srcset="/email-link/assets/`+b.LogoDark.Name+`" media="(prefers-color-scheme: dark)"><img src="/email-link/assets/`+b.Logo.Name+`"`,
 		`<span class="unseen">Example</span>`).lacks(t, `rel="icon" href="/email-link/assets/logo`)
 	b.Favicon, _ = NewImage("favicon", []byte("\x00\x00\x01\x00"))
@@ -31,7 +31,7 @@ func TestWEB2_BrandIsServedWithoutRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Accent = NewAccent(accent)
-	page = g.browser().get("/email-link/sign-in").says(t, `<link rel="icon" href="/email-link/assets/`+b.Favicon.Name+`">`,
+	page := g.browser().get("/email-link/sign-in").says(t, `<link rel="icon" href="/email-link/assets/`+b.Favicon.Name+`">`,
 		`<link rel="stylesheet" href="/email-link/assets/`+b.Accent.Name+`">`)
 	if style := strings.Index(page.body, "/style."); style < 0 || style > strings.Index(page.body, b.Accent.Name) {
 		t.Error("the embedded stylesheet comes after the site's own, and wins")

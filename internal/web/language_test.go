@@ -191,19 +191,19 @@ func TestLanguage_IsChosenOnEveryPage(t *testing.T) {
 			return a.location
 		}
 		to := choose(b.get("/email-link/sign-in?return_to=%2Freports%3Fyear%3D2026"), "de")
-		page := b.get(to).wants(t, 200, "").says(t, `<html lang="de"`, `name="return_to" value="/reports?year=2026"`, `<span lang="de" dir="ltr" aria-current="true">`)
+		b.get(to).wants(t, 200, "").says(t, `<html lang="de"`, `name="return_to" value="/reports?year=2026"`, `<span lang="de" dir="ltr" aria-current="true">`)
 		if cookie := b.cookies["__Host-email_link_language"]; cookie != "de" {
 			t.Errorf("the cookie holds %q", cookie)
 		}
 		// The choice outlives a refused form, and the form its destination.
-		page = b.post("/email-link/sign-in", "email", "jo@", "return_to", "/reports").wants(t, 400, "").says(t, `<html lang="de"`)
+		page := b.post("/email-link/sign-in", "email", "jo@", "return_to", "/reports").wants(t, 400, "").says(t, `<html lang="de"`)
 		b.get(choose(page, "fr")).wants(t, 200, "").says(t, `<html lang="fr"`, `name="return_to" value="/reports"`)
 		mail := b.asks("jo@example.com")
 		if mail.Language != "fr" {
 			t.Errorf("the mail speaks %q", mail.Language)
 		}
 		page = b.get("/email-link/resend").wants(t, 200, "").says(t, `<html lang="fr"`)
-		page = b.get(choose(page, "es")).wants(t, 200, "").says(t, `<html lang="es"`, "jo@example.com")
+		b.get(choose(page, "es")).wants(t, 200, "").says(t, `<html lang="es"`, "jo@example.com")
 		page = b.post("/email-link/code", "code", "1234 5678").wants(t, 403, "")
 		b.get(choose(page, "ar")).wants(t, 200, "").says(t, `<html lang="ar" dir="rtl"`, "jo@example.com")
 		// The page of an opened link, and no page under its address.

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -37,4 +39,18 @@ func TestScenario_EachRefusalHasOneWayOn(t *testing.T) {
 	// A dead link may have been one for a new password.
 	b.cookies["__Host-email_link_token"] = "junk"
 	one(b.get("/email-link/confirm"), 410, `href="/email-link/reset"`)
+}
+
+// TestWEB2_ARefusalLeadsToNoToken refuses mailed links while the store cannot be read.
+func TestWEB2_ARefusalLeadsToNoToken(t *testing.T) {
+	g := newGate(t)
+	for _, target := range []string{"/email-link/link?t=SECRET", "/email-link/link%3Ft=SECRET", "/email-link/cancel/%3Ft=SECRET"} {
+		r := httptest.NewRequest(http.MethodGet, origin+target, http.NoBody)
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		g.pages.Refuse(w, r, Visit{Site: g.site}, Unavailable)
+		if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "SECRET") {
+			t.Errorf("%s: %d\n%s", target, w.Code, w.Body)
+		}
+	}
 }
