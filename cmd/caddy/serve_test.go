@@ -50,7 +50,7 @@ func TestServeSaysWhatToOpen(t *testing.T) {
 			break
 		}
 	}
-	for _, want := range []string{"Open      " + origin + "\n", "./mails", "keys audience localhost:" + port + " --address " + p.admin + "\n", "Ctrl-C"} {
+	for _, want := range []string{"Open      " + origin + "/email-link/sign-up\n", "./mails", "keys audience localhost:" + port + " --address " + p.admin + "\n", "Ctrl-C"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}

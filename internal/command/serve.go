@@ -304,17 +304,21 @@ func (in serveInput) notice(origin string, trial bool, mails string) string {
 	if in.admin != "" {
 		admin = " --address " + in.admin
 	}
-	text := "\n  Open      " + origin + "\n"
+	text := "\n  Open      " + origin
+	if trial {
+		text += "/email-link/sign-up" // there is no account yet
+	}
+	text += "\n"
 	switch {
 	case !trial:
 		text += "  Account   caddy email-link accounts add you@example.com --role admin" + admin + "\n"
 	case in.smtp != "":
-		text += "            and sign up with your address; mails leave through " + in.smtp + "\n"
+		text += "            and type your address; mails leave through " + in.smtp + "\n"
 	case mails != "":
-		text += "            and sign up with any address; no mail leaves this machine\n" +
+		text += "            and type any address; no mail leaves this machine\n" +
 			"  Mails     " + mails + "\n            and as files in " + trialMails + "\n"
 	default:
-		text += "            and sign up with any address; no mail leaves this machine\n" +
+		text += "            and type any address; no mail leaves this machine\n" +
 			"  Mails     files in " + trialMails + ": open the link in the newest .txt\n"
 	}
 	return text + "  Your app  gets one header, Email-Link-Assertion; the key to it:\n" +

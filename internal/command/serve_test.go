@@ -159,10 +159,12 @@ func TestServe_TheMailsTakeNoPortOfTheApp(t *testing.T) {
 func TestServe_SaysWhereTheMailsAre(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
-		"Mails     http://localhost:8081\n":                   serveInput{}.notice(trialOrigin, true, "http://localhost:8081"),
-		"Mails     files in ./mails":                          serveInput{}.notice(trialOrigin, true, ""),
-		"mails leave through mail.example.com:587\n":          serveInput{smtp: "mail.example.com:587"}.notice(trialOrigin, true, ""),
-		"Account   caddy email-link accounts add you@example": serveInput{smtp: "mail.example.com:587"}.notice("https://app.example.com", false, ""),
+		"Mails     http://localhost:8081\n":                    serveInput{}.notice(trialOrigin, true, "http://localhost:8081"),
+		"Mails     files in ./mails":                           serveInput{}.notice(trialOrigin, true, ""),
+		"mails leave through mail.example.com:587\n":           serveInput{smtp: "mail.example.com:587"}.notice(trialOrigin, true, ""),
+		"Open      http://localhost:8080/email-link/sign-up\n": serveInput{}.notice(trialOrigin, true, "http://localhost:8081"),
+		"Open      https://app.example.com\n":                  serveInput{smtp: "mail.example.com:587"}.notice("https://app.example.com", false, ""),
+		"Account   caddy email-link accounts add you@example":  serveInput{smtp: "mail.example.com:587"}.notice("https://app.example.com", false, ""),
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
