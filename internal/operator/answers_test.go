@@ -261,7 +261,7 @@ func (s *script) serve(c net.Conn) {
 			return
 		}
 		verb, _, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		ok := true
+		var ok bool
 		switch verb {
 		case "EHLO", "HELO":
 			ok = say("EHLO", "250 mx.example.net | 250 STARTTLS | 250 AUTH PLAIN | 250 8BITMIME")
