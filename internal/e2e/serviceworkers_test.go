@@ -325,3 +325,20 @@ func TestWEB4_ServiceWorkersLetPeopleSignInAfterTheIdleEnd(t *testing.T) {
 	profiles := withWorkers(t, g)
 	comesBack(profiles, func(int) func(p *profile) { return endsIdle }, func(i int) target { return targets[i%len(targets)] })
 }
+
+// TestWEB4_OurPagesAnswerTheWorker asks a page of ours as the worker does that ends an app's: it is one, and is not reloaded under a person
+// who types there.
+func TestWEB4_OurPagesAnswerTheWorker(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, setup{})
+	b := newBrowserWith(t, "anna", options{scripts: true})
+	for _, path := range []string{"/email-link/sign-in", "/email-link/sign-up", "/email-link/link?t=x"} {
+		b.visits(g.origin + path)
+		b.until("an answer of "+path, `document.location.href.endsWith('`+path+`') && new Promise((resolve) => {
+			const {port1, port2} = new MessageChannel();
+			port1.onmessage = (event) => resolve(event.data === 'email_link');
+			navigator.serviceWorker.dispatchEvent(new MessageEvent('message', {data: 'email_link', ports: [port2]}));
+			setTimeout(() => resolve(false), 500);
+		})`)
+	}
+}
