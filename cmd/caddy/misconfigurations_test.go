@@ -41,12 +41,12 @@ var misconfigurations = []misconfiguration{
 	{name: "1c a mistyped directive", options: aBaseURL, sites: "http://localhost:{port} {\n\temaillink\n}\n", cause: "unrecognized directive: emaillink", place: "Caddyfile:10"},
 	{
 		name: "2 another port in base_url", options: "base_url http://localhost:18199", args: []string{"email-link", "doctor"},
-		cause: "base_url says http://localhost:18199", place: "listens with http on port {port}", remedy: "write scheme and port of the site in base_url",
+		cause: "base_url says http://localhost:18199", place: "listens with http on port {port}", remedy: "write the scheme and port of the site in base_url",
 	},
 	{name: "3 no base_url", options: "from no-reply@example.com", cause: "base_url is missing", place: "Caddyfile:10: email_link", remedy: "base_url https://app.example.com"},
 	{
 		name: "4 https in base_url, http in the site", options: "base_url https://app.example.com", sites: "http://app.example.com:{port} {\n\temail_link\n}\n", args: []string{"email-link", "doctor"},
-		cause: "base_url says https://app.example.com", place: "listens with http on port {port}", remedy: "write scheme and port of the site in base_url",
+		cause: "base_url says https://app.example.com", place: "listens with http on port {port}", remedy: "write the scheme and port of the site in base_url",
 	},
 	{name: "4b plain http", options: "base_url http://app.example.com", cause: "plain http is for localhost", place: "Caddyfile:5", remedy: "write https://app.example.com"},
 	{
