@@ -48,7 +48,7 @@ func (a *App) readLimits() error {
 			return err
 		}
 	}
-	return nil
+	return a.policy.limits.Complete(func(name string) bool { return a.Limit[name] != nil })
 }
 
 func (a *App) checkTimes() error {
