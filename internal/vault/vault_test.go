@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
@@ -100,6 +101,28 @@ func alive(t *testing.T, s *Vault, cookie string) bool {
 		t.Fatal(err)
 	}
 	return l != nil
+}
+
+// TestMACH4_TokensAreThereAtOnce: the first request after a start, and a command that opens the database itself, find them.
+func TestMACH4_TokensAreThereAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	now := clock.NewFake(noon)
+	v := open(t, path, now.Clock(), master(1))
+	_, a := signIn(t, v, "ada@example.com")
+	v.Machines.SetScopes([]string{"calendar"})
+	text, made, err := v.Machines.Create(t.Context(), machinetoken.Input{Account: a.ID, Site: site, Scopes: []string{"calendar"}, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(t, v)
+	v = open(t, path, now.Restarted(), master(1))
+	defer closed(t, v)
+	if live, err := v.Machines.Find(t.Context(), text, site); live == nil || err != nil {
+		t.Errorf("the token is found as %v, %v", live, err)
+	}
+	if _, revoked, err := v.Machines.Revoke(t.Context(), made.ID, storage.Operator{}); !revoked || err != nil {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
 }
 
 func TestKEY1_TheSameKeysAfterARestartAndANewMaster(t *testing.T) {
