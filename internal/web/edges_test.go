@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 )
 
@@ -91,6 +92,38 @@ func TestWEB2_NoPageLeadsToAToken(t *testing.T) {
 			g.pages.Refuse(w, r, Visit{Site: g.site}, refusal)
 			if strings.Contains(w.Body.String(), mailed) || strings.Contains(w.Header().Get("Location"), mailed) {
 				t.Errorf("%s, %d: %s\n%s", target, refusal, w.Header().Get("Location"), w.Body)
+			}
+		}
+	}
+}
+
+// TestENUM1_AFormOfTheGateShowsNothingThatAnAppHasTyped: the flow of an app is the app's, and its address may be of somebody whom the app
+// alone knows.
+func TestENUM1_AFormOfTheGateShowsNothingThatAnAppHasTyped(t *testing.T) {
+	g := newGate(t)
+	for app, shown := range map[bool]bool{true: false, false: true} {
+		b := g.browser()
+		cookie := ""
+		if app {
+			result, err := g.pages.Flows.Start(t.Context(), g.site.Site, flow.Requester{}, flow.StartInput{
+				Audience: "app.example.com", ID: "jti-1", Expiry: g.clock.Clock().Wall().Add(time.Minute), Purpose: flow.SignIn, Email: "anan@example.com",
+				Subject: "user-1", Continue: "/finish",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cookie = result.FlowCookie
+		} else {
+			result, err := g.pages.Flows.Request(t.Context(), g.site.Site, flow.Requester{}, flow.RequestInput{Purpose: flow.SignIn, Email: "anan@example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cookie = result.FlowCookie
+		}
+		b.cookies["__Host-email_link_flow"] = cookie
+		for _, form := range []string{"sign-in", "sign-up"} {
+			if a := b.get("/email-link/" + form + "?change"); strings.Contains(a.body, "anan@example.com") != shown {
+				t.Errorf("%s, of an app %v: it shows the address %v", form, app, !shown)
 			}
 		}
 	}
