@@ -34,7 +34,10 @@ func TestLOG1_AFormThatIsRefusedLogsNoWordsOfItsClient(t *testing.T) {
 	g := newGate(t)
 	mailed := token.Random(g.clock.Clock().Now().Add(time.Hour))
 	for _, c := range []struct{ origin, fetch string }{
-		{"https://evil.example/email-link/link?t=" + mailed, "cross-site"}, {mailed, "cross-site"}, {"", "words of its own"}, {"", mailed},
+		{"https://evil.example/email-link/link?t=" + mailed, "cross-site"},
+		{mailed, "cross-site"},
+		{"", "words of its own"},
+		{"", mailed},
 		{strings.Repeat("https://evil.example", 100), "same-site"},
 	} {
 		g.log.Reset()
