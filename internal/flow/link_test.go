@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,5 +33,33 @@ func TestFLOW5_AnOperatorMakesNoLinkForADisabledAccount(t *testing.T) {
 	for purpose, want := range map[string]error{SignIn: ErrNoAccount, Reset: ErrNoAccount, Activation: ErrTaken} {
 		_, err := g.Link(context.Background(), g.site, LinkInput{Email: "dora@example.com", Purpose: purpose})
 		wantErr(t, err, want)
+	}
+}
+
+// TestTOK8_WhatAMailCarries: each purpose under each way of signing in. A reset has no code, an activation always a link.
+func TestTOK8_WhatAMailCarries(t *testing.T) {
+	for methods, want := range map[Methods]string{
+		{Link: true}:                             "link, link, link",
+		{Code: true}:                             "link code, code, link",
+		{Link: true, Code: true}:                 "link code, link code, link",
+		{Password: true}:                         "link, , link",
+		{Link: true, Password: true}:             "link, link, link",
+		{Link: true, Code: true, Password: true}: "link code, link code, link",
+		{Code: true, Password: true}:             "link code, code, link",
+	} {
+		var got []string
+		for _, purpose := range []string{Activation, SignIn, Reset} {
+			words := []string{}
+			if (Site{Methods: methods}).mailsLink(purpose) {
+				words = append(words, "link")
+			}
+			if (Site{Methods: methods}).mailsCode(purpose) {
+				words = append(words, "code")
+			}
+			got = append(got, strings.Join(words, " "))
+		}
+		if have := strings.Join(got, ", "); have != want {
+			t.Errorf("%+v: %s, want %s", methods, have, want)
+		}
 	}
 }

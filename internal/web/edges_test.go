@@ -64,7 +64,8 @@ func TestEML1_AFieldIsOneText(t *testing.T) {
 	} {
 		g.browser().json("POST", "/email-link/sign-in", body).wants(t, want, "")
 	}
-	for query, back := range map[string]bool{"return_to=%2Fa": true, "return_to=%2Fa&return_to=%2Fb": false, "return_to=%2Fa&return_to=%2Fa": false} {
+	mailed := token.Random(g.clock.Clock().Now().Add(time.Hour))
+	for query, back := range map[string]bool{"return_to=%2Fa": true, "return_to=%2Fa%3Fx%3D" + mailed: false, "return_to=%2Fa&return_to=%2Fb": false, "return_to=%2Fa&return_to=%2Fa": false} {
 		if a := g.browser().get("/email-link/sign-in?" + query); strings.Contains(a.body, `name="return_to"`) != back {
 			t.Errorf("%s: it leads back: %v", query, !back)
 		}
