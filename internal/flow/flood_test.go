@@ -220,13 +220,16 @@ func TestFAIR1_OneNetworksMailsOfADay(t *testing.T) {
 // number of them around each budget. When one's own arrive is the same whether the target has an account or none.
 func TestFAIR4_ArrivalsSayNothingAboutAnAccount(t *testing.T) {
 	database := filepath.Join(newGate(t).dir, "gate.db")
+	disabled := false
 	arrivals := func(t *testing.T, n int, purpose string, account, owned bool, limits func(limit.Table)) (arrived map[string]time.Duration) {
 		const target = "target@corp.example"
 		own := func(i int) string { return fmt.Sprintf("own%d@corp.example", i) }
 		inCopy(t, database, func(g *gate) {
 			limits(g.site.Limits)
 			if account {
-				g.account(target)
+				if id := g.account(target); disabled {
+					g.disable(id)
+				}
 			}
 			if owned {
 				for i := range n + 1 {
@@ -282,6 +285,15 @@ func TestFAIR4_ArrivalsSayNothingAboutAnAccount(t *testing.T) {
 			}
 		}
 	}
+	disabled = true
+	for _, n := range []int{5, 6} {
+		t.Run(fmt.Sprint("a disabled account ", n), func(t *testing.T) {
+			if diff := cmp.Diff(arrivals(t, n, Activation, false, false, defaults), arrivals(t, n, Activation, true, false, defaults)); diff != "" {
+				t.Errorf("arrivals beside a disabled account differ (-without +with):\n%s", diff)
+			}
+		})
+	}
+	disabled = false
 	for _, n := range []int{1, 5, 6, 7} {
 		t.Run(fmt.Sprint("accounts of one's own ", n), func(t *testing.T) {
 			if diff := cmp.Diff(arrivals(t, n, SignIn, false, true, small), arrivals(t, n, SignIn, true, true, small)); diff != "" {
