@@ -11,6 +11,10 @@ LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.1
 TAGS        := interop,mailservers,apps,postgres
 NESTED_TAGS := e2e,xbuild,packages
 
+# The packages whose suites also run over the second engine: the first in each check, the others, which take minutes, in `make postgres`.
+ON_POSTGRES      := ./internal/accounts ./internal/gate ./internal/limit ./internal/machinetoken ./internal/outbox ./internal/session
+ON_POSTGRES_LONG := ./internal/flow ./internal/web
+
 # The modules below the root's, which ./... does not reach. SQLite takes a minute to compile, for the benchmark alone: PEERS is looked at
 # without cgo.
 NESTED := cmd/packages cmd/xbuild examples/mailer internal/e2e
@@ -57,6 +61,7 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	scripts/mail-servers exim
 	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
 	scripts/isolated $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
+	scripts/isolated scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres $(TESTFLAGS) $(ON_POSTGRES)
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
 	scripts/isolated $(GO) -C internal/e2e test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
 	scripts/isolated $(GO) -C cmd/xbuild test -timeout 20m -tags xbuild $(TESTFLAGS) ./...
@@ -129,6 +134,7 @@ mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in
 
 postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut connections, bad servers
 	scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
+	scripts/isolated scripts/on-postgres $(GO) test -count 1 -p 1 -tags postgres -timeout 20m $(ON_POSTGRES) $(ON_POSTGRES_LONG)
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...

@@ -85,6 +85,9 @@ func (s *Service) Lookup(ctx context.Context, email string) (a Account, found bo
 		return Account{}, false, nil
 	}
 	err = s.Store.View(ctx, func(tx storage.Tx) (err error) {
+		if err := tx.Prefetch(storage.Lookups{Mailboxes: []storage.Digest{addr.Mailbox(s.Ring)}}); err != nil {
+			return err
+		}
 		a, found, err = s.ByAddress(tx, addr)
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
@@ -204,6 +205,7 @@ func TestFLOW1_WhatWasImportedWithoutAProofHasNoPassword(t *testing.T) {
 }
 
 func TestLOG1_PasswordsAreInNoLogAndNoFile(t *testing.T) {
+	enginetest.NeedsFile(t)
 	bothModes(t, func(t *testing.T) {
 		g := newPasswordGate(t)
 		var out bytes.Buffer

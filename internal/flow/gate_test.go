@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,13 +13,13 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
 var start = time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)
@@ -93,7 +92,7 @@ type gate struct {
 	dir     string
 	fake    *clock.Fake
 	spy     *counting
-	bolt    *bolt.Store
+	bolt    storage.Store
 	masters [][]byte
 	worker  *outbox.Worker
 	inbox   *inbox
@@ -148,10 +147,7 @@ func (g *gate) track(l *session.Live) context.Context {
 // open does what a start of the process does.
 func (g *gate) open(clk *clock.Clock) {
 	g.t.Helper()
-	store, err := bolt.Open(context.Background(), bolt.Options{Path: filepath.Join(g.dir, "gate.db")})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	store := enginetest.Open(g.t, g.dir)
 	g.bolt, g.spy = store, &counting{Store: store, writes: map[string]int{}}
 	var ring *keyring.Ring
 	if err := store.Update(context.Background(), func(tx storage.Tx) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -113,8 +114,9 @@ func TestREST1_NobodyForgesAHandover(t *testing.T) {
 // TestREST2_ABackupRestoredTwice ends a hand-over after one backup was restored, and restores the same backup again: the epoch is
 // the same both times.
 func TestREST2_ABackupRestoredTwice(t *testing.T) {
+	enginetest.NeedsFile(t)
 	g := newGate(t)
-	file := filepath.Join(g.dir, "gate.db")
+	file := filepath.Join(g.dir, enginetest.File)
 	wantErr(t, g.bolt.Close(), nil)
 	backup := must[[]byte](t)(os.ReadFile(file))
 	restore := func() {

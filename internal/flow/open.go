@@ -120,6 +120,9 @@ func (s *Service) find(tx storage.Tx, site Site, parsed parsedToken, now time.Ti
 		}
 		return s.findStateless(tx, site, parsed, now)
 	}
+	if err := tx.Prefetch(storage.Lookups{Tokens: parsed.keys}); err != nil {
+		return l, false, err
+	}
 	for i, key := range parsed.keys {
 		if l.token, found, err = tx.Tokens().Get(key); err != nil {
 			return l, false, err

@@ -79,6 +79,13 @@ type redemption struct {
 // redeem applies a flow that validate has accepted with plain reads. What is different now rolls the step back.
 func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, err error) {
 	rec = record{purpose: r.flow.Purpose, flow: r.flow.ID}
+	ahead := storage.Lookups{Counters: r.flow.MailIP}
+	if r.requester.Session != nil {
+		ahead.Sessions = []storage.Key{r.requester.Session.Session.Key}
+	}
+	if err := tx.Prefetch(ahead); err != nil {
+		return done, rec, err
+	}
 	if err := s.Limiter.Refund(tx, r.flow.MailIP); err != nil {
 		return done, rec, err
 	}

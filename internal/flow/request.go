@@ -152,6 +152,10 @@ func (s *Service) refuseSignUp(ctx context.Context, r *request) error {
 // run is the step.
 func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err error) {
 	rec.purpose = r.purpose
+	err = tx.Prefetch(storage.Lookups{Counters: r.cost.usual.Slots(), Epochs: storage.EpochKeys(r.mailbox, "")})
+	if err != nil {
+		return result, rec, err
+	}
 	h, found, err := r.s.current(tx, r.site, r.requester.FlowCookie, r.now)
 	if err != nil {
 		return result, rec, err

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -79,6 +80,7 @@ func scan(t *testing.T, dir string, secrets map[string]string) {
 }
 
 func TestMAIL5_NoFileHoldsATokenOrACode(t *testing.T) {
+	enginetest.NeedsFile(t)
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
@@ -181,6 +183,7 @@ func TestENUM1_DecoysWalkTheWorkersPath(t *testing.T) {
 }
 
 func TestREST1_RecordsInTheClearNameNobody(t *testing.T) {
+	enginetest.NeedsFile(t)
 	bothModes(t, func(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")

@@ -125,6 +125,10 @@ func (s *Service) current(tx storage.Tx, site Site, text string, now time.Time) 
 
 // lastGeneration finds the last generation of a flow that is in the store and has not expired.
 func (s *Service) lastGeneration(tx storage.Tx, site Site, h *currentFlow, now time.Time) (found bool, err error) {
+	first, second := s.flowKey(h.Cookie, site.Origin, 0), s.flowKey(h.Cookie, site.Origin, 1)
+	if err := tx.Prefetch(storage.Lookups{Flows: []storage.Key{first, second}}); err != nil {
+		return false, err
+	}
 	for generation := 0; ; generation++ {
 		k := s.flowKey(h.Cookie, site.Origin, generation)
 		if !k.Alive(now) {

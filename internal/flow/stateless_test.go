@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
@@ -27,7 +28,8 @@ func statelessGate(t *testing.T) *gate {
 // size returns the size of the database's file.
 func (g *gate) size() int64 {
 	g.t.Helper()
-	info, err := os.Stat(filepath.Join(g.dir, "gate.db"))
+	enginetest.NeedsFile(g.t)
+	info, err := os.Stat(filepath.Join(g.dir, enginetest.File))
 	if err != nil {
 		g.t.Fatal(err)
 	}

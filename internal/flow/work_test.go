@@ -13,6 +13,7 @@ import (
 
 	altcha "github.com/altcha-org/altcha-lib-go"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/internal/work"
@@ -222,11 +223,12 @@ func TestPOW2_SlotsAreExact(t *testing.T) {
 // crash goes on with the database as a process that was killed has left it.
 func (g *gate) crash() {
 	g.t.Helper()
-	file := must[[]byte](g.t)(os.ReadFile(filepath.Join(g.dir, "gate.db")))
+	enginetest.NeedsFile(g.t)
+	file := must[[]byte](g.t)(os.ReadFile(filepath.Join(g.dir, enginetest.File)))
 	before := g.bolt
 	g.t.Cleanup(func() { _ = before.Close() })
 	g.dir = g.t.TempDir()
-	if err := os.WriteFile(filepath.Join(g.dir, "gate.db"), file, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(g.dir, enginetest.File), file, 0o600); err != nil {
 		g.t.Fatal(err)
 	}
 	passwords := g.Passwords

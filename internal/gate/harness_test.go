@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
@@ -26,7 +26,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -167,10 +166,7 @@ func (f *fixture) origin(text string) Origin {
 func (f *fixture) open() *Runtime {
 	f.t.Helper()
 	ctx := context.Background()
-	store, err := bolt.Open(ctx, bolt.Options{Path: filepath.Join(f.t.TempDir(), "gate.db")})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	store := enginetest.Open(f.t, f.t.TempDir())
 	v, err := vault.Open(ctx, vault.Config{Store: store, Clock: f.time.Clock(), Masters: func([]byte) ([][]byte, error) {
 		return [][]byte{[]byte("a master key of thirty-two bytes")}, nil
 	}})

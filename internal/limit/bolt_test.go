@@ -5,25 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
-func open(t *testing.T, path string) *bolt.Store {
+func open(t *testing.T, dir string) storage.Store {
 	t.Helper()
-	store, err := bolt.Open(context.Background(), bolt.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return enginetest.Open(t, dir)
 }
 
 // TestRL4_ExactUnderParallelRequestsAndAfterARestart lets 100 steps race for five slots, several limits at once, and asks
@@ -44,7 +39,7 @@ func TestRL4_ExactUnderParallelRequestsAndAfterARestart(t *testing.T) {
 		charges := table.LimitsFor(limit.MailIP, client)
 		return limiter.Spend(tx, now, append(charges, table.LimitsFor(limit.MailMailbox, client)...)...)
 	}
-	path := filepath.Join(t.TempDir(), "limits", "test.db")
+	path := t.TempDir()
 	store := open(t, path)
 	var callers atomic.Int64
 	permitted := together(t, store, 100, func(tx storage.Tx) (limit.Decision, error) { return charge(tx, int(callers.Add(1))) })
@@ -93,7 +88,7 @@ func TestRL4_ASweepEndsNoWindowEarly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := open(t, filepath.Join(t.TempDir(), "limits", "test.db"))
+	store := open(t, t.TempDir())
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)

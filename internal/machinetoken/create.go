@@ -157,6 +157,9 @@ func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err
 			if records, err = tx.MachineTokens().List(after, page); err != nil {
 				return err
 			}
+			if err := tx.Prefetch(storage.Lookups{MachineTokens: keysOf(records)}); err != nil {
+				return err
+			}
 			for _, t := range records {
 				same, err := sameEpochs(tx, t)
 				if err != nil {

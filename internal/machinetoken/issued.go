@@ -125,6 +125,15 @@ func (s *issued) isLoaded() bool {
 	return s.loaded
 }
 
+// keysOf returns the keys of records.
+func keysOf(list []storage.MachineToken) []storage.Key {
+	keys := make([]storage.Key, len(list))
+	for i, t := range list {
+		keys[i] = t.Key
+	}
+	return keys
+}
+
 // Load reads which tokens are good. Until it has succeeded nothing is let in; [Manager.Tick] tries again.
 func (m *Manager) Load(ctx context.Context) error {
 	now := m.clock.Now()
@@ -135,6 +144,9 @@ func (m *Manager) Load(ctx context.Context) error {
 		err := m.store.View(ctx, func(tx storage.Tx) (err error) {
 			dead = dead[:0]
 			if list, err = tx.MachineTokens().List(after, page); err != nil {
+				return err
+			}
+			if err := tx.Prefetch(storage.Lookups{MachineTokens: keysOf(list)}); err != nil {
 				return err
 			}
 			for _, t := range list {
@@ -194,6 +206,9 @@ func (m *Manager) admit(k storage.Key) {
 	var t storage.MachineToken
 	var found, same bool
 	err := m.store.View(context.Background(), func(tx storage.Tx) (err error) {
+		if err := tx.Prefetch(storage.Lookups{MachineTokens: []storage.Key{k}}); err != nil {
+			return err
+		}
 		if t, found, err = tx.MachineTokens().Get(k); err != nil || !found {
 			return err
 		}
@@ -216,6 +231,13 @@ func (m *Manager) discard(list []*grant) {
 	var dead []*grant
 	err := m.store.View(context.Background(), func(tx storage.Tx) error {
 		dead = dead[:0]
+		keys := make([]storage.Key, len(list))
+		for i, g := range list {
+			keys[i] = g.key
+		}
+		if err := tx.Prefetch(storage.Lookups{MachineTokens: keys}); err != nil {
+			return err
+		}
 		for _, g := range list {
 			t, found, err := tx.MachineTokens().Get(g.key)
 			if err != nil {

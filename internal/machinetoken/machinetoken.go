@@ -214,6 +214,9 @@ func (m *Manager) read(ctx context.Context, g *grant, now time.Time) (v verdict,
 	}
 	err = m.store.View(ctx, func(tx storage.Tx) error {
 		v = verdict{}
+		if err := tx.Prefetch(storage.Lookups{MachineTokens: []storage.Key{g.key}}); err != nil {
+			return err
+		}
 		t, found, err := tx.MachineTokens().Get(g.key)
 		if err != nil || !found || !t.Revoked.IsZero() {
 			return err

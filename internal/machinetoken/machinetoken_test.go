@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +17,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/credential"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
 const (
@@ -73,10 +72,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	store, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := enginetest.Open(t, t.TempDir())
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)

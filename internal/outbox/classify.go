@@ -62,6 +62,9 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 	var epoch uint64
 	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
 		j.drop, j.limit, j.message.Kind = drop, "", kind
+		if err := tx.Prefetch(w.lookups(m, p, a.ID, now)); err != nil {
+			return err
+		}
 		if j.drop == "" {
 			if err := w.checkLimits(tx, d, m, p, &j, found); err != nil {
 				return err
@@ -120,10 +123,27 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 	return mailer.KindLink, drop
 }
 
+// lookups names what the step of a classification reads.
+func (w *Worker) lookups(m storage.Mail, p Payload, account string, now time.Time) storage.Lookups {
+	l := storage.Lookups{Counters: []storage.Key{w.classifiedKey(m)}, Epochs: []storage.EpochKey{storage.AccountEpoch(account)}}
+	if !m.Flow.IsZero() {
+		l.Flows = []storage.Key{m.Flow}
+	}
+	for _, duration := range [...]time.Duration{MuteByOwner, MuteByOthers} {
+		l.Counters = append(l.Counters, mute(p.LimitKey, p.Network, p.Device, duration).keys(w.Ring, now)...)
+	}
+	return l
+}
+
+// classifiedKey finds the counter that says that a mail has passed its limits.
+func (w *Worker) classifiedKey(m storage.Mail) storage.Key {
+	return storage.Key{End: m.End.Unix(), Digest: w.Ring.MAC(labelClassified, m.ID[:])}
+}
+
 // checkLimits drops what a mailbox is not to get from unknown browsers: mails that it has muted, and more than one notice in a day that it has no
 // account. A mail that has passed is not checked again at its next attempt.
 func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Payload, j *classification, found bool) error {
-	classified := storage.Key{End: m.End.Unix(), Digest: w.Ring.MAC(labelClassified, m.ID[:])}
+	classified := w.classifiedKey(m)
 	if count, err := tx.Counters().Peek(classified); err != nil || count > 0 {
 		return err
 	}

@@ -47,10 +47,15 @@ func (h suppression) start(tx storage.Tx, ring *keyring.Ring, now time.Time) err
 	return err
 }
 
+// keys names what active reads.
+func (h suppression) keys(ring *keyring.Ring, now time.Time) []storage.Key {
+	return []storage.Key{h.key(ring, now), h.key(ring, now.Add(h.duration))}
+}
+
 // active reports whether it holds.
 func (h suppression) active(tx storage.Tx, ring *keyring.Ring, now time.Time) (bool, error) {
-	for _, t := range [...]time.Time{now, now.Add(h.duration)} {
-		ends, err := tx.Counters().Peek(h.key(ring, t))
+	for _, k := range h.keys(ring, now) {
+		ends, err := tx.Counters().Peek(k)
 		if err != nil {
 			return false, err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,12 +14,12 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 )
 
 // directory is an AccountFinder of active accounts.
@@ -78,10 +77,7 @@ type post struct {
 
 func newPost(t *testing.T) *post {
 	t.Helper()
-	store, err := bolt.Open(context.Background(), bolt.Options{Path: filepath.Join(t.TempDir(), "gate.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := enginetest.Open(t, t.TempDir())
 	t.Cleanup(func() { _ = store.Close() })
 	ring, _, err := keyring.Open([][]byte{[]byte("a master key of thirty-two bytes")}, nil)
 	if err != nil {

@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -59,7 +60,7 @@ func (s *Server) NewProxy(t testing.TB) *Proxy {
 // DSN is the connection string of the server's database by way of the proxy.
 func (p *Proxy) DSN() string { return "host=" + p.dir + " user=gate dbname=postgres" }
 
-// Trips returns how many round trips there were.
+// Trips returns how many round trips there were on connections of the pool, without those that begin a connection.
 func (p *Proxy) Trips() int64 { return p.trips.Load() }
 
 // LoseQuestion makes the next message to the server be lost, with its connection.
@@ -108,15 +109,19 @@ func (p *Proxy) serve() {
 			delete(p.conns, client)
 			delete(p.conns, server)
 		}
-		p.wg.Go(func() { defer over(); p.questions(client, server) })
-		p.wg.Go(func() { defer over(); p.answers(server, client) })
+		pooled := new(atomic.Bool)
+		p.wg.Go(func() { defer over(); p.questions(client, server, pooled) })
+		p.wg.Go(func() { defer over(); p.answers(server, client, pooled) })
 	}
 }
 
-func (p *Proxy) questions(client, server net.Conn) {
+func (p *Proxy) questions(client, server net.Conn, pooled *atomic.Bool) {
 	buf := make([]byte, 64<<10)
-	for {
+	for first := true; ; first = false {
 		n, err := client.Read(buf)
+		if first { // the connection that holds the lock of the process has a longer name
+			pooled.Store(bytes.Contains(buf[:n], []byte("application_name\x00email_link\x00")))
+		}
 		if err != nil || p.loseQuestion.CompareAndSwap(true, false) {
 			return
 		}
@@ -130,10 +135,10 @@ func (p *Proxy) questions(client, server net.Conn) {
 }
 
 // answers passes whole messages on. One of the type Z ends the answer to one round trip.
-func (p *Proxy) answers(server, client net.Conn) {
+func (p *Proxy) answers(server, client net.Conn, pooled *atomic.Bool) {
 	header := make([]byte, 5)
 	var out []byte
-	for {
+	for ready := false; ; {
 		if _, err := io.ReadFull(server, header); err != nil {
 			return
 		}
@@ -145,7 +150,10 @@ func (p *Proxy) answers(server, client net.Conn) {
 		const waits = "ZRSKEG" // the end of an answer; what a connection begins with, an error, the wish for a copy
 		switch {
 		case header[0] == 'Z':
-			p.trips.Add(1)
+			if ready && pooled.Load() {
+				p.trips.Add(1)
+			}
+			ready = true // the first ends the greeting
 		case !strings.ContainsRune(waits, rune(header[0])):
 			continue
 		}

@@ -59,7 +59,7 @@ func accountKind(schema string) kind[string, storage.Account] {
 		scan: func(r pgx.Rows) (id string, a storage.Account, ver int64, err error) {
 			err = r.Scan(&a.ID, digestTo{&a.Mailbox}, smallTo[storage.Status]{&a.Status}, &a.Roles, &a.Private, &a.Password,
 				timeTo{&a.Created}, &ver)
-			a.Version = uint64(ver) //nolint:gosec // from 1
+			a.Roles, a.Version = texts(a.Roles), uint64(ver) //nolint:gosec // from 1
 			return a.ID, a, ver, err
 		},
 		compare: strings.Compare,
@@ -155,6 +155,7 @@ func sessionKind(schema string) kind[storage.Key, storage.Session] {
 			err = r.Scan(endTo{&s.Key}, digestTo{&s.Key.Digest}, &s.ID, &s.Account, digestTo{&s.Mailbox}, &s.Epochs.Global, &s.Epochs.Mailbox,
 				&s.Epochs.Account, &s.Site, &s.Methods, timeTo{&s.AuthTime}, timeTo{&s.Created}, timeTo{&s.Seen}, timeTo{&s.IdleEnd},
 				endTo{&s.Parent}, digestTo{&s.Parent.Digest}, &s.Device, &s.Network, &ver)
+			s.Methods = texts(s.Methods)
 			return s.Key, s, ver, err
 		},
 		compare: compareKeys,
@@ -177,6 +178,7 @@ func machineTokenKind(schema string) kind[storage.Key, storage.MachineToken] {
 		scan: func(r pgx.Rows) (k storage.Key, t storage.MachineToken, ver int64, err error) {
 			err = r.Scan(endTo{&t.Key}, digestTo{&t.Key.Digest}, &t.ID, &t.Account, digestTo{&t.Mailbox}, &t.Epochs.Global, &t.Epochs.Mailbox,
 				&t.Epochs.Account, &t.Site, &t.Scopes, timeTo{&t.Created}, timeTo{&t.Revoked}, &t.Private, &ver)
+			t.Scopes = texts(t.Scopes)
 			return t.Key, t, ver, err
 		},
 		compare: compareKeys,

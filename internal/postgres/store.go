@@ -49,7 +49,7 @@ type Store struct {
 	kinds    *kinds
 	counters counterTexts
 	prefetch prefetchTexts
-	texts    texts
+	texts    statements
 
 	publisher storage.Publisher
 	// repeated counts the steps that ran again.
@@ -69,11 +69,11 @@ type Store struct {
 
 var _ storage.Store = (*Store)(nil)
 
-// texts are the statements that belong to no kind.
-type texts struct{ step, void, voided, event, events, mails, noMailbox string }
+// statements are those that belong to no kind.
+type statements struct{ step, void, voided, event, events, mails, noMailbox string }
 
-func newTexts(schema string) texts {
-	return texts{
+func newTexts(schema string) statements {
+	return statements{
 		step:   "insert into " + schema + ".steps (id, void) values ($1, false)",
 		void:   "insert into " + schema + ".steps (id, void) values ($1, true) on conflict do nothing",
 		voided: "select void from " + schema + ".steps where id = $1",

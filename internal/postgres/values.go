@@ -65,6 +65,14 @@ func textsArg(list []string) any {
 	return list
 }
 
+// texts returns a list as a record has it: nil for an empty one.
+func texts(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
 func digestsArg(list []storage.Digest) any {
 	out := make([][]byte, len(list))
 	for i := range list {

@@ -153,10 +153,10 @@ func TestSES3_EndsAreExact(t *testing.T) {
 			}
 		}
 		cookie, _ := r.open(a, OpenInput{})
-		r.time.Advance(time.Hour - 1)
+		r.time.Advance(time.Hour - time.Microsecond)
 		restart()
 		l := r.mustFind(cookie, siteA) // a use: the idle end moves
-		r.time.Advance(time.Hour - 1)
+		r.time.Advance(time.Hour - time.Microsecond)
 		restart()
 		if l.Ended() {
 			t.Error("ended before its idle end")
@@ -177,7 +177,7 @@ func TestSES3_EndsAreExact(t *testing.T) {
 		r.time.Advance(s.Key.Ends().Add(-1).Sub(r.time.Clock().Now()))
 		restart()
 		r.mustFind(cookie, siteA)
-		r.time.Advance(1)
+		r.time.Advance(time.Microsecond)
 		restart()
 		r.mustBeGone(cookie)
 		if !l.Ended() {
@@ -250,13 +250,13 @@ func TestLifetimesInForceShortenOpenSessions(t *testing.T) {
 	if got := l.AbsoluteEnd(); !got.Equal(noon.Add(30 * time.Minute)) {
 		t.Errorf("absolute end %v", got)
 	}
-	r.time.Advance(10*time.Minute - 1)
+	r.time.Advance(10*time.Minute - time.Microsecond)
 	r.mustFind(cookie, siteA)
-	r.time.Advance(10*time.Minute - 1)
+	r.time.Advance(10*time.Minute - time.Microsecond)
 	r.mustFind(cookie, siteA)
-	r.time.Advance(10*time.Minute - 1)
+	r.time.Advance(10*time.Minute - time.Microsecond)
 	r.mustFind(cookie, siteA)
-	r.time.Advance(3)
+	r.time.Advance(3 * time.Microsecond)
 	r.mustBeGone(cookie)
 
 	cookie = open()
@@ -270,11 +270,11 @@ func TestLifetimesInForceShortenOpenSessions(t *testing.T) {
 		return err
 	})
 	r.SetLifetimes(Lifetimes{Idle: 2 * time.Hour, Absolute: 24 * time.Hour})
-	r.time.Advance(time.Minute - 1)
+	r.time.Advance(time.Minute - time.Microsecond)
 	r.mustFind(cookie, siteA)
 	r.time.Advance(59 * time.Minute)
 	r.mustFind(cookie, siteA)
-	r.time.Advance(1)
+	r.time.Advance(time.Microsecond)
 	r.mustBeGone(cookie)
 }
 

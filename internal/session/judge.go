@@ -63,6 +63,9 @@ func (v *verdict) subject() subject { return subject{v.session.Account, v.sessio
 // read judges the session under a key in a transaction of its own.
 func (m *Manager) read(ctx context.Context, key storage.Key, now time.Time) (v verdict, err error) {
 	err = m.store.View(ctx, func(tx storage.Tx) error {
+		if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{key}}); err != nil {
+			return err
+		}
 		s, found, err := tx.Sessions().Get(key)
 		if err != nil || !found {
 			v = verdict{}

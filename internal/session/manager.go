@@ -184,6 +184,11 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 	every := time.Duration(l.touchEvery.Load())
 	var got, parent storage.Session
 	err := m.store.Update(ctx, func(tx storage.Tx) error {
+		if !l.Session.Parent.IsZero() {
+			if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{l.Session.Key, l.Session.Parent}}); err != nil {
+				return err
+			}
+		}
 		s, _, err := tx.Sessions().Touch(l.Session.Key, now, now.Add(idle), every)
 		if err != nil {
 			return err

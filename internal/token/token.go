@@ -95,7 +95,8 @@ func Random(end time.Time) string {
 // part of the second.
 func Ends(flow storage.Key) time.Time {
 	parts := int64(binary.BigEndian.Uint16(flow.Digest[:]))
-	return time.Unix(flow.End, (parts*int64(time.Second)+1<<16-1)>>16).UTC() // rounded up, so that part finds it again
+	// Rounded up to the microsecond, which every store keeps, so that part finds it again: a part is 15 of them.
+	return time.Unix(flow.End, ((parts*int64(time.Second/time.Microsecond)+1<<16-1)>>16)*int64(time.Microsecond)).UTC()
 }
 
 // part returns the part of the second that a time is in.

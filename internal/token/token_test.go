@@ -348,3 +348,13 @@ func TestTOK8_NoCodeIsLikelierThanAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestTOK4_EndsOutlastAStoreOfMicroseconds: the part of the second is found again in an end that was rounded down to the microsecond.
+func TestTOK4_EndsOutlastAStoreOfMicroseconds(t *testing.T) {
+	for p := range 1 << 16 {
+		flow := storage.Key{End: 1772357213, Digest: storage.Digest{byte(p >> 8), byte(p)}}
+		if end := Ends(flow); !end.Equal(end.Truncate(time.Microsecond)) || int(part(end)) != p || end.Unix() != flow.End {
+			t.Fatalf("the part %d is %d in %v", p, part(end), end)
+		}
+	}
+}

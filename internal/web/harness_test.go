@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,13 +19,13 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
-	"github.com/caddy-email-link/caddy-email-link/storage/bolt"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -75,11 +74,9 @@ func bothModes(t *testing.T, test func(t *testing.T)) {
 func newGate(t *testing.T) *gate {
 	t.Helper()
 	ctx := context.Background()
-	store, err := bolt.Open(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "email_link.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := enginetest.Open(t, t.TempDir())
 	g := &gate{t: t, clock: clock.NewFake(time.Date(2026, 11, 21, 14, 3, 17, 0, time.UTC))}
+	var err error
 	g.state, err = vault.Open(ctx, vault.Config{
 		Store: store, Clock: g.clock.Clock(),
 		Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}, nil },
