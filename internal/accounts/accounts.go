@@ -144,6 +144,11 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
 		return Account{}, err
 	}
+	// What follows, and a session of the new account, look at its id.
+	err := tx.Prefetch(storage.Lookups{Accounts: []string{r.ID}, Epochs: []storage.EpochKey{storage.AccountEpoch(r.ID)}})
+	if err != nil {
+		return Account{}, err
+	}
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
 		return Account{}, err
 	}

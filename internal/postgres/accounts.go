@@ -93,17 +93,9 @@ func (t accounts) Create(a storage.Account) (created bool, err error) {
 	if a.ID == "" || a.Mailbox.IsZero() {
 		return false, errNoKey
 	}
-	one := t.m[a.ID]
-	switch {
-	case one == nil && !t.careful: // ids are random
-		one = t.missing(a.ID)
-	case one == nil:
-		if one, err = t.read(a.ID, false); err != nil {
-			return false, err
-		}
-	}
-	if one.found {
-		return false, nil
+	one, err := t.read(a.ID, false)
+	if err != nil || one.found {
+		return false, err
 	}
 	if owner, err := t.owner(a.Mailbox); err != nil || owner != "" {
 		return false, err
