@@ -2,8 +2,8 @@ package command
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -51,8 +51,7 @@ func quoted(text string) string {
 	if text == "" {
 		return "none"
 	}
-	marked, _ := json.Marshal(text) // never fails for a string
-	return printable(string(marked))
+	return printable(strconv.Quote(text))
 }
 
 // sessionsEnded says how many sessions have ended, with everything else that was open.

@@ -20,7 +20,7 @@ func TestAccounts_AnswersAreSentences(t *testing.T) {
 		changedText(operator.ChangedAccount{Account: ann, SessionsEnded: 1}, operator.AccountChange{Status: text("disabled")}): "disabled ann@example.com; 1 session ended; its links are dead too\n",
 		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("disabled")}):                   "disabled ann@example.com; it had no session; its links are dead too\n",
 		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("active")}):                     "enabled ann@example.com: it can sign in again\n",
-		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Name: text("Ann"), Roles: roles}):            "changed ann@example.com, which now has the name \"Ann \\u001b\", the roles a, b\n",
+		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Name: text("Ann"), Roles: roles}):            "changed ann@example.com, which now has the name \"Ann \\x1b\", the roles a, b\n",
 		changedText(operator.ChangedAccount{}, operator.AccountChange{Name: text(""), Roles: roles, Language: text("")}):       "changed , which now has the name none, the roles none, mails in the language of the browser that asks\n",
 	} {
 		if d := cmp.Diff(want, got); d != "" {

@@ -20,6 +20,17 @@ func (m *Manager) End(ctx context.Context, l *Live, audit ...storage.Event) erro
 	return err
 }
 
+// SignOut ends the session of a browser that signs out, or everything of its account, and writes it to the audit log. site is the
+// origin, client the network prefix of the browser.
+func (m *Manager) SignOut(ctx context.Context, l *Live, everywhere bool, site, client string) error {
+	e := storage.Event{Name: "signed_out", Outcome: "here", Site: site, Client: client}
+	if !everywhere {
+		return m.End(ctx, l, e)
+	}
+	e.Outcome = "everywhere"
+	return m.EndEverywhere(ctx, l.Account.ID, e)
+}
+
 // EndByID ends the session of an account with this sid. ended is false when there is no such session.
 func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended bool, err error) {
 	list, err := m.List(ctx, accountID)

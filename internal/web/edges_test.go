@@ -107,7 +107,7 @@ func TestENUM1_AFormOfTheGateShowsNothingThatAnAppHasTyped(t *testing.T) {
 	g := newGate(t)
 	for app, shown := range map[bool]bool{true: false, false: true} {
 		b := g.browser()
-		cookie := ""
+		var cookie string
 		if app {
 			result, err := g.pages.Flows.Start(t.Context(), g.site.Site, flow.Requester{}, flow.StartInput{
 				Audience: "app.example.com", ID: "jti-1", Expiry: g.clock.Clock().Wall().Add(time.Minute), Purpose: flow.SignIn, Email: "anan@example.com",

@@ -7,7 +7,6 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -31,13 +30,14 @@ type sessionBody struct {
 
 // liveBody is the session that this request came with.
 func (x *exchange) liveBody() sessionBody {
-	return x.sessionBody(x.Live.Account, x.Live.Session, x.Live.AbsoluteEnd())
+	s := x.Live.Session
+	return x.sessionBody(x.Live.Account, s.ID, s.Methods, s.AuthTime, x.Live.AbsoluteEnd())
 }
 
-func (x *exchange) sessionBody(a accounts.Account, s storage.Session, end time.Time) sessionBody {
+// sessionBody is a session of an account: its id, the methods and the time of its proof, and its absolute end.
+func (x *exchange) sessionBody(a accounts.Account, sid string, methods []string, authTime, end time.Time) sessionBody {
 	return sessionBody{
-		Sub: s.Account, Sid: s.ID, Email: a.Email, Name: a.Name, Roles: a.Roles, Amr: s.Methods,
-		AuthTime: x.seconds(s.AuthTime), Exp: x.seconds(end),
+		Sub: a.ID, Sid: sid, Email: a.Email, Name: a.Name, Roles: a.Roles, Amr: methods, AuthTime: x.seconds(authTime), Exp: x.seconds(end),
 	}
 }
 
@@ -69,7 +69,8 @@ func (x *exchange) session() {
 
 // doneBody is the session that a flow has just opened.
 func (x *exchange) doneBody(d flow.Done) sessionBody {
-	body := x.sessionBody(d.Owner, d.Session, d.Session.Key.Ends())
+	s := d.Session
+	body := x.sessionBody(d.Owner, s.ID, s.Methods, s.AuthTime, s.Key.Ends())
 	if d.AlreadySignedIn && x.Live != nil {
 		body = x.liveBody()
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -29,18 +28,12 @@ func (x *exchange) signOut() {
 	}
 	everywhere := fields["everywhere"] == "1"
 	if x.Live != nil {
-		e := storage.Event{Name: "signed_out", Outcome: "here", Site: x.Site.Origin, Client: boundary.NetworkText(x.Client)}
-		if everywhere {
-			e.Outcome = "everywhere"
-			err = x.Sessions.EndEverywhere(x.r.Context(), x.Live.Account.ID, e)
-		} else {
-			err = x.Sessions.End(x.r.Context(), x.Live, e)
-		}
-		if err != nil {
+		client := boundary.NetworkText(x.Client)
+		if err := x.Sessions.SignOut(x.r.Context(), x.Live, everywhere, x.Site.Origin, client); err != nil {
 			x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 			return
 		}
-		x.logSignOut(e)
+		x.logSignOut(everywhere, client)
 	}
 	x.clearCookie(boundary.SessionCookie)
 	if x.json {
@@ -50,8 +43,13 @@ func (x *exchange) signOut() {
 	x.redirect(x.path("/sign-out"))
 }
 
-func (x *exchange) logSignOut(e storage.Event) {
-	if x.Log != nil {
-		x.Log.Info("signed out", "event", e.Name, "outcome", e.Outcome, "account", x.Live.Account.ID, "site", e.Site, "client", e.Client)
+func (x *exchange) logSignOut(everywhere bool, client string) {
+	if x.Log == nil {
+		return
 	}
+	outcome := "here"
+	if everywhere {
+		outcome = "everywhere"
+	}
+	x.Log.Info("signed out", "event", "signed_out", "outcome", outcome, "account", x.Live.Account.ID, "site", x.Site.Origin, "client", client)
 }
