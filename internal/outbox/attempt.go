@@ -25,7 +25,7 @@ const (
 // attempt does with one leased mail what its lane is for, and writes down what came of it: it finds out whom a new mail is for, and sends any
 // other. turn waits until as much time has passed since a time as a mail usually takes.
 func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn func(since time.Time)) {
-	began, now := time.Now(), w.Clock.Now()
+	now := w.Clock.Now()
 	p, err := OpenPayload(w.Ring, m.ID, m.Sealed)
 	if err != nil {
 		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: "the record does not open"})
@@ -45,7 +45,7 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn 
 		})
 		return
 	case m.Empty:
-		turn(began)
+		turn(now)
 		w.finishEmpty(ctx, m)
 		return
 	}
@@ -58,9 +58,9 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn 
 		return
 	default:
 		if err = w.deliver(ctx, d, m, j); j.drop == "" {
-			w.turns.add(time.Since(began))
+			w.turns.add(w.Clock.Now().Sub(now))
 		} else if m.Lane == storage.LaneLine {
-			turn(began)
+			turn(now)
 		}
 	}
 	w.record(ctx, m, p, j, w.evaluate(ctx, m, before, j, err))

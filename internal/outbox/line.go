@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -192,12 +193,12 @@ func (t *turnLength) add(elapsed time.Duration) {
 }
 
 // wait returns when as much time has passed since a time as a mail takes, or when ctx ends.
-func (t *turnLength) wait(ctx context.Context, since time.Time) {
+func (t *turnLength) wait(ctx context.Context, c *clock.Clock, since time.Time) {
 	sleep(ctx, t.measured, firstTurn)
 	t.mu.Lock()
 	mean := t.mean
 	t.mu.Unlock()
-	sleep(ctx, nil, mean-time.Since(since))
+	sleep(ctx, nil, mean-c.Now().Sub(since))
 }
 
 // sleep returns after d, when done is closed or when ctx ends.

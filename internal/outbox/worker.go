@@ -148,7 +148,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.init()
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	turn := func(since time.Time) { w.turns.wait(ctx, since) }
+	turn := func(since time.Time) { w.turns.wait(ctx, w.Clock, since) }
 	var lanes, running sync.WaitGroup
 	for _, l := range w.lanes {
 		lanes.Go(func() {
