@@ -52,7 +52,7 @@ const (
 	byClient            key = iota // the client address, under IPv6 in two tiers
 	byMailbox                      // the mailbox
 	byMailboxAndNetwork            // the mailbox together with the client's /24 or /64
-	byNetwork                      // the client\'s /24 or /48
+	byNetwork                      // the client's /24 or /48
 	byGate                         // nothing: the whole gate shares one counter
 )
 
@@ -82,7 +82,7 @@ var descriptors = []Descriptor{
 		Doc: "mails requested by unknown browsers, of the whole gate; above it mails to addresses without an account wait",
 	},
 	{
-		Name: MailNetwork, Defaults: "50-H 200-D", key: byNetwork, grouped: true, whole: MailUnknown,
+		Name: MailNetwork, Defaults: "50-H 200-D", key: byNetwork, whole: MailUnknown,
 		Doc: "the share of one network, a /24 or a /48, in mail_unknown",
 	},
 	{
@@ -118,6 +118,11 @@ const (
 	unknownClient = "unknown"
 	sharedSubject = "everybody"
 )
+
+// sharesGroup is the group of a budget that all share, of the shares in it, and of what the operator has been told about them. Their
+// windows begin and end together: otherwise a network could spend two of its shares within one window of the whole, and the operator would be
+// told twice of one.
+const sharesGroup = "shares"
 
 // tier48Factor is how much more a /48 may do than a /64.
 const tier48Factor = 16
@@ -217,10 +222,9 @@ func (d *Descriptor) charges(rates Rates, s Subject) []Charge {
 			c.counter = d.known
 		}
 	case byNetwork:
-		c.Subject, c.soft = networkName(s.Client), true
-		c.group = d.group("client ", c.Subject)
+		c.Subject, c.group, c.soft = networkName(s.Client), sharesGroup, true
 	case byGate:
-		c.Subject, c.soft = sharedSubject, true
+		c.Subject, c.group, c.soft = sharedSubject, sharesGroup, true
 	}
 	return []Charge{c}
 }

@@ -47,7 +47,7 @@ func (p Prepared) limit(i int, used []int64) int64 {
 	}
 	for j, whole := range p.counts {
 		if whole.name == MailUnknown && whole.rate.Period == c.rate.Period {
-			others := max(used[j]-used[i], 0) // the windows of the two begin at different times
+			others := max(used[j]-used[i], 0) // an operator may have reset one of the two
 			left := max(whole.rate.Limit-others, 0)
 			return max(1, min(c.rate.Limit, whole.rate.Limit)*left/whole.rate.Limit)
 		}
@@ -104,8 +104,8 @@ func (l *Limiter) NoticeSpent(tx storage.Tx, now time.Time, client netip.Addr, s
 	}
 	network = networkName(client)
 	v, err := l.Spend(tx, now,
-		Charge{Name: MailNetwork, counter: noticeCounter, Subject: network, Rates: Rates{{Period: s.period, Limit: 1}}},
-		Charge{Name: MailNetwork, counter: noticeCounter, Subject: sharedSubject, Rates: Rates{{Period: time.Hour, Limit: maxNotices}}},
+		Charge{Name: MailNetwork, counter: noticeCounter, group: sharesGroup, Subject: network, Rates: Rates{{Period: s.period, Limit: 1}}},
+		Charge{Name: MailNetwork, counter: noticeCounter, group: sharesGroup, Subject: sharedSubject, Rates: Rates{{Period: time.Hour, Limit: maxNotices}}},
 	)
 	if err != nil || !v.Allowed {
 		return "", err

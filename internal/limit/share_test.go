@@ -244,3 +244,49 @@ func TestFAIR1_AShareFollowsItsWhole(t *testing.T) {
 		}
 	}
 }
+
+// windowOf returns the end of the window of an hour in which a limit counts a client now.
+func (s *shares) windowOf(name string, client netip.Addr) int64 {
+	s.t.Helper()
+	for _, c := range s.l.Prepare(s.now, s.table.LimitsFor(name, Subject{Client: client})...).counts {
+		if c.rate.Period == time.Hour {
+			slot, err := parseSlot(c.slot)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return slot.ends
+		}
+	}
+	s.t.Fatalf("%s has no rate of an hour", name)
+	return 0
+}
+
+// TestFAIR1_NoWindowOfTheWholeHasTwoSharesOfOneNetwork asks for hours on end as one network. In no hour of the whole it spends more than a
+// tenth, and in none the operator is told of it twice.
+func TestFAIR1_NoWindowOfTheWholeHasTwoSharesOfOneNetwork(t *testing.T) {
+	for _, client := range []string{"192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8:7::1"} {
+		s, addr := newShares(t, map[string]string{MailUnknown: "500-H", MailNetwork: "50-H"}), netip.MustParseAddr(client)
+		paid, told := map[int64]int{}, map[int64]int{}
+		for range 5 * 12 {
+			for range 60 {
+				share := s.spend(client)
+				if share.Paid {
+					paid[s.windowOf(MailUnknown, addr)]++
+				}
+				network, err := s.l.NoticeSpent(s.tx, s.now, addr, share)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if network != "" {
+					told[s.windowOf(MailNetwork, addr)]++
+				}
+			}
+			s.now = s.now.Add(5 * time.Minute)
+		}
+		for ends, n := range paid {
+			if n != 50 || told[ends] != 1 {
+				t.Errorf("%s: %d of 500 in the window that ends at %d, told %d times", client, n, ends, told[ends])
+			}
+		}
+	}
+}
