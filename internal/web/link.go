@@ -35,7 +35,11 @@ func (x *exchange) openToken(oneClick bool) {
 // queryToken reads the one token of the query, cleaned of what mail programs add, and when it stops working if it is one of ours.
 func (x *exchange) queryToken() (text string, ends time.Time, ok bool) {
 	_, query, _ := tokenRoute(strings.TrimPrefix(x.r.URL.Path, x.Site.Prefix))
-	values, err := url.ParseQuery(cmp.Or(query, x.r.URL.RawQuery))
+	query = cmp.Or(query, x.r.URL.RawQuery)
+	if strings.HasPrefix(query, "t%3D") || strings.HasPrefix(query, "t%3d") {
+		query = "t=" + query[len("t%3D"):]
+	}
+	values, err := url.ParseQuery(strings.ReplaceAll(query, ";", "%3B")) // a semicolon behind the link, or that of "&amp;", is refused there
 	if err != nil || len(values["t"]) != 1 {
 		return "", time.Time{}, false
 	}

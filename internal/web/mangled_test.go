@@ -22,6 +22,8 @@ func TestTOK6_LinksThatMailProgramsMangleWork(t *testing.T) {
 			for _, target := range []string{
 				route + "/?t=" + text, route + "%3Ft=" + text, route + "%3ft%3D" + text, route + "/%3Ft=" + text, route + "%3Ft=" + text + "?utm_source=mail",
 				route + "?t=" + text + ".", route + "?t=" + text + "%3E", route + "?t=3D" + text, route + "?t=" + text[:20] + "%20" + text[20:] + "%C2%A0",
+				route + "?t=" + text + ";", route + "%3Ft=" + text + ");", route + "?t=" + text + "&amp;utm_source=mail", route + "?t=" + text + "&gt;",
+				route + "?t%3D" + text, route + "?t%3d" + text + ".",
 			} {
 				b := g.browser()
 				b.get("/email-link/"+target).wants(t, 303, "/email-link/confirm")
