@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,11 @@ type Event struct {
 
 // renamedEvents are the present names of events that earlier builds have stored under others.
 var renamedEvents = map[string]string{"asked": "requested"}
+
+// eventNames are the events of the audit log.
+var eventNames = []string{
+	"requested", "resent", "mailed", "denied", "confirmed", "signed_in", "cancelled", "replayed", "done", "signed_out", eventChanged, eventExported,
+}
 
 // EventQuery selects lines of the audit log. Only N is required.
 type EventQuery struct {
@@ -78,6 +84,9 @@ func (svc *Service) matchEvents(ctx context.Context, q EventQuery) (func(storage
 			return nil, invalid("--client %q is not an IP address: write one such as 203.0.113.7 or 2001:db8::1", q.Client)
 		}
 		client = client.Unmap().WithZone("")
+	}
+	if q.Event != "" && !slices.Contains(eventNames, q.Event) {
+		return nil, invalid("--event %q is no event of the audit log: write one of %s", q.Event, strings.Join(eventNames, ", "))
 	}
 	if strings.Contains(q.Account, "@") {
 		a, err := svc.account(ctx, q.Account)
