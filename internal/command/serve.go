@@ -80,11 +80,9 @@ func (in serveInput) caddyfile() (string, error) {
 	if in.to == "" {
 		return "", errors.New("--to is missing: name the backend, such as --to localhost:3000")
 	}
-	if strings.Trim(in.to, "0123456789") == "" { // reverse_proxy would take it for a host, and dial its port 80
-		if !isPort(in.to) {
-			return "", fmt.Errorf("--to %s is no port: name the backend, such as --to localhost:3000", in.to)
-		}
-		in.to = "localhost:" + in.to
+	var err error
+	if in.to, err = backendOf(in.to); err != nil {
+		return "", err
 	}
 	origin, trial, err := in.origin()
 	if err != nil {
@@ -147,6 +145,31 @@ const noApp = `	handle_errors 502 {
 			HTML 502
 	}
 `
+
+// backendOf completes a backend that is a port alone. It returns an error for what reverse_proxy would read as another than is meant: to it
+// a name without a port is one at port 80, whatever stands in it.
+func backendOf(to string) (string, error) {
+	if isPort(to) {
+		return "localhost:" + to, nil
+	}
+	scheme, address, isURL := strings.Cut(strings.TrimSuffix(to, "/"), "://")
+	switch {
+	case strings.HasPrefix(to, "unix/"):
+		return to, nil
+	case !isURL:
+		address = to
+	default:
+		to = scheme + "://" + address
+	}
+	host, port, err := net.SplitHostPort(address)
+	if isURL && err != nil && !strings.Contains(address, ":") { // the scheme names the port
+		host, port, err = address, "80", nil
+	}
+	if err != nil || !isPort(port) || strings.ContainsAny(host, " \t/@?#{}") {
+		return "", fmt.Errorf("--to %s is no host and port: name the backend, such as --to localhost:3000", to)
+	}
+	return to, nil
+}
 
 func isPort(s string) bool {
 	port, err := strconv.ParseUint(s, 10, 16)

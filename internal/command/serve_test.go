@@ -21,8 +21,21 @@ func TestServe_APortAloneIsThisMachines(t *testing.T) {
 			t.Errorf("--to %s: %v\n%s", to, err, text)
 		}
 	}
-	if _, err := (serveInput{to: "70000"}).caddyfile(); err == nil || !strings.Contains(err.Error(), "--to localhost:3000") {
-		t.Errorf("--to 70000: %v", err)
+	for _, to := range []string{
+		"70000", "0", "3000/", "::1", "localhost", "localhost:0", "localhost:99999", "localhost:http", "user:pw@localhost:3000",
+		"http://localhost:3000/path", "http://localhost:3000?x", "localhost:3000 other:1", "{env.X}",
+	} {
+		if text, err := (serveInput{to: to}).caddyfile(); err == nil || !strings.Contains(err.Error(), "such as --to localhost:3000") {
+			t.Errorf("--to %s: %v\n%s", to, err, text)
+		}
+	}
+	for to, want := range map[string]string{
+		":3000": ":3000", "[::1]:3000": "[::1]:3000", "http://localhost:3000/": "http://localhost:3000", "https://app.internal": "https://app.internal",
+		"unix//run/app.sock": "unix//run/app.sock",
+	} {
+		if text, err := (serveInput{to: to}).caddyfile(); err != nil || !strings.Contains(text, "\treverse_proxy "+want+"\n") {
+			t.Errorf("--to %s: %v\n%s", to, err, text)
+		}
 	}
 }
 
@@ -150,6 +163,9 @@ func TestServe_TheMailsTakeNoPortOfTheApp(t *testing.T) {
 		if err != nil || strings.HasSuffix(address, ":"+app) {
 			t.Errorf("--to %s: the mails are at %q, %v", to, address, err)
 		}
+	}
+	if address, err := (serveInput{admin: "localhost:" + app}).serveMails(t.Context(), "http://localhost:"+text); err != nil || strings.HasSuffix(address, ":"+app) {
+		t.Errorf("--admin localhost:%s: the mails are at %q, %v", app, address, err)
 	}
 	if address, err := (serveInput{smtp: "mail.example.com:587"}).serveMails(t.Context(), "http://localhost:"+text); err != nil || address != "" {
 		t.Errorf("with a mail server: %q, %v", address, err)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/freeport"
 	"github.com/caddy-email-link/caddy-email-link/internal/mailpage"
@@ -65,8 +68,8 @@ func (in serveInput) serveMails(ctx context.Context, origin string) (address str
 	}
 	for port := first + 1; port <= first+mailPorts; port++ {
 		text := strconv.Itoa(port)
-		if in.to == text || strings.HasSuffix(in.to, ":"+text) {
-			continue // the app may start later
+		if in.to == text || strings.HasSuffix(in.to, ":"+text) || strings.HasSuffix(cmp.Or(in.admin, caddy.DefaultAdminListen), ":"+text) {
+			continue // the app and Caddy's admin endpoint start later
 		}
 		if taken, err := freeport.Taken(ctx, text); err != nil || taken {
 			continue
