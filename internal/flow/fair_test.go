@@ -177,3 +177,35 @@ func TestENUM1_AboveTheMailboxLimitAllAddressesAreAnsweredAlike(t *testing.T) {
 		}
 	})
 }
+
+// TestFAIR3_WhoAsksAgainIsToldAndHelped asks for a mail, lets strangers spend the mailbox's limit, and asks again in the same browser: the answer
+// says so, the flow goes on, and work brings another mail.
+func TestFAIR3_WhoAsksAgainIsToldAndHelped(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		g.newDay("ada@example.com")
+		victim := g.browser()
+		victim.mustAsk(SignIn, "ada@example.com")
+		g.flood("ada@example.com", 1, 5)
+		if _, err := victim.ask(SignIn, "ada@example.com"); err != nil {
+			t.Errorf("while none is due: %v", err)
+		}
+		g.fake.Advance(DefaultResendWait)
+		before := g.links("ada@example.com")
+		result, err := victim.ask(SignIn, "ada@example.com")
+		l := limitOf(t, err)
+		if !l.Reserve || !l.ByMailbox || l.Name != limit.MailMailbox || result.FlowCookie != victim.flow {
+			t.Errorf("%+v, another flow: %v", l, result.FlowCookie != victim.flow)
+		}
+		solution := victim.solve(l)
+		if _, err := victim.pay(SignIn, "ada@example.com", solution); err != nil {
+			t.Fatal(err)
+		}
+		g.post()
+		if n := g.links("ada@example.com"); n != before+1 {
+			t.Errorf("%d mails for work, want 1", n-before)
+		}
+		must[Done](t)(victim.press(victim.newest("ada@example.com").link))
+	})
+}

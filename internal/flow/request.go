@@ -19,8 +19,8 @@ const maxDevice = 64
 // again from a browser with a live flow of the same purpose and mailbox continues that flow, and counts as a resend.
 //
 // Errors, in the order of the checks: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
-// address alone), ErrUnavailable. With a *Limited that has Reserve set the result is filled as well. When it is too early for another mail of a live flow, or they are spent, the answer is the
-// flow as it is, without an error.
+// address alone), ErrUnavailable. With a *Limited that has Reserve set the result is filled as well. When it is too early for another mail of a live
+// flow, or its mails are spent, the answer is the flow as it is, without an error, unless a proof of work begins another one.
 func (s *Service) Request(ctx context.Context, site Site, requester Requester, in RequestInput) (RequestResult, error) {
 	site = site.withDefaults()
 	var (
@@ -161,11 +161,7 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err erro
 		return result, rec, err
 	}
 	if found && h.Purpose == r.purpose && h.Mailbox == r.mailbox && r.private.continues(h.Private) && !codesAreOff(r.site, h.Flow) {
-		result, rec, err = r.resend(tx, h)
-		if l := new(Limited); isRefusal(err) && errors.As(err, &l) { // the client's own limit
-			return r.payOrRefuse(tx, l, rec)
-		}
-		return result, rec, err
+		return r.continueFlow(tx, h, rec)
 	}
 	// Who sends a proof of work is not content with what the mail worker may find out, and one that is refused writes nothing.
 	v, refused, reserve, err := r.cost.spend(tx, r.private.App == nil && !r.work.sent)
@@ -187,6 +183,41 @@ func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err erro
 	l := limited(refused)
 	l.Reserve = true
 	return result, rec, orRefuse(r.work.offer(tx, l), l)
+}
+
+// continueFlow sends one more mail of the flow that the browser holds. Where the mailbox's limit is spent a proof of work begins another flow, and
+// without one the browser is answered as for a new flow: the mail leaves only in a network of the account's sessions.
+func (r *request) continueFlow(tx storage.Tx, h currentFlow, rec record) (result RequestResult, _ record, err error) {
+	spent, err := r.mailboxSpent(tx, h)
+	if err != nil {
+		return result, rec, err
+	}
+	if spent != nil && r.work.sent {
+		return r.payOrRefuse(tx, spent, rec)
+	}
+	result, rec, err = r.resend(tx, h)
+	if l := new(Limited); isRefusal(err) && errors.As(err, &l) { // the client's own limit
+		return r.payOrRefuse(tx, l, rec)
+	}
+	if err != nil || spent == nil {
+		return result, rec, err
+	}
+	spent.Reserve = rec.dropped == ""
+	return result, rec, orRefuse(r.work.offer(tx, spent), spent)
+}
+
+// mailboxSpent returns the limit that holds one more mail of the browser's flow back; nil if none does, or if none is
+// due and none is paid for by work.
+func (r *request) mailboxSpent(tx storage.Tx, h currentFlow) (*Limited, error) {
+	due := h.ResendsLeft > 0 && !r.now.Before(h.NextResend)
+	if r.subject.Known || r.private.App != nil || !due && !r.work.sent {
+		return nil, nil //nolint:nilnil // nothing is spent
+	}
+	v, err := r.s.Limiter.Check(tx, r.now, r.site.Limits.LimitsFor(limit.MailMailbox, r.subject)...)
+	if err != nil || v.Allowed {
+		return nil, err
+	}
+	return limited(v), nil
 }
 
 // payOrRefuse begins the flow where a proof of work pays for what a limit refuses, and offers one where none was sent that does. An app
