@@ -46,16 +46,22 @@ func Parse(words ...string) (Rates, error) {
 // checkOrder returns an error if more is permitted in a shorter period than in a longer one: the rate of the shorter one would never
 // refuse anything. name is the limit's.
 func (r Rates) checkOrder(name string) error {
-	for i, short := range r {
+	for _, short := range r {
 		for _, long := range r {
 			if short.Period < long.Period && short.Limit > long.Limit {
-				fit := slices.Delete(slices.Clone(r), i, i+1)
 				return fmt.Errorf("limit %s: %s permits more than %s, which lasts longer; write 'limit %s %s', or a larger count for the longer period",
-					name, rateName(short), rateName(long), name, fit)
+					name, rateName(short), rateName(long), name, r.ordered())
 			}
 		}
 	}
 	return nil
+}
+
+// ordered returns the rates without those that permit more than one of a longer period.
+func (r Rates) ordered() Rates {
+	return slices.DeleteFunc(slices.Clone(r), func(short limiter.Rate) bool {
+		return slices.ContainsFunc(r, func(long limiter.Rate) bool { return short.Period < long.Period && short.Limit > long.Limit })
+	})
 }
 
 func parseRate(word string) (limiter.Rate, error) {

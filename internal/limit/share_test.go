@@ -192,6 +192,8 @@ func TestCFG1_RatesThatContradictEachOtherAreRefused(t *testing.T) {
 		{"a share in a minute above the hour's whole", map[string]string{MailNetwork: "40-M", MailUnknown: "30-H"}, "limit mail_network 30-M"},
 		{"a share of a day above what its hours permit", map[string]string{MailNetwork: "100-D", MailUnknown: "4-H"}, "limit mail_network 96-D"},
 		{"an hour above the day", map[string]string{MailIP: "30-H 20-D"}, "limit mail_ip 20-D"},
+		{"each period above the next one", map[string]string{MailIP: "50-S 40-M 30-H 20-D"}, "limit mail_ip 20-D"},
+		{"two periods above the day", map[string]string{MailIP: "30-H 40-M 20-D"}, "limit mail_ip 20-D"},
 		{"a mailbox's network above the mailbox", map[string]string{MailAddress: "30-H", MailMailbox: "20-D"}, "limit mail_address 20-H"},
 		{"the whole alone", map[string]string{MailUnknown: "4-H 9-D"}, ""},
 		{"a mailbox alone", map[string]string{MailMailbox: "2-D"}, ""},
