@@ -48,6 +48,9 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	default:
 		return Link{}, invalid("--for %q: write one of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
 	}
+	if _, err := address.Parse(in.Email); err != nil {
+		return Link{}, invalid("the address cannot be used: %v", err)
+	}
 	input := flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL, Operator: storage.Operator(CallerOf(ctx))}
 	made, err := svc.Flows.Link(ctx, site, input)
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {

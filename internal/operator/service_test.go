@@ -88,6 +88,21 @@ func TestMakeLink_Reset(t *testing.T) {
 	}
 }
 
+// TestMakeLink_OfNoAddress: the refusal is the sentence that 'accounts add' has, with what is wrong.
+func TestMakeLink_OfNoAddress(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	site := flow.Site{Origin: "https://a.example.com", Prefix: "/email-link"}
+	svc.Sites, svc.Site = []flow.Site{site}, func(string) (flow.Site, bool) { return site, true }
+	for _, email := range []string{"", "bob", "bob@", "a b@example.com"} {
+		_, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: email})
+		_, added := svc.AddAccount(t.Context(), operator.AccountInput{Email: email})
+		if err == nil || added == nil || err.Error() != added.Error() {
+			t.Errorf("%q: %v, want %v", email, err, added)
+		}
+	}
+}
+
 // TestMakeLink_OfAStranger: a mistyped address gets an account only where it could sign up by itself, or where that is asked for.
 func TestMakeLink_OfAStranger(t *testing.T) {
 	t.Parallel()
