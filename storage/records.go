@@ -252,7 +252,7 @@ type Mail struct {
 	// Due is the next time to try it, End the time it is given up: the end of its flow, to the second.
 	Due, End time.Time
 	Queued   time.Time
-	// Lane is the queue that the mail is in, and Position is where in it, if the lane is [LaneLine].
+	// Lane is the queue that the mail is in, and Position is where in it, unless the lane is [LaneNew].
 	Lane     Lane
 	Position uint64
 	// Empty marks a mail that only takes its place in the line: what it stands for has left by another lane. It is not listed.
@@ -276,7 +276,8 @@ type Lane uint8
 
 // Lanes.
 const (
-	// LaneDirect has mails that wait for nobody: those to accounts. They are leased in the order in which they are due.
+	// LaneDirect has mails to accounts. Those that are due are leased in the order of their places, and by their due times where places are
+	// equal: a flood of one network is behind the first mail of another.
 	LaneDirect Lane = 0
 	// LaneNew has mails of which it is not known yet whom they are for. They are leased in the order in which they are due.
 	LaneNew Lane = 1

@@ -173,6 +173,33 @@ func TestFAIR2_AnAccountsMailPassesItsOwnNetworksFlood(t *testing.T) {
 	})
 }
 
+// TestFAIR2_AFloodForAccountsDelaysNoOtherNetworksAccount asks for mails to many known accounts from one network, more than leave at once.
+func TestFAIR2_AFloodForAccountsDelaysNoOtherNetworksAccount(t *testing.T) {
+	const accounts = 200
+	inFlood(t, func(g *gate) {
+		g.account("ada@example.com")
+		for i := range accounts {
+			g.account(fmt.Sprintf("known%d@example.com", i))
+		}
+	}, func(f *flooded) {
+		clients := ofOne48()
+		for i := range accounts {
+			if _, err := f.inNetwork(clients[i%len(clients)]).ask(SignIn, fmt.Sprintf("known%d@example.com", i)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		asked := time.Now()
+		if _, err := f.inNetwork("198.51.100.7").ask(SignIn, "ada@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if took, ok := f.server.since("ada@example.com", asked); !ok || took > 2*time.Second {
+			t.Errorf("the mail arrived: %v, after %s", ok, took)
+		}
+	})
+}
+
 // TestFAIR1_ManyNetworksLeaveSomethingForTheNextOne floods from 20 networks at once, each with more than it may have.
 func TestFAIR1_ManyNetworksLeaveSomethingForTheNextOne(t *testing.T) {
 	inFlood(t, func(g *gate) {

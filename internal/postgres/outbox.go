@@ -36,6 +36,10 @@ func comparePositions(a, b *storage.Mail) int {
 	return cmp.Or(cmp.Compare(a.Position, b.Position), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
+func compareDirect(a, b *storage.Mail) int {
+	return cmp.Or(cmp.Compare(a.Position, b.Position), compareDue(a, b))
+}
+
 // waiting lists up to n waiting mails of a lane that are due, in an order.
 func (t outbox) waiting(lane storage.Lane, until *time.Time, order string, compare func(a, b *storage.Mail) int, n int) ([]*storage.Mail, error) {
 	sql := "select " + t.kind.columns + " from " + t.kind.table + " where not dead and lane = " + strconv.Itoa(int(lane)) +
@@ -63,9 +67,12 @@ func (t outbox) Lease(lane storage.Lane, now, until time.Time, n int) ([]storage
 	}
 	var list []*storage.Mail
 	var err error
-	if lane == storage.LaneLine {
+	switch lane {
+	case storage.LaneLine:
 		list, err = t.waiting(lane, &now, "position, id", comparePositions, n)
-	} else {
+	case storage.LaneDirect:
+		list, err = t.waiting(lane, &now, "position, due, id", compareDirect, n)
+	default:
 		list, err = t.due(lane, &now, n)
 	}
 	if err != nil {

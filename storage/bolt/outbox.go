@@ -17,22 +17,25 @@ type outbox struct{ *tx }
 //	lane ‖ due (12 bytes) ‖ id → queued (12 bytes), nothing for a mail that is not counted
 //	'e' ‖ end (5 bytes) ‖ id → nothing
 //
-// A mail of the line has, once a lease has found it due, instead of the first
+// A mail of the line, or to an account, has, once a lease has found it due, instead of the first
 //
 //	'p' ‖ place (8 bytes) ‖ id → due (12 bytes) ‖ queued (12 bytes), or due alone
+//	'q' ‖ place (8 bytes) ‖ due (12 bytes) ‖ id → the same
 const (
 	dueEntry    = 'd'
 	newEntry    = 'n'
 	lineEntry   = 'w'
 	placeEntry  = 'p'
+	directEntry = 'q'
 	endEntry    = 'e'
 	maxPromoted = 1000
 
-	stampLen = 12
-	idLen    = len(storage.MailID{})
-	dueLen   = 1 + stampLen + idLen
-	placeLen = 1 + 8 + idLen
-	outLen   = 1 + endLen + idLen
+	stampLen  = 12
+	idLen     = len(storage.MailID{})
+	dueLen    = 1 + stampLen + idLen
+	placeLen  = 1 + 8 + idLen
+	directLen = placeLen + stampLen
+	outLen    = 1 + endLen + idLen
 )
 
 var errLease = errors.New("storage/bolt: a lease must end after it begins")
@@ -62,8 +65,18 @@ func dueKey(m storage.Mail) []byte {
 	return append(appendStamp(append(make([]byte, 0, dueLen), laneEntry(m.Lane)), m.Due), m.ID[:]...)
 }
 
-func placeKey(m storage.Mail) []byte {
-	return append(binary.BigEndian.AppendUint64(append(make([]byte, 0, placeLen), placeEntry), m.Position), m.ID[:]...)
+// placeKey returns the entry of a mail that has been found due at a time; lanes without places have none.
+func placeKey(m storage.Mail, due time.Time) []byte {
+	key := make([]byte, 0, directLen)
+	switch m.Lane {
+	case storage.LaneLine:
+		key = binary.BigEndian.AppendUint64(append(key, placeEntry), m.Position)
+	case storage.LaneDirect:
+		key = appendStamp(binary.BigEndian.AppendUint64(append(key, directEntry), m.Position), due)
+	default:
+		return nil
+	}
+	return append(key, m.ID[:]...)
 }
 
 // dueValue returns the value of a mail's first entry.
@@ -76,10 +89,10 @@ func dueValue(m storage.Mail) []byte {
 
 // delDue deletes the entry of a waiting mail that says when it is due, or its place.
 func (t outbox) delDue(m storage.Mail) error {
-	if err := t.del(bMailIndex, dueKey(m)); err != nil || m.Lane != storage.LaneLine {
+	if err := t.del(bMailIndex, dueKey(m)); err != nil || m.Lane == storage.LaneNew {
 		return err
 	}
-	return t.del(bMailIndex, placeKey(m))
+	return t.del(bMailIndex, placeKey(m, m.Due))
 }
 
 // endKey returns the entry that a sweep finds: a dead letter is kept for a while after its end, but for what is sealed.
@@ -156,8 +169,8 @@ func (t outbox) Lease(lane storage.Lane, now, until time.Time, n int) ([]storage
 		return nil, errLease
 	}
 	next := t.dueMails
-	if lane == storage.LaneLine {
-		if err := t.promote(now); err != nil {
+	if lane != storage.LaneNew {
+		if err := t.promote(lane, now); err != nil {
 			return nil, err
 		}
 		next = t.placedMails
@@ -209,9 +222,9 @@ func (t outbox) dueMails(lane storage.Lane, now time.Time, n int) (entries []ind
 	return entries, err
 }
 
-// promote gives the mails of the line that are due the entries by which they are leased in the order of their places.
-func (t outbox) promote(now time.Time) error {
-	entries, err := t.dueMails(storage.LaneLine, now, maxPromoted)
+// promote gives the mails of a lane that are due the entries by which they are leased in the order of their places.
+func (t outbox) promote(lane storage.Lane, now time.Time) error {
+	entries, err := t.dueMails(lane, now, maxPromoted)
 	if err != nil {
 		return err
 	}
@@ -223,10 +236,10 @@ func (t outbox) promote(now time.Time) error {
 		if err := t.del(bMailIndex, e.key); err != nil {
 			return err
 		}
-		if !found || m.Dead || m.Lane != storage.LaneLine || !m.Due.Equal(e.due) {
+		if !found || m.Dead || m.Lane != lane || !m.Due.Equal(e.due) {
 			continue
 		}
-		if err := t.put(bMailIndex, placeKey(m), append(appendStamp(nil, m.Due), dueValue(m)...)); err != nil {
+		if err := t.put(bMailIndex, placeKey(m, m.Due), append(appendStamp(nil, m.Due), dueValue(m)...)); err != nil {
 			return err
 		}
 	}
@@ -234,8 +247,9 @@ func (t outbox) promote(now time.Time) error {
 }
 
 // placedMails returns the first n mails of the line that are due, by their places.
-func (t outbox) placedMails(_ storage.Lane, _ time.Time, n int) (entries []indexed, err error) {
-	err = t.scanPlaces(func(e indexed) bool {
+// placedMails returns the first n mails of a lane that have been found due, by their places.
+func (t outbox) placedMails(lane storage.Lane, _ time.Time, n int) (entries []indexed, err error) {
+	err = t.scanPlaces(lane, func(e indexed) bool {
 		e.key = bytes.Clone(e.key)
 		entries = append(entries, e)
 		return len(entries) < n
@@ -243,20 +257,24 @@ func (t outbox) placedMails(_ storage.Lane, _ time.Time, n int) (entries []index
 	return entries, err
 }
 
-// scanPlaces walks the mails of the line that have been found due, by their places. The entry is valid during the call alone.
-func (t outbox) scanPlaces(fn func(indexed) (more bool)) error {
-	return t.scan(bMailIndex, []byte{placeEntry}, func(k, v []byte) (bool, error) {
-		if k[0] != placeEntry {
+// scanPlaces walks the mails of a lane that have been found due, by their places. The entry is valid during the call alone.
+func (t outbox) scanPlaces(lane storage.Lane, fn func(indexed) (more bool)) error {
+	first, size := byte(placeEntry), placeLen
+	if lane == storage.LaneDirect {
+		first, size = directEntry, directLen
+	}
+	return t.scan(bMailIndex, []byte{first}, func(k, v []byte) (bool, error) {
+		if k[0] != first {
 			return false, nil
 		}
-		if len(k) != placeLen || len(v) < stampLen {
+		if len(k) != size || len(v) < stampLen {
 			return false, fmt.Errorf("%w: an entry in the index of the outbox", storage.ErrDamaged)
 		}
 		due, err := readStamp(v[:stampLen])
 		if err != nil {
 			return false, err
 		}
-		return fn(indexed{key: k, queued: v[stampLen:], due: due, id: storage.MailID(k[placeLen-idLen:])}), nil
+		return fn(indexed{key: k, queued: v[stampLen:], due: due, id: storage.MailID(k[size-idLen:])}), nil
 	})
 }
 
@@ -360,8 +378,8 @@ func (t outbox) NextDue(lane storage.Lane) (next time.Time, found bool, err erro
 		next, found = e.due, true
 		return false
 	}
-	if lane == storage.LaneLine { // those that were found due were so before all others
-		if err := t.scanPlaces(first); err != nil || found {
+	if lane != storage.LaneNew { // those that were found due were so before all others
+		if err := t.scanPlaces(lane, first); err != nil || found {
 			return next, found, err
 		}
 	}
@@ -413,6 +431,6 @@ func (t outbox) Stats() (waiting int, oldest time.Time, err error) {
 			return 0, time.Time{}, err
 		}
 	}
-	err = errors.Join(t.scanPlaces(count), damaged)
+	err = errors.Join(t.scanPlaces(storage.LaneLine, count), t.scanPlaces(storage.LaneDirect, count), damaged)
 	return waiting, oldest, err
 }

@@ -147,7 +147,7 @@ func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 			}
 			continue
 		case err == nil && found && !m.Dead:
-			keys = append(keys, dueKey(m), placeKey(m))
+			keys = append(keys, dueKey(m), placeKey(m, m.Due))
 		}
 		if err := t.del(bOutbox, id[:]); err != nil {
 			return 0, err

@@ -19,7 +19,8 @@ var outboxTests = map[string]func(*testing.T, storage.Store){
 	"MAIL4_DeadLetterIsRequeued":      testRequeueDead,
 	"Requeue":                         testRequeue,
 	"LanesAreApart":                   testLanes,
-	"FAIR1_TheLineGoesByPlaces":       testPlaces,
+	"FAIR1_TheLineGoesByPlaces":       func(t *testing.T, s storage.Store) { testPlacesOf(t, s, storage.LaneLine) },
+	"FAIR2_MailsToAccountsGoByPlaces": func(t *testing.T, s storage.Store) { testPlacesOf(t, s, storage.LaneDirect) },
 	"MoveEndsALease":                  testMove,
 	"EmptyMailsAreNotListed":          testEmpty,
 	"StatsAndList":                    testStats,
@@ -299,25 +300,26 @@ func testLanes(t *testing.T, s storage.Store) {
 	}
 }
 
-func testPlaces(t *testing.T, s storage.Store) {
+func testPlacesOf(t *testing.T, s storage.Store, lane storage.Lane) {
+	t.Helper()
 	until, later := now.Add(time.Minute), now.Add(2*time.Minute)
-	far, near, middle, unready := inLane("far", storage.LaneLine, 1<<40), inLane("near", storage.LaneLine, 1), inLane("middle", storage.LaneLine, 300),
-		inLane("unready", storage.LaneLine, 0)
+	far, near, middle, unready := inLane("far", lane, 1<<40), inLane("near", lane, 1), inLane("middle", lane, 300),
+		inLane("unready", lane, 0)
 	unready.Due = now.Add(time.Second)
 	enqueue(t, s, far, middle, unready)
-	leaseIn(t, s, storage.LaneLine, now, until, 1, middle.ID)
+	leaseIn(t, s, lane, now, until, 1, middle.ID)
 	enqueue(t, s, near) // comes after far has been found due, and goes before it
-	leaseIn(t, s, storage.LaneLine, now, until, 1, near.ID)
+	leaseIn(t, s, lane, now, until, 1, near.ID)
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Retry(middle.ID, 1, now, "again") })
-	leaseIn(t, s, storage.LaneLine, now.Add(time.Second), later, 9, unready.ID, middle.ID, far.ID)
-	leaseIn(t, s, storage.LaneLine, until, later, 9, near.ID) // the lease has ended
+	leaseIn(t, s, lane, now.Add(time.Second), later, 9, unready.ID, middle.ID, far.ID)
+	leaseIn(t, s, lane, until, later, 9, near.ID) // the lease has ended
 	for _, m := range []storage.Mail{near, middle} {
 		act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 2) })
 	}
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.Requeue(far.ID, now) })
 	act(t, s, true, func(o storage.Outbox) (bool, error) { return o.DeadLetter(unready.ID, 1, "") })
-	leaseIn(t, s, storage.LaneLine, now, until, 9, far.ID)
-	leaseIn(t, s, storage.LaneLine, later, later.Add(time.Microsecond), 9, far.ID)
+	leaseIn(t, s, lane, now, until, 9, far.ID)
+	leaseIn(t, s, lane, later, later.Add(time.Microsecond), 9, far.ID)
 }
 
 func testMove(t *testing.T, s storage.Store) {
