@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // slowServer is a mail server that takes its time for each mail and notes when the first one for each address arrived.
@@ -62,10 +63,28 @@ type flooded struct {
 	server *slowServer
 }
 
-// inFlood runs a test in virtual time.
+// inFlood runs a test in virtual time, which begins with an hour in which shares are counted.
 func inFlood(t *testing.T, setUp func(g *gate), test func(f *flooded)) {
 	t.Helper()
-	inCopy(t, "", setUp, test)
+	inCopy(t, "", setUp, func(f *flooded) {
+		f.awaitWindow()
+		test(f)
+	})
+}
+
+// awaitWindow lets time pass until the window of an hour of what all share ends.
+func (f *flooded) awaitWindow() {
+	f.t.Helper()
+	if err := f.bolt.View(context.Background(), func(tx storage.Tx) error {
+		counted, err := f.Limiter.Usage(tx, f.Clock.Now(), limit.Table{limit.MailUnknown: f.site.Limits[limit.MailUnknown]}, limit.Subject{})
+		if err != nil || len(counted) == 0 {
+			return errors.Join(errors.New("no window"), err)
+		}
+		time.Sleep(counted[0].Ends.Sub(f.Clock.Now()))
+		return nil
+	}); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // inCopy is inFlood over a copy of a database, where there is one: so the windows of its limits end when those of another copy do.

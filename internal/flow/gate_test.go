@@ -113,8 +113,19 @@ const stateless = "stateless"
 // newGate returns a gate whose flows are those that the test runs over.
 func newGate(t *testing.T) *gate {
 	t.Helper()
+	return newGateUnder(t, enginetest.Master)
+}
+
+// newForeignGate returns a gate with another key, whose tokens mean nothing to others.
+func newForeignGate(t *testing.T) *gate {
+	t.Helper()
+	return newGateUnder(t, "a master key of another gate's own")
+}
+
+func newGateUnder(t *testing.T, master string) *gate {
+	t.Helper()
 	g := &gate{
-		t: t, dir: t.TempDir(), fake: clock.NewFake(start), masters: [][]byte{[]byte("a master key of thirty-two bytes")}, inbox: &inbox{},
+		t: t, dir: t.TempDir(), fake: clock.NewFake(start), masters: [][]byte{[]byte(master)}, inbox: &inbox{},
 		site: Site{Origin: "https://app.example.com", Prefix: "/email-link", SignUp: SignUp{Mode: SignUpOpen}, Limits: limit.Defaults()},
 	}
 	g.site.Stateless = strings.Contains(t.Name(), "/"+stateless)
@@ -148,6 +159,9 @@ func (g *gate) track(l *session.Live) context.Context {
 func (g *gate) open(clk *clock.Clock) {
 	g.t.Helper()
 	store := enginetest.Open(g.t, g.dir)
+	if string(g.masters[0]) == enginetest.Master {
+		enginetest.SetDataKey(g.t, store)
+	}
 	g.bolt, g.spy = store, &counting{Store: store, writes: map[string]int{}}
 	var ring *keyring.Ring
 	if err := store.Update(context.Background(), func(tx storage.Tx) error {

@@ -176,7 +176,7 @@ func TestRL4_FailedRedemptionsAreCountedAndGoodLinksStillWork(t *testing.T) {
 		g.account("ada@example.com")
 		b := g.browser()
 		mail := b.mustAsk(SignIn, "ada@example.com")
-		other := newGate(t) // a link of another gate: well formed and never stored here
+		other := newForeignGate(t) // a link of another gate: well formed and never stored here
 		forged := other.browser().mustAsk(Activation, "x@example.com").link
 		var limited *Limited
 		for i := range 61 {

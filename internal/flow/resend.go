@@ -101,8 +101,12 @@ func (s *Service) resend(tx storage.Tx, site Site, requester Requester, h curren
 		}
 	}
 	rec.flow = f.ID
+	outcome := outcomeOK
+	if rec.dropped != "" {
+		outcome = outcomeLimited
+	}
 	err = rec.add(tx, storage.Event{
-		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcomeOK, Account: f.Account, Flow: f.ID, Site: f.Site,
+		Time: now, Name: eventResent, Purpose: f.Purpose, Outcome: outcome, Account: f.Account, Flow: f.ID, Site: f.Site,
 		Client: boundary.NetworkText(requester.Client),
 	}, f.Key.Ends())
 	return f, rec, err

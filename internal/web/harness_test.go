@@ -75,11 +75,12 @@ func newGate(t *testing.T) *gate {
 	t.Helper()
 	ctx := context.Background()
 	store := enginetest.Open(t, t.TempDir())
+	enginetest.SetDataKey(t, store)
 	g := &gate{t: t, clock: clock.NewFake(time.Date(2026, 11, 21, 14, 3, 17, 0, time.UTC))}
 	var err error
 	g.state, err = vault.Open(ctx, vault.Config{
 		Store: store, Clock: g.clock.Clock(),
-		Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte("0123456789abcdefghijklmnopqrstuv")}, nil },
+		Masters: func([]byte) ([][]byte, error) { return [][]byte{[]byte(enginetest.Master)}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
