@@ -326,3 +326,23 @@ func TestFAIR3_NoCancelMutesAnOwnNetwork(t *testing.T) {
 		}
 	})
 }
+
+// TestMAIL3_AFlowThatHasEndedElsewhereGivesNoResendBack: the successor of a flow has what is left of the five.
+func TestMAIL3_AFlowThatHasEndedElsewhereGivesNoResendBack(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		b := g.browser()
+		mail := b.mustAsk(SignIn, "ada@example.com")
+		resend := func(left int) {
+			t.Helper()
+			g.fake.Advance(DefaultResendWait)
+			if p := must[Pending](t)(b.resend()); p.ResendsLeft != left {
+				t.Errorf("%d resends left, want %d", p.ResendsLeft, left)
+			}
+		}
+		resend(DefaultResends - 1)
+		must[Done](t)(g.browser().press(mail.link))
+		resend(DefaultResends - 2)
+	})
+}
