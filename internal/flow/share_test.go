@@ -73,8 +73,7 @@ func TestFAIR1_AMailAboveItsShareWaitsAQuarterOfItsFlow(t *testing.T) {
 		pending(3)
 		pending(4)
 		g.fake.Advance(6*time.Hour + time.Second)
-		g.post()
-		g.fake.Advance(18 * time.Hour)
+		g.shareOf("100-D", "50-D") // now its share would permit it
 		g.post()
 		if n := len(g.inbox.to("u4@example.com")); n != 0 {
 			t.Error("a mail left after a quarter of its flow's life")
