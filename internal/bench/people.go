@@ -197,7 +197,7 @@ func (e *entrance) signIn(t http.RoundTripper, email, typed string, form bool) (
 	return a, elapsed, nil
 }
 
-// right reports whether somebody was let in.
+// right reports whether a request was let in.
 func (a answer) right() bool {
 	return a.entered && (a.status == http.StatusOK || a.status == http.StatusSeeOther)
 }

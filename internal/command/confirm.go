@@ -12,7 +12,7 @@ func confirm(in io.Reader, out io.Writer, what string) error {
 	if _, err := fmt.Fprintf(out, "%s? [y/N] ", what); err != nil {
 		return err
 	}
-	answer, _ := bufio.NewReader(in).ReadString('\n') // an input that ends without an answer is none
+	answer, _ := bufio.NewReader(in).ReadString('\n') // an input that ends early counts as no answer
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil

@@ -99,7 +99,7 @@ func TestServe_NeedsThePasswordItUses(t *testing.T) {
 		t.Error(err)
 	}
 	in.smtpUser = ""
-	if err := in.run(t.Context(), "{", io.Discard); err == nil || strings.Contains(err.Error(), "SMTP_PASSWORD") { // the Caddyfile is none
+	if err := in.run(t.Context(), "{", io.Discard); err == nil || strings.Contains(err.Error(), "SMTP_PASSWORD") { // "{" is not a Caddyfile
 		t.Error(err)
 	}
 }
