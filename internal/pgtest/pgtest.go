@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -81,7 +82,19 @@ func (s *Server) Run() error {
 }
 
 // DSN is the connection string of its database.
-func (s *Server) DSN() string { return "host=" + s.Dir + " user=gate dbname=postgres" }
+func (s *Server) DSN() string {
+	return "host=" + s.Dir + " port=" + s.Port() + " user=gate dbname=postgres"
+}
+
+// Port is the port of the setting `port`, which is part of the socket's name too.
+func (s *Server) Port() string {
+	for _, setting := range s.settings {
+		if port, ok := strings.CutPrefix(setting, "port="); ok {
+			return port
+		}
+	}
+	return "5432"
+}
 
 // Kill ends the server as a crash does: kill -9 of all its processes.
 func (s *Server) Kill() error {
@@ -163,7 +176,7 @@ func (s *Server) Tool(t testing.TB, name, database string, input []byte, args ..
 	if err != nil || len(found) == 0 {
 		t.Fatalf("%s is missing: scripts/tools installs it (apt-get install postgresql)", name)
 	}
-	cmd := exec.CommandContext(t.Context(), found[len(found)-1], append([]string{"-h", s.Dir, "-U", "gate", "-d", database}, args...)...) //nolint:gosec // a program of the server
+	cmd := exec.CommandContext(t.Context(), found[len(found)-1], append([]string{"-h", s.Dir, "-p", s.Port(), "-U", "gate", "-d", database}, args...)...) //nolint:gosec // a program of the server
 	cmd.Stdin = bytes.NewReader(input)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

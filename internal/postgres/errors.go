@@ -26,6 +26,10 @@ const (
 	codeStatementDup = "42P05"
 	codePassword     = "28P01"
 	codeRole         = "28000"
+	codeTooMany      = "53300"
+	codeParameter    = "42704"
+	codeValue        = "22023"
+	codeLockTimeout  = "55P03"
 )
 
 // passing are the codes after which the same step may succeed: a conflict, a deadlock, a lock or a statement that took too long.

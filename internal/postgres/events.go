@@ -37,7 +37,6 @@ func (t events) Append(e storage.Event, end time.Time) error {
 	}
 	e.Time = micro(e.Time)
 	t.tx.events = append(t.tx.events, event{e, end})
-	t.dirty = true
 	return nil
 }
 

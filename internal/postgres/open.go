@@ -42,6 +42,9 @@ type Options struct {
 	Manual bool
 	// KeepFailover is set when a promoted standby has everything that was acknowledged: then it is the same incarnation.
 	KeepFailover bool
+	// Beside is set by a command, which may run while another process has the database. Then the store reads, and appends to the audit log;
+	// other steps return [storage.ErrLocked].
+	Beside bool
 	// Log receives what no caller gets as an error; nil discards it.
 	Log *slog.Logger
 }
@@ -68,7 +71,9 @@ func (o *Options) config() (*pgxpool.Config, error) {
 	}
 	config, err := pgxpool.ParseConfig(o.DSN)
 	if err != nil {
-		return nil, errors.New("the connection string cannot be read: write one like postgres://gate@db.example.com/gate?sslmode=verify-full")
+		// The driver's own words may quote a password that stands where none belongs.
+		return nil, errors.New("the connection string cannot be read: write one like postgres://gate@db.example.com/gate?sslmode=verify-full; " +
+			"a URL takes signs such as @ : / # % as %40 %3A %2F %23 %25 only, unless they come from a placeholder")
 	}
 	for _, at := range append([]*pgconnFallback{{config.ConnConfig.Host, config.ConnConfig.TLSConfig != nil}}, fallbacks(config)...) {
 		if !at.tls && !local(at.host) {
@@ -84,7 +89,7 @@ func (o *Options) config() (*pgxpool.Config, error) {
 	config.ConnConfig.ConnectTimeout = 2 * time.Second
 	for name, value := range map[string]string{
 		"application_name": "email_link", "statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
-		"default_transaction_isolation": "read committed", "timezone": "UTC",
+		"timezone": "UTC",
 	} {
 		config.ConnConfig.RuntimeParams[name] = value
 	}
@@ -133,17 +138,23 @@ func local(host string) bool {
 // Errors: [storage.ErrLocked] with the host and the id of the process that has the database, [storage.ErrNewer],
 // [storage.ErrUnreachable], and what is wrong with the server, the rights or the options, each with what to do.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	return openAs(ctx, o, thisBuild)
+}
+
+// openAs opens the database as a build that knows a schema.
+func openAs(ctx context.Context, o Options, as func(schema string) build) (*Store, error) {
 	config, err := o.config()
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{schema: o.Schema, log: o.Log, keepFailover: o.KeepFailover}
+	s := &Store{schema: o.Schema, build: as(o.Schema), log: o.Log, keepFailover: o.KeepFailover, beside: o.Beside}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.kinds = newKinds(o.Schema)
 	s.counters, s.texts, s.prefetch = newCounterTexts(o.Schema), newTexts(o.Schema), newPrefetchTexts(o.Schema, s.kinds)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	config.AfterConnect = s.sameIncarnation
 	if s.pool, err = pgxpool.NewWithConfig(s.ctx, config); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("postgres: %w", cause(err))
@@ -175,73 +186,16 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool) e
 	if err := s.migrate(ctx, conn.Conn(), manual); err != nil {
 		return err
 	}
-	if err := s.checkRights(ctx, conn.Conn(), config.User); err != nil {
+	if err := s.checkRights(ctx, conn.Conn()); err != nil {
 		return err
 	}
 	s.lock, err = acquireLock(ctx, s, config)
+	if s.beside && errors.Is(err, storage.ErrLocked) {
+		s.taken = fmt.Errorf("postgres: %w", err)
+		return nil
+	}
+	if code(err) == codeTooMany {
+		return explainConnect(config, err)
+	}
 	return err
-}
-
-// explainConnect says why no connection was made, and what to write. It never holds the password.
-func explainConnect(c *pgx.ConnConfig, err error) error {
-	at := fmt.Sprintf("the server %s (port %d)", c.Host, c.Port)
-	switch code(err) {
-	case codePassword, codeRole:
-		return fmt.Errorf("%s refuses the user %q: check user and password of the connection string, and pg_hba.conf: %w", at, c.User, cause(err))
-	case codeNoDatabase:
-		return fmt.Errorf("there is no database %q on %s: create it (createdb -O %s %s) or name another one: %w", c.Database, at, c.User,
-			c.Database, cause(err))
-	}
-	if strings.Contains(err.Error(), "server refused TLS") {
-		return fmt.Errorf("%s offers no TLS: switch it on (ssl = on in postgresql.conf): %w", at, cause(err))
-	}
-	return fmt.Errorf("%w: %s: check host and port of the connection string, and that the server runs: %w", storage.ErrUnreachable, at, cause(err))
-}
-
-// checkServer refuses servers that cannot keep what the gate promises, and warns of settings that lose what was acknowledged.
-func (s *Store) checkServer(ctx context.Context, conn *pgx.Conn) error {
-	var version int
-	var recovery bool
-	var isolation, commit, fsync string
-	err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int, pg_is_in_recovery(), "+
-		"current_setting('default_transaction_isolation'), current_setting('synchronous_commit'), current_setting('fsync')").
-		Scan(&version, &recovery, &isolation, &commit, &fsync)
-	switch {
-	case err != nil:
-		return unreachable(err)
-	case version < oldestServer:
-		return fmt.Errorf("the server is PostgreSQL %d: it has to be 14 or later", version/10000)
-	case recovery:
-		return errors.New("the server is a standby and only reads: name the primary in the connection string, or name all servers and add " +
-			"target_session_attrs=read-write")
-	case isolation != "read committed":
-		return fmt.Errorf("default_transaction_isolation is %q although the gate asks for \"read committed\": a pooler hides what it asks "+
-			"for; set it for the role: alter role %s set default_transaction_isolation = 'read committed'", isolation, conn.Config().User)
-	}
-	if commit == "off" {
-		s.log.Warn("synchronous_commit is off: a crash of the server loses what was acknowledged in the last moments, so that a used link works "+
-			"again and an ended session lives; set it to on", "event", "store")
-	}
-	if fsync == "off" {
-		s.log.Warn("fsync is off: a crash of the server's machine can damage the whole database; set it to on", "event", "store")
-	}
-	return nil
-}
-
-// Incarnation names the server, the database and, unless failovers keep what there is, the time line that the server is on.
-func (s *Store) Incarnation(ctx context.Context) (name string, err error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	if err := s.enter(); err != nil {
-		return "", err
-	}
-	defer s.leave()
-	var line string
-	err = s.pool.QueryRow(ctx, "select s.system_identifier::text || ' ' || d.oid::text, c.timeline_id::text "+
-		"from pg_control_system() s, pg_control_checkpoint() c, pg_database d where d.datname = current_database()").Scan(&name, &line)
-	if err == nil && !s.keepFailover {
-		name += " " + line
-	}
-	return name, unreachable(err)
 }

@@ -34,6 +34,20 @@ type migration struct {
 	sql    string
 }
 
+// build is what a build of the gate knows of the schema.
+type build struct {
+	// migrations are its changes, in their order.
+	migrations []migration
+	// writes is the oldest build, by the changes that it knows, that may write beside this one.
+	writes int
+}
+
+// newest is the last change that a build knows.
+func (b build) newest() int { return b.migrations[len(b.migrations)-1].number }
+
+// thisBuild returns what this build knows.
+func thisBuild(schema string) build { return build{migrations(schema), schemaWrites} }
+
 // migrations returns the changes of this build for a schema, in their order.
 func migrations(schema string) (list []migration) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
@@ -57,25 +71,25 @@ func migrations(schema string) (list []migration) {
 	return list
 }
 
-// newest is the last change that this build knows.
-func newest(list []migration) int { return list[len(list)-1].number }
-
-// Statements returns the statements that make the schema, for operators who do it themselves, and the rights that the user of the
-// connection string needs at run time, which exclude any change of the schema. It asks no server.
+// Statements returns the statements that make the schema, or bring it up to date, for operators who do it themselves, and the rights that
+// the user of the connection string needs at run time, which exclude any change of the schema. It asks no server.
 func (o Options) Statements() (string, error) {
 	config, err := o.config()
 	if err != nil {
 		return "", err
 	}
-	user := config.ConnConfig.User
-	var b strings.Builder
-	list := migrations(o.Schema)
-	fmt.Fprintf(&b, "begin;\ncreate schema if not exists %s;\n%s\n", o.Schema, metaTable(o.Schema))
-	for _, m := range list {
-		fmt.Fprintf(&b, "-- %s\n%s%s;\n", m.name, m.sql, recordMigration(o.Schema, m.number))
+	return thisBuild(o.Schema).statements(o.Schema, config.ConnConfig.User), nil
+}
+
+func (b build) statements(schema, user string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "begin;\ncreate schema if not exists %s;\n%s\n", schema, metaTable(schema))
+	for _, m := range b.migrations {
+		fmt.Fprintf(&text, "-- %s\ndo $migration$ begin\nif not exists (select 1 from %s.migrations where number = %d) then\n%s%s;\nend if;\nend $migration$;\n",
+			m.name, schema, m.number, m.sql, recordMigration(schema, m.number, b.writes))
 	}
-	fmt.Fprintf(&b, "%s\ncommit;\n", strings.Join(grants(o.Schema, user), "\n"))
-	return b.String(), nil
+	fmt.Fprintf(&text, "%s\ncommit;\n", strings.Join(grants(schema, user), "\n"))
+	return text.String()
 }
 
 // grants are the rights that are needed at run time.
@@ -93,9 +107,12 @@ func metaTable(schema string) string {
 		"applied timestamptz not null default now());"
 }
 
-func recordMigration(schema string, number int) string {
-	return fmt.Sprintf("insert into %s.migrations (number, writes) values (%d, %d)", schema, number, schemaWrites)
+func recordMigration(schema string, number, writes int) string {
+	return fmt.Sprintf("insert into %s.migrations (number, writes) values (%d, %d)", schema, number, writes)
 }
+
+// errForeign refuses a schema that another program has made.
+var errForeign = errors.New("there are tables that are not the gate's")
 
 // applied reads which changes a schema has. found is false where there is no schema of the gate.
 func applied(ctx context.Context, q interface {
@@ -103,13 +120,14 @@ func applied(ctx context.Context, q interface {
 }, schema string,
 ) (known, writes int, found bool, err error) {
 	var here, foreign bool
-	err = q.QueryRow(ctx, "select to_regclass($1) is not null, exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace "+
-		"where n.nspname = $2 and c.relkind in ('r', 'p', 'v'))", schema+".migrations", schema).Scan(&here, &foreign)
+	err = q.QueryRow(ctx, "select count(*) = 3, exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1) "+
+		"from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace "+
+		"where n.nspname = $1 and c.relname = 'migrations' and a.attname in ('number', 'writes', 'applied')", schema).Scan(&here, &foreign)
 	switch {
 	case err != nil:
 		return 0, 0, false, err
 	case !here && foreign:
-		return 0, 0, false, fmt.Errorf("the schema %s holds tables that are not the gate's: name another one with the option `schema`", schema)
+		return 0, 0, false, fmt.Errorf("%w: the schema %s: name another one with the option `schema`", errForeign, schema)
 	case !here:
 		return 0, 0, false, nil
 	}
@@ -119,37 +137,66 @@ func applied(ctx context.Context, q interface {
 
 // migrate applies the changes that the schema lacks, under a lock that two first starts share.
 func (s *Store) migrate(ctx context.Context, conn *pgx.Conn, manual bool) error {
-	list := migrations(s.schema)
 	known, writes, found, err := applied(ctx, conn, s.schema)
+	newest := s.build.newest()
 	switch {
+	case code(err) == codePrivilege:
+		return errors.Join(s.checkRights(ctx, conn), err)
+	case errors.Is(err, errForeign):
+		return err
 	case err != nil:
-		return s.explainRights(err, conn.Config().User)
-	case writes > newest(list):
+		return unreachable(err)
+	case writes > newest:
 		return fmt.Errorf("%w: the schema %s is written by a build that knows its change %d, and this one knows %d: use the newer build",
-			storage.ErrNewer, s.schema, writes, newest(list))
-	case known >= newest(list):
+			storage.ErrNewer, s.schema, writes, newest)
+	case known >= newest:
 		return nil
 	case manual:
 		return fmt.Errorf("the schema %s lacks changes (it has %d of %d) and `migrations manual` is set: let its owner run what "+
-			"'caddy email-link schema' prints", s.schema, known, newest(list))
+			"'caddy email-link schema' prints", s.schema, known, newest)
 	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return unreachable(err)
-	}
-	defer func() { _ = tx.Rollback(ctx) }() // no effect after the commit
-	if err := s.apply(ctx, tx, list, found); err != nil {
-		if code(err) == codePrivilege {
-			return fmt.Errorf("the user %q may not make or change the schema %s: let its owner run what 'caddy email-link schema' prints, and "+
-				"set `migrations manual`; or run: grant create on database %s to %s: %w", conn.Config().User, s.schema,
-				pgx.Identifier{conn.Config().Database}.Sanitize(), pgx.Identifier{conn.Config().User}.Sanitize(), err)
+	for {
+		err := s.apply(ctx, conn, found)
+		switch {
+		case err == nil:
+			return nil
+		case code(err) == codePrivilege:
+			return s.explainMigration(ctx, conn, err)
+		case code(err) == codeLockTimeout && ctx.Err() == nil:
+			s.log.Info("the schema is being changed by another start, or its tables are in use; trying again", "event", "store")
+		default:
+			return fmt.Errorf("changing the schema %s: %w", s.schema, unreachable(err))
 		}
-		return fmt.Errorf("changing the schema %s: %w", s.schema, unreachable(err))
 	}
-	return nil
 }
 
-func (s *Store) apply(ctx context.Context, tx pgx.Tx, list []migration, found bool) error {
+// explainMigration says which right is missing to change the schema.
+func (s *Store) explainMigration(ctx context.Context, conn *pgx.Conn, cause error) error {
+	user, grant := quoted(conn.Config().User), "grant create on database "+quoted(conn.Config().Database)
+	var owner *string
+	var create bool
+	err := conn.QueryRow(ctx, "select pg_get_userbyid(nspowner), has_schema_privilege(oid, 'create') from pg_namespace where nspname = $1", s.schema).
+		Scan(&owner, &create)
+	switch {
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
+		return unreachable(err)
+	case owner != nil && create: // the tables belong to somebody else
+		return fmt.Errorf("the user %q may not change the tables of the schema %s: let their owner run what 'caddy email-link schema' prints, "+
+			"and set `migrations manual`: %w", conn.Config().User, s.schema, cause)
+	case owner != nil:
+		grant = "grant usage, create on schema " + s.schema
+	}
+	return fmt.Errorf("the user %q may not make or change the schema %s: let its owner run what 'caddy email-link schema' prints, and "+
+		"set `migrations manual`; or run: %s to %s: %w", conn.Config().User, s.schema, grant, user, cause)
+}
+
+// apply makes the schema and applies what it lacks, in one transaction.
+func (s *Store) apply(ctx context.Context, conn *pgx.Conn, found bool) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // no effect after the commit
 	for _, sql := range []string{"set local lock_timeout = '" + migrationWait + "'", fmt.Sprintf("select pg_advisory_xact_lock(%d)",
 		lockNumber("migrations "+s.schema))} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
@@ -158,13 +205,13 @@ func (s *Store) apply(ctx context.Context, tx pgx.Tx, list []migration, found bo
 	}
 	known := 0
 	if !found { // another first start may have made it while this one waited
-		var err error
 		if known, _, found, err = applied(ctx, tx, s.schema); err != nil {
 			return err
 		}
 	}
 	if !found {
-		if _, err := tx.Exec(ctx, "create schema if not exists "+s.schema); err != nil {
+		// Not "if not exists": that asks for the right to make one also where there is one.
+		if _, err := tx.Exec(ctx, "do $$ begin if to_regnamespace('"+s.schema+"') is null then create schema "+s.schema+"; end if; end $$"); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, metaTable(s.schema)); err != nil {
@@ -174,62 +221,15 @@ func (s *Store) apply(ctx context.Context, tx pgx.Tx, list []migration, found bo
 	if err := tx.QueryRow(ctx, "select coalesce(max(number), 0) from "+s.schema+".migrations").Scan(&known); err != nil {
 		return err
 	}
-	for _, m := range list {
+	for _, m := range s.build.migrations {
 		if m.number <= known {
 			continue
 		}
-		for _, sql := range []string{m.sql, recordMigration(s.schema, m.number)} {
+		for _, sql := range []string{m.sql, recordMigration(s.schema, m.number, s.build.writes)} {
 			if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}
 	}
 	return tx.Commit(ctx)
-}
-
-// checkRights tries what the gate does at run time, and names the right that is missing.
-func (s *Store) checkRights(ctx context.Context, conn *pgx.Conn, user string) error {
-	var usage bool
-	if err := conn.QueryRow(ctx, "select has_schema_privilege($1, 'usage')", s.schema).Scan(&usage); err != nil {
-		return unreachable(err)
-	}
-	if !usage {
-		return missingRight("the schema "+s.schema, "usage", grants(s.schema, user)[0])
-	}
-	rows, err := conn.Query(ctx, "select c.relname, r from pg_class c join pg_namespace n on n.oid = c.relnamespace, "+
-		"unnest(array['select', 'insert', 'update', 'delete']) r where n.nspname = $1 and c.relkind = 'r' and c.relname <> 'migrations' "+
-		"and not has_table_privilege(c.oid, r) order by 1, 2 limit 1", s.schema)
-	if err != nil {
-		return unreachable(err)
-	}
-	missing, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m [2]string, err error) {
-		err = r.Scan(&m[0], &m[1])
-		return m, err
-	})
-	if err != nil {
-		return unreachable(err)
-	}
-	if len(missing) > 0 {
-		return missingRight("the table "+s.schema+"."+missing[0][0], missing[0][1], grants(s.schema, user)[1])
-	}
-	var execute bool
-	if err := conn.QueryRow(ctx, "select has_function_privilege($1, 'execute')", s.schema+".must(boolean)").Scan(&execute); err != nil {
-		return unreachable(err)
-	}
-	if !execute {
-		return missingRight("the function "+s.schema+".must", "execute", grants(s.schema, user)[2])
-	}
-	return nil
-}
-
-func missingRight(on, right, grant string) error {
-	return fmt.Errorf("the right %q on %s is missing: let the owner run: %s", right, on, grant)
-}
-
-// explainRights turns the refusal of a read into what is missing.
-func (s *Store) explainRights(err error, user string) error {
-	if code(err) == codePrivilege {
-		return errors.Join(missingRight("the schema "+s.schema, "usage", strings.Join(grants(s.schema, user), " ")), err)
-	}
-	return unreachable(err)
 }

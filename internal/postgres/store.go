@@ -42,9 +42,15 @@ const (
 type Store struct {
 	pool   *pgxpool.Pool
 	schema string
+	build  build
 	log    *slog.Logger
 	// keepFailover leaves the time line out of the incarnation.
 	keepFailover bool
+	// beside permits another process to have the database; taken names it.
+	beside bool
+	taken  error
+	// incarnation is the one that connections are made to, nil until it was asked for.
+	incarnation atomic.Pointer[string]
 
 	kinds    *kinds
 	counters counterTexts
@@ -256,7 +262,10 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 
 // commit writes what a run has left to write. again is set when nothing happened and the step may run again.
 func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
-	if !t.dirty {
+	if t.dirty && s.taken != nil {
+		return false, s.taken
+	}
+	if !t.dirty && len(t.events) == 0 {
 		s.publisher.Deliver(t.changes)
 		return false, nil
 	}

@@ -31,7 +31,9 @@ type tx struct {
 	// failed is the first error of the server or of the connection.
 	failed error
 
-	over, writable, dirty bool
+	over, writable bool
+	// dirty is set by whatever the step writes, events aside.
+	dirty bool
 	// careful makes an intent that creates look first, so that a duplicate is found by the intent itself.
 	careful bool
 
