@@ -115,7 +115,11 @@ func openOffline(ctx context.Context, configuration []byte, create bool) (comman
 			return command.Opened{}, fmt.Errorf("no Caddy answers and there is no database at %s: start Caddy first, name its configuration with --config, or say --create", own.path)
 		}
 	}
-	c, err := openCore(ctx, app.storage, app.secrets, newSwappableHandler(onlyErrors{app.log.Handler()}))
+	open := app.storage.OpenStorage
+	if guest, ok := app.storage.(BesideStorage); ok {
+		open = guest.OpenBeside
+	}
+	c, err := openCore(ctx, open, app.secrets, newSwappableHandler(onlyErrors{app.log.Handler()}))
 	if err != nil {
 		return command.Opened{}, err
 	}

@@ -238,7 +238,7 @@ func (a *App) start() error {
 	defer cancel()
 	key := a.storage.StorageKey()
 	value, shared, err := cores.LoadOrNew(key, func() (caddy.Destructor, error) {
-		c, err := openCore(ctx, a.storage, a.secrets, newSwappableHandler(a.log.Handler()))
+		c, err := openCore(ctx, a.storage.OpenStorage, a.secrets, newSwappableHandler(a.log.Handler()))
 		if err != nil {
 			return nil, err
 		}

@@ -61,8 +61,8 @@ type secrets struct {
 }
 
 // openCore opens the store and what depends on it. Nothing runs until run.
-func openCore(ctx context.Context, guest StorageGuest, sec secrets, logs *swappableHandler) (*core, error) {
-	store, err := guest.OpenStorage(ctx)
+func openCore(ctx context.Context, open func(context.Context) (storage.Store, error), sec secrets, logs *swappableHandler) (*core, error) {
+	store, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}

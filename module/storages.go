@@ -32,6 +32,14 @@ type SharedStorage interface {
 	DemandsSecret() bool
 }
 
+// BesideStorage is a [StorageGuest] that a command opens while another process works on the place.
+type BesideStorage interface {
+	StorageGuest
+	// OpenBeside opens the place. Where another process has it, the store reads, and appends to the audit log; other steps return
+	// storage.ErrLocked with the name of that process.
+	OpenBeside(ctx context.Context) (storage.Store, error)
+}
+
 // SchemaGuest is a [StorageGuest] whose schema operators may make themselves.
 type SchemaGuest interface {
 	StorageGuest

@@ -9,12 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
 )
 
@@ -102,16 +100,6 @@ func TestSTO1_TheWholeOnPostgreSQL(t *testing.T) {
 	}
 	unused := firstLine(p.must("link", "anna@example.com"))
 
-	text, err := os.ReadFile(filepath.Join(p.dir, "Caddyfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.write("Other", strings.ReplaceAll(string(text), p.admin, gatetest.Address(t)))
-	host, _ := os.Hostname()
-	_, errs, code := p.run("accounts", "list", "--config", "Other", "--adapter", "caddyfile")
-	if code != 1 || !strings.Contains(errs, " on "+host+" has it since") || !strings.Contains(errs, "--address") {
-		t.Errorf("beside the running Caddy: exit %d, %q", code, errs)
-	}
 	if _, errs, code := p.run("backup", filepath.Join(t.TempDir(), "x")); code != 1 || !strings.Contains(errs, "pg_dump") {
 		t.Errorf("backup: exit %d, %q", code, errs)
 	}

@@ -186,6 +186,11 @@ func (c *Client) SigningKeys(ctx context.Context) ([]operator.SigningKey, error)
 	return call(ctx, c, signingKeys, none{})
 }
 
+// EndRestored implements operator.Operations.
+func (c *Client) EndRestored(ctx context.Context) (operator.EndedRestored, error) {
+	return call(ctx, c, endRestored, none{})
+}
+
 // RotateKey implements operator.Operations.
 func (c *Client) RotateKey(ctx context.Context) (operator.Rotated, error) {
 	return call(ctx, c, rotateKey, none{})

@@ -48,9 +48,10 @@ var (
 	diagnose = define(http.MethodPost, "doctor", func(o operator.Operations, ctx context.Context, in diagnoseInput) ([]doctor.Finding, error) {
 		return o.Diagnose(ctx, in.To)
 	})
-	backupInfo = define(http.MethodGet, "backup_info", withoutInput(operator.Operations.BackupInfo))
-	masterKeys = define(http.MethodGet, "master_keys", withoutInput(operator.Operations.MasterKeys))
-	backup     = defineStream(http.MethodGet, "backup", serveBackup)
+	endRestored = define(http.MethodPost, "restored", withoutInput(operator.Operations.EndRestored))
+	backupInfo  = define(http.MethodGet, "backup_info", withoutInput(operator.Operations.BackupInfo))
+	masterKeys  = define(http.MethodGet, "master_keys", withoutInput(operator.Operations.MasterKeys))
+	backup      = defineStream(http.MethodGet, "backup", serveBackup)
 )
 
 // Inputs that package operator takes as arguments.

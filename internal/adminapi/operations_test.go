@@ -127,6 +127,10 @@ func (r *recorder) SigningKeys(context.Context) ([]operator.SigningKey, error) {
 	return record[[]operator.SigningKey](r, "SigningKeys")
 }
 
+func (r *recorder) EndRestored(context.Context) (operator.EndedRestored, error) {
+	return record[operator.EndedRestored](r, "EndRestored")
+}
+
 func (r *recorder) RotateKey(context.Context) (operator.Rotated, error) {
 	return record[operator.Rotated](r, "RotateKey")
 }

@@ -19,8 +19,8 @@ const KeySuffix = ".key"
 func (r *root) backup() *cobra.Command {
 	var withKey bool
 	cmd := r.command("backup <file> [--with-key]", "Writes a consistent copy of the database",
-		`Writes a consistent copy of the database while the gate keeps running. The copy is of no use without the master key that the command
-names. With --with-key the key is written beside it; together they open every address, so keep them as you keep passwords.
+		`Writes a consistent copy of the database while the gate keeps running; a database in PostgreSQL is backed up by pg_dump and the other tools
+of its server instead. The copy is of no use without the master key that the command names. With --with-key the key is written beside it; together they open every address, so keep them as you keep passwords.
 
 A restored backup has the accounts. Sessions and links from before no longer work.
 
@@ -98,7 +98,8 @@ func (r *root) restore() *cobra.Command {
 		`Checks a backup, puts it where the configuration keeps its database, and writes the key file unless there is one. There must be no
 database there and no running Caddy: stop Caddy, move the old file away, restore, start.
 
-The first start ends every session, link and queued mail from before, and says so.
+The first start ends every session, link and queued mail from before, and says so. A database in PostgreSQL is restored by pg_restore and the
+other tools of its server; the gate finds out by itself.
 
 Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
@@ -124,6 +125,33 @@ Example: caddy email-link restore /var/backups/email_link-2031-05-04.db`, 1, 1,
 			return r.print(out, done, text+"sessions and links from before are dead; start Caddy now\n")
 		})
 	cmd.Flags().StringVar(&keyFile, "key", "", "The key file that came with the backup (default: <file>"+KeySuffix+" if it exists)")
+	return cmd
+}
+
+func (r *root) restored() *cobra.Command {
+	var yes bool
+	var cmd *cobra.Command
+	cmd = r.command("restored [--yes]", "Ends everything in a database that was put back",
+		`Ends every session, link, machine token and queued mail, as the first start on a restored backup does. Use it where the gate cannot
+tell that its database is an older one: after the snapshot of a volume or of a file was put back, or after a failover that has lost
+something where the option "failover keep" is set. Accounts stay, and everybody signs in again.
+
+Example: caddy email-link restored --yes`, 0, 0,
+		func(ctx context.Context, _ []string, out io.Writer) error {
+			if !yes {
+				if err := confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), "end every session, link, machine token and queued mail"); err != nil {
+					return err
+				}
+			}
+			return r.withOperations(ctx, func(b operator.Operations) error {
+				done, err := b.EndRestored(ctx)
+				if err != nil {
+					return err
+				}
+				return r.print(out, done, "ended every session, link and machine token, and "+count(done.Mails, "queued mail")+"\n")
+			})
+		})
+	cmd.Flags().BoolVar(&yes, "yes", false, "Do not ask")
 	return cmd
 }
 

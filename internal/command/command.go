@@ -67,7 +67,8 @@ func Register(host Host) {
 		Long: `Manages the gate that the email_link module runs.
 
 Commands ask the running Caddy through its admin API, which they find as 'caddy reload' does: by --address, else by the "admin" option of
---config or of ./Caddyfile, else at localhost:2019. If no Caddy answers and the database is free, they open the file themselves.
+--config or of ./Caddyfile, else at localhost:2019. If no Caddy answers and the database is free, they open it themselves. A database in
+PostgreSQL that a Caddy on another machine has, they read.
 
 Exit codes: 0 for success, 1 if a command was refused or failed. The reason goes to standard error, like everything that is not the answer.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -116,7 +117,7 @@ func registerTopLevel(host Host) {
 // commands returns the commands of an operator.
 func (r *root) commands() []*cobra.Command {
 	return []*cobra.Command{
-		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.schema(), r.serve(),
+		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.schema(), r.serve(),
 	}
 }
 
@@ -207,7 +208,11 @@ func (r *root) withOperations(ctx context.Context, do func(operator.Operations) 
 	if b.Restored {
 		fmt.Fprintln(os.Stderr, "caddy email-link: this was the first opening of a restored backup: every session, link and queued mail from before has been ended")
 	}
-	return errors.Join(do(b), b.Close())
+	err = errors.Join(do(b), b.Close())
+	if errors.Is(err, storage.ErrLocked) {
+		return fmt.Errorf("%w\nonly that process changes this database: run the command on its machine, or name its admin endpoint with --address", err)
+	}
+	return err
 }
 
 // askRunning runs do against the running Caddy.

@@ -65,6 +65,7 @@ func TestEvents_HoldWhatOperatorsDo(t *testing.T) {
 			}},
 			{"keys rotate", "changed signing_key rotated", func(ctx context.Context) error { _, err := b.RotateKey(ctx); return err }},
 			{"keys audience", "exported audience_key key", func(ctx context.Context) error { _, err := b.AudienceKey(ctx, "a.example.com", false); return err }},
+			{"restored", "changed database restored", func(ctx context.Context) error { _, err := b.EndRestored(ctx); return err }},
 			{"backup", "exported master_key copied", func(ctx context.Context) error { _, err := b.MasterKeys(ctx); return err }},
 			{"backup", "exported database copied", func(ctx context.Context) error { return b.Backup(ctx, io.Discard) }},
 			{"accounts export", "exported accounts with_passwords", func(ctx context.Context) error {

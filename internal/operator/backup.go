@@ -32,6 +32,22 @@ func (svc *Service) BackupInfo(ctx context.Context) (info BackupInfo, err error)
 	return info, err
 }
 
+// EndedRestored says what was ended in a database that was put back.
+type EndedRestored struct {
+	// Mails is how many queued mails were deleted. Sessions, links and machine tokens are not counted: all have ended.
+	Mails int `json:"mails"`
+}
+
+// EndRestored implements Operations.
+func (svc *Service) EndRestored(ctx context.Context) (done EndedRestored, err error) {
+	e := svc.event(ctx, eventChanged, "database", "restored")
+	done.Mails, err = svc.Vault.EndRestored(ctx, func(tx storage.Tx) error { return audit(tx, e) })
+	if err == nil {
+		svc.report(ctx, e)
+	}
+	return done, err
+}
+
 // MasterKeys implements Operations.
 func (svc *Service) MasterKeys(ctx context.Context) (string, error) {
 	if svc.KeyFile == "" {

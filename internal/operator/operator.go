@@ -46,6 +46,8 @@ type Operations interface {
 	// Limits returns what is counted for an IP address, an email address, both together, or [LimitShared]; ResetLimits forgets it.
 	Limits(ctx context.Context, who []string) ([]Limit, error)
 	ResetLimits(ctx context.Context, who []string) (LimitsReset, error)
+	// EndRestored ends what a database holds that was put back where the gate cannot tell.
+	EndRestored(ctx context.Context) (EndedRestored, error)
 	BackupInfo(ctx context.Context) (BackupInfo, error)
 	// MasterKeys answers the text of the key file, for a backup that is to be opened elsewhere. It is refused where the keys
 	// come from the configuration.

@@ -126,6 +126,90 @@ type moved struct {
 
 func (m *moved) Incarnation(context.Context) (string, error) { return *m.incarnation.Load(), nil }
 
+// TestREST2_AnotherIncarnationWhileItRuns: after a lost connection the vault asks which database it has.
+func TestREST2_AnotherIncarnationWhileItRuns(t *testing.T) {
+	one, two := "one", "two"
+	store := &moved{Store: openStore(t, filepath.Join(t.TempDir(), "test.db"))}
+	store.incarnation.Store(&one)
+	v, err := Open(t.Context(), Config{Store: store, Masters: masters(master(1)), Clock: clock.NewFake(noon).Clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, v)
+	for _, c := range []struct {
+		email         string
+		incarnation   *string
+		doubts, alive bool
+	}{{"ada@example.com", &one, true, true}, {"bob@example.com", &two, false, true}, {"eve@example.com", &two, true, false}} {
+		cookie, _ := signIn(t, v, c.email)
+		store.incarnation.Store(c.incarnation)
+		if c.doubts {
+			v.changed(storage.Change{Kind: storage.ChangeAll})
+		}
+		if err := v.checkIncarnation(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if alive(t, v, cookie) != c.alive {
+			t.Errorf("%s: the session is alive: %v", c.email, !c.alive)
+		}
+	}
+	cookie, _ := signIn(t, v, "zoe@example.com")
+	v.changed(storage.Change{Kind: storage.ChangeAll})
+	if err := v.checkIncarnation(t.Context()); err != nil || !alive(t, v, cookie) {
+		t.Errorf("it ends everything again: %v", err)
+	}
+}
+
+// TestREST2_AnInterruptedEndIsRepeated: the first step of it has ended the sessions, and the mark makes the next start do the rest.
+func TestREST2_AnInterruptedEndIsRepeated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	v := open(t, path, clock.NewFake(noon).Clock(), master(1))
+	cookie, _ := signIn(t, v, "ada@example.com")
+	mail := storage.Mail{ID: storage.MailID{1}, Due: noon, End: noon.Add(time.Hour), Queued: noon, Sealed: []byte("x")}
+	if err := v.Store.Update(t.Context(), func(tx storage.Tx) error { return tx.Outbox().Enqueue(mail) }); err != nil {
+		t.Fatal(err)
+	}
+	store := v.Store
+	v.Store = &interrupted{Store: store}
+	if _, err := v.EndRestored(t.Context(), nil); !errors.Is(err, errInterrupted) {
+		t.Fatal(err)
+	}
+	v.Store = store
+	if alive(t, v, cookie) {
+		t.Error("the session is alive")
+	}
+	closed(t, v)
+	v = open(t, path, clock.NewFake(noon).Clock(), master(1))
+	defer closed(t, v)
+	if waiting, err := waitingMails(t, v); !v.Restored || waiting != 0 || err != nil {
+		t.Errorf("restored %v, %d mails wait, %v", v.Restored, waiting, err)
+	}
+}
+
+func waitingMails(t *testing.T, v *Vault) (n int, err error) {
+	t.Helper()
+	err = v.Store.View(t.Context(), func(tx storage.Tx) (err error) {
+		n, _, err = tx.Outbox().Stats()
+		return err
+	})
+	return n, err
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interrupted is a store that fails after its first step.
+type interrupted struct {
+	storage.Store
+	steps int
+}
+
+func (s *interrupted) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	if s.steps++; s.steps > 1 {
+		return errInterrupted
+	}
+	return s.Store.Update(ctx, fn)
+}
+
 // TestREST2_AnotherIncarnationStartsEmpty opens a database that its server's own tools have put back.
 func TestREST2_AnotherIncarnationStartsEmpty(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")

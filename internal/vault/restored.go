@@ -10,48 +10,89 @@ import (
 // dropChunk is how many queued mails one transaction deletes.
 const dropChunk = 256
 
-// endRestored ends every session, flow, link and queued mail that a backup contains. It deletes the mails first, and the mark of
-// the backup last, in the transaction that raises the epoch, so that the next opening repeats an interrupted one. Flows, tokens and
-// sessions end by the epoch and are swept at their expiry.
-func (v *Vault) endRestored(ctx context.Context, incarnation string) error {
-	mails := 0
+// EndRestored ends every session, flow, link, machine token and queued mail of a database that is a restored copy, and returns how many
+// mails it deleted. Its first step ends what people and programs hold, and marks the database; the last one takes the mark away, so that the
+// next opening repeats an interrupted one. Flows, tokens and sessions end by the epoch and are swept at their expiry. A mail that a worker
+// sends meanwhile has a link that has ended. The first step runs beside in the place of the event and the log line of the gate's own, unless
+// that is nil.
+func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) (mails int, err error) {
+	incarnation, err := v.Store.Incarnation(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now := v.Clock.Now()
+	err = v.Store.Update(ctx, func(tx storage.Tx) error {
+		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
+			return err
+		}
+		e := storage.Event{Time: now, Name: "changed", Purpose: "database", Outcome: "restored"}
+		if beside == nil {
+			if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
+				return err
+			}
+		} else if err := beside(tx); err != nil {
+			return err
+		}
+		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
+			return err
+		}
+		if err := tx.Meta().Put(storage.MetaRestored, []byte{1}); err != nil {
+			return err
+		}
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll})
+	})
+	if err != nil {
+		return 0, err
+	}
 	for {
 		n, err := v.dropMails(ctx)
 		if err != nil {
-			return err
+			return mails, err
 		}
 		mails += n
 		if n == 0 {
 			break
 		}
 	}
-	now := v.Clock.Now()
-	err := v.Store.Update(ctx, func(tx storage.Tx) error {
-		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
-			return err
-		}
-		e := storage.Event{Time: now, Name: "changed", Purpose: "database", Outcome: "restored"}
-		if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
-			return err
-		}
-		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
-			return err
-		}
+	err = v.Store.Update(ctx, func(tx storage.Tx) error {
 		if err := storeIncarnation(tx, incarnation); err != nil {
 			return err
 		}
 		return tx.Meta().Delete(storage.MetaRestored)
 	})
 	if err != nil {
-		return err
+		return mails, err
 	}
-	v.Restored = true
+	v.incarnation.Store(&incarnation)
+	if beside != nil {
+		return mails, nil
+	}
 	v.log.Warn("this database is a restored backup: all links, sessions and queued mails it held have been ended",
 		"event", "changed", "outcome", "restored", "mails", mails)
+	return mails, nil
+}
+
+// checkIncarnation ends what another server, such as a promoted standby, may have revived while the gate runs.
+func (v *Vault) checkIncarnation(ctx context.Context) error {
+	if !v.doubt.Load() {
+		return nil
+	}
+	incarnation, err := v.Store.Incarnation(ctx)
+	if err != nil {
+		return err
+	}
+	v.doubt.Store(false)
+	if incarnation == *v.incarnation.Load() {
+		return nil
+	}
+	if _, err := v.EndRestored(ctx, nil); err != nil {
+		v.doubt.Store(true)
+		return err
+	}
 	return nil
 }
 
-// dropMails deletes up to dropChunk queued mails of each lane, whenever they are due. Nothing else uses the store yet.
+// dropMails deletes up to dropChunk queued mails of each lane, whenever they are due.
 func (v *Vault) dropMails(ctx context.Context) (n int, err error) {
 	far := v.Clock.Now().AddDate(100, 0, 0)
 	err = v.Store.Update(ctx, func(tx storage.Tx) error {

@@ -23,6 +23,7 @@ func (v *Vault) Start() {
 	v.start.Do(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		v.cancel = cancel
+		v.every(ctx, tickEvery, v.checkIncarnation)
 		v.every(ctx, tickEvery, func(ctx context.Context) error {
 			v.Sessions.Tick(v.Clock.Now())
 			return v.Machines.Tick(ctx, v.Clock.Now())

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -55,6 +56,9 @@ type Vault struct {
 	start  sync.Once
 	wg     sync.WaitGroup
 	probe  writeProbe
+	// incarnation is the one of the database, doubt whether it is to be asked for again.
+	incarnation atomic.Pointer[string]
+	doubt       atomic.Bool
 	// stepped reports whether the last log line about the wall clock was that it has stepped.
 	stepped bool
 }
@@ -123,10 +127,12 @@ func (v *Vault) openKeys(ctx context.Context, load func(sealed []byte) ([][]byte
 	}
 	v.Ring = ring
 	v.Clock.Restore(found.clock)
+	v.incarnation.Store(&incarnation)
 	if found.restored || found.incarnation != "" && found.incarnation != incarnation {
-		if err := v.endRestored(ctx, incarnation); err != nil {
+		if _, err := v.EndRestored(ctx, nil); err != nil {
 			return fmt.Errorf("vault: ending what a backup held: %w", err)
 		}
+		v.Restored = true
 	}
 	if err := v.storeKeys(ctx, found.sealed, resealed, incarnation); err != nil {
 		return fmt.Errorf("vault: opening the keys: %w", err)
@@ -263,8 +269,12 @@ func (v *Vault) RotateSigningKey(ctx context.Context, beside func(storage.Tx) er
 	return id, nil
 }
 
-// changed takes over the signing keys that a committed step has stored.
+// changed takes over the signing keys that a committed step has stored. After a change of everything, which a lost connection is as well, the
+// database may be another one.
 func (v *Vault) changed(c storage.Change) {
+	if c.Kind == storage.ChangeAll {
+		v.doubt.Store(true)
+	}
 	if c.Kind != storage.ChangeKeys {
 		return
 	}
@@ -296,8 +306,8 @@ func (v *Vault) Close() error {
 	}
 	v.wg.Wait()
 	err := v.SaveClock(context.Background())
-	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) {
-		// A minute of the clock is lost. Its cause has been logged already.
+	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) || errors.Is(err, storage.ErrLocked) {
+		// A minute of the clock is lost, and its cause has been logged already; or another process has the database, and keeps the clock.
 		err = nil
 	}
 	return errors.Join(err, v.Store.Close())

@@ -6,9 +6,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -25,8 +23,8 @@ func init() {
 // Storage keeps everything in a PostgreSQL database, of version 14 or later. One process at a time uses it.
 type Storage struct {
 	// DSN is a connection string, as a URL or as words: `postgres://gate@db.example.com/gate?sslmode=verify-full`. Required. The password
-	// comes from a placeholder (`{env.X}`, `{file.X}`), from PGPASSWORD or from a file of passwords; one in clear is refused. TLS is
-	// demanded unless the server is on a socket or on this machine.
+	// comes from a placeholder (`{env.X}`, `{file.X}`), whose value is written as it is and encoded here, from PGPASSWORD or from the file
+	// of PGPASSFILE; one in clear is refused. TLS is demanded unless the server is on a socket or on this machine.
 	DSN string `json:"dsn,omitempty"`
 	// Schema is the schema whose tables hold the state. Default: `email_link`.
 	Schema string `json:"schema,omitempty"`
@@ -49,24 +47,9 @@ func (Storage) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "email_link.storage.postgres", New: func() caddy.Module { return new(Storage) }}
 }
 
-// passwords find the password in a connection string of either form.
-var passwords = []*regexp.Regexp{
-	regexp.MustCompile(`^\s*postgres(?:ql)?://[^/?@]*?:([^/?]*)@`),
-	regexp.MustCompile(`(?:^|[\s?&])password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]*)`),
-}
-
-// placeholder is a password that stands elsewhere.
-var placeholder = regexp.MustCompile(`^'?\{(?:env|file)\.[^{}]+\}'?$`)
-
 // Provision reads the options and asks no server.
 func (s *Storage) Provision(ctx caddy.Context) error {
-	for _, p := range passwords {
-		if m := p.FindStringSubmatch(s.DSN); m != nil && m[1] != "" && !placeholder.MatchString(m[1]) {
-			return errors.New("storage postgres: the password would stand in the configuration, which Caddy saves and shows: write {env.X} or " +
-				"{file./path} in its place, or leave it out and set PGPASSWORD where Caddy runs")
-		}
-	}
-	dsn, err := caddy.NewReplacer().ReplaceOrErr(s.DSN, true, true)
+	dsn, err := expandDSN(s.DSN)
 	if err != nil {
 		return fmt.Errorf("storage postgres: %w", err)
 	}
@@ -95,10 +78,19 @@ func (s *Storage) StorageKey() string { return "postgres:" + s.key }
 
 // OpenStorage opens the database.
 func (s *Storage) OpenStorage(ctx context.Context) (storage.Store, error) {
-	store, err := postgres.Open(ctx, s.options)
-	if errors.Is(err, storage.ErrLocked) {
-		return nil, fmt.Errorf("%w; if it is a running Caddy, run the command on its machine, or name its admin endpoint with --address", err)
-	}
+	return open(ctx, s.options)
+}
+
+// OpenBeside opens the database for a command.
+func (s *Storage) OpenBeside(ctx context.Context) (storage.Store, error) {
+	o := s.options
+	o.Beside = true
+	return open(ctx, o)
+}
+
+// open returns no store with an error, not even one that is nil.
+func open(ctx context.Context, o postgres.Options) (storage.Store, error) {
+	store, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -2,17 +2,21 @@ package postgres
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/caddy-email-link/caddy-email-link/module"
 )
 
 var (
 	_ module.SharedStorage = (*Storage)(nil)
+	_ module.BesideStorage = (*Storage)(nil)
 	_ module.SchemaGuest   = (*Storage)(nil)
 )
 
@@ -73,7 +77,8 @@ func TestSTO2_NoPasswordInTheConfiguration(t *testing.T) {
 		"postgres://gate:" + secret + "@localhost/gate", "postgresql://gate:" + secret + "@localhost/gate",
 		"postgres://gate@localhost/gate?password=" + secret, "postgres://gate@localhost/gate?sslmode=disable&password=" + secret,
 		"host=/run password=" + secret, "password='" + secret + "' host=/run", "host=/run password = " + secret,
-		"postgres://gate:" + secret + "{env.GATE_PASSWORD}@localhost/gate",
+		"postgres://gate:" + secret + "{env.GATE_PASSWORD}@localhost/gate", "postgres://gate@localhost/gate?pass%77ord=" + secret,
+		"postgres://ga@te:" + secret + "@localhost/gate", "host=/run sslpassword=" + secret, "postgres://gate@localhost/gate?sslpassword=" + secret,
 	} {
 		err := (&Storage{DSN: dsn}).Provision(caddy.Context{})
 		if err == nil || !strings.Contains(err.Error(), "{env.X}") || strings.Contains(err.Error(), secret) {
@@ -90,6 +95,39 @@ func TestSTO2_NoPasswordInTheConfiguration(t *testing.T) {
 		}
 		if strings.Contains(s.StorageKey(), secret) || !s.DemandsSecret() {
 			t.Errorf("%s: the key is %s", dsn, s.StorageKey())
+		}
+	}
+}
+
+// TestSTO2_APasswordMayHaveAnyCharacter: a value is encoded for its place, and the driver reads it as it was.
+func TestSTO2_APasswordMayHaveAnyCharacter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	for _, password := range []string{`p@ss:w/rd?#[1]&=%41+ x`, `it's "quoted" \ and {braced}`, "plain", "\u00e4\u00f6 \u4e2d", "\ttab"} {
+		t.Setenv("GATE_PASSWORD", password)
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, dsn := range []string{
+			"postgres://gate:{env.GATE_PASSWORD}@localhost/gate?sslmode=disable", "postgresql://gate:{file." + file + "}@localhost:5433/gate",
+			"postgres://gate@localhost/gate?password={env.GATE_PASSWORD}&sslmode=disable", "host=localhost user=gate dbname=gate password={env.GATE_PASSWORD}",
+			"host=localhost password='{file." + file + "}' user=gate dbname=gate",
+		} {
+			text, err := expandDSN(dsn)
+			if err != nil {
+				t.Errorf("%s: %v", dsn, err)
+				continue
+			}
+			config, err := pgx.ParseConfig(text)
+			if err != nil || config.Password != password || config.User != "gate" || config.Database != "gate" || config.Host != "localhost" {
+				t.Errorf("%s with %q became %s, %v", dsn, password, text, err)
+			}
+		}
+	}
+	const whole = "host=localhost user=gate dbname=gate"
+	t.Setenv("GATE_DSN", whole)
+	for _, dsn := range []string{"{env.GATE_DSN}", "{env.GATE_DSN} dbname=gate"} {
+		if text, err := expandDSN(dsn); err != nil || !strings.HasPrefix(text, whole) {
+			t.Errorf("%s became %q, %v", dsn, text, err)
 		}
 	}
 }
