@@ -83,15 +83,15 @@ func Network(t testing.TB, rules ...string) (settings []string, caFile string) {
 	}, filepath.Join(dir, "cert.pem")
 }
 
-// nobody is the user that scripts/postgres runs the server as where it is started by root.
-const nobody, nogroup = 65534, 65534
+// serverUser is the user that scripts/postgres runs the server as where it is started by root.
+const serverUser, serverGroup = 65534, 65534
 
 func give(t testing.TB, path string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return
 	}
-	if err := os.Chown(path, nobody, nogroup); err != nil {
+	if err := os.Chown(path, serverUser, serverGroup); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,7 +109,7 @@ func (s *Server) Copy(t testing.TB, args ...string) *Server {
 	}, args...)...)
 	cmd.Dir = dir
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nogroup}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: serverUser, Gid: serverGroup}}
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pg_basebackup: %v: %s", err, out)
