@@ -17,13 +17,9 @@ import (
 )
 
 // newPostgresPlace is a place whose database is in a server of its own, which writes every statement to its log.
-func newPostgresPlace(t *testing.T) (*place, *pgtest.Server) {
+func newPostgresPlace(t *testing.T, settings ...string) (*place, *pgtest.Server) {
 	t.Helper()
-	server, err := pgtest.Start("log_statement=all", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop() }) // the test may have ended it
+	server := pgtest.StartFor(t, append(settings, "log_statement=all", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1")...)
 	t.Setenv("GATE_SECRET", "a master key of thirty-two bytes")
 	t.Setenv("GATE_DB_PASSWORD", "s3cret-w0rd")
 	dsn := strings.ReplaceAll(server.DSN(), "user=", "password={env.GATE_DB_PASSWORD} user=")

@@ -21,13 +21,14 @@ func (s *Store) Incarnation(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer s.leave()
-	s.incarnation.Store(nil)
-	conn, err := s.pool.Acquire(ctx)
+	ctx, cancel := context.WithTimeout(ctx, callBound)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig) // the pool still refuses another one
 	if err != nil {
 		return "", unreachable(err)
 	}
-	defer conn.Release()
-	name, err := s.askIncarnation(ctx, conn.Conn())
+	name, err := s.askIncarnation(ctx, conn)
+	_ = conn.Close(ctx) // nothing is under way on it
 	if err != nil {
 		return "", unreachable(err)
 	}
