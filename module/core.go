@@ -67,7 +67,7 @@ func openCore(ctx context.Context, open func(context.Context) (storage.Store, er
 		return nil, err
 	}
 	c := &core{logs: logs, log: slog.New(logs)}
-	c.Vault, err = vault.Open(ctx, vault.Config{Store: timedStore{store}, Masters: sec.load, Log: c.log})
+	c.Vault, err = vault.Open(ctx, vault.Config{Store: timed(store), Masters: sec.load, Log: c.log})
 	if err != nil {
 		return nil, errors.Join(sec.explain(err), store.Close())
 	}

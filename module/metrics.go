@@ -3,7 +3,6 @@ package module
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -127,13 +126,16 @@ func (s timedStore) Update(ctx context.Context, fn func(storage.Tx) error) error
 	return err
 }
 
-// Backup implements storage.Backuper for engines that do.
-func (s timedStore) Backup(ctx context.Context, w io.Writer) error {
-	b, ok := s.Store.(storage.Backuper)
-	if !ok {
-		return errors.New("this storage is backed up with the tools of its server, such as pg_dump; keep the keys of `secret` elsewhere")
-	}
-	return b.Backup(ctx, w)
+// timedBackuper is a timedStore of an engine that makes copies.
+type timedBackuper struct {
+	timedStore
+	storage.Backuper
 }
 
-var _ storage.Backuper = timedStore{}
+// timed measures the steps of a store.
+func timed(s storage.Store) storage.Store {
+	if b, ok := s.(storage.Backuper); ok {
+		return timedBackuper{timedStore{s}, b}
+	}
+	return timedStore{s}
+}

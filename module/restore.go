@@ -37,7 +37,8 @@ func restoreBackup(ctx context.Context, configuration []byte, backup, keyText st
 	own, ok := app.storage.(*StorageBbolt)
 	if !ok {
 		return command.Restored{}, errors.New("this storage is restored by the tools of its server, such as pg_restore, from a copy that they made; " +
-			"keep the keys of `secret`, and the next start ends every session, link and queued mail of the copy")
+			"keep the keys of `secret`. The first start on it ends every session, link and queued mail; after the snapshot of a volume, which " +
+			"looks like the original, run 'caddy email-link restored' before that")
 	}
 	done := command.Restored{Database: own.path}
 	if _, err := os.Lstat(own.path); err == nil {

@@ -96,8 +96,11 @@ func TestSTO1_TheWholeOnPostgreSQL(t *testing.T) {
 	}
 	unused := firstLine(p.must("link", "anna@example.com"))
 
-	if _, errs, code := p.run("backup", filepath.Join(t.TempDir(), "x")); code != 1 || !strings.Contains(errs, "pg_dump") {
+	if _, errs, code := p.run("backup", filepath.Join(t.TempDir(), "x")); code != 1 || !strings.Contains(errs, "pg_dump") || !strings.Contains(errs, "ends every session") {
 		t.Errorf("backup: exit %d, %q", code, errs)
+	}
+	if _, errs, code := p.run("restore", filepath.Join(p.dir, "Caddyfile")); code != 1 || !strings.Contains(errs, "pg_restore") || !strings.Contains(errs, "email-link restored") {
+		t.Errorf("restore: exit %d, %q", code, errs)
 	}
 	if out := p.must("schema"); !strings.Contains(out, "create table email_link.sessions") || !strings.Contains(out, "grant usage") {
 		t.Errorf("schema printed %.200q", out)

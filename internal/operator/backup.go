@@ -65,7 +65,8 @@ func (svc *Service) MasterKeys(ctx context.Context) (string, error) {
 func (svc *Service) Backup(ctx context.Context, w io.Writer) error {
 	b, ok := svc.Vault.Store.(storage.Backuper)
 	if !ok {
-		return conflict("this storage is backed up with the tools of its server, such as pg_dump; keep the keys of `secret` elsewhere")
+		return conflict("this storage is backed up with the tools of its server, such as pg_dump --format=custom; keep the keys of `secret` elsewhere. " +
+			"The first start on a copy that they have put back ends every session, link and queued mail")
 	}
 	svc.exported(ctx, "database", "copied")
 	return b.Backup(ctx, w)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -75,10 +76,10 @@ func (o *Options) config() (*pgxpool.Config, error) {
 		return nil, errors.New("the connection string cannot be read: write one like postgres://gate@db.example.com/gate?sslmode=verify-full; " +
 			"a URL takes signs such as @ : / # % as %40 %3A %2F %23 %25 only, unless they come from a placeholder")
 	}
-	for _, at := range append([]*pgconnFallback{{config.ConnConfig.Host, config.ConnConfig.TLSConfig != nil}}, fallbacks(config)...) {
-		if !at.tls && !local(at.host) {
+	for _, at := range servers(config.ConnConfig) {
+		if at.TLSConfig == nil && !local(at.Host) {
 			return nil, fmt.Errorf("the connection to %s would not be encrypted: add sslmode=verify-full to the connection string "+
-				"(and sslrootcert=<file> where its certificate is of an authority of your own)", at.host)
+				"(and sslrootcert=<file> where its certificate is of an authority of your own)", at.Host)
 		}
 	}
 	config.MaxConns = int32(o.Connections) //nolint:gosec // the range is checked
@@ -112,16 +113,19 @@ func (o Options) Database() (string, error) {
 	return fmt.Sprintf("%s:%d/%s/%s", c.Host, c.Port, c.Database, o.Schema), nil
 }
 
-type pgconnFallback struct {
-	host string
-	tls  bool
+// servers are those that a connection string names, in the order in which they are tried.
+func servers(config *pgx.ConnConfig) []*pgconn.FallbackConfig {
+	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
 }
 
-func fallbacks(config *pgxpool.Config) (list []*pgconnFallback) {
-	for _, f := range config.ConnConfig.Fallbacks {
-		list = append(list, &pgconnFallback{f.Host, f.TLSConfig != nil})
+// unverified returns a host on the network whose certificate is not checked, empty if there is none.
+func unverified(config *pgx.ConnConfig) string {
+	for _, at := range servers(config) {
+		if at.TLSConfig != nil && at.TLSConfig.InsecureSkipVerify && at.TLSConfig.VerifyPeerCertificate == nil && !local(at.Host) {
+			return at.Host
+		}
 	}
-	return list
+	return ""
 }
 
 // local reports whether a host is a socket, or this machine.
@@ -180,6 +184,10 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool) e
 		return explainConnect(config, err)
 	}
 	defer conn.Release()
+	if host := unverified(config); host != "" {
+		s.log.Warn("the connection is encrypted to whoever answers as the server: write sslmode=verify-full into the connection string", "event", "store",
+			"server", host)
+	}
 	if err := s.checkServer(ctx, conn.Conn()); err != nil {
 		return err
 	}
