@@ -15,6 +15,9 @@ import (
 // codeMoved is the error of the function must: a row is not what the step has read.
 const codeMoved = "EL001"
 
+// codeOwner is the error of the function step: another process has the database.
+const codeOwner = "EL002"
+
 // Codes of PostgreSQL's errors, appendix A of its manual.
 const (
 	codeUnique       = "23505"
@@ -72,9 +75,9 @@ func unreachable(err error) error {
 	return err
 }
 
-// errPooler says what to write for a pooler that gives each transaction another connection.
-var errPooler = errors.New("postgres: a pooler between the gate and the server loses prepared statements: " +
-	"connect to the server itself, or to a pool in session mode")
+// errPooler says what to write for a pooler that gives even a part of a transaction another connection, or hides that it is one.
+var errPooler = errors.New("a pooler between the gate and the server keeps neither prepared statements nor transactions: use one that keeps a " +
+	"transaction on one connection (pool_mode = transaction or session in pgbouncer.ini), or connect to the server itself")
 
 // cause takes the connection string out of an error of pgx, which holds the user and the host, and never the password.
 func cause(err error) error {

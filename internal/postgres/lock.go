@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -14,15 +15,20 @@ import (
 )
 
 // One process at a time works on a schema. It holds an advisory lock of a session on a connection of its own: the server frees it when the
-// process or the connection dies. The row in the table node only names the process, for the message that another one gets.
+// process or the connection dies. Behind a pooler, where no lock outlives a transaction, it says every two seconds that it runs, in the row of
+// the table node. A process of the same node takes the database at once, because the file of the node's id has been free; another one when
+// the beat is old.
 //
-// Where the connection is lost, the lock may be taken by another process before this one has it back. Then each call answers ErrLocked.
-// In both cases everything that is cached is read again, because the other process may have ended it.
+// The row also names the process, for the message that another one gets, and has what the process has drawn as the owner. Each step checks in
+// its own transaction that this is still so, under a shared lock that whoever takes the database waits for. So a process that has lost it, and
+// cannot know that yet, writes nothing beside the next one. When it finds out, each call answers ErrLocked, and what is cached is read again.
 
 const (
-	// watchEvery is how often the connection of the lock is tried.
-	watchEvery = time.Second
-	// watchWait is how long its answer may take.
+	// watchEvery is how often the connection of the lock is tried, beatEvery how often a process behind a pooler says that it runs.
+	watchEvery, beatEvery = time.Second, 2 * time.Second
+	// BeatLife is how old the beat of a process is when another node takes the database, by the clock of the server.
+	BeatLife = 10 * time.Second
+	// watchWait is how long the answer to either may take.
 	watchWait = 2 * time.Second
 	// lockWait is how long Open waits for a process that is just ending.
 	lockWait = 3 * time.Second
@@ -32,18 +38,38 @@ type lock struct {
 	store  *Store
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
+	node   node
+	// owner is what this process has drawn.
+	owner []byte
+	// number is that of the lock of the process, fence that of the one that each step shares.
+	number, fence int64
+	// opening is set until the lock was taken for the first time.
+	opening bool
 	// taken is why another process has the database; nil while this one has it.
 	taken atomic.Pointer[error]
 }
 
+// errDisplaced is what a step answers when another process has the database. The watch finds out which one.
+var errDisplaced = fmt.Errorf("postgres: %w: it has taken the database while this one could not reach it", storage.ErrLocked)
+
 // acquireLock takes the lock and watches it until the store is closed.
-func acquireLock(ctx context.Context, s *Store, config *pgx.ConnConfig) (*lock, error) {
-	l := &lock{store: s, config: config.Copy()}
+func acquireLock(ctx context.Context, s *Store, config *pgx.ConnConfig, nodeFile string) (l *lock, err error) {
+	l = &lock{
+		store: s, config: config.Copy(), owner: make([]byte, 16), opening: true,
+		number: lockNumber("node " + s.schema), fence: lockNumber("steps " + s.schema),
+	}
+	_, _ = rand.Read(l.owner)
+	if !s.pooled {
+		nodeFile = "" // the session lock needs none
+	}
+	if l.node, err = openNode(nodeFile); err != nil {
+		return nil, err
+	}
 	host, _ := os.Hostname() // a name for people; the lock needs none
 	l.config.RuntimeParams["application_name"] = fmt.Sprintf("email_link %s %d", host, os.Getpid())
 	delete(l.config.RuntimeParams, "idle_in_transaction_session_timeout")
 	for begun := time.Now(); ; {
-		err := l.acquire(ctx)
+		_, err := l.acquire(ctx)
 		if err == nil {
 			break
 		}
@@ -53,76 +79,140 @@ func acquireLock(ctx context.Context, s *Store, config *pgx.ConnConfig) (*lock, 
 		}
 		pause(ctx, resolvePause)
 	}
+	l.opening = false
 	s.background.Go(l.watch)
 	return l, nil
 }
 
-// acquire connects and takes the lock.
-func (l *lock) acquire(ctx context.Context) error {
-	l.release()
-	conn, err := pgx.ConnectConfig(ctx, l.config)
+// acquire connects and takes the lock. displaced reports whether another process has had the database since this one took it.
+func (l *lock) acquire(ctx context.Context) (displaced bool, err error) {
+	l.disconnect()
+	if l.conn, err = pgx.ConnectConfig(ctx, l.config); err != nil {
+		l.conn = nil
+		return false, unreachable(err)
+	}
+	try := "select pg_try_advisory_xact_lock($1)"
+	if !l.store.pooled {
+		try = "select pg_try_advisory_lock($1)"
+	}
+	tx, err := l.conn.Begin(ctx)
 	if err != nil {
-		return unreachable(err)
+		return false, unreachable(err)
 	}
-	l.conn = conn
+	defer func() { _ = tx.Rollback(ctx) }() // no effect after the commit
+	if _, err := tx.Exec(ctx, setLocal); err != nil {
+		return false, unreachable(err)
+	}
 	var got bool
-	if err := conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", lockNumber("node "+l.store.schema)).Scan(&got); err != nil {
-		return unreachable(err)
+	if err := tx.QueryRow(ctx, try, l.number).Scan(&got); err != nil {
+		return false, unreachable(err)
 	}
-	table := l.store.schema + ".node"
-	if !got {
-		var host string
-		var pid int
-		var since time.Time
-		if err := conn.QueryRow(ctx, "select host, pid, since from "+table).Scan(&host, &pid, &since); err != nil {
-			return fmt.Errorf("%w: which one is not known: %w", storage.ErrLocked, err)
+	holder, err := l.read(ctx, tx)
+	switch {
+	case err != nil:
+		return false, unreachable(err)
+	case !got, holder.beats && !holder.own && !(l.opening && holder.node == l.node.id):
+		return false, holder.refusal()
+	}
+	if !holder.own { // the steps of the one before have to end
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", l.fence); err != nil {
+			return false, unreachable(err)
 		}
-		return fmt.Errorf("%w: process %d on %s has it since %s; one process at a time uses a database", storage.ErrLocked, pid, host,
-			since.UTC().Format(time.RFC3339))
 	}
 	host, _ := os.Hostname()
-	_, err = conn.Exec(ctx, "insert into "+table+" as n (host, pid) values ($1, $2) on conflict (one) do update set host = $1, pid = $2, since = now()",
-		host, os.Getpid())
-	return unreachable(err)
+	_, err = tx.Exec(ctx, "insert into "+l.store.schema+".node as n (host, pid, id, owner, beat) values ($1, $2, $3, $4, case when $5 then clock_timestamp() end) "+
+		"on conflict (one) do update set host = $1, pid = $2, id = $3, owner = $4, beat = excluded.beat, since = case when n.owner = $4 then n.since else now() end",
+		host, os.Getpid(), l.node.id, l.owner, l.store.pooled)
+	if err == nil {
+		err = tx.Commit(ctx)
+	}
+	return !holder.own, unreachable(err)
+}
+
+// holder is the process that the row names.
+type holder struct {
+	host, node string
+	pid        int
+	since      time.Time
+	// beats is set while the process has said that it runs, own when it is this one.
+	beats, own bool
+}
+
+func (l *lock) read(ctx context.Context, tx pgx.Tx) (h holder, err error) {
+	err = tx.QueryRow(ctx, "select host, pid, since, id, coalesce(clock_timestamp() - beat < make_interval(secs => $2), false), owner is not distinct from $1 from "+
+		l.store.schema+".node", l.owner, BeatLife.Seconds()).Scan(&h.host, &h.pid, &h.since, &h.node, &h.beats, &h.own)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return h, nil
+	}
+	return h, err
+}
+
+func (h holder) refusal() error {
+	err := fmt.Errorf("%w: process %d on %s has it since %s; one process at a time uses a database", storage.ErrLocked, h.pid, h.host,
+		h.since.UTC().Format(time.RFC3339))
+	if h.beats {
+		err = fmt.Errorf("%w; if it has crashed, the database is free %s after its last sign", err, BeatLife)
+	}
+	return err
 }
 
 // watch tries the connection, and takes the lock again where it was lost.
 func (l *lock) watch() {
-	ctx := l.store.ctx
+	ctx, every := l.store.ctx, watchEvery
+	if l.store.pooled {
+		every = beatEvery
+	}
 	for {
-		pause(ctx, watchEvery)
+		pause(ctx, every)
 		if ctx.Err() != nil {
 			return
 		}
 		one, cancel := context.WithTimeout(ctx, watchWait)
-		err := errors.New("no connection")
-		if l.conn != nil && !l.conn.IsClosed() {
-			_, err = l.conn.Exec(one, "select 1")
-		}
-		if err != nil {
+		if l.conn == nil || l.conn.IsClosed() || !l.beat(one) {
 			l.again(one)
 		}
 		cancel()
 	}
 }
 
+// beat reports whether this process has the database, and says so to others where a session lock does not.
+func (l *lock) beat(ctx context.Context) bool {
+	sql := "select 1 from " + l.store.schema + ".node where owner = $1"
+	if l.store.pooled {
+		sql = "update " + l.store.schema + ".node set beat = clock_timestamp() where owner = $1"
+	}
+	tag, err := l.conn.Exec(ctx, sql, l.owner)
+	return err == nil && tag.RowsAffected() == 1
+}
+
 // again takes a lock that was lost.
 func (l *lock) again(ctx context.Context) {
-	err := l.acquire(ctx)
+	displaced, err := l.acquire(ctx)
 	switch {
 	case err == nil:
 		l.store.log.Info("the connection that holds the database for this process is back", "event", "store")
-		l.taken.Store(nil)
-	case errors.Is(err, storage.ErrLocked):
-		err = fmt.Errorf("postgres: %w", err)
-		if l.taken.Swap(&err) != nil {
-			return // known already
+		if l.taken.Store(nil); displaced {
+			l.forget()
 		}
+	case errors.Is(err, storage.ErrLocked):
+		l.disconnect()
+		_ = l.displaced(fmt.Errorf("postgres: %w", err)) // each call answers it from now on
+	}
+	// Else no process can reach the database, or this one cannot.
+}
+
+// displaced notes that another process has the database.
+func (l *lock) displaced(err error) error {
+	if l.taken.Swap(&err) == nil {
 		l.store.log.Error("another process has taken the database while it could not be reached; this one stops using it", "event", "store",
 			"error", err)
-	default:
-		return // the database cannot be reached, by any process
+		l.forget()
 	}
+	return err
+}
+
+// forget makes everything that is cached be read again, because another process may have ended it.
+func (l *lock) forget() {
 	l.store.publisher.Deliver([]storage.Change{{Kind: storage.ChangeAll}, {Kind: storage.ChangeKeys}})
 }
 
@@ -137,9 +227,32 @@ func (l *lock) err() error {
 	return nil
 }
 
-// release closes the connection, which frees the lock.
+// queueStep queues what begins a step. One of a command beside the process that has the database only appends to the audit log.
+func (s *Store) queueStep(b *pgx.Batch, id []byte) {
+	if s.lock == nil {
+		b.Queue(s.texts.step, id)
+		return
+	}
+	b.Queue(s.texts.owned, id, s.lock.owner, s.lock.fence)
+}
+
+// release frees the lock for the next process, and the id of the node.
 func (l *lock) release() {
-	if l == nil || l.conn == nil {
+	if l == nil {
+		return
+	}
+	if l.conn != nil && l.store.pooled {
+		ctx, cancel := context.WithTimeout(context.Background(), watchWait)
+		_, _ = l.conn.Exec(ctx, "update "+l.store.schema+".node set beat = null where owner = $1", l.owner) // else it is free when the beat is old
+		cancel()
+	}
+	l.disconnect()
+	_ = l.node.close() // nothing was written
+}
+
+// disconnect closes the connection, which frees a session lock.
+func (l *lock) disconnect() {
+	if l.conn == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), watchWait)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"regexp"
 	"strings"
@@ -46,6 +47,9 @@ type Options struct {
 	// Beside is set by a command, which may run while another process has the database. Then the store reads, and appends to the audit log;
 	// other steps return [storage.ErrLocked].
 	Beside bool
+	// NodeFile keeps the id of this node, by which the database is taken back at once after a crash where a pooler is in between. It is made when
+	// it is missing. Empty keeps none: then a crash is waited for, see [BeatLife].
+	NodeFile string
 	// Log receives what no caller gets as an error; nil discards it.
 	Log *slog.Logger
 }
@@ -88,12 +92,14 @@ func (o *Options) config() (*pgxpool.Config, error) {
 	config.PingTimeout = time.Second
 	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > pingAfter }
 	config.ConnConfig.ConnectTimeout = 2 * time.Second
-	for name, value := range map[string]string{
-		"application_name": "email_link", "statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
-		"timezone": "UTC",
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
+	switch config.ConnConfig.DefaultQueryExecMode {
+	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe:
+	default:
+		return nil, errors.New("default_query_exec_mode: leave it out of the connection string, the gate finds out which one the server needs")
 	}
+	params := config.ConnConfig.RuntimeParams
+	params["application_name"], params["timezone"] = "email_link", "UTC"
+	maps.Copy(params, perSession)
 	return config, nil
 }
 
@@ -159,11 +165,18 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 	s.counters, s.texts, s.prefetch = newCounterTexts(o.Schema), newTexts(o.Schema), newPrefetchTexts(o.Schema, s.kinds)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	config.AfterConnect = s.sameIncarnation
+	detecting, cancel := context.WithTimeout(ctx, openBound)
+	err = s.detectPooler(detecting, config.ConnConfig)
+	cancel()
+	if err != nil {
+		s.cancel()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
 	if s.pool, err = pgxpool.NewWithConfig(s.ctx, config); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("postgres: %w", cause(err))
 	}
-	if err := s.open(ctx, config.ConnConfig, o.Manual); err != nil {
+	if err := s.open(ctx, config.ConnConfig, o.Manual, o.NodeFile); err != nil {
 		s.cancel()
 		s.background.Wait()
 		s.lock.release()
@@ -176,7 +189,7 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 // openBound is how long Open takes at most.
 const openBound = 20 * time.Second
 
-func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool) error {
+func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool, nodeFile string) error {
 	ctx, cancel := context.WithTimeout(ctx, openBound)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
@@ -197,7 +210,7 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool) e
 	if err := s.checkRights(ctx, conn.Conn()); err != nil {
 		return err
 	}
-	s.lock, err = acquireLock(ctx, s, config)
+	s.lock, err = acquireLock(ctx, s, config, nodeFile)
 	if s.beside && errors.Is(err, storage.ErrLocked) {
 		s.taken = fmt.Errorf("postgres: %w", err)
 		return nil

@@ -51,6 +51,8 @@ type Store struct {
 	taken  error
 	// incarnation is the one that connections are made to, nil until it was asked for.
 	incarnation atomic.Pointer[string]
+	// pooled is set when a pooler answers in place of the server: nothing outlives a transaction.
+	pooled bool
 
 	kinds    *kinds
 	counters counterTexts
@@ -76,11 +78,12 @@ type Store struct {
 var _ storage.Store = (*Store)(nil)
 
 // statements are those that belong to no kind.
-type statements struct{ step, void, voided, event, events, mails, noMailbox string }
+type statements struct{ step, owned, void, voided, event, events, mails, noMailbox string }
 
 func newTexts(schema string) statements {
 	return statements{
 		step:   "insert into " + schema + ".steps (id, void) values ($1, false)",
+		owned:  "select " + schema + ".step($1, $2, $3)",
 		void:   "insert into " + schema + ".steps (id, void) values ($1, true) on conflict do nothing",
 		voided: "select void from " + schema + ".steps where id = $1",
 		event:  "insert into " + schema + ".events (" + eventColumns + ") values (" + holders(1, 12) + ")",
@@ -271,8 +274,9 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
-	b := &pgx.Batch{}
-	t.end(b, id)
+	b := s.newBatch()
+	s.queueStep(b, id)
+	t.end(b)
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return ctx.Err() == nil, unreachable(err)
@@ -281,6 +285,8 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	conn.Release()
 	switch {
 	case err == nil:
+	case code(err) == codeOwner:
+		return false, s.lock.displaced(errDisplaced)
 	case !lost(err):
 		return isPassing(err), unreachable(err)
 	default:

@@ -165,8 +165,7 @@ func each(collect func(pgx.Rows) error) func(pgx.Rows) error {
 
 // end queues everything that the step writes and depends on, in the order in which each step touches its records. The server runs it as
 // one transaction: without a statement that begins one, all up to the end of the batch is one.
-func (t *tx) end(b *pgx.Batch, id []byte) {
-	b.Queue(t.store.texts.step, id)
+func (t *tx) end(b *pgx.Batch) {
 	for _, lock := range t.locks() {
 		b.Queue("select pg_advisory_xact_lock($1)", lock)
 	}

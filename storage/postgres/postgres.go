@@ -7,6 +7,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -64,7 +65,7 @@ func (s *Storage) Provision(ctx caddy.Context) error {
 	}
 	s.options = postgres.Options{
 		DSN: dsn, Schema: s.Schema, Connections: s.Connections, Manual: s.Migrations == "manual", KeepFailover: s.Failover == "keep",
-		Log: ctx.Slogger(),
+		NodeFile: filepath.Join(caddy.AppDataDir(), "email_link", "node"), Log: ctx.Slogger(),
 	}
 	s.key, err = s.options.Database()
 	if err != nil {
