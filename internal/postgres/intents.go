@@ -3,6 +3,7 @@ package postgres
 import (
 	"crypto/subtle"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -353,6 +354,32 @@ func (t sessions) Delete(k storage.Key) (deleted bool, err error) {
 		t.remove(t.m[k])
 	}
 	return found, err
+}
+
+// Reauthenticate puts a session in the place of another one of its account.
+func (t sessions) Reauthenticate(old storage.Key, next storage.Session) (replaced bool, err error) {
+	if err := t.changeable(); err != nil {
+		return false, err
+	}
+	before, found, err := t.Get(old)
+	if err != nil || !found || before.Account != next.Account {
+		return false, err
+	}
+	if err := t.Create(next); err != nil {
+		return false, err
+	}
+	sql := "select " + t.kind.columns + " from " + t.kind.table + " where account = $1 and parent_ends = $2 and parent_digest = $3"
+	children, err := t.list(sql, append([]any{next.Account}, keyArgs(old)...), func(s *storage.Session) bool {
+		return s.Account == next.Account && s.Parent == old
+	}, compareSessions, math.MaxInt)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range values(children) {
+		s.Parent = next.Key
+		t.put(t.m[s.Key], s)
+	}
+	return t.Delete(old)
 }
 
 func compareSessions(a, b *storage.Session) int { return compareKeys(a.Key, b.Key) }

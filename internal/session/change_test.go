@@ -211,7 +211,7 @@ func TestSES4_ChildDiesWithItsParent(t *testing.T) {
 			r := newRig(t)
 			a := r.account("ada@example.com")
 			portal, p := r.open(a, OpenInput{Site: "https://portal.example.com", Idle: time.Hour, Absolute: 2 * time.Hour})
-			cookie, _ := r.open(a, OpenInput{Parent: p.Key})
+			cookie, _ := r.open(a, OpenInput{Parent: &p})
 			other, _ := r.open(a, OpenInput{Absolute: 9 * time.Hour, Idle: 9 * time.Hour})
 			parent, child := r.mustFind(portal, p.Site), r.mustFind(cookie, siteA)
 			if !child.AbsoluteEnd().Equal(p.Key.Ends()) {
@@ -238,7 +238,7 @@ func TestUseOfAChildKeepsItsParent(t *testing.T) {
 	r := newRig(t)
 	a := r.account("ada@example.com")
 	portal, p := r.open(a, OpenInput{Site: "https://portal.example.com"})
-	cookie, _ := r.open(a, OpenInput{Parent: p.Key})
+	cookie, _ := r.open(a, OpenInput{Parent: &p})
 	for range 5 {
 		r.time.Advance(40 * time.Minute)
 		r.mustFind(cookie, siteA)

@@ -9,8 +9,9 @@ import (
 // listMax bounds how many sessions of one account are listed or searched.
 const listMax = 1000
 
-// End ends one session and those that have it as parent. When it returns no error nothing is let in by the session's cookie
-// any more. The step that ends it appends the events given to the audit log, with the time and the account.
+// End ends one session, its parent if it has one, and with that all other children of it: a session that goes on at the portal would
+// open the others again. When it returns no error nothing is let in by the session's cookie any more. The step that ends it appends the
+// events given to the audit log, with the time and the account.
 func (m *Manager) End(ctx context.Context, l *Live, audit ...storage.Event) error {
 	_, err := m.end(ctx, l.Session.Key, l.Session.Account, audit...)
 	if err == nil {
@@ -55,11 +56,16 @@ func (m *Manager) end(ctx context.Context, key storage.Key, accountID string, au
 	return deleted && err == nil, err
 }
 
-// deleteSession deletes the record of a session, if there is one, and publishes that it has ended.
+// deleteSession deletes the record of a session and of its parent, where there are such, and publishes that they have ended.
 func deleteSession(tx storage.Tx, key storage.Key) (deleted bool, err error) {
 	s, found, err := tx.Sessions().Get(key)
 	if err != nil || !found {
 		return false, err
+	}
+	if !s.Parent.IsZero() {
+		if _, err := deleteSession(tx, s.Parent); err != nil {
+			return false, err
+		}
 	}
 	if deleted, err = tx.Sessions().Delete(key); err != nil {
 		return false, err

@@ -15,8 +15,8 @@ import (
 // Live is a session that was alive when it was found. It is shared by all requests of the session: read its fields, never
 // change them.
 type Live struct {
-	// Session is the record as it was read. Its Seen and IdleEnd move on: see IdleEnd. Times are those of the gate's clock
-	// (clock.Now), not of the wall clock.
+	// Session is the record as it was read. Its Seen and IdleEnd move on: see IdleEnd. Its Parent moves when that proves itself anew.
+	// Times are those of the gate's clock (clock.Now), not of the wall clock.
 	Session storage.Session
 	// Account is the account as it was read; when it changes, the next request gets a new Live.
 	Account accounts.Account
@@ -27,6 +27,9 @@ type Live struct {
 	ends, idleEnd, absEnd atomic.Int64
 	nextTouch, touchEvery atomic.Int64
 
+	// parent is the parent as it was last read.
+	parent atomic.Pointer[storage.Key]
+
 	touching atomic.Bool
 	validity credential.Validity
 
@@ -36,6 +39,7 @@ type Live struct {
 func (m *Manager) newLive(id [32]byte, v verdict, st credential.Stamp) *Live {
 	l := &Live{Session: v.session, Account: v.account, m: m, id: id}
 	l.apply(v.ends)
+	l.parent.Store(&v.session.Parent)
 	l.validity.Renew(st)
 	return l
 }
@@ -54,6 +58,9 @@ func (l *Live) IdleEnd() time.Time { return time.Unix(0, l.idleEnd.Load()).UTC()
 
 // AbsoluteEnd returns when the session ends whatever its use.
 func (l *Live) AbsoluteEnd() time.Time { return time.Unix(0, l.absEnd.Load()).UTC() }
+
+// Parent returns the key of the portal's session that this one ends with, zero where there is none.
+func (l *Live) Parent() storage.Key { return *l.parent.Load() }
 
 // Owner returns the id of the session's account.
 func (l *Live) Owner() string { return l.Session.Account }
@@ -91,16 +98,25 @@ func (l *Live) Use() (alive bool) {
 	return err == nil && live != nil
 }
 
-// Recheck asks the store whether the session is alive, and whether the account is still the one that was read.
+// Recheck asks the store whether the session is alive, and whether the account is still the one that was read. Where the session has come
+// to another parent meanwhile it asks again, so that the end of that one is seen.
 func (l *Live) Recheck() (alive, same bool) {
-	return l.validity.Recheck(l.m.gens.note(l.Session.Key, subject{l.Session.Account, l.Session.Parent}), func() (alive, same bool, err error) {
-		v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
-		if err != nil || !v.ok {
-			return false, false, err
+	for range loadTries {
+		parent := l.parent.Load()
+		alive, same = l.validity.Recheck(l.m.gens.note(l.Session.Key, subject{l.Session.Account, *parent}), func() (alive, same bool, err error) {
+			v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
+			if err != nil || !v.ok {
+				return false, false, err
+			}
+			l.apply(v.ends)
+			l.parent.Store(&v.session.Parent)
+			return true, sameAccount(l.Account, v.account), nil
+		})
+		if !alive || *l.parent.Load() == *parent {
+			break
 		}
-		l.apply(v.ends)
-		return true, sameAccount(l.Account, v.account), nil
-	})
+	}
+	return alive, same
 }
 
 func sameAccount(a, b accounts.Account) bool {

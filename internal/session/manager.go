@@ -183,9 +183,10 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 	}
 	every := time.Duration(l.touchEvery.Load())
 	var got, parent storage.Session
+	child := !l.Session.Parent.IsZero()
 	err := m.store.Update(ctx, func(tx storage.Tx) error {
-		if !l.Session.Parent.IsZero() {
-			if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{l.Session.Key, l.Session.Parent}}); err != nil {
+		if child {
+			if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{l.Session.Key}}); err != nil {
 				return err
 			}
 		}
@@ -194,11 +195,11 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 			return err
 		}
 		got, parent = s, storage.Session{}
-		if l.Session.Parent.IsZero() || s.Key.IsZero() {
+		if !child || s.Key.IsZero() {
 			return nil
 		}
 		// A use of a child is a use of its parent, else everybody would be signed out when the portal has been idle.
-		parent, _, err = tx.Sessions().Touch(l.Session.Parent, now, now.Add(idle), every)
+		parent, _, err = tx.Sessions().Touch(s.Parent, now, now.Add(idle), every)
 		return err
 	})
 	switch {
@@ -208,7 +209,7 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 			m.Log.Warn("the use of a session could not be written", "event", "session_touch", "error", err)
 		}
 		return l, nil
-	case got.Key.IsZero() || parent.Key.IsZero() != l.Session.Parent.IsZero():
+	case got.Key.IsZero() || child && parent.Key.IsZero():
 		// The record is gone although nobody told: a store shared with something else.
 		l.validity.End()
 		m.cache.Drop(l.id, l)

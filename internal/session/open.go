@@ -28,9 +28,11 @@ type OpenInput struct {
 	Client netip.Addr
 	// Idle and Absolute are the lifetimes; zero means those of [Manager.SetLifetimes].
 	Idle, Absolute time.Duration
-	// Parent is the portal's session, zero when there is none.
-	Parent storage.Key
-	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step.
+	// Parent is the portal's session of the same account, nil when there is none. The new one has its proof (AuthTime and methods) and its
+	// absolute end, whatever Methods and Absolute say: a hand-over proves nothing anew.
+	Parent *storage.Session
+	// Replaces is the session that the same browser had at this site, zero when it had none. It ends in the same step. The sessions of which
+	// it was the parent go on with the new one where the account is the same, and end with it where it is another.
 	Replaces storage.Key
 }
 
@@ -48,6 +50,10 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 			in.Absolute = lt.Absolute
 		}
 	}
+	now := m.clock.Now()
+	if in.Parent != nil {
+		in.Absolute = in.Parent.Key.Ends().Sub(now)
+	}
 	if a.ID == "" || in.Site == "" || in.Mailbox.IsZero() || in.Idle <= 0 || in.Absolute <= 0 {
 		return "", storage.Session{}, errors.New("session: a session needs an account, a site, a mailbox and both lifetimes")
 	}
@@ -55,7 +61,6 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 	if err != nil {
 		return "", storage.Session{}, err
 	}
-	now := m.clock.Now()
 	cookie = token.Random(now.Add(in.Absolute))
 	p, err := token.Parse(cookie)
 	if err != nil {
@@ -73,17 +78,32 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		Created:  now,
 		Seen:     now,
 		IdleEnd:  now.Add(in.Idle),
-		Parent:   in.Parent,
 		Device:   in.Device,
 		Network:  networkOf(in.Client),
 	}
-	if !in.Replaces.IsZero() {
-		if _, err := deleteSession(tx, in.Replaces); err != nil {
-			return "", storage.Session{}, err
-		}
+	if in.Parent != nil {
+		s.Parent, s.Methods, s.AuthTime = in.Parent.Key, in.Parent.Methods, in.Parent.AuthTime
 	}
-	if err := tx.Sessions().Create(s); err != nil {
+	if err := create(tx, s, in.Replaces); err != nil {
 		return "", storage.Session{}, err
 	}
 	return cookie, s, nil
+}
+
+// create stores a session in the place of another one, if there is one.
+func create(tx storage.Tx, s storage.Session, replaces storage.Key) error {
+	if replaces.IsZero() {
+		return tx.Sessions().Create(s)
+	}
+	replaced, err := tx.Sessions().Reauthenticate(replaces, s)
+	if err != nil {
+		return err
+	}
+	if replaced {
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeSession, Account: s.Account, Key: replaces})
+	}
+	if _, err := deleteSession(tx, replaces); err != nil {
+		return err
+	}
+	return tx.Sessions().Create(s)
 }

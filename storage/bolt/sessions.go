@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"time"
 
@@ -85,6 +86,35 @@ func (t sessions) Delete(k storage.Key) (deleted bool, err error) {
 		return false, err
 	}
 	return true, t.del(bSignedIn, signedIn(s.Account, key))
+}
+
+// Reauthenticate puts a session in the place of another one of its account.
+func (t sessions) Reauthenticate(old storage.Key, next storage.Session) (replaced bool, err error) {
+	if !t.writable {
+		return false, storage.ErrReadOnly
+	}
+	before, found, err := t.Get(old)
+	if err != nil || !found || before.Account != next.Account {
+		return false, err
+	}
+	if err := t.Create(next); err != nil {
+		return false, err
+	}
+	all, err := t.ByAccount(next.Account, math.MaxInt)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range all {
+		if s.Parent != old || s.Key == old {
+			continue
+		}
+		s.Parent = next.Key
+		key, _ := keyOf(s.Key)
+		if err := t.put(bSessions, key, encodeSession(s)); err != nil {
+			return false, err
+		}
+	}
+	return t.Delete(old)
 }
 
 // ByAccount lists up to limit sessions of an account.

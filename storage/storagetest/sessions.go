@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ var sessionTests = map[string]func(*testing.T, storage.Store){
 	"ByAccount":               testByAccount,
 	"List":                    testSessionList,
 	"AnEmptyAccountIsRefused": testSessionAccount,
+	"SES1_Reauthenticate":     testReauthenticate,
 }
 
 func createSession(t *testing.T, s storage.Store, se storage.Session) storage.Session {
@@ -170,4 +172,60 @@ func testSessionList(t *testing.T, s storage.Store) {
 		equal(t, "sessions", len(seen), want)
 		return nil
 	})
+}
+
+// testReauthenticate proves a session anew that has children, in a step that has written some of them.
+func testReauthenticate(t *testing.T, s storage.Store) {
+	previous := createSession(t, s, session("old", "me", now.Add(24*time.Hour)))
+	child := func(name string, parent storage.Key) storage.Session {
+		c := session(name, "me", now.Add(24*time.Hour))
+		c.Parent = parent
+		return c
+	}
+	first := createSession(t, s, child("first", previous.Key))
+	foreign := createSession(t, s, child("foreign", key(now.Add(time.Hour), "another")))
+	second := child("second", previous.Key)
+	next := session("next", "me", now.Add(48*time.Hour))
+	for _, c := range []struct {
+		name string
+		of   storage.Key
+		next storage.Session
+		want bool
+	}{
+		{"of another account", previous.Key, session("next", "you", now.Add(time.Hour)), false},
+		{"of none", key(now.Add(time.Hour), "none"), next, false},
+		{"in place", previous.Key, next, true},
+		{"twice", previous.Key, session("third", "me", now.Add(time.Hour)), false},
+	} {
+		update(t, s, func(tx storage.Tx) error {
+			if c.want {
+				if err := tx.Sessions().Create(second); err != nil {
+					return err
+				}
+			}
+			replaced, err := tx.Sessions().Reauthenticate(c.of, c.next)
+			equal(t, c.name, replaced, c.want)
+			return err
+		})
+	}
+	first.Parent, second.Parent = next.Key, next.Key
+	for _, want := range []storage.Session{next, first, second, foreign} {
+		wantSession(t, s, want)
+	}
+	view(t, s, func(tx storage.Tx) error {
+		_, found, err := tx.Sessions().Get(previous.Key)
+		if err != nil {
+			return err
+		}
+		list, err := tx.Sessions().ByAccount("me", 9)
+		equal(t, "left", pair(found, len(list)), pair(false, 4))
+		return err
+	})
+	err := s.View(context.Background(), func(tx storage.Tx) error {
+		_, err := tx.Sessions().Reauthenticate(next.Key, previous)
+		return err
+	})
+	if !errors.Is(err, storage.ErrReadOnly) {
+		t.Errorf("Reauthenticate in a View = %v, want ErrReadOnly", err)
+	}
 }
