@@ -35,11 +35,13 @@ const (
 	LimitResend = "resend"
 	// LimitResends: the resends of a flow are spent.
 	LimitResends = "resends"
+	// LimitEntries: the entries to other sites that one session may have unused at a time.
+	LimitEntries = "entries"
 )
 
 // Limited reports that a limit was reached, and when to try again.
 type Limited struct {
-	// Name is the limit's name, as in the configuration, or LimitResend, LimitResends.
+	// Name is the limit's name, as in the configuration, or LimitResend, LimitResends, LimitEntries.
 	Name    string
 	RetryAt time.Time
 	// ByMailbox is set when the limit counts a mailbox, which other people's requests can spend; else it counts the client.

@@ -90,7 +90,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change, start, done) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done, enter) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)

@@ -24,6 +24,7 @@ const (
 	stepChange   = "change"
 	stepStart    = "start"
 	stepDone     = "done"
+	stepEnter    = "enter"
 )
 
 // Outcomes of steps, for logs and metrics.

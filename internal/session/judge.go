@@ -110,6 +110,16 @@ func (m *Manager) validate(tx storage.Tx, s storage.Session, now time.Time) (ver
 	return v, nil
 }
 
+// ByKey returns, in the caller's step, the session with this key and its account. alive is false where there is none that is alive.
+func (m *Manager) ByKey(tx storage.Tx, key storage.Key) (s storage.Session, account accounts.Account, alive bool, err error) {
+	s, found, err := tx.Sessions().Get(key)
+	if err != nil || !found {
+		return s, account, false, err
+	}
+	v, err := m.validate(tx, s, m.clock.Now())
+	return s, v.account, v.ok, err
+}
+
 // Alive says, in the caller's step, whether a session that was found is alive.
 func (m *Manager) Alive(tx storage.Tx, l *Live) (bool, error) {
 	s, found, err := tx.Sessions().Get(l.Session.Key)
