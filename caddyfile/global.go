@@ -52,6 +52,11 @@ func short(d caddy.Duration) string {
 //		scopes    <name>...
 //		password  min_length|history <n> | sign_in_after_reset
 //		templates <dir>
+//		portal    <origin> {
+//			name <text>
+//			logo <file> [dark <file>] [wordmark]
+//			app  <origin> <name> [<logo>]
+//		}
 //	}
 func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
 	d.Next()
@@ -87,9 +92,6 @@ func globalBlock(app *module.App) block {
 			return false, nil
 		},
 		repeat: []string{"base_url", "lifetime", "limit", "password", "session"},
-		unavailable: map[string]string{
-			"portal": "; each site has its own pages",
-		},
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &app.BaseURL) },
 			"storage": func(d *caddyfile.Dispenser) (err error) {
@@ -109,6 +111,7 @@ func globalBlock(app *module.App) block {
 			"accent":    func(d *caddyfile.Dispenser) error { return accent(d, &app.Accent) },
 			"favicon":   func(d *caddyfile.Dispenser) error { return word(d, &app.Favicon) },
 			"timezone":  func(d *caddyfile.Dispenser) error { return timezone(d, &app.Timezone) },
+			"portal":    func(d *caddyfile.Dispenser) error { return portal(d, app) },
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },

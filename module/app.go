@@ -70,6 +70,8 @@ type App struct {
 	// Timezone is the zone of the times in mails, and in pages where no script runs, by its name in the IANA database, such as
 	// `Europe/Berlin`. Default: UTC.
 	Timezone string `json:"timezone,omitempty"`
+	// Portal is one sign-in for all sites. Default: none, and each site has its own pages.
+	Portal *Portal `json:"portal,omitempty"`
 	// RemovedAccounts is refused, see [ErrAccountsGone]: earlier builds had an option of this name.
 	RemovedAccounts json.RawMessage `json:"accounts,omitempty"`
 	// SignUp is who may create an account. Default: only operators.
@@ -112,6 +114,7 @@ type App struct {
 	stopReports func()
 	origins     []gate.Origin
 	policy      policy
+	portal      *portal
 	secrets     secrets
 	storage     StorageGuest
 	mailer      MailerGuest
@@ -265,6 +268,9 @@ func (a *App) start() error {
 	a.stopReports = a.reportOmitted(c.Clock.Wall)
 	a.open(c, a.pages)
 	running.add(a)
+	if a.portal != nil {
+		a.log.Info("people sign in at "+a.portal.origin.String()+" for all sites; sessions that were opened at the sites themselves, before, have ended", "event", "config")
+	}
 	a.hint(ctx, c)
 	if !shared {
 		// What the program's start leaves behind goes back to the system at once: an idle gate has no reason to collect garbage.
@@ -341,7 +347,10 @@ func (a *App) readPolicy() error {
 			return a.Source.wrap(one.option, err)
 		}
 	}
-	return a.readBrand()
+	if err := a.readBrand(); err != nil {
+		return err
+	}
+	return a.Source.wrap("portal", a.readPortal())
 }
 
 var (

@@ -33,6 +33,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		"optional, public":           {Optional: true, PublicRaw: some},
 		"max_age below zero":         {MaxAge: -1},
 		"service_workers off":        {ServiceWorkers: "off"},
+		"portal on":                  {Portal: "on"},
 		"path /":                     {Path: "/"},
 		"path without a slash":       {Path: "login"},
 		"path with one at its end":   {Path: "/login/"},

@@ -65,6 +65,8 @@ type Handler struct {
 	// ServiceWorkers is what happens to an app's service worker once its session has ended: `end` has the browser remove it, so that
 	// people reach the sign-in page, `keep` leaves it alone. Default: `end`.
 	ServiceWorkers string `json:"service_workers,omitempty"`
+	// Portal is `off` for a site that keeps its own sign-in beside a portal. Default: people sign in at the portal, where there is one.
+	Portal string `json:"portal,omitempty"`
 	// Verify switches the forward-auth endpoint on, `/verify` below Path. Default: off, and the endpoint is 404.
 	Verify *Verify `json:"verify,omitempty"`
 	// Source is where the directive and its options are written, for errors and warnings. Default: unknown.
@@ -105,6 +107,9 @@ func (h *Handler) Check() error {
 	}
 	if !slices.Contains(ServiceWorkers[:], cmp.Or(h.ServiceWorkers, ServiceWorkers[0])) {
 		return fmt.Errorf("service_workers: %q is neither end nor keep", h.ServiceWorkers)
+	}
+	if h.Portal != "" && h.Portal != "off" {
+		return fmt.Errorf("portal: %q is not off; the portal itself is written in the global option email_link", h.Portal)
 	}
 	if h.Path != "" {
 		if err := CheckPrefix(h.Path); err != nil {
@@ -165,7 +170,9 @@ func (h *Handler) bind(a *App) (err error) {
 	if len(h.origins) == 0 {
 		return h.Source.wrap("", errors.New("base_url is missing; write `base_url https://app.example.com` in the global option email_link, or in this site's email_link"))
 	}
-	h.site.Origins = a.configuration.admitted(h)
+	if h.site.Origins, err = a.portal.bind(h, a.configuration.admitted(h)); err != nil {
+		return err
+	}
 	if h.site.Prefix = h.Path; h.site.Prefix == "" {
 		h.site.Prefix = DefaultPath
 	}
@@ -184,7 +191,6 @@ func (h *Handler) bind(a *App) (err error) {
 			return h.Source.wrap(step.option, err)
 		}
 	}
-	a.gate.AddSite(h.site)
 	return nil
 }
 

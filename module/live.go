@@ -55,6 +55,7 @@ func (h *Handler) readSite() error {
 		},
 		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand,
 	}
+	a.portal.template(h)
 	if a.policy.siteName != "" {
 		h.site.Template.PasswordWords = []string{a.policy.siteName}
 	}

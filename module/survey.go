@@ -38,9 +38,22 @@ func (a *App) configure(ctx caddy.Context) error {
 	arrivals := a.configuration.arrivals(servers)
 	a.handlers = inOrder(a.configuration.positions, registered.handlers)
 	a.configuration.findHosts(arrivals)
+	if a.portal != nil {
+		if err := a.portal.findHandler(a.configuration); err != nil {
+			return err
+		}
+	}
 	for _, h := range a.handlers {
 		if err := h.bind(a); err != nil {
 			return err
+		}
+	}
+	if err := a.checkPortal(arrivals); err != nil {
+		return err
+	}
+	for _, h := range a.handlers {
+		if !h.Off {
+			a.gate.AddSite(h.site)
 		}
 	}
 	if err := a.configuration.prepare(ctx, a.handlers); err != nil {

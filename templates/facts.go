@@ -49,6 +49,8 @@ type SignIn struct {
 	OnlyThisTime bool
 	// PasswordSet is set when a new password has just been set.
 	PasswordSet bool
+	// App is the name of the site that the person wants to open, at the portal of several sites; it may be empty.
+	App string
 	// Again is set when a signed-in person is asked for a fresh proof.
 	Again   bool
 	Problem Problem
@@ -182,12 +184,23 @@ type Home struct {
 	Methods     []string
 	// Password is set when passwords are offered here; PasswordSet that a new one has just been set.
 	Password, PasswordSet bool
+	// Portal is set at the portal of several sites, and Apps are those that the person may open. Several is set at such a site as well.
+	Portal, Several bool
+	Apps            []App
+}
+
+// App is a site on the portal's page.
+type App struct {
+	// Name is what people call it, Address where it is, and Logo the path of its picture, which may be empty.
+	Name, Address, Logo string
 }
 
 // SignOut asks whether to sign out. SignedIn is false on the page that follows it.
 type SignOut struct {
 	SignedIn bool
 	Email    string
+	// Several is set where this browser is signed out of several sites at once.
+	Several bool
 }
 
 // Refused is the page of an error. Status is the HTTP status it comes with.
@@ -196,6 +209,8 @@ type Refused struct {
 	Problem
 	// Email is the account that lacks what it needs, for Forbidden.
 	Email string
+	// App is the site that it may not open, at the portal of several sites; empty for this one.
+	App string
 	// NextSteps lead on, the best one first.
 	NextSteps []NextStep
 }
@@ -223,6 +238,8 @@ const (
 	StepHost StepKind = "host"
 	// StepSignIn leads to the sign-in.
 	StepSignIn StepKind = "sign_in"
+	// StepWindow leads to the same page in a window of its own.
+	StepWindow StepKind = "window"
 )
 
 func (SignIn) page() string        { return "sign-in" }

@@ -39,6 +39,8 @@ const (
 	TooLarge         Code = "too_large"
 	Misdirected      Code = "misdirected"
 	Unavailable      Code = "unavailable"
+	// Portal: people sign in at another address.
+	Portal Code = "portal"
 	// Busy: passwords are being compared for as many people as there is room for.
 	Busy Code = "busy"
 	// Of signing in with a password: WrongPassword is the one answer to every pair that does not fit.
@@ -66,7 +68,7 @@ const (
 var Codes = []Code{
 	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
 	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
-	NotFound, MethodNotAllowed, TooLarge, Misdirected, Unavailable, Internal, Busy, MissingPassword,
+	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
 	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters,
 }

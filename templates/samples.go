@@ -50,6 +50,7 @@ func signInSamples() []PageSample {
 	return []PageSample{
 		{"sign-in", 200, sampleFrame, SignIn{SignUp: true}},
 		{"sign-in-closed", 200, bareFrame, SignIn{ReturnTo: "/reports"}},
+		{"sign-in-app", 200, sampleFrame, SignIn{ReturnTo: "/email-link/open?r=c2FtcGxl", App: "Photos"}},
 		{"sign-in-again", 200, sampleFrame, SignIn{ReturnTo: "/accounting", Again: true}},
 		{"sign-in-refused", 400, sampleFrame, SignIn{Email: "jo@example", SignUp: true, Problem: Problem{Code: InvalidEmail}}},
 		{"sign-in-invisible", 400, sampleFrame, SignIn{Email: "jo\u200b@example.com", Problem: Problem{Code: InvalidEmail, Character: 0x200b, Position: 3}}},
@@ -214,7 +215,14 @@ func homeSamples() []PageSample {
 	}
 	withPassword := home
 	withPassword.Password, withPassword.PasswordSet, withPassword.Methods = true, true, []string{"pwd"}
+	portal := home
+	portal.Portal, portal.Several = true, true
+	launcher := portal
+	launcher.Apps = []App{{Name: "Photos", Address: "https://photos.example.org", Logo: "/email-link/assets/logo.svg"}, {Name: "Files", Address: "https://files.example.com"}}
 	return []PageSample{
+		{"home-launcher", 200, sampleFrame, launcher},
+		{"home-launcher-empty", 200, sampleFrame, portal},
+		{"sign-out-several", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com", Several: true}},
 		{"home", 200, sampleFrame, home},
 		{"home-password", 200, sampleFrame, withPassword},
 		{"home-plain", 200, bareFrame, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
@@ -250,6 +258,10 @@ func refusedSamples() []PageSample {
 		samples = append(samples, PageSample{hyphens(name), r.Status, sampleFrame, r})
 	}
 	samples = append(samples,
+		PageSample{"error-framed", 401, sampleFrame, Refused{Status: 401, Problem: Problem{Code: SignInRequired}, NextSteps: []NextStep{{StepWindow, "/reports"}}}},
+		PageSample{"error-forbidden-app", 403, sampleFrame, Refused{Status: 403, Problem: Problem{Code: Forbidden}, Email: "jo@example.com", App: "Photos", NextSteps: []NextStep{
+			{StepOtherAddress, "/email-link/sign-in?other=1"}, {StepAccount, "/email-link/"},
+		}}},
 		PageSample{"error-not-found-signed-in", 404, sampleFrame, Refused{Status: 404, Problem: Problem{Code: NotFound}, NextSteps: []NextStep{
 			{StepAccount, "/email-link/"}, {StepSite, "/"},
 		}}})

@@ -92,6 +92,15 @@ func IsPrefetch(r *http.Request) bool {
 	return false
 }
 
+// IsFramed reports whether a browser opens a page inside another one.
+func IsFramed(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "embed", "object", "fencedframe":
+		return true
+	}
+	return false
+}
+
 // OneClickHeaders holds the part of the one-click rule that headers tell: a GET by which a person goes to a page, and nothing
 // ahead of that. A navigation that an app's service worker passes on keeps its mode and loses its destination (Fetch, "HTTP-network-or-cache
 // fetch"); no script can make a request of that mode (Fetch, "new Request"). A page in a frame has a destination of its own.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
@@ -107,6 +108,16 @@ func (s *Site) meets(u user) bool {
 		}
 	}
 	return true
+}
+
+// Admits reports whether an account passes the site: for the portal, which leads people to those sites that they may open.
+func (s *Site) Admits(a *accounts.Account) bool {
+	for _, group := range s.Require.Scopes {
+		if !anyOf(group, sessionScopes) {
+			return false
+		}
+	}
+	return s.meets(user{a})
 }
 
 func anyOf(want, have []string) bool {

@@ -185,6 +185,8 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) e
 		return s.refuse(w, r, st, web.TokenNotAllowed)
 	case own:
 		return s.servePage(w, r, st)
+	case s.Portal:
+		return s.refuse(w, r, st, web.PortalOnly)
 	case s.movedAway(r):
 		s.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
 		return s.refuse(w, r, st, web.Unavailable)

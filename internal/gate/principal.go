@@ -94,7 +94,7 @@ func (s *Site) identify(ctx context.Context, st *requestState) bool {
 		s.log.Warn("a session could not be read", "event", "unavailable", "site", st.site.Origin, "error", err)
 		return false
 	}
-	if found != nil {
+	if found != nil && !(st.site.Led && found.Session.Parent.IsZero()) { // from before the portal
 		st.principal, st.visit.Live = userSession{found}, found
 	}
 	return true

@@ -45,6 +45,8 @@ type Site struct {
 	// come to this site.
 	Others                           []OtherSite
 	OthersInAnyCase, RewrittenBefore bool
+	// Led is set where people sign in at the portal, and Portal at the portal itself, behind whose pages there is nothing.
+	Led, Portal bool
 	// Template is what the pages of all origins have in common.
 	Template web.Site
 
@@ -115,10 +117,15 @@ func (s *Site) makeSite(origin string) *web.Site {
 	if site.Audience = s.Audience; site.Audience == "" {
 		site.Audience = HostOf(origin)
 	}
+	site.Led = s.Led
+	site.FormActions = slices.Clip(site.FormActions)
 	for _, o := range s.Origins {
 		if o.text != origin && !o.wildcard && !o.below {
 			site.FormActions = append(site.FormActions, o.text)
 		}
+	}
+	if site.Led && !slices.Contains(site.FormActions, site.Portal.Origin) {
+		site.FormActions = append(site.FormActions, site.Portal.Origin)
 	}
 	return &site
 }

@@ -10,7 +10,12 @@ import (
 )
 
 // confirmPage says what the parked token would do.
-func (x *exchange) confirmPage() { x.showParked(problem{status: http.StatusOK}, "") }
+func (x *exchange) confirmPage() {
+	if x.confirmEntry(false) {
+		return
+	}
+	x.showParked(problem{status: http.StatusOK}, "")
+}
 
 // showParked shows the page of the parked token, with what went wrong before.
 func (x *exchange) showParked(p problem, name string) {
@@ -111,6 +116,9 @@ func previewBody(o flow.LinkPreview) confirmBody {
 
 // confirm does what the page said, if it is still what is parked.
 func (x *exchange) confirm() {
+	if x.confirmEntry(true) {
+		return
+	}
 	names := []string{"h", "name"}
 	if x.passwords() {
 		names = append(names, "password", usernameField)

@@ -104,7 +104,9 @@ func (x *exchange) asset(name string) {
 	content, contentType, found := x.Templates.Asset(name)
 	if !found && x.Site != nil {
 		var f File
-		f, found = x.Site.Brand.file(name)
+		if f, found = x.Site.Brand.file(name); !found && x.isPortal() {
+			f, found = x.Site.Portal.file(name)
+		}
 		content, contentType = f.Content, f.Type
 	}
 	if !found {

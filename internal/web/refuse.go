@@ -43,6 +43,8 @@ const (
 	// EndServiceWorker: as SignIn, for a browser that asks for the script of an app's service worker. It gets one that removes itself
 	// (200), since no other status takes the place of the app's.
 	EndServiceWorker
+	// PortalOnly: there is nothing behind the portal's own pages (404); its front page is theirs.
+	PortalOnly
 )
 
 const (
@@ -68,6 +70,8 @@ func (p *Pages) Refuse(w http.ResponseWriter, r *http.Request, v Visit, refusal 
 	// Elsewhere than below the prefix an Accept without text/html is a program's, not a person's.
 	x.json = x.json || v.Token != nil || !acceptsHTML(r.Header)
 	switch refusal {
+	case PortalOnly:
+		x.besidePortal()
 	case Forbidden:
 		x.refuse(http.StatusForbidden, templates.Forbidden)
 	case Misdirected:
@@ -117,6 +121,10 @@ func acceptsHTML(h http.Header) bool {
 
 // refuseAnonymous leads to the sign-in form, and back here afterwards.
 func (x *exchange) refuseAnonymous() {
+	if x.Site.Led && boundary.IsFramed(x.r) {
+		x.refuseFrame()
+		return
+	}
 	if boundary.IsNavigation(x.r) {
 		address := x.signInAddress("")
 		x.setHeaders()
@@ -164,6 +172,8 @@ type problem struct {
 	field  string
 	wait   time.Duration
 	signIn string
+	// address is that of the page at the portal.
+	address string
 	// min is the least number of characters of a password.
 	min int
 	// character of an address and its position, as in templates.Problem.
@@ -247,7 +257,7 @@ func (x *exchange) problem(p problem) {
 	if p.wait > 0 {
 		body.RetryAfter = seconds(p.wait)
 	}
-	if p.code == templates.Misdirected && x.Site != nil {
+	if body.Address = p.address; p.code == templates.Misdirected && x.Site != nil {
 		body.Address = x.Site.Origin
 	}
 	x.setLanguage()

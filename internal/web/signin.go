@@ -53,8 +53,12 @@ func isEphemeral(fields map[string]string) bool { return fields[onlyThisTime] !=
 
 func (x *exchange) signInFacts(email, back string, p templates.Problem) templates.SignIn {
 	m := x.Site.Methods.WithDefaults()
+	app := ""
+	if x.returnsToOpen(back) {
+		app = x.requestIn(strings.TrimPrefix(back, x.path(openPath)+"?r=")).Name
+	}
 	return templates.SignIn{
-		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
+		App: app, Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
 		SignUp:   x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
 		Password: x.passwords(), Mail: x.mails(), CodeOnly: m.Code && !m.Link,
 	}

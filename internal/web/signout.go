@@ -9,7 +9,7 @@ import (
 
 // signOutPage asks, or says that it has happened.
 func (x *exchange) signOutPage() {
-	facts := templates.SignOut{}
+	facts := templates.SignOut{Several: x.Site.Portal != nil}
 	if x.Live != nil {
 		facts.SignedIn, facts.Email = true, x.Live.Account.Email
 	}

@@ -35,6 +35,11 @@ type Site struct {
 	Audience string
 	// Secure is set when Origin is https: it decides the names and the attributes of cookies.
 	Secure bool
+	// Portal is where people sign in, nil where each site has its own pages; Led is set where that is another site than this one.
+	Portal *Portal
+	Led    bool
+	// MaxAge is the least max_age of the site, 0 where there is none.
+	MaxAge time.Duration
 	// Brand is how the site's pages look.
 	Brand Brand
 }
@@ -92,6 +97,9 @@ var routes = map[string]route{
 	"/password":  {get: (*exchange).passwordForm, post: (*exchange).changePassword},
 	"/resend":    {get: (*exchange).resendPage, post: (*exchange).resend},
 	"/code":      {get: (*exchange).codePage, post: (*exchange).code},
+	"/open":      {get: (*exchange).open},
+	"/enter":     {get: (*exchange).enter},
+	"/account":   {get: (*exchange).account},
 	"/link":      {get: (*exchange).link},
 	"/confirm":   {get: (*exchange).confirmPage, post: (*exchange).confirm},
 	"/cancel":    {get: (*exchange).cancel},
@@ -135,8 +143,8 @@ func (x *exchange) negotiate() {
 // TokenRoute reports whether an address below the prefix carries a token in its query: it belongs in no access log.
 func TokenRoute(u *url.URL, prefix string) bool {
 	path, below := strings.CutPrefix(u.Path, prefix)
-	_, query, ok := tokenRoute(path)
-	return below && ok && (query != "" || u.RawQuery != "")
+	route, query, ok := tokenRoute(path)
+	return below && (ok || route == openPath || route == enterPath) && (query != "" || u.RawQuery != "")
 }
 
 // tokenRoute reads a path below the prefix as the address of a mailed link, which mail programs mangle: with a slash before the query,
@@ -171,6 +179,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 		return
 	}
 	switch {
+	case x.toPortal(path):
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		rt.get(x)
 	case r.Method == http.MethodPost && rt.post != nil:
@@ -219,6 +228,9 @@ func (x *exchange) requester() flow.Requester {
 
 // returnTo validates a path to go to after signing in; "" is the front page.
 func (x *exchange) returnTo(raw string) string {
+	if x.returnsToOpen(raw) {
+		return raw
+	}
 	if raw == "" || token.Holds(raw, x.Clock.Now) {
 		return "" // a mailed link is no place to go to, and would be kept in addresses, on pages and with the flow
 	}
