@@ -37,6 +37,7 @@ func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester
 			return err
 		})
 	}()
+	s.unanswered.keep(err, t.flow, requester, "", done, t.now)
 	s.report(ctx, stepCode, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
@@ -51,6 +52,8 @@ type codeAttempt struct {
 	requester Requester
 	now       time.Time
 	digest    storage.Digest
+	// flow is the key of the flow that the step has found.
+	flow storage.Key
 }
 
 // run is the step.
@@ -67,7 +70,11 @@ func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, err error) {
 	if err != nil {
 		return done, rec, err
 	}
+	t.flow = f.Key
 	rec = record{purpose: f.Purpose, account: f.Account, flow: f.ID}
+	if one, found, err := s.unanswered.get(tx, f, t.requester); err != nil || found && f.EndedBy == t.digest {
+		return one.done, rec, err
+	}
 	if !t.site.mailsCode(h.Purpose) || h.WrongCodes >= MaxWrongCodes {
 		return done, rec, refuse(codeOff())
 	}

@@ -43,6 +43,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, i
 			return err
 		})
 	}()
+	s.unanswered.keep(err, c.flow, requester, in.Password, done, c.now)
 	s.report(ctx, stepConfirm, site, boundary.NetworkText(requester.Client), rec, err)
 	if err != nil {
 		return Done{}, err
@@ -58,6 +59,8 @@ type confirmation struct {
 	in        ConfirmInput
 	now       time.Time
 	parsed    parsedToken
+	// flow is the key of the flow that the step has found.
+	flow storage.Key
 	// password is the record of the new password, zero when none is set.
 	password password.Record
 }
@@ -81,7 +84,7 @@ func (c *confirmation) prepare(ctx context.Context) (purpose string, err error) 
 			return err
 		}
 		o, err := c.s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
-		if err != nil || !l.valid || !c.matchesPreview(o) || !c.wantsPassword(o) {
+		if err != nil || !l.valid || l.unanswered != nil || !c.matchesPreview(o) || !c.wantsPassword(o) {
 			return err
 		}
 		purpose, wanted, words = o.Purpose, true, c.site.about(o.Username, c.in.Name)
@@ -139,6 +142,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 		}
 		return done, rec, s.refuseGuess(tx, &c.site, c.requester, c.now)
 	}
+	c.flow = l.flow.Key
 	rec = record{purpose: l.flow.Purpose, account: l.flow.Account, flow: l.flow.ID}
 	o, err := s.preview(tx, c.site, c.requester, &l, c.in.Token, c.now)
 	if err != nil {
@@ -154,6 +158,8 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 		return done, rec, orRefuse(err, ErrDead)
 	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
 		return done, rec, refuse(ErrChanged)
+	case l.unanswered != nil:
+		return s.answer(tx, c, l)
 	case c.in.Password != "" && !o.AskPassword:
 		return done, rec, refuse(&Invalid{Field: "password", Code: "not_offered"})
 	case c.wantsPassword(o) == c.password.IsZero():
@@ -164,6 +170,16 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 		password: c.password, method: methodLink, by: l.token.Key.Digest,
 		consume: func(tx storage.Tx) error { return s.consumeToken(tx, l, c.now) },
 	})
+}
+
+// answer returns what an earlier press has come to. It set the password of that one.
+func (s *Service) answer(tx storage.Tx, c *confirmation, l linkTarget) (Done, record, error) {
+	rec := record{purpose: l.flow.Purpose, account: l.unanswered.Account, flow: l.flow.ID}
+	one, found, err := s.unanswered.get(tx, l.flow, c.requester)
+	if err != nil || !found || one.done.PasswordSet && !s.unanswered.sentPassword(one, c.in.Password) {
+		return Done{}, rec, orRefuse(err, ErrDead)
+	}
+	return one.done, rec, nil
 }
 
 // refuseGuess counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this

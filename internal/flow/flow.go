@@ -85,6 +85,8 @@ type Service struct {
 	Observer Observer
 	// Log gets one line for each event; nil disables logging.
 	Log *slog.Logger
+
+	unanswered unanswered
 }
 
 // Observer counts what steps did. Its methods are called after the commit and must not block.

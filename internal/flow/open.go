@@ -107,6 +107,8 @@ type linkTarget struct {
 	account accounts.Account
 	// valid is set when the token does something now.
 	valid bool
+	// unanswered is set when the token has done it, and this browser was not told: a press of the button is answered now.
+	unanswered *Done
 	// unstoredFlow is set when the flow is not in the store yet, unstoredToken when the token is not.
 	unstoredFlow, unstoredToken bool
 }
@@ -157,7 +159,7 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 		return o, nil
 	}
 	if !l.token.Used.IsZero() {
-		return o, nil
+		return o, s.previewUnanswered(tx, site, requester, l, &o, text)
 	}
 	var err error
 	if o.Cancel {
@@ -181,6 +183,21 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 		!o.AskPassword && (!o.App || f.Purpose != Reset)
 	o.H = s.previewBinding(text, o.Cancel, f, requester)
 	return o, nil
+}
+
+// previewUnanswered shows the button of a used link once more to the browser that has pressed it and was not told what came of it.
+func (s *Service) previewUnanswered(tx storage.Tx, site Site, requester Requester, l *linkTarget, o *LinkPreview, text string) error {
+	if o.Cancel {
+		return nil
+	}
+	one, found, err := s.unanswered.get(tx, l.flow, requester)
+	if err != nil || !found || l.flow.EndedBy != l.token.Key.Digest {
+		return err
+	}
+	l.valid, l.unanswered = true, &one.done
+	o.Address, o.Masked, o.H = l.addr.Display(), l.addr.Masked(), s.previewBinding(text, false, l.flow, requester)
+	o.AskPassword, o.Username, o.MinLength = one.done.PasswordSet, l.private.Email, site.Passwords.Min()
+	return nil
 }
 
 // otherAccount returns the masked address of the account this browser is signed in to, when it is not the flow's.

@@ -228,12 +228,12 @@ func (l *lock) err() error {
 }
 
 // queueStep queues what begins a step. One of a command beside the process that has the database only appends to the audit log.
-func (s *Store) queueStep(b *pgx.Batch, id []byte) {
+func (s *Store) queueStep(b *pgx.Batch, id stepID) {
 	if s.lock == nil {
-		b.Queue(s.texts.step, id)
+		b.Queue(s.texts.step, id[:])
 		return
 	}
-	b.Queue(s.texts.owned, id, s.lock.owner, s.lock.fence)
+	b.Queue(s.texts.owned, id[:], s.lock.owner, s.lock.fence)
 }
 
 // release frees the lock for the next process, and the id of the node.

@@ -210,6 +210,8 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool, n
 	if err := s.checkRights(ctx, conn.Conn()); err != nil {
 		return err
 	}
+	s.resolver = newResolver(s, config)
+	s.background.Go(s.resolver.run)
 	s.lock, err = acquireLock(ctx, s, config, nodeFile)
 	if s.beside && errors.Is(err, storage.ErrLocked) {
 		s.taken = fmt.Errorf("postgres: %w", err)

@@ -14,6 +14,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -30,10 +31,12 @@ import (
 const (
 	// callBound is how long a call takes at most, its repetitions included.
 	callBound = 10 * time.Second
+	// tripBound is how long one message and its answer take at most, the wait for a connection included.
+	tripBound = 3 * time.Second
 	// reachBound is how long a call goes on trying where the server cannot be reached and nothing has been sent.
-	reachBound = 2 * time.Second
-	// resolveWait is how long one try to find out about a lost answer takes, resolvePause how long the next one waits.
-	resolveWait, resolvePause = time.Second, 100 * time.Millisecond
+	reachBound = 4 * time.Second
+	// resolveWait is how long one try to find out about lost answers takes, resolvePause how long the next one waits.
+	resolveWait, resolvePause = 1500 * time.Millisecond, 100 * time.Millisecond
 	// pauseMost bounds the pause before a step runs again after a conflict.
 	pauseMost = 40 * time.Millisecond
 )
@@ -73,6 +76,7 @@ type Store struct {
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	lock       *lock
+	resolver   *resolver
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -272,16 +276,18 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		s.publisher.Deliver(t.changes)
 		return false, nil
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id)
+	var id stepID
+	_, _ = rand.Read(id[:])
 	b := s.newBatch()
 	s.queueStep(b, id)
 	t.end(b)
-	conn, err := s.pool.Acquire(ctx)
+	trip, cancel := context.WithTimeout(ctx, tripBound)
+	defer cancel()
+	conn, err := s.pool.Acquire(trip)
 	if err != nil {
 		return ctx.Err() == nil, unreachable(err)
 	}
-	err = conn.SendBatch(ctx, b).Close()
+	err = conn.SendBatch(trip, b).Close()
 	conn.Release()
 	switch {
 	case err == nil:
@@ -290,12 +296,12 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	case !lost(err):
 		return isPassing(err), unreachable(err)
 	default:
-		happened, known := s.resolve(ctx, id)
+		s.unanswered(err)
+		happened, known := s.resolver.resolve(ctx, id)
 		if known && !happened {
 			return true, unreachable(err)
 		}
 		if !known {
-			s.settle(id)
 			s.publisher.Deliver(t.changes)
 			return false, fmt.Errorf("%w: %w", storage.ErrUnknown, cause(err))
 		}
@@ -304,31 +310,11 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	return false, nil
 }
 
-// resolve finds out whether a step was committed whose answer was lost, and makes sure that it cannot be any more where it was not.
-func (s *Store) resolve(ctx context.Context, id []byte) (happened, known bool) {
-	for ctx.Err() == nil {
-		one, cancel := context.WithTimeout(ctx, resolveWait)
-		var void bool
-		b := &pgx.Batch{}
-		b.Queue(s.texts.void, id)
-		b.Queue(s.texts.voided, id).QueryRow(func(answer pgx.Row) error { return answer.Scan(&void) })
-		err := s.pool.SendBatch(one, b).Close()
-		cancel()
-		if err == nil {
-			return !void, true
-		}
-		pause(ctx, resolvePause)
+// unanswered closes the connections of the pool after a message that got no answer in time: the others are no better where packets vanish.
+func (s *Store) unanswered(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.pool.Reset()
 	}
-	return false, false
-}
-
-// settle goes on to resolve what could not be in the time of a call, so that a step that was answered as unknown never happens later.
-func (s *Store) settle(id []byte) {
-	s.background.Go(func() {
-		if happened, known := s.resolve(s.ctx, id); known {
-			s.log.Warn("a step of unknown outcome is known", "event", "store", "committed", happened)
-		}
-	})
 }
 
 // pause waits, or until ctx ends.

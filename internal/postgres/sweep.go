@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // sweepChunk is how many rows one statement of a sweep deletes.
@@ -21,11 +23,16 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 		return 0, err
 	}
 	defer s.leave()
+	exec := func(sql string, args ...any) (pgconn.CommandTag, error) {
+		trip, cancel := context.WithTimeout(ctx, callBound)
+		defer cancel()
+		return s.pool.Exec(trip, sql, args...)
+	}
 	now = time.Unix(now.Unix(), 0) // ends are to the second
 	for _, sql := range s.sweeps() {
 		for deleted < max {
 			want := min(max-deleted, sweepChunk)
-			tag, err := s.pool.Exec(ctx, sql, now, want)
+			tag, err := exec(sql, now, want)
 			if err != nil {
 				return deleted, unreachable(err)
 			}
@@ -35,7 +42,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 			}
 		}
 	}
-	_, err = s.pool.Exec(ctx, "delete from "+s.schema+".steps where at < now() - interval '"+stepsLife+"'")
+	_, err = exec("delete from "+s.schema+".steps where at < now() - interval '"+stepsLife+"'")
 	return deleted, unreachable(err)
 }
 

@@ -140,11 +140,14 @@ func (t *tx) query(sql string, args []any, collect func(pgx.Rows) error) error {
 
 // send sends reads in one message. all reports whether a View needs no others.
 func (t *tx) send(b *pgx.Batch, all bool) (err error) {
+	ctx, cancel := context.WithTimeout(t.ctx, tripBound)
+	defer cancel()
 	if t.view == nil {
-		err = t.store.pool.SendBatch(t.ctx, b).Close()
+		err = t.store.pool.SendBatch(ctx, b).Close()
 	} else {
-		err = t.view.send(t.ctx, b, all)
+		err = t.view.send(ctx, b, all)
 	}
+	t.store.unanswered(err)
 	if err != nil && t.failed == nil && !errors.Is(err, errAgain) {
 		t.failed = err
 	}
