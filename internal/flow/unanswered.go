@@ -57,7 +57,7 @@ func (u *unanswered) digest(password string) []byte {
 }
 
 // get returns the answer that a browser has not got from a flow that was redeemed by it. It is found only while the session that the flow has
-// opened is there.
+// opened lives.
 func (u *unanswered) get(tx storage.Tx, f storage.Flow, requester Requester) (one unansweredOf, found bool, err error) {
 	u.mu.Lock()
 	one, found = u.m[f.Key]
@@ -65,10 +65,15 @@ func (u *unanswered) get(tx storage.Tx, f storage.Flow, requester Requester) (on
 	if !found || f.State != storage.FlowRedeemed || f.Session != one.done.Session.Key || !hmac.Equal([]byte(requester.FlowCookie), []byte(one.cookie)) {
 		return one, false, nil
 	}
-	if one.done.SessionCookie != "" {
-		_, found, err = tx.Sessions().Get(f.Session)
+	if one.done.SessionCookie == "" {
+		return one, true, nil
 	}
-	return one, found, err
+	se, found, err := tx.Sessions().Get(f.Session)
+	if err != nil || !found {
+		return one, false, err
+	}
+	e, err := storage.ReadEpochs(tx, se.Mailbox, se.Account, false)
+	return one, e == se.Epochs, err
 }
 
 // sentPassword reports whether the answer is that to a request with this password.

@@ -27,8 +27,8 @@ type Proxy struct {
 	trips    atomic.Int64
 	// loseQuestion closes the connection with the next message instead of passing it on, loseAnswer with the next answer.
 	loseQuestion, loseAnswer atomic.Bool
-	// silent swallows everything, and keeps the connections.
-	silent atomic.Bool
+	// silent swallows everything, and keeps the connections; mute swallows the answers, muteNext those from the next statement on.
+	silent, mute, muteNext atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu
@@ -71,6 +71,15 @@ func (p *Proxy) LoseAnswer() { p.loseAnswer.Store(true) }
 
 // Silence swallows all messages, until it is called with false.
 func (p *Proxy) Silence(silent bool) { p.silent.Store(silent) }
+
+// Mute lets the next statement reach the server, and swallows its answer and all later ones, until [Proxy.Unmute].
+func (p *Proxy) Mute() { p.muteNext.Store(true) }
+
+// Unmute passes the server's answers on again.
+func (p *Proxy) Unmute() {
+	p.muteNext.Store(false)
+	p.mute.Store(false)
+}
 
 // Cut closes all connections.
 func (p *Proxy) Cut() {
@@ -128,10 +137,24 @@ func (p *Proxy) questions(client, server net.Conn, pooled *atomic.Bool) {
 		if p.silent.Load() {
 			continue
 		}
+		if hasBind(buf[:n]) && p.muteNext.CompareAndSwap(true, false) {
+			p.mute.Store(true)
+		}
 		if _, err := server.Write(buf[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// hasBind reports whether messages of a client run a statement, and do not only prepare it.
+func hasBind(messages []byte) bool {
+	for len(messages) >= 5 {
+		if messages[0] == 'B' {
+			return true
+		}
+		messages = messages[min(len(messages), 1+int(binary.BigEndian.Uint32(messages[1:]))):]
+	}
+	return false
 }
 
 // answers passes whole messages on. One of the type Z ends the answer to one round trip.
@@ -160,7 +183,7 @@ func (p *Proxy) answers(server, client net.Conn, pooled *atomic.Bool) {
 		if p.loseAnswer.CompareAndSwap(true, false) {
 			return
 		}
-		if p.silent.Load() {
+		if p.silent.Load() || p.mute.Load() {
 			out = nil
 			continue
 		}

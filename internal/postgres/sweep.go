@@ -42,7 +42,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 			}
 		}
 	}
-	_, err = exec("delete from "+s.schema+".steps where at < now() - interval '"+stepsLife+"'")
+	_, err = exec("delete from " + s.schema + ".steps where at < now() - interval '" + stepsLife + "'")
 	return deleted, unreachable(err)
 }
 
