@@ -152,8 +152,13 @@ func (c *Client) Sessions(ctx context.Context, who string) ([]operator.Session, 
 }
 
 // EndSessions implements operator.Operations.
-func (c *Client) EndSessions(ctx context.Context, who string) (operator.ChangedAccount, error) {
+func (c *Client) EndSessions(ctx context.Context, who string) (operator.EndedSessions, error) {
 	return call(ctx, c, endSessions, accountInput{who})
+}
+
+// History implements operator.Operations.
+func (c *Client) History(ctx context.Context, who string, n int) ([]operator.Event, error) {
+	return call(ctx, c, history, historyInput{who, n})
 }
 
 // CreateToken implements operator.Operations.

@@ -25,12 +25,16 @@ var (
 	})
 	deleteAccount = define(http.MethodDelete, "account", forAccount(operator.Operations.DeleteAccount))
 	listSessions  = define(http.MethodPost, "sessions", forAccount(operator.Operations.Sessions))
-	endSessions   = define(http.MethodDelete, "sessions", forAccount(operator.Operations.EndSessions))
-	createToken   = define(http.MethodPost, "tokens", operator.Operations.CreateToken)
-	listTokens    = define(http.MethodPost, "tokens_list", forAccount(operator.Operations.Tokens))
-	revokeToken   = define(http.MethodDelete, "tokens", forID(operator.Operations.RevokeToken))
-	makeLink      = define(http.MethodPost, "link", operator.Operations.MakeLink)
-	audienceKey   = define(http.MethodGet, "keys", func(o operator.Operations, ctx context.Context, in keyInput) (operator.AudienceKey, error) {
+	allSessions   = defineStream(http.MethodPost, "sessions_all", serveSessions)
+	history       = define(http.MethodPost, "history", func(o operator.Operations, ctx context.Context, in historyInput) ([]operator.Event, error) {
+		return o.History(ctx, in.Who, in.N)
+	})
+	endSessions = define(http.MethodDelete, "sessions", forAccount(operator.Operations.EndSessions))
+	createToken = define(http.MethodPost, "tokens", operator.Operations.CreateToken)
+	listTokens  = define(http.MethodPost, "tokens_list", forAccount(operator.Operations.Tokens))
+	revokeToken = define(http.MethodDelete, "tokens", forID(operator.Operations.RevokeToken))
+	makeLink    = define(http.MethodPost, "link", operator.Operations.MakeLink)
+	audienceKey = define(http.MethodGet, "keys", func(o operator.Operations, ctx context.Context, in keyInput) (operator.AudienceKey, error) {
 		return o.AudienceKey(ctx, in.audience, in.sign)
 	})
 	signingKeys = define(http.MethodGet, "signing_keys", withoutInput(operator.Operations.SigningKeys))
@@ -58,6 +62,13 @@ var (
 type (
 	accountInput struct {
 		Who string `json:"who"`
+	}
+	historyInput struct {
+		Who string `json:"who"`
+		N   int    `json:"n"`
+	}
+	siteInput struct {
+		Site string `json:"site"`
 	}
 	idInput struct {
 		ID string `json:"id"`

@@ -95,12 +95,21 @@ func (r *recorder) DeleteAccount(_ context.Context, who string) (operator.Change
 	return record[operator.ChangedAccount](r, "DeleteAccount", who)
 }
 
-func (r *recorder) EndSessions(_ context.Context, who string) (operator.ChangedAccount, error) {
-	return record[operator.ChangedAccount](r, "EndSessions", who)
+func (r *recorder) EndSessions(_ context.Context, who string) (operator.EndedSessions, error) {
+	return record[operator.EndedSessions](r, "EndSessions", who)
 }
 
 func (r *recorder) Sessions(_ context.Context, who string) ([]operator.Session, error) {
 	return record[[]operator.Session](r, "Sessions", who)
+}
+
+func (r *recorder) AllSessions(_ context.Context, site string, each func(operator.Session) error) error {
+	r.asked = []any{"AllSessions", site}
+	return each(sample[operator.Session]())
+}
+
+func (r *recorder) History(_ context.Context, who string, n int) ([]operator.Event, error) {
+	return record[[]operator.Event](r, "History", who, n)
 }
 
 func (r *recorder) CreateToken(_ context.Context, in operator.MachineTokenInput) (operator.MachineToken, error) {

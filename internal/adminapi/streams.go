@@ -23,25 +23,45 @@ func serveAccounts(r request) error {
 
 // Accounts implements operator.Operations.
 func (c *Client) Accounts(ctx context.Context, each func(operator.Account) error) error {
-	dec, stop := c.receive(ctx, listAccounts, nil)
+	return receiveEach(ctx, c, listAccounts, nil, each)
+}
+
+func serveSessions(r request) error {
+	in, err := input[siteInput](r.Request)
+	if err != nil {
+		return err
+	}
+	r.w.Header().Set("Content-Type", "application/jsonl")
+	enc := json.NewEncoder(r.w)
+	return r.operations.AllSessions(r.Context(), in.Site, func(s operator.Session) error { return enc.Encode(s) })
+}
+
+// AllSessions implements operator.Operations.
+func (c *Client) AllSessions(ctx context.Context, site string, each func(operator.Session) error) error {
+	return receiveEach(ctx, c, allSessions, siteInput{site}, each)
+}
+
+// receiveEach calls each for every line of an answer.
+func receiveEach[T any](ctx context.Context, c *Client, op stream, in any, each func(T) error) error {
+	dec, stop := c.receive(ctx, op, nil, in)
 	defer stop()
 	for {
-		var a operator.Account
-		if err := dec.Decode(&a); errors.Is(err, io.EOF) {
+		var one T
+		if err := dec.Decode(&one); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := each(a); err != nil {
+		if err := each(one); err != nil {
 			return err
 		}
 	}
 }
 
 // receive returns a decoder of the answer's lines, which fails as the request does. stop ends the request.
-func (c *Client) receive(ctx context.Context, op stream, query url.Values) (dec *json.Decoder, stop func()) {
+func (c *Client) receive(ctx context.Context, op stream, query url.Values, in any) (dec *json.Decoder, stop func()) {
 	read, write := io.Pipe()
-	go func() { write.CloseWithError(c.send(ctx, op, query, nil, io.Writer(write))) }()
+	go func() { write.CloseWithError(c.send(ctx, op, query, in, io.Writer(write))) }()
 	return json.NewDecoder(bufio.NewReader(read)), func() { _ = read.Close() }
 }
 
@@ -69,7 +89,7 @@ func serveExport(r request) error {
 
 // Export implements operator.Operations.
 func (c *Client) Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error {
-	dec, stop := c.receive(ctx, exportAll, url.Values{"passwords": {strconv.FormatBool(passwords)}})
+	dec, stop := c.receive(ctx, exportAll, url.Values{"passwords": {strconv.FormatBool(passwords)}}, nil)
 	defer stop()
 	for n := 0; ; {
 		var line exportLine

@@ -6,18 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
 func (r *root) accounts() *cobra.Command {
 	return group("accounts", "Adds, lists and changes accounts",
-		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsSet(),
+		r.accountsAdd(), r.accountsList(), r.accountsShow(), r.accountsHistory(), r.accountsSet(),
 		r.accountsStatus("disable", "disabled", "Disables an account: its sessions, links and flows end at once, and nobody can sign in to it."),
 		r.accountsStatus("enable", "active", "Enables a disabled account: its owner can sign in again."),
 		r.accountsDelete(), r.accountsImport(), r.accountsExport())
@@ -46,18 +48,35 @@ Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 }
 
 func (r *root) accountsList() *cobra.Command {
-	return r.command("list", "Lists the accounts",
-		"Lists the accounts, one per line; with --json one object per line.\n\nExample: caddy email-link accounts list", 0, 0,
-		func(ctx context.Context, _ []string, out io.Writer) error {
+	var f accountFilter
+	cmd := r.command("list [<part of address, name or id>] [--role <role>] [--status active|disabled]", "Lists the accounts",
+		`Lists the accounts, one per line; with --json one object per line. With several filters, an account has to pass all of them.
+
+Examples:
+  caddy email-link accounts list
+  caddy email-link accounts list @example.com --status disabled`, 0, 1,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			f.text = strings.ToLower(strings.Join(args, ""))
+			if err := f.check(); err != nil {
+				return err
+			}
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				if r.json {
 					enc := json.NewEncoder(out)
-					return b.Accounts(ctx, func(a operator.Account) error { return enc.Encode(a) })
+					return b.Accounts(ctx, func(a operator.Account) error {
+						if !f.passes(a) {
+							return nil
+						}
+						return enc.Encode(a)
+					})
 				}
 				table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 				fmt.Fprintln(table, "ID\tEMAIL\tSTATUS\tROLES\tNAME\tCREATED")
 				some := false
 				err := b.Accounts(ctx, func(a operator.Account) error {
+					if !f.passes(a) {
+						return nil
+					}
 					some = true
 					_, err := fmt.Fprintln(table, accountLine(a))
 					return err
@@ -68,10 +87,43 @@ func (r *root) accountsList() *cobra.Command {
 				case err != nil:
 					return err
 				}
+				if f != (accountFilter{}) {
+					_, err = fmt.Fprintln(out, "no account passes these filters")
+					return err
+				}
 				_, err = fmt.Fprintln(out, "there are no accounts; add one with "+r.again("accounts add you@example.com --role admin"))
 				return err
 			})
 		})
+	cmd.Flags().StringVar(&f.role, "role", "", "Only accounts with this role")
+	cmd.Flags().StringVar(&f.status, "status", "", "Only accounts of this status: active or disabled")
+	return cmd
+}
+
+// accountFilter selects accounts. An empty field selects all.
+type accountFilter struct {
+	// text is a part of the address, the name or the id, in lower case.
+	text, role, status string
+}
+
+// check returns an error for a status that no account has.
+func (f accountFilter) check() error {
+	statuses := []string{"active", "disabled"}
+	if f.status == "" || slices.Contains(statuses, f.status) {
+		return nil
+	}
+	text := fmt.Sprintf("--status %q: ", f.status)
+	if meant := nearest.Word(f.status, statuses); meant != "" {
+		text += "did you mean " + meant + "? "
+	}
+	return errors.New(text + "write one of " + strings.Join(statuses, ", "))
+}
+
+// passes reports whether the filter selects an account.
+func (f accountFilter) passes(a operator.Account) bool {
+	contains := func(field string) bool { return strings.Contains(strings.ToLower(field), f.text) }
+	return (contains(a.Email) || contains(a.Name) || contains(a.ID)) &&
+		(f.role == "" || slices.Contains(a.Roles, f.role)) && (f.status == "" || a.Status == f.status)
 }
 
 func accountLine(a operator.Account) string {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,11 +51,26 @@ func row(cells ...string) string {
 }
 
 func (r *root) sessions() *cobra.Command {
-	list := r.command("list <email or id>", "Lists the sessions of an account",
-		"Lists the sessions of an account, one per line; with --json one object per line.\n\n"+
-			"Example: caddy email-link sessions list you@example.com", 1, 1,
+	return group("sessions", "Lists and ends sessions", r.sessionsList(), r.sessionsEnd())
+}
+
+func (r *root) sessionsList() *cobra.Command {
+	var all bool
+	var site string
+	cmd := r.command("list <email or id> | --all [--site <origin>]", "Lists the sessions of an account, or all",
+		"Lists the live sessions of an account, or with --all everybody's, one per line; with --json one object per line.\n\n"+
+			"Examples:\n  caddy email-link sessions list you@example.com\n  caddy email-link sessions list --all --site https://app.example.com", 0, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
+			if all == (len(args) == 1) {
+				return errors.New("name one account by its address or id, or say --all")
+			}
+			if site != "" && !all {
+				return errors.New("--site narrows --all: leave it out, or list all")
+			}
 			return r.withOperations(ctx, func(b operator.Operations) error {
+				if all {
+					return r.printAllSessions(ctx, b, site, out)
+				}
 				list, err := b.Sessions(ctx, args[0])
 				if err != nil || r.json {
 					return errors.Join(err, printJSONLines(out, list))
@@ -65,24 +81,61 @@ func (r *root) sessions() *cobra.Command {
 				}
 				var rows []string
 				for _, s := range list {
-					rows = append(rows, row(s.ID, s.Site, s.Device, s.Network, strings.Join(s.Methods, ","), formatTime(s.SignedIn), formatTime(s.Seen), formatTime(s.Ends)))
+					rows = append(rows, sessionRow(s))
 				}
-				return table(out, "ID\tSITE\tDEVICE\tNETWORK\tBY\tSIGNED IN\tSEEN\tENDS", rows)
+				return table(out, "ID\t"+sessionColumns, rows)
 			})
 		})
-	end := r.command("end <email or id>", "Ends every session, link and flow of an account",
-		"Ends every session, link and flow of an account, including open WebSockets and event streams.\n\n"+
-			"Example: caddy email-link sessions end you@example.com", 1, 1,
+	cmd.Flags().BoolVar(&all, "all", false, "The sessions of all accounts")
+	cmd.Flags().StringVar(&site, "site", "", "With --all, only the sessions at this origin")
+	return cmd
+}
+
+const sessionColumns = "SITE\tDEVICE\tNETWORK\tBY\tSIGNED IN\tSEEN\tENDS"
+
+func sessionRow(s operator.Session, more ...string) string {
+	cells := append([]string{s.ID}, more...)
+	return row(append(cells, s.Site, s.Device, s.Network, strings.Join(s.Methods, ","), formatTime(s.SignedIn), formatTime(s.Seen), formatTime(s.Ends))...)
+}
+
+// printAllSessions lists the sessions of all accounts.
+func (r *root) printAllSessions(ctx context.Context, b operator.Operations, site string, out io.Writer) error {
+	if r.json {
+		enc := json.NewEncoder(out)
+		return b.AllSessions(ctx, site, func(s operator.Session) error { return enc.Encode(s) })
+	}
+	var rows []string
+	err := b.AllSessions(ctx, site, func(s operator.Session) error {
+		rows = append(rows, sessionRow(s, printable(cmp.Or(s.Email, s.Account))))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		_, err := io.WriteString(out, "no session is live\n")
+		return err
+	}
+	return table(out, "ID\tACCOUNT\t"+sessionColumns, rows)
+}
+
+func (r *root) sessionsEnd() *cobra.Command {
+	return r.command("end <email, id or session id>", "Ends the sessions of an account, or one session",
+		"Ends every session, link and flow of an account, including open WebSockets and event streams. With the id of a session, which\n"+
+			"'sessions list' shows, it ends that session alone.\n\nExample: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				a, err := b.EndSessions(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				return r.print(out, a, fmt.Sprintf("%s: %s\n", printable(a.Email), sessionsEnded(a.SessionsEnded)))
+				text := fmt.Sprintf("%s: %s\n", printable(a.Email), sessionsEnded(a.SessionsEnded))
+				if a.Session != "" {
+					text = fmt.Sprintf("ended the session %s of %s\n", a.Session, printable(cmp.Or(a.Email, a.ID)))
+				}
+				return r.print(out, a, text)
 			})
 		})
-	return group("sessions", "Lists and ends sessions", list, end)
 }
 
 const subjectHelp = `Give an IP address, an email address, or both: what is counted for a mailbox together with a network (mail_address) appears only with

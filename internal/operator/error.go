@@ -1,6 +1,10 @@
 package operator
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
+)
 
 // Kind classifies a refusal, for callers that have their own codes for it.
 type Kind int
@@ -43,4 +47,12 @@ func notFound(format string, args ...any) error {
 
 func conflict(format string, args ...any) error {
 	return &Error{Conflict, fmt.Sprintf(format, args...)}
+}
+
+// meant asks whether one of the words was meant by a mistyped one, and is empty if none is near.
+func meant(mistyped string, words []string) string {
+	if word := nearest.Word(mistyped, words); word != "" {
+		return "did you mean " + word + "? "
+	}
+	return ""
 }

@@ -67,12 +67,16 @@ func (svc *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	})
 	list := make([]Event, 0, len(found))
 	for _, e := range found {
-		list = append(list, Event{
-			Time: e.Time.UTC(), Event: cmp.Or(renamedEvents[e.Name], e.Name), Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
-			Site: e.Site, Client: e.Client, Command: e.Operator.Command, User: e.Operator.User, Host: e.Operator.Host,
-		})
+		list = append(list, toEvent(e))
 	}
 	return list, err
+}
+
+func toEvent(e storage.Event) Event {
+	return Event{
+		Time: e.Time.UTC(), Event: cmp.Or(renamedEvents[e.Name], e.Name), Purpose: e.Purpose, Outcome: e.Outcome, Account: e.Account, Flow: e.Flow,
+		Site: e.Site, Client: e.Client, Command: e.Operator.Command, User: e.Operator.User, Host: e.Operator.Host,
+	}
 }
 
 // matchEvents returns what reports whether a query selects an event.
@@ -86,7 +90,7 @@ func (svc *Service) matchEvents(ctx context.Context, q EventQuery) (func(storage
 		client = client.Unmap().WithZone("")
 	}
 	if q.Event != "" && !slices.Contains(eventNames, q.Event) {
-		return nil, invalid("--event %q is no event of the audit log: write one of %s", q.Event, strings.Join(eventNames, ", "))
+		return nil, invalid("--event %q is no event of the audit log: %swrite one of %s", q.Event, meant(q.Event, eventNames), strings.Join(eventNames, ", "))
 	}
 	if strings.Contains(q.Account, "@") {
 		a, err := svc.account(ctx, q.Account)

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
@@ -46,7 +47,8 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 			return Link{}, conflict("%s offers no passwords, so none can be reset: sign_in does not name password", site.Origin)
 		}
 	default:
-		return Link{}, invalid("--for %q: write one of %s, %s, %s", in.For, flow.SignIn, flow.Activation, flow.Reset)
+		purposes := []string{flow.SignIn, flow.Activation, flow.Reset}
+		return Link{}, invalid("--for %q: %swrite one of %s", in.For, meant(in.For, purposes), strings.Join(purposes, ", "))
 	}
 	if _, err := address.Parse(in.Email); err != nil {
 		return Link{}, invalid("the address cannot be used: %v", err)

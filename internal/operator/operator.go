@@ -24,10 +24,14 @@ type Operations interface {
 	Export(ctx context.Context, passwords bool, each func(transfer.Row) error) error
 	ChangeAccount(ctx context.Context, who string, change AccountChange) (ChangedAccount, error)
 	DeleteAccount(ctx context.Context, who string) (ChangedAccount, error)
-	// EndSessions ends every session, link and flow of an account.
-	EndSessions(ctx context.Context, who string) (ChangedAccount, error)
+	// EndSessions ends every session, link and flow of an account, or one session by its id.
+	EndSessions(ctx context.Context, who string) (EndedSessions, error)
 	// Sessions lists the live sessions of an account.
 	Sessions(ctx context.Context, who string) ([]Session, error)
+	// AllSessions calls each for every live session, or those at one site, and stops at its first error.
+	AllSessions(ctx context.Context, site string, each func(Session) error) error
+	// History lists what happened to an account, the oldest first, with what happened to the flows that led to it.
+	History(ctx context.Context, who string, n int) ([]Event, error)
 	// CreateToken makes a machine token, Tokens lists those of an account, or all when who is empty, RevokeToken ends one.
 	CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error)
 	Tokens(ctx context.Context, who string) ([]MachineToken, error)

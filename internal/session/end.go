@@ -32,15 +32,16 @@ func (m *Manager) SignOut(ctx context.Context, l *Live, everywhere bool, site, c
 	return m.EndEverywhere(ctx, l.Account.ID, e)
 }
 
-// EndByID ends the session of an account with this sid. ended is false when there is no such session.
-func (m *Manager) EndByID(ctx context.Context, accountID, sid string) (ended bool, err error) {
+// EndByID ends the session of an account with this sid. ended is false when there is no such session. The step appends the events given
+// to the audit log, with the time and the account.
+func (m *Manager) EndByID(ctx context.Context, accountID, sid string, audit ...storage.Event) (ended bool, err error) {
 	list, err := m.List(ctx, accountID)
 	if err != nil {
 		return false, err
 	}
 	for _, s := range list {
 		if s.ID == sid {
-			return m.end(ctx, s.Key, s.Account)
+			return m.end(ctx, s.Key, s.Account, audit...)
 		}
 	}
 	return false, nil
@@ -178,4 +179,41 @@ func (m *Manager) List(ctx context.Context, accountID string) ([]storage.Session
 		return nil, err
 	}
 	return list, nil
+}
+
+// All calls each for every live session, in the order of their ends, and stops at its first error. It reads page by page, so a session that
+// begins meanwhile may be missing.
+func (m *Manager) All(ctx context.Context, each func(storage.Session) error) error {
+	for after := (storage.Key{}); ; {
+		var page, live []storage.Session
+		now := m.clock.Now()
+		err := m.store.View(ctx, func(tx storage.Tx) (err error) {
+			live = nil
+			if page, err = tx.Sessions().List(after, listMax); err != nil {
+				return err
+			}
+			for _, s := range page {
+				v, err := m.validate(tx, s, now)
+				if err != nil {
+					return err
+				}
+				if v.ok {
+					live = append(live, s)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range live {
+			if err := each(s); err != nil {
+				return err
+			}
+		}
+		if len(page) < listMax {
+			return nil
+		}
+		after = page[len(page)-1].Key
+	}
 }
