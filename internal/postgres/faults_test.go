@@ -1,0 +1,128 @@
+//go:build postgres
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
+	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// TestDUR2_TheServerKilledTenTimes kills the server under load and starts it again: what was acknowledged is there, what was answered as failed
+// is not, nothing happened twice, and nothing of the store is left when it is closed.
+func TestDUR2_TheServerKilledTenTimes(t *testing.T) {
+	const callers, kills = 8, 10
+	own := pgtest.StartFor(t, "fsync=on")
+	s := open(t, postgres.Options{DSN: own.DSN(), Schema: pgtest.Schema()})
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	outcomes := map[string]error{}
+	var lastDone time.Time
+	for caller := range callers {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				name := fmt.Sprint(caller, ".", n)
+				err := s.Update(context.Background(), func(tx storage.Tx) error {
+					_, _, err := tx.Counters().Spend(key("total"), 1, 1<<40)
+					return errors.Join(err, tx.Flows().Create(flow(name)))
+				})
+				mu.Lock()
+				outcomes[name] = err
+				if err == nil {
+					lastDone = time.Now()
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	worksAfter := func(since time.Time) time.Duration {
+		for {
+			mu.Lock()
+			at := lastDone
+			mu.Unlock()
+			if at.After(since) {
+				return at.Sub(since)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	worksAfter(time.Now())
+	for range kills {
+		if err := own.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := own.Run(); err != nil {
+			t.Fatal(err)
+		}
+		took := worksAfter(time.Now())
+		t.Logf("a step was done %s after the server was back", took.Round(time.Millisecond))
+		if took > time.Minute { // some 5 s are promised; a busy machine gets more
+			t.Errorf("no step was done for %s", took)
+		}
+	}
+	close(over)
+	wg.Wait()
+	happened := int64(0)
+	err := s.View(t.Context(), func(tx storage.Tx) error {
+		happened = 0
+		for name, outcome := range outcomes {
+			_, found, err := tx.Flows().Get(key(name))
+			switch {
+			case err != nil:
+				return err
+			case found:
+				happened++
+			}
+			if !errors.Is(outcome, storage.ErrUnknown) && found != (outcome == nil) {
+				t.Errorf("%s was answered with %v, and is there: %v", name, outcome, found)
+			}
+		}
+		n, err := tx.Counters().Peek(key("total"))
+		if n != happened {
+			t.Errorf("%d are counted, %d are there", n, happened)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d steps, %d happened", len(outcomes), happened)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t)
+}
+
+// nothingLeft waits until no goroutine of a closed store runs. The test's time limit ends the wait.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	for {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		left := 0
+		for one := range strings.SplitSeq(string(stacks), "\n\n") {
+			if strings.Contains(one, "pgxpool.") || strings.Contains(one, "postgres.(*lock)") || strings.Contains(one, "postgres.(*resolver)") {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
