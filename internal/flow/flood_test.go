@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -90,6 +91,7 @@ func (f *flooded) awaitWindow() {
 // inCopy is inFlood over a copy of a database, where there is one: so the windows of its limits end when those of another copy do.
 func inCopy(t *testing.T, database string, setUp func(g *gate), test func(f *flooded)) {
 	t.Helper()
+	enginetest.NeedsFile(t) // which is copied; and the time of a bubble does not go on while a connection is read
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
 		if database != "" {
