@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what another process has to do. Nothing takes nearly as long.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // setup changes a gate before it starts.
 type setup struct {

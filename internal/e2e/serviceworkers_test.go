@@ -153,28 +153,30 @@ func (p *profile) signsInAtForm() {
 	p.visits(p.g.mail(p.email).link())
 }
 
-// hasItsWorker waits for the app and its worker, and looks again by another page now and then. Where the session has ended before the worker
-// was there, the person signs in again.
+// updateWorker is how an app looks for a new script of its worker. Chromium does so by itself after a navigation, but not at each one while
+// another tab keeps a registration that was ended and taken up again: on a busy machine it then leaves it for as long as that tab lives.
+const updateWorker = atApp + ` && navigator.serviceWorker.getRegistration().then((registration) => registration && registration.update()).then(() => true)`
+
+// hasItsWorker waits for the app and its worker, and now and then looks for a new script as the app may, and loads the page again. Where
+// the session has ended before the worker was there, the person signs in again.
 func (p *profile) hasItsWorker() {
 	p.t.Helper()
 	p.until("the app", atApp)
-	next := time.Now().Add(patience / 3)
+	next := time.Now().Add(patience / 40)
 	poll := time.NewTicker(200 * time.Millisecond) // Chromium waits with an update while there are requests
 	defer poll.Stop()
-	if !p.await(func() bool {
-		<-poll.C
+	for tries := 0; !p.holdsNow(hasWorker); <-poll.C {
 		switch {
-		case p.holdsNow(hasWorker):
-			return true
 		case p.holdsNow(atForm):
 			p.signsInAtForm()
 		case time.Now().After(next):
+			if tries++; tries > 20 {
+				p.t.Fatalf("%s: the app's worker never came back:\n%s", p.name, p.describe())
+			}
+			p.holdsNow(updateWorker)
 			p.visits(p.g.origin + "/")
-			next = time.Now().Add(patience / 3)
+			next = time.Now().Add(patience / 40)
 		}
-		return false
-	}) {
-		p.t.Fatalf("%s: the app's worker never came back:\n%s", p.name, p.describe())
 	}
 }
 
@@ -269,8 +271,8 @@ var targets = []target{
 const workerEnded = `navigator.serviceWorker.getRegistration().then((registration) => !registration)`
 
 // comesBack ends the sessions of profiles, has each go to its target, and signs in again. All profiles wait at once for what Chromium does
-// in its own time. The app's worker is back at the second page at the latest: while another tab still has the worker that has ended,
-// Chromium takes that registration up again, and brings its script up to date at the next page.
+// in its own time. The app's worker is back at a later page: while another tab still has the worker that has ended, Chromium takes that
+// registration up again, and brings its script up to date afterwards.
 func comesBack(profiles []*profile, end func(i int) func(p *profile), to func(i int) target) {
 	for i, p := range profiles {
 		end(i)(p)
