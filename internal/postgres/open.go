@@ -50,8 +50,15 @@ type Options struct {
 	// NodeFile keeps the id of this node, by which the database is taken back at once after a crash where a pooler is in between. It is made when
 	// it is missing. Empty keeps none: then a crash is waited for, see [BeatLife].
 	NodeFile string
+	// ServeCached is how long what was read before is served while the database cannot be reached.
+	ServeCached time.Duration
+	// NoNotify is set where no notices arrive, as behind a pooler. Changes are then looked for by themselves.
+	NoNotify bool
 	// Log receives what no caller gets as an error; nil discards it.
 	Log *slog.Logger
+
+	// shared is set by [OpenShared].
+	shared bool
 }
 
 // schemaName is what a schema can be called: the name is part of every statement.
@@ -157,7 +164,10 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{schema: o.Schema, build: as(o.Schema), log: o.Log, keepFailover: o.KeepFailover, beside: o.Beside}
+	s := &Store{
+		schema: o.Schema, build: as(o.Schema), log: o.Log, keepFailover: o.KeepFailover, beside: o.Beside,
+		shared: o.shared, serveCached: o.ServeCached, nodes: newNodes(o.Schema),
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -176,7 +186,7 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 		s.cancel()
 		return nil, fmt.Errorf("postgres: %w", cause(err))
 	}
-	if err := s.open(ctx, config.ConnConfig, o.Manual, o.NodeFile); err != nil {
+	if err := s.open(ctx, config.ConnConfig, o); err != nil {
 		s.cancel()
 		s.background.Wait()
 		s.lock.release()
@@ -189,7 +199,7 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 // openBound is how long Open takes at most.
 const openBound = 20 * time.Second
 
-func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool, nodeFile string) error {
+func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, openBound)
 	defer cancel()
 	conn, err := s.pool.Acquire(ctx)
@@ -204,7 +214,7 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool, n
 	if err := s.checkServer(ctx, conn.Conn()); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx, conn.Conn(), manual); err != nil {
+	if err := s.migrate(ctx, conn.Conn(), o.Manual); err != nil {
 		return err
 	}
 	if err := s.checkRights(ctx, conn.Conn()); err != nil {
@@ -212,7 +222,13 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, manual bool, n
 	}
 	s.resolver = newResolver(s, config)
 	s.background.Go(s.resolver.run)
-	s.lock, err = acquireLock(ctx, s, config, nodeFile)
+	if s.shared && s.pooled {
+		return errors.New("several processes cannot share a database through a pooler: connect each to the server itself")
+	}
+	if s.shared {
+		return s.follow(ctx, config, o.NoNotify)
+	}
+	s.lock, err = acquireLock(ctx, s, config, o.NodeFile)
 	if s.beside && errors.Is(err, storage.ErrLocked) {
 		s.taken = fmt.Errorf("postgres: %w", err)
 		return nil

@@ -8,10 +8,11 @@
 // Each step also inserts a row under a random id into the table steps. Where the answer of the server is lost, the engine inserts a row
 // under the same id that says void: if it can, the lost transaction cannot commit any more; if it cannot, it has committed.
 //
-// One process at a time works on a schema: see lock.go.
+// One process at a time works on a schema, see lock.go, or several that tell each other what they change, see follow.go.
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -77,6 +78,13 @@ type Store struct {
 	background sync.WaitGroup
 	lock       *lock
 	resolver   *resolver
+
+	// shared is set where other processes may use the schema as well, which follower then tells this one of.
+	shared      bool
+	serveCached time.Duration
+	nodes       nodes
+	follower    *follower
+	announced   atomic.Bool
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -105,7 +113,7 @@ func (s *Store) enter() error {
 	if s.life.closed {
 		return storage.ErrClosed
 	}
-	if err := s.lock.err(); err != nil {
+	if err := cmp.Or(s.lock.err(), s.follower.err()); err != nil {
 		return err
 	}
 	s.life.running.Add(1)
@@ -129,6 +137,7 @@ func (s *Store) Close() error {
 	s.life.running.Wait()
 	s.cancel()
 	s.background.Wait()
+	s.depart()
 	s.lock.release()
 	s.pool.Close()
 	return nil

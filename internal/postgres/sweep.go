@@ -43,7 +43,10 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 		}
 	}
 	_, err = exec("delete from " + s.schema + ".steps where at < now() - interval '" + stepsLife + "'")
-	return deleted, unreachable(err)
+	if err != nil {
+		return deleted, unreachable(err)
+	}
+	return deleted, s.sweepShared(ctx)
 }
 
 // sweeps are the statements, of a time and a number of rows.

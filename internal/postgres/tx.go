@@ -109,6 +109,7 @@ func (t changes) Publish(c storage.Change) error {
 		return err
 	}
 	t.tx.changes = append(t.tx.changes, c)
+	t.dirty = t.dirty || t.store.shared
 	return nil
 }
 
@@ -187,6 +188,7 @@ func (t *tx) end(b *pgx.Batch) {
 	for _, e := range t.events {
 		b.Queue(t.store.texts.event, e.args()...)
 	}
+	t.publish(b)
 }
 
 // locks returns the numbers of the advisory locks that stand for absent rows, in their order.

@@ -1,5 +1,5 @@
 // Package storagetest is the suite that every engine of [storage.Store] passes: [Run] for the contract of each intent,
-// [RunConcurrency] for what must hold when many callers meet, [RunDurability] for what must hold after a crash, and [Bench].
+// [RunConcurrency] for what must hold when many callers meet, and [RunNodes] also on several stores of one place, [RunDurability] for what must hold after a crash, and [Bench].
 package storagetest
 
 import (

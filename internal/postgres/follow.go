@@ -1,0 +1,294 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Several processes may work on a schema: see [OpenShared]. A step that ends or changes what others cache leaves a row in the table
+// changes, and a notice. Each node reads the rows of the transactions that may have been committed since it last read: all from the oldest
+// that was running then, because neither ids nor sequences come in the order of commits. It asks when it is notified, and often enough
+// without.
+
+const (
+	// maxLag is how long after a poll began what is cached may be used.
+	maxLag = time.Second
+	// pollEvery is how long a node waits for a notice before it looks by itself, pollAlone where it gets none: a little less than
+	// maxLag, so that what is cached can be used in between.
+	pollEvery, pollAlone = 250 * time.Millisecond, 900 * time.Millisecond
+	// pollWait bounds one poll, so that a database that is gone is known soon.
+	pollWait = time.Second
+	// changesLife is how long a change can be read. A node that was away for nearly as long takes everything for changed.
+	changesLife, longestAway = "1 hour", 50 * time.Minute
+	// channel is where notices come.
+	channel = "email_link"
+)
+
+// follower delivers what other nodes publish to the subscribers of this one.
+type follower struct {
+	store  *Store
+	config *pgx.ConnConfig
+	// alone is set where no notices come.
+	alone bool
+	// conn is the connection that listens, nil while there is none.
+	conn *pgx.Conn
+
+	// since is the oldest transaction that was running at the last poll, seen what was delivered of those after it, and lastAnswer when that
+	// was by the clock of the database.
+	since      uint64
+	seen       map[int64]bool
+	lastAnswer time.Time
+
+	last atomic.Pointer[poll]
+	// out is set while the database cannot be reached, displaced while a process has it that works alone.
+	out       atomic.Bool
+	displaced atomic.Pointer[error]
+}
+
+// poll is what the last poll that was answered has shown.
+type poll struct {
+	// begun is when it was sent, at what the database's clock then said, and within by how much that may be off.
+	begun, at time.Time
+	within    time.Duration
+}
+
+// follow begins to follow the changes of others. What is cached after it returns is told of each change.
+func (s *Store) follow(ctx context.Context, config *pgx.ConnConfig, alone bool) error {
+	f := &follower{store: s, config: config.Copy(), alone: alone, seen: map[int64]bool{}}
+	f.config.ConnectTimeout = pollWait
+	delete(f.config.RuntimeParams, "idle_in_transaction_session_timeout")
+	if err := f.poll(ctx); err != nil {
+		f.close()
+		return err
+	}
+	s.follower = f
+	s.background.Go(f.run)
+	return nil
+}
+
+func (f *follower) run() {
+	defer f.close()
+	ctx := f.store.ctx
+	for ctx.Err() == nil {
+		f.wait(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
+			if !f.out.Swap(true) {
+				f.store.log.Error("the database cannot be reached; who was seen before is let in for a while", "event", "store", "error", err)
+			}
+			pause(ctx, resolvePause)
+		}
+	}
+}
+
+// wait waits for a notice, or for the time to look without one.
+func (f *follower) wait(ctx context.Context) {
+	if f.conn == nil || f.alone {
+		pause(ctx, pollAlone)
+		return
+	}
+	one, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	_, err := f.conn.WaitForNotification(one)
+	if err != nil && one.Err() == nil {
+		f.close() // the poll makes another
+	}
+}
+
+// poll reads what has changed, and delivers it. Where the connection that listens cannot be made, any other will do.
+func (f *follower) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollWait)
+	defer cancel()
+	if f.conn != nil && f.conn.IsClosed() {
+		f.close()
+	}
+	if f.conn == nil {
+		if conn, err := pgx.ConnectConfig(ctx, f.config); err == nil {
+			f.conn = conn
+		}
+		if err := f.join(ctx); err != nil {
+			return err
+		}
+	}
+	var q interface {
+		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	} = f.store.pool
+	if f.conn != nil {
+		q = f.conn
+	}
+	begun := time.Now()
+	rows, err := q.Query(ctx, f.store.nodes.poll, fmt.Sprint(f.since), f.store.nodes.id)
+	if err != nil {
+		return unreachable(err)
+	}
+	got, err := f.read(rows)
+	if err != nil {
+		return unreachable(err)
+	}
+	f.deliver(got, begun, time.Since(begun))
+	return nil
+}
+
+// join says on a new connection that this process is one of several, which a process that works alone must not be beside, and listens.
+func (f *follower) join(ctx context.Context) error {
+	if f.conn == nil {
+		return nil
+	}
+	var joined bool
+	err := f.conn.QueryRow(ctx, "select pg_try_advisory_lock_shared($1)", lockNumber("node "+f.store.schema)).Scan(&joined)
+	if err == nil && !f.alone {
+		_, err = f.conn.Exec(ctx, "listen "+channel)
+	}
+	if err != nil || !joined {
+		f.close()
+	}
+	if err == nil && !joined {
+		err = fmt.Errorf("%w: it works on the schema %s alone; end it first", storage.ErrLocked, f.store.schema)
+		f.displaced.Store(&err)
+		return err
+	}
+	if err == nil {
+		f.displaced.Store(nil)
+	}
+	return unreachable(err)
+}
+
+// err returns why nothing may be done: a process that works alone has the database.
+func (f *follower) err() error {
+	if f == nil {
+		return nil
+	}
+	if p := f.displaced.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// answer is what a poll is answered.
+type answer struct {
+	oldest  uint64
+	at      time.Time
+	changes []storage.Change
+	seen    map[int64]bool
+}
+
+func (f *follower) read(rows pgx.Rows) (got answer, err error) {
+	defer rows.Close()
+	got.seen = map[int64]bool{}
+	for rows.Next() {
+		var pos *int64
+		var kind *int16
+		var account *string
+		var ends *time.Time
+		var digest []byte
+		if err := rows.Scan(&got.oldest, &got.at, &pos, &kind, &account, &ends, &digest); err != nil {
+			return got, err
+		}
+		if pos == nil {
+			continue
+		}
+		if got.seen[*pos] = true; f.seen[*pos] {
+			continue
+		}
+		c := storage.Change{Kind: storage.ChangeKind(*kind), Account: *account} //nolint:gosec // written by publish
+		if ends != nil {
+			c.Key.End = ends.Unix()
+			copy(c.Key.Digest[:], digest)
+		}
+		got.changes = append(got.changes, c)
+	}
+	if rows.Err() == nil && got.oldest == 0 {
+		return got, errors.New("postgres: a poll without an answer")
+	}
+	return got, rows.Err()
+}
+
+// deliver hands an answer to the subscribers, and only then lets what is cached be used for a while.
+func (f *follower) deliver(got answer, begun time.Time, trip time.Duration) {
+	switch {
+	case f.since == 0: // the first: nothing is cached yet
+		got.changes = nil
+	case got.oldest < f.since, got.at.Sub(f.lastAnswer) > longestAway:
+		// Rows may be missing: the database was put back to an earlier state, or this node was away for too long.
+		got.changes = []storage.Change{{Kind: storage.ChangeAll}, {Kind: storage.ChangeKeys}}
+	}
+	f.since, f.seen, f.lastAnswer = got.oldest, got.seen, got.at
+	f.store.publisher.Deliver(got.changes)
+	f.last.Store(&poll{begun: begun, at: got.at.Add(-trip / 2), within: trip/2 + time.Millisecond})
+	if f.out.Swap(false) {
+		f.store.log.Info("the database can be reached again", "event", "store")
+	}
+}
+
+// now is the clock of the database, and by how much it may be off.
+func (f *follower) now() (now time.Time, within time.Duration) {
+	last := f.last.Load()
+	return last.at.Add(time.Since(last.begun)), last.within
+}
+
+func (f *follower) close() {
+	if f.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveWait)
+	defer cancel()
+	_ = f.conn.Close(ctx)
+	f.conn = nil
+}
+
+// Shared is a [Store] that other processes use at the same time. It implements [storage.Shared].
+type Shared struct{ *Store }
+
+var _ storage.Shared = (*Shared)(nil)
+
+// OpenShared is [Open] for a schema that several processes use at once. Each of them has to open it so.
+func OpenShared(ctx context.Context, o Options) (*Shared, error) {
+	o.shared = true
+	s, err := Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Shared{s}, nil
+}
+
+// FreshUntil implements [storage.Shared].
+func (s *Shared) FreshUntil() time.Time { return s.follower.last.Load().begun.Add(maxLag) }
+
+// MaxLag implements [storage.Shared].
+func (s *Shared) MaxLag() time.Duration { return maxLag }
+
+// Outage implements [storage.Shared].
+func (s *Shared) Outage() (serveUntil time.Time, out bool) {
+	return s.FreshUntil().Add(s.serveCached), s.follower.out.Load()
+}
+
+// Now implements [storage.Shared].
+func (s *Shared) Now() (now time.Time, within time.Duration) {
+	return s.follower.now()
+}
+
+// publish queues what other nodes are told of.
+func (t *tx) publish(b *pgx.Batch) {
+	if len(t.changes) == 0 || !t.store.shared {
+		return
+	}
+	for _, c := range t.changes {
+		var ends *time.Time
+		var digest []byte
+		if !c.Key.IsZero() {
+			at := c.Key.Ends()
+			ends, digest = &at, c.Key.Digest[:]
+		}
+		b.Queue(t.store.nodes.publish, t.store.nodes.id, int16(c.Kind), c.Account, ends, digest)
+	}
+	b.Queue("select pg_notify('" + channel + "', '')")
+}

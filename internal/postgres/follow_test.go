@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// TestNODE1_AwayForTooLong: rows that a node has not read may have been deleted, or the database was put back to an earlier state.
+func TestNODE1_AwayForTooLong(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	account := storage.Change{Kind: storage.ChangeAccount, Account: "ada"}
+	for name, c := range map[string]struct {
+		oldest uint64
+		at     time.Time
+		all    bool
+	}{
+		"in time":  {oldest: 8, at: at.Add(longestAway)},
+		"away":     {oldest: 8, at: at.Add(longestAway + 1), all: true},
+		"put back": {oldest: 6, at: at, all: true},
+	} {
+		s := &Store{log: slog.New(slog.DiscardHandler)}
+		f := &follower{store: s, since: 7, lastAnswer: at}
+		var heard []storage.Change
+		s.publisher.Subscribe(func(c storage.Change) {
+			if heard = append(heard, c); f.last.Load() != nil {
+				t.Errorf("%s: what is cached may be used before the change is delivered", name)
+			}
+		})
+		f.deliver(answer{oldest: c.oldest, at: c.at, changes: []storage.Change{account}}, time.Now(), 0)
+		if all := heard[0].Kind == storage.ChangeAll; all != c.all || len(heard) == 0 || f.since != c.oldest {
+			t.Errorf("%s: heard %+v", name, heard)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+//go:build postgres
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
+	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+	"github.com/caddy-email-link/caddy-email-link/storage/storagetest"
+)
+
+// openNodes opens one schema n times at once.
+func openNodes(t testing.TB, o postgres.Options, n int) (list []*postgres.Shared) {
+	t.Helper()
+	if o.DSN == "" {
+		o.DSN = server.DSN()
+	}
+	if o.Schema == "" {
+		o.Schema = pgtest.Schema()
+	}
+	for range n {
+		s, err := postgres.OpenShared(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil && !errors.Is(err, storage.ErrClosed) {
+				t.Error(err)
+			}
+		})
+		list = append(list, s)
+	}
+	return list
+}
+
+func TestNodes(t *testing.T) {
+	storagetest.RunNodes(t, func(t testing.TB) (list []storage.Store) {
+		for _, s := range openNodes(t, postgres.Options{Connections: 4}, 3) {
+			list = append(list, s)
+		}
+		return list
+	})
+}
+
+// publish ends an account's things at a store.
+func publish(t testing.TB, s storage.Store, account string) {
+	t.Helper()
+	err := s.Update(context.Background(), func(tx storage.Tx) error {
+		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: account})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNODE1_ChangesReachTheOthers publishes a change of each kind at one node, with notices and without.
+func TestNODE1_ChangesReachTheOthers(t *testing.T) {
+	for name, o := range map[string]postgres.Options{"notified": {}, "alone": {NoNotify: true}} {
+		t.Run(name, func(t *testing.T) {
+			nodes := openNodes(t, o, 2)
+			heard := make(chan storage.Change, 99)
+			nodes[1].Subscribe(func(c storage.Change) { heard <- c })
+			k := storage.Key{End: 1_900_000_000, Digest: storage.Digest{1, 2, 3}}
+			for _, want := range []storage.Change{
+				{Kind: storage.ChangeAccount, Account: "ada"},
+				{Kind: storage.ChangeSession, Account: "ada", Key: k},
+				{Kind: storage.ChangeToken, Account: "ada", Key: k},
+				{Kind: storage.ChangeKeys},
+				{Kind: storage.ChangeAll},
+			} {
+				if err := nodes[0].Update(t.Context(), func(tx storage.Tx) error { return tx.Changes().Publish(want) }); err != nil {
+					t.Fatal(err)
+				}
+				if got := <-heard; got != want {
+					t.Errorf("heard %+v, want %+v", got, want)
+				}
+			}
+			nodes[1].Update(t.Context(), func(tx storage.Tx) error { return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll}) }) //nolint:errcheck // heard below
+			publish(t, nodes[0], "last")
+			if one, two := <-heard, <-heard; one.Kind != storage.ChangeAll || two.Account != "last" || len(heard) > 0 {
+				t.Errorf("heard %+v and %+v and %d more: a node hears of its own changes once", one, two, len(heard))
+			}
+		})
+	}
+}
+
+// TestNODE1_AChangeThatCommitsLateIsHeard lets the transaction of a change begin before those of later ones, and end after them.
+func TestNODE1_AChangeThatCommitsLateIsHeard(t *testing.T) {
+	schema := pgtest.Schema()
+	nodes := openNodes(t, postgres.Options{Schema: schema}, 2)
+	heard := make(chan storage.Change, 99)
+	nodes[1].Subscribe(func(c storage.Change) { heard <- c })
+	conn, err := pgx.Connect(t.Context(), server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	late, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Exec(t.Context(), "insert into "+schema+".changes (node, kind, account) values ('elsewhere', 1, 'late')"); err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range []string{"one", "two", "three"} {
+		publish(t, nodes[0], account)
+		if got := <-heard; got.Account != account {
+			t.Fatalf("heard %+v, want %s", got, account)
+		}
+	}
+	if err := late.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-heard; got.Account != "late" {
+		t.Errorf("heard %+v", got)
+	}
+	publish(t, nodes[0], "four")
+	if got := <-heard; got.Account != "four" {
+		t.Errorf("heard %+v: what was heard before comes twice", got)
+	}
+}
+
+// TestNODE1_ADatabaseThatIsGoneIsKnown stops a server: what is cached is fresh no more, and an outage that ends with the server's return.
+func TestNODE1_ADatabaseThatIsGoneIsKnown(t *testing.T) {
+	own, err := pgtest.Start("fsync=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	node := openNodes(t, postgres.Options{DSN: own.DSN(), ServeCached: time.Minute}, 1)[0]
+	if _, out := node.Outage(); out || time.Until(node.FreshUntil()) > node.MaxLag() {
+		t.Errorf("at the start: out %v, fresh until %v", out, node.FreshUntil())
+	}
+	if err := own.Kill(); err != nil {
+		t.Log(err)
+	}
+	until, out := node.Outage()
+	for ; !out; until, out = node.Outage() {
+		time.Sleep(10 * time.Millisecond) // ends with the next poll
+	}
+	if fresh := node.FreshUntil(); until.Sub(fresh) != time.Minute {
+		t.Errorf("served until %v after %v", until, fresh)
+	}
+	if err := own.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for ; out; _, out = node.Outage() {
+		time.Sleep(10 * time.Millisecond) // ends with the first poll that is answered
+	}
+}
+
+// TestNODE1_ADutyIsOneNodesAtATime runs one duty on two nodes at once, and after the death of one.
+func TestNODE1_ADutyIsOneNodesAtATime(t *testing.T) {
+	schema := pgtest.Schema()
+	nodes := openNodes(t, postgres.Options{Schema: schema}, 2)
+	var inner atomic.Bool
+	ran, err := nodes[0].RunExclusive(t.Context(), "sweep", func(ctx context.Context) error {
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("a duty without an end")
+		}
+		both, err := nodes[1].RunExclusive(ctx, "sweep", func(context.Context) error { inner.Store(true); return nil })
+		other, err2 := nodes[1].RunExclusive(ctx, "another", func(context.Context) error { return nil })
+		if both || !other {
+			t.Errorf("beside it: %v, another duty %v", both, other)
+		}
+		return errors.Join(err, err2)
+	})
+	if err != nil || !ran || inner.Load() {
+		t.Errorf("ran %v, %v; beside it %v", ran, err, inner.Load())
+	}
+	server.Exec(t, "insert into "+schema+".duties values ('sweep', 'dead', clock_timestamp() + interval '1 minute'), "+
+		"('old', 'dead', clock_timestamp() - interval '1 second')")
+	for name, want := range map[string]bool{"sweep": false, "old": true} {
+		ran, err := nodes[0].RunExclusive(t.Context(), name, func(context.Context) error { return nil })
+		if err != nil || ran != want {
+			t.Errorf("%s of a dead node: ran %v, %v", name, ran, err)
+		}
+	}
+}
+
+func TestNODE1_NodesKnowEachOther(t *testing.T) {
+	nodes := openNodes(t, postgres.Options{}, 2)
+	for i, version := range []string{"v1", "v2"} {
+		if err := nodes[i].Announce(t.Context(), storage.NodeInfo{Version: version, Config: "c", Secrets: []string{"ab", "cd"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := nodes[1].Nodes(t.Context())
+	if err != nil || len(list) != 2 || list[0].Version != "v1" || list[1].Secrets[1] != "cd" || list[0].Self || !list[1].Self || list[0].Process == 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := nodes[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err = nodes[1].Nodes(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("after one has gone: %+v, %v", list, err)
+	}
+}
+
+// TestSTO1_NodesAndASingleProcessExclude: a process that follows no changes must not work beside those that rely on it.
+func TestSTO1_NodesAndASingleProcessExclude(t *testing.T) {
+	schema := pgtest.Schema()
+	node := openNodes(t, postgres.Options{Schema: schema}, 1)[0]
+	if err := refused(t, postgres.Options{DSN: server.DSN(), Schema: schema}); !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("a single process beside a node: %v", err)
+	}
+	if err := node.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, postgres.Options{Schema: schema})
+	if s, err := postgres.OpenShared(t.Context(), postgres.Options{DSN: server.DSN(), Schema: schema}); !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("a node beside a single process: %v", err)
+		_ = s.Close()
+	}
+}
