@@ -18,7 +18,7 @@ func TestAccountFilter(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if err := (accountFilter{status: "disabeld"}).check(); err == nil || !strings.Contains(err.Error(), "did you mean disabled?") {
+	if err := (accountFilter{status: "disable"}).check(); err == nil || !strings.Contains(err.Error(), "did you mean disabled?") {
 		t.Errorf("%v", err)
 	}
 }

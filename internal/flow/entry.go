@@ -39,7 +39,7 @@ func (s *Site) isEphemeral(session storage.Session) bool {
 // openSession opens a session in place of the one that this browser has.
 func (s *Service) openSession(tx storage.Tx, done *Done, e authentication) (err error) {
 	in := session.OpenInput{
-		Site: e.site.Origin, Mailbox: e.mailbox, Methods: []string{e.method}, Device: cut(e.requester.Device, maxDevice), Client: e.requester.Client,
+		Site: e.site.Origin, Mailbox: e.mailbox, Methods: []string{e.method}, Device: cutDevice(e.requester.Device), Client: e.requester.Client,
 		Idle: e.site.SessionIdle, Absolute: e.site.SessionAbsolute,
 	}
 	if e.ephemeral {
@@ -72,7 +72,7 @@ func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kin
 	}
 	m, err := s.newMail(outbox.Payload{
 		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
-		Device: cut(e.requester.Device, maxDevice), Network: boundary.NetworkText(e.requester.Client), FlowID: flowID, Notice: kind,
+		Device: cutDevice(e.requester.Device), Network: boundary.NetworkText(e.requester.Client), FlowID: flowID, Notice: kind,
 		RequestedAt: s.Clock.ToWall(e.now).Unix(),
 	}, e.now, e.now.Add(noticeLifetime))
 	if err != nil {

@@ -382,7 +382,7 @@ func (s *Service) enter(tx storage.Tx, rec *record, done *Entered, site Site, re
 		return err
 	}
 	in := session.OpenInput{
-		Site: site.Origin, Mailbox: parent.Mailbox, Device: cut(requester.Device, maxDevice), Client: requester.Client, Idle: site.SessionIdle,
+		Site: site.Origin, Mailbox: parent.Mailbox, Device: cutDevice(requester.Device), Client: requester.Client, Idle: site.SessionIdle,
 		Parent: &parent,
 	}
 	if requester.Session != nil {

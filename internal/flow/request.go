@@ -86,7 +86,7 @@ func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*
 	r := &request{
 		s: s, site: site, requester: requester, purpose: in.Purpose, now: s.Clock.Now(), addr: addr, mailbox: addr.Mailbox(s.Ring),
 		private: private{
-			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cut(requester.Device, maxDevice),
+			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cutDevice(requester.Device),
 			Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client), Origin: requester.Origin,
 			App: in.app, Ephemeral: in.Ephemeral,
 		},

@@ -187,15 +187,15 @@ func language(tag string) string {
 	return tag
 }
 
-// cut returns s without control characters and not longer than n bytes.
-func cut(s string, n int) string {
+// cutDevice returns the name of a device without control characters, cut to maxDevice bytes.
+func cutDevice(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) {
 			return -1
 		}
 		return r
 	}, s)
-	for len(s) > n {
+	for len(s) > maxDevice {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
