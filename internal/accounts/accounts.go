@@ -53,6 +53,8 @@ type private struct {
 
 // NewAccount is the input of [Service.Create].
 type NewAccount struct {
+	// ID is the id that a step has read ahead of by [LookUpNew], empty for another one.
+	ID string
 	// Address is required. It is stored as typed, and mail goes to it.
 	Address address.Address
 	// Name may be empty; see [CheckName].
@@ -112,6 +114,13 @@ func (s *Service) ByAddressForUpdate(tx storage.Tx, addr address.Address) (a Acc
 	return s.open(tx.Accounts().ByMailboxForUpdate(addr.Mailbox(s.Ring)))
 }
 
+// LookUpNew returns an id for an account to be created, and adds to l what Create and the account's first session look up of it.
+func LookUpNew(l *storage.Lookups) (id string) {
+	id = token.NewID()
+	l.Accounts, l.Epochs = append(l.Accounts, id), append(l.Epochs, storage.AccountEpoch(id))
+	return id
+}
+
 // Create creates an account and raises the epoch of its mailbox, which ends the flows and links that were requested before.
 // Errors, before anything is written: [ErrTaken] and *[InvalidError].
 func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
@@ -127,8 +136,15 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	if _, taken, err := tx.Accounts().ByMailboxForUpdate(mailbox); err != nil || taken {
 		return Account{}, orElse(err, ErrTaken)
 	}
+	if n.ID == "" {
+		var ahead storage.Lookups
+		n.ID = LookUpNew(&ahead)
+		if err := tx.Prefetch(ahead); err != nil {
+			return Account{}, err
+		}
+	}
 	r := storage.Account{
-		ID:      token.NewID(),
+		ID:      n.ID,
 		Mailbox: mailbox,
 		Status:  storage.StatusActive,
 		Roles:   roleSet(n.Roles),
@@ -142,11 +158,6 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	}
 	r.Password = password.History{Current: n.Password}.Seal(s.Ring, r.ID)
 	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
-		return Account{}, err
-	}
-	// What follows, and a session of the new account, look at its id.
-	err := tx.Prefetch(storage.Lookups{Accounts: []string{r.ID}, Epochs: []storage.EpochKey{storage.AccountEpoch(r.ID)}})
-	if err != nil {
 		return Account{}, err
 	}
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {

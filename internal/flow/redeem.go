@@ -72,6 +72,8 @@ type redemption struct {
 	// method is what proved the mailbox; by is the digest of the token or code.
 	method string
 	by     storage.Digest
+	// newAccount is the id of the account that an activation may make.
+	newAccount string
 	// consume takes the token or code in the step; anything but success undoes the step.
 	consume func(tx storage.Tx) error
 }
@@ -82,6 +84,9 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	ahead := storage.Lookups{Counters: r.flow.MailIP}
 	if r.requester.Session != nil {
 		ahead.Sessions = []storage.Key{r.requester.Session.Session.Key}
+	}
+	if r.flow.Purpose == Activation && r.private.App == nil {
+		r.newAccount = accounts.LookUpNew(&ahead)
 	}
 	if err := tx.Prefetch(ahead); err != nil {
 		return done, rec, err
@@ -148,6 +153,7 @@ func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accoun
 	switch r.flow.Purpose {
 	case Activation:
 		return s.Accounts.Create(tx, accounts.NewAccount{
+			ID:      r.newAccount,
 			Address: r.addr, Name: r.name, Language: r.private.Locale, Password: r.password,
 		})
 	case Reset:
