@@ -62,6 +62,7 @@ func (s *Store) sameIncarnation(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("asking which server this is: %w", err)
 	}
 	if name != *want {
+		s.replaced.Store(true)
 		return errIncarnation
 	}
 	return nil

@@ -172,6 +172,9 @@ func (l *lock) watch() {
 			l.again(one)
 		}
 		cancel()
+		if l.store.replaced.Swap(false) {
+			l.forget()
+		}
 	}
 }
 
@@ -194,6 +197,7 @@ func (l *lock) again(ctx context.Context) {
 		if l.taken.Store(nil); displaced {
 			l.forget()
 		}
+		_ = l.store.sameIncarnation(ctx, l.conn) // a standby that was promoted may be what answers now; watch acts on it
 	case errors.Is(err, storage.ErrLocked):
 		l.disconnect()
 		_ = l.displaced(fmt.Errorf("postgres: %w", err)) // each call answers it from now on
@@ -211,7 +215,7 @@ func (l *lock) displaced(err error) error {
 	return err
 }
 
-// forget makes everything that is cached be read again, because another process may have ended it.
+// forget makes everything that is cached be read again, because another process may have ended it, or another server may not have it.
 func (l *lock) forget() {
 	l.store.publisher.Deliver([]storage.Change{{Kind: storage.ChangeAll}, {Kind: storage.ChangeKeys}})
 }

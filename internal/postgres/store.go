@@ -55,6 +55,8 @@ type Store struct {
 	taken  error
 	// incarnation is the one that connections are made to, nil until it was asked for.
 	incarnation atomic.Pointer[string]
+	// replaced is set when a connection has found another one, until the lock's watch has made everybody look again.
+	replaced atomic.Bool
 	// pooled is set when a pooler answers in place of the server: nothing outlives a transaction.
 	pooled bool
 
