@@ -83,7 +83,7 @@ var misconfigurations = []misconfiguration{
 		name: "10 a taken admin port, serve", options: aBaseURL, before: withTakenPort, args: []string{"email-link", "serve", "--to", "localhost:1", "--from", "http://localhost:{free}", "--admin", "localhost:{port}"},
 		cause: "is taken", place: "the admin address localhost:{port}", remedy: "--admin localhost:12019",
 	},
-	{name: "11 an unknown option of a command", options: aBaseURL, args: []string{"email-link", "accounts", "list", "--status"}, cause: "unknown flag: --status", place: "accounts list", remedy: "--help' lists"},
+	{name: "11 an unknown option of a command", options: aBaseURL, args: []string{"email-link", "accounts", "list", "--state"}, cause: "unknown flag: --state", place: "accounts list", remedy: "--help' lists"},
 	{name: "12 an option in the wrong block", options: aBaseURL + "require role admin", cause: "require belongs", place: "Caddyfile:6", remedy: "in a site's email_link"},
 	{name: "12b no global option", whole: aSite, cause: "the global option email_link is missing", place: "Caddyfile:2", remedy: "mailer smtp <your provider's host>:587"},
 }
