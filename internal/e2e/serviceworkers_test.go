@@ -153,15 +153,29 @@ func (p *profile) signsInAtForm() {
 	p.visits(p.g.mail(p.email).link())
 }
 
+// comesToApp waits for the app. Where the session has ended before the app was there, the person signs in again: an idle end of seconds
+// passes while a busy machine is at the other profiles.
+func (p *profile) comesToApp() {
+	p.t.Helper()
+	if !p.await(func() bool {
+		if p.holdsNow(atForm) {
+			p.signsInAtForm()
+		}
+		return p.holdsNow(atApp)
+	}) {
+		p.t.Fatalf("%s never came to the app:\n%s", p.name, p.describe())
+	}
+}
+
 // updateWorker is how an app looks for a new script of its worker. Chromium does so by itself after a navigation, but not at each one while
 // another tab keeps a registration that was ended and taken up again: on a busy machine it then leaves it for as long as that tab lives.
 const updateWorker = atApp + ` && navigator.serviceWorker.getRegistration().then((registration) => registration && registration.update()).then(() => true)`
 
 // hasItsWorker waits for the app and its worker, and now and then looks for a new script as the app may, and loads the page again. Where
-// the session has ended before the worker was there, the person signs in again.
+// the session has ended before the worker was there, the person signs in again, as in comesToApp.
 func (p *profile) hasItsWorker() {
 	p.t.Helper()
-	p.until("the app", atApp)
+	p.comesToApp()
 	next := time.Now().Add(patience / 40)
 	poll := time.NewTicker(200 * time.Millisecond) // Chromium waits with an update while there are requests
 	defer poll.Stop()
@@ -283,7 +297,8 @@ func comesBack(profiles []*profile, end func(i int) func(p *profile), to func(i 
 		to(i).signsIn(p)
 	}
 	for _, p := range profiles {
-		p.until("the app", atApp).visits(p.g.origin + "/")
+		p.comesToApp()
+		p.visits(p.g.origin + "/")
 	}
 	for _, p := range profiles {
 		p.hasItsWorker()
@@ -323,7 +338,7 @@ func TestWEB4_ServiceWorkersLetPeopleSignIn(t *testing.T) {
 // TestWEB4_ServiceWorkersLetPeopleSignInAfterTheIdleEnd: the same where sessions end by themselves. To the gate all ends are one.
 func TestWEB4_ServiceWorkersLetPeopleSignInAfterTheIdleEnd(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, setup{app: serveWorkers, global: "session idle 4s\n" + unlimited})
+	g := newGate(t, setup{app: serveWorkers, global: "session idle 8s\n" + unlimited})
 	profiles := withWorkers(t, g)
 	comesBack(profiles, func(int) func(p *profile) { return endsIdle }, func(i int) target { return targets[i%len(targets)] })
 }
