@@ -17,8 +17,8 @@ var errClearPassword = errors.New("the password would stand in the configuration
 var (
 	// placeholders find what Caddy replaces.
 	placeholders = regexp.MustCompile(`\{[^{}]+\}`)
-	// passwordWords find the passwords of a connection string in words, with or without quotes.
-	passwordWords = regexp.MustCompile(`(?:^|\s)(?:ssl)?password\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`)
+	// passwordWords find the passwords of a connection string in words, with or without quotes. A word may follow a closing quote at once.
+	passwordWords = regexp.MustCompile(`(?:^|[\s'])(?:ssl)?password\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))`)
 )
 
 // mark stands for a placeholder while the structure of a connection string is read, so that no value is taken for a part of the structure.

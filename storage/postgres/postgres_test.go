@@ -76,7 +76,7 @@ func TestSTO2_NoPasswordInTheConfiguration(t *testing.T) {
 	for _, dsn := range []string{
 		"postgres://gate:" + secret + "@localhost/gate", "postgresql://gate:" + secret + "@localhost/gate",
 		"postgres://gate@localhost/gate?password=" + secret, "postgres://gate@localhost/gate?sslmode=disable&password=" + secret,
-		"host=/run password=" + secret, "password='" + secret + "' host=/run", "host=/run password = " + secret,
+		"host=/run password=" + secret, "password='" + secret + "' host=/run", "host=/run password = " + secret, "host='/run'password=" + secret,
 		"postgres://gate:" + secret + "{env.GATE_PASSWORD}@localhost/gate", "postgres://gate@localhost/gate?pass%77ord=" + secret,
 		"postgres://ga@te:" + secret + "@localhost/gate", "host=/run sslpassword=" + secret, "postgres://gate@localhost/gate?sslpassword=" + secret,
 	} {
