@@ -122,7 +122,7 @@ func (r *root) printAllSessions(ctx context.Context, b operator.Operations, site
 func (r *root) sessionsEnd() *cobra.Command {
 	return r.command("end <email, id or session id>", "Ends the sessions of an account, or one session",
 		"Ends every session, link and flow of an account, including open WebSockets and event streams. With the id of a session, which\n"+
-			"'sessions list' shows, it ends that session alone.\n\nExample: caddy email-link sessions end you@example.com", 1, 1,
+			"'sessions list' shows, it ends that one; where a portal signs in for sites, it ends all that the browser has there and at the portal.\n\nExample: caddy email-link sessions end you@example.com", 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				a, err := b.EndSessions(ctx, args[0])
