@@ -196,7 +196,7 @@ func (x *exchange) enter() {
 	case err != nil:
 		x.refuseEntry(preview, err)
 	case preview.Entered:
-		x.redirect(preview.Path)
+		x.redirect(x.entryPath(preview.Path))
 	case !says || preview.OtherAccount != "":
 		x.setCookie(boundary.TokenCookie, parkedEntry+text, flow.EntryLifetime)
 		x.redirect(x.path("/confirm"))
@@ -207,6 +207,9 @@ func (x *exchange) enter() {
 	}
 }
 
+// entryPath returns the path that an entry leads to. It was judged before it was sealed, perhaps by another configuration.
+func (x *exchange) entryPath(path string) string { return cmp.Or(x.returnTo(path), "/") }
+
 // refuseEntry begins anew where an entry opens nothing, once: a browser that keeps no cookies would go round for ever.
 func (x *exchange) refuseEntry(preview flow.Entry, err error) {
 	switch {
@@ -215,7 +218,7 @@ func (x *exchange) refuseEntry(preview flow.Entry, err error) {
 	case preview.Retry:
 		x.redirect(x.path("/confirm"))
 	default:
-		x.redirect(x.path("/sign-in?retry=1&return_to=") + url.QueryEscape(cmp.Or(x.returnTo(preview.Path), "/")))
+		x.redirect(x.path("/sign-in?retry=1&return_to=") + url.QueryEscape(x.entryPath(preview.Path)))
 	}
 }
 
@@ -234,7 +237,7 @@ func (x *exchange) useEntry(text, h string, preview flow.Entry) {
 	if x.Cookies.Token != "" {
 		x.clearCookie(boundary.TokenCookie)
 	}
-	x.redirect(cmp.Or(x.returnTo(done.Path), "/"))
+	x.redirect(x.entryPath(done.Path))
 }
 
 // confirmEntry shows the page of a parked entry, or does what it says. It reports whether one is parked.
@@ -250,7 +253,7 @@ func (x *exchange) confirmEntry(press bool) bool {
 		x.refuseEntry(preview, err)
 	case preview.Entered:
 		x.clearCookie(boundary.TokenCookie)
-		x.redirect(preview.Path)
+		x.redirect(x.entryPath(preview.Path))
 	case press:
 		fields, err := x.form("h")
 		if err != nil {
@@ -275,7 +278,7 @@ func (x *exchange) besidePortal() {
 	x.refuse(http.StatusNotFound, templates.NotFound)
 }
 
-// refuseFrame answers in a frame. What opens a site in a frame of another one is kept from its cookies, so nobody could sign in there: the
+// refuseFrame answers in a frame. What opens a site in a frame of another one is kept from its cookies, so no sign-in could work there: the
 // page leads to a window of its own, and may be framed therefore.
 func (x *exchange) refuseFrame() {
 	x.setHeaders()
