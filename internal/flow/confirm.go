@@ -159,7 +159,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
 		return done, rec, refuse(ErrChanged)
 	case l.unanswered != nil:
-		return s.answer(tx, c, l)
+		return c.answer(l)
 	case c.in.Password != "" && !o.AskPassword:
 		return done, rec, refuse(&Invalid{Field: "password", Code: "not_offered"})
 	case c.wantsPassword(o) == c.password.IsZero():
@@ -173,13 +173,13 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 }
 
 // answer returns what an earlier press has come to. It set the password of that one.
-func (s *Service) answer(tx storage.Tx, c *confirmation, l linkTarget) (Done, record, error) {
-	rec := record{purpose: l.flow.Purpose, account: l.unanswered.Account, flow: l.flow.ID}
-	one, found, err := s.unanswered.get(tx, l.flow, c.requester)
-	if err != nil || !found || one.done.PasswordSet && !s.unanswered.sentPassword(one, c.in.Password) {
-		return Done{}, rec, orRefuse(err, ErrDead)
+func (c *confirmation) answer(l linkTarget) (Done, record, error) {
+	done := l.unanswered.done
+	rec := record{purpose: l.flow.Purpose, account: done.Account, flow: l.flow.ID}
+	if done.PasswordSet && !c.s.unanswered.sentPassword(*l.unanswered, c.in.Password) {
+		return Done{}, rec, refuse(ErrDead)
 	}
-	return one.done, rec, nil
+	return done, rec, nil
 }
 
 // refuseGuess counts a token that was never mailed, or a wrong code, against the client. Links that were are not judged by this

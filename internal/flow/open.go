@@ -108,7 +108,7 @@ type linkTarget struct {
 	// valid is set when the token does something now.
 	valid bool
 	// unanswered is set when the token has done it, and this browser was not told: a press of the button is answered now.
-	unanswered *Done
+	unanswered *unansweredOf
 	// unstoredFlow is set when the flow is not in the store yet, unstoredToken when the token is not.
 	unstoredFlow, unstoredToken bool
 }
@@ -194,7 +194,7 @@ func (s *Service) previewUnanswered(tx storage.Tx, site Site, requester Requeste
 	if err != nil || !found || l.flow.EndedBy != l.token.Key.Digest {
 		return err
 	}
-	l.valid, l.unanswered = true, &one.done
+	l.valid, l.unanswered = true, &one
 	o.Address, o.Masked, o.H = l.addr.Display(), l.addr.Masked(), s.previewBinding(text, false, l.flow, requester)
 	o.AskPassword, o.Username, o.MinLength = one.done.PasswordSet, l.private.Email, site.Passwords.Min()
 	return nil

@@ -24,9 +24,8 @@ import (
 //
 //	site /sign-in ── r ──► portal /open ── sign-in, if need be ──► portal /open ── t ──► site /enter
 //
-// Both are bound to the browser by a cookie of the site's, the binder, of which they hold a keyed digest. So an entry that somebody else
-// has asked for opens nothing in this browser, and neither does one that was read over somebody's shoulder. Nothing is stored before
-// somebody has signed in.
+// Both are bound to the browser by a cookie of the site's, the binder, of which they hold a keyed digest. So an entry that another person
+// has asked for opens nothing in this browser, and neither does one that was read off a screen. Nothing is stored before a sign-in.
 const (
 	// PortalRequestLifetime is how long a site's request may be opened at the portal.
 	PortalRequestLifetime = time.Hour
@@ -273,7 +272,11 @@ func (s *Service) OpenEntry(ctx context.Context, site Site, requester Requester,
 		return e, ErrDead
 	}
 	err = s.view(ctx, func(tx storage.Tx) error {
-		mark, found, err := tx.Tokens().Get(s.entryMark(site.Origin, w).Key)
+		key := s.entryMark(site.Origin, w).Key
+		if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{w.Parent}, Tokens: []storage.Key{key}}); err != nil {
+			return err
+		}
+		mark, found, err := tx.Tokens().Get(key)
 		if err != nil {
 			return err
 		}
