@@ -89,7 +89,7 @@ func read(t *testing.T, url string) string {
 	return string(text)
 }
 
-// TestSTO2_TheMainJobOnPostgreSQL is what the quickstart does, by `serve --storage postgres://…`: somebody signs up with the page of mails,
+// TestSTO2_TheMainJobOnPostgreSQL is what the quickstart does, by `serve --storage postgres://…`: a sign-up with the page of mails,
 // the app learns who it is, and after a restart it still does. The password is nowhere.
 func TestSTO2_TheMainJobOnPostgreSQL(t *testing.T) {
 	s := newServed(t)

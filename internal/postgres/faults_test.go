@@ -3,12 +3,10 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,39 +21,17 @@ func TestDUR2_TheServerKilledTenTimes(t *testing.T) {
 	const callers, kills = 8, 10
 	own := pgtest.StartFor(t, "fsync=on")
 	s := open(t, postgres.Options{DSN: own.DSN(), Schema: pgtest.Schema()})
-	over := make(chan struct{})
-	var wg sync.WaitGroup
-	var mu sync.Mutex
 	outcomes := map[string]error{}
-	var lastDone time.Time
-	for caller := range callers {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-over:
-					return
-				default:
-				}
-				name := fmt.Sprint(caller, ".", n)
-				err := s.Update(context.Background(), func(tx storage.Tx) error {
-					_, _, err := tx.Counters().Spend(key("total"), 1, 1<<40)
-					return errors.Join(err, tx.Flows().Create(flow(name)))
-				})
-				mu.Lock()
-				outcomes[name] = err
-				if err == nil {
-					lastDone = time.Now()
-				}
-				mu.Unlock()
-			}
-		})
-	}
+	var lastDone atomic.Pointer[time.Time]
+	stop := writeUnderLoad(s, callers, func(name string, err error) {
+		if outcomes[name] = err; err == nil {
+			now := time.Now()
+			lastDone.Store(&now)
+		}
+	})
 	worksAfter := func(since time.Time) time.Duration {
 		for {
-			mu.Lock()
-			at := lastDone
-			mu.Unlock()
-			if at.After(since) {
+			if at := lastDone.Load(); at != nil && at.After(since) {
 				return at.Sub(since)
 			}
 			time.Sleep(time.Millisecond)
@@ -75,8 +51,7 @@ func TestDUR2_TheServerKilledTenTimes(t *testing.T) {
 			t.Errorf("no step was done for %s", took)
 		}
 	}
-	close(over)
-	wg.Wait()
+	stop()
 	happened := int64(0)
 	err := s.View(t.Context(), func(tx storage.Tx) error {
 		happened = 0

@@ -37,7 +37,7 @@ type follower struct {
 	config *pgx.ConnConfig
 	// alone is set where no notices come.
 	alone bool
-	// conn is the connection that listens, nil while there is none.
+	// conn is the connection that listens, nil while it is broken.
 	conn *pgx.Conn
 
 	// since is the oldest transaction that was running at the last poll, seen what was delivered of those after it, and lastAnswer when that

@@ -20,7 +20,7 @@ import (
 // the beat is old.
 //
 // The row also names the process, for the message that another one gets, and has what the process has drawn as the owner. Each step checks in
-// its own transaction that this is still so, under a shared lock that whoever takes the database waits for. So a process that has lost it, and
+// its own transaction that this is still so, under a shared lock that a process which takes the database waits for. So a process that has lost it, and
 // cannot know that yet, writes nothing beside the next one. When it finds out, each call answers ErrLocked, and what is cached is read again.
 
 const (

@@ -180,7 +180,7 @@ func (s *Store) explainMigration(ctx context.Context, conn *pgx.Conn, cause erro
 	switch {
 	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return unreachable(err)
-	case owner != nil && create: // the tables belong to somebody else
+	case owner != nil && create: // the tables have another owner
 		return fmt.Errorf("the user %q may not change the tables of the schema %s: let their owner run what 'caddy email-link schema' prints, "+
 			"and set `migrations manual`: %w", conn.Config().User, s.schema, cause)
 	case owner != nil:

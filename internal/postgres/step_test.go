@@ -229,15 +229,12 @@ func TestDUR1_ALostAnswerIsFoundOut(t *testing.T) {
 	}
 }
 
-// TestDUR1_EverySocketCut cuts all connections under load, again and again: what was acknowledged is there, and happened once.
-func TestDUR1_EverySocketCut(t *testing.T) {
-	const callers, cuts = 8, 50
-	p := server.NewProxy(t)
-	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
+// writeUnderLoad has callers take steps, each of which makes a flow and counts it, until stop is called. outcome is told what each step
+// returned, one at a time.
+func writeUnderLoad(s storage.Store, callers int, outcome func(name string, err error)) (stop func()) {
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var done, failed []string
 	for caller := range callers {
 		wg.Go(func() {
 			for n := 0; ; n++ {
@@ -252,18 +249,33 @@ func TestDUR1_EverySocketCut(t *testing.T) {
 					return errors.Join(err, tx.Flows().Create(flow(name)))
 				})
 				mu.Lock()
-				switch {
-				case err == nil:
-					done = append(done, name)
-				case errors.Is(err, storage.ErrUnknown):
-					t.Errorf("%s: %v, although the database was there", name, err)
-				default:
-					failed = append(failed, name)
-				}
+				outcome(name, err)
 				mu.Unlock()
 			}
 		})
 	}
+	return func() {
+		close(over)
+		wg.Wait()
+	}
+}
+
+// TestDUR1_EverySocketCut cuts all connections under load, again and again: what was acknowledged is there, and happened once.
+func TestDUR1_EverySocketCut(t *testing.T) {
+	const callers, cuts = 8, 50
+	p := server.NewProxy(t)
+	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
+	var done, failed []string
+	stop := writeUnderLoad(s, callers, func(name string, err error) {
+		switch {
+		case err == nil:
+			done = append(done, name)
+		case errors.Is(err, storage.ErrUnknown):
+			t.Errorf("%s: %v, although the database was there", name, err)
+		default:
+			failed = append(failed, name)
+		}
+	})
 	for range cuts {
 		seen := p.Trips()
 		for p.Trips() < seen+20 { // some steps come through between two cuts
@@ -271,8 +283,7 @@ func TestDUR1_EverySocketCut(t *testing.T) {
 		}
 		p.Cut()
 	}
-	close(over)
-	wg.Wait()
+	stop()
 	err := s.View(t.Context(), func(tx storage.Tx) error {
 		n, err := tx.Counters().Peek(key("total"))
 		if n != int64(len(done)) {
