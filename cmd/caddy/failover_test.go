@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
 )
 
@@ -47,7 +48,7 @@ func TestREST2_APromotedStandby(t *testing.T) {
 		if keep {
 			back = func() bool { _, _, code := p.run("accounts", "list"); return code == 0 }
 		}
-		for limit := time.Now().Add(2 * time.Minute); !back() && time.Now().Before(limit); {
+		for limit := time.Now().Add(gatetest.Patience); !back() && time.Now().Before(limit); {
 			time.Sleep(20 * time.Millisecond)
 		}
 		status, page := b.do(http.MethodGet, p.origin()+"/", "")
@@ -69,7 +70,7 @@ func TestREST2_APromotedStandby(t *testing.T) {
 // mailed returns the link of the only mail, when it is there.
 func (p *place) mailed() string {
 	p.t.Helper()
-	for limit := time.Now().Add(2 * time.Minute); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(gatetest.Patience); time.Now().Before(limit); time.Sleep(20 * time.Millisecond) {
 		files, err := filepath.Glob(filepath.Join(p.dir, "mails", "*.txt"))
 		if err != nil {
 			p.t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mailertest"
 )
 
@@ -29,7 +30,7 @@ type listedMail struct {
 // mails returns what `mail list --json` prints, once good is true for it.
 func (p *place) mails(good func([]listedMail) bool) []listedMail {
 	p.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(gatetest.Patience); ; {
 		var list []listedMail
 		dec := json.NewDecoder(strings.NewReader(p.must("mail", "list", "--json")))
 		for dec.More() {

@@ -105,7 +105,7 @@ func TestSTO2_TheMainJobOnPostgreSQL(t *testing.T) {
 		t.Fatalf("sign-up: %d\n%s", status, page)
 	}
 	link := ""
-	for limit := time.Now().Add(2 * time.Minute); link == "" && time.Now().Before(limit); {
+	for limit := time.Now().Add(gatetest.Patience); link == "" && time.Now().Before(limit); {
 		link = html.UnescapeString(regexp.MustCompile(`http://[^"<\s]+/link\?t=[^"<\s]+`).FindString(read(t, mails+"/")))
 	}
 	if status, page := b.open(link); status != http.StatusOK || page != "hello" {

@@ -69,7 +69,7 @@ func TestServeSaysWhatToOpen(t *testing.T) {
 		t.Fatalf("sign-up: %d\n%s", status, page)
 	}
 	link := ""
-	for limit := time.Now().Add(20 * time.Second); link == "" && time.Now().Before(limit); {
+	for limit := time.Now().Add(gatetest.Patience); link == "" && time.Now().Before(limit); {
 		_, page := newBrowser(t).do(http.MethodGet, mails[1]+"/", "")
 		link = html.UnescapeString(regexp.MustCompile(`http://[^"<\s]+/link\?t=[^"<\s]+`).FindString(page))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 )
 
@@ -169,7 +170,7 @@ func TestImportAfterKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	database := filepath.Join(p.dir, "data", "caddy", "email_link", "email_link.db")
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) { // polling another process
+	for deadline := time.Now().Add(gatetest.Patience); ; time.Sleep(5 * time.Millisecond) { // polling another process
 		if info, err := os.Stat(database); err == nil && info.Size() > 1<<20 {
 			break
 		}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // LinkIn finds the link to sign in with in a mail's text.
@@ -39,7 +38,7 @@ func NewBrowser(origin string, transport *http.Transport) *Browser {
 		panic(err) // it never fails without options
 	}
 	return &Browser{Origin: origin, Client: &http.Client{
-		Jar: jar, Transport: transport, Timeout: 20 * time.Second,
+		Jar: jar, Transport: transport, Timeout: Patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Patience is how long is waited for what a process has to do. Nothing takes nearly as long, on a busy machine either.
-const Patience = 60 * time.Second
+const Patience = 4 * time.Minute
 
 // Child is a process that this one has started.
 type Child struct {

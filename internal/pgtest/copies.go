@@ -120,7 +120,7 @@ func (s *Server) Copy(t testing.TB, args ...string) *Server {
 // Await runs a query until it answers true.
 func (s *Server) Await(t testing.TB, sql string) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for ok := false; !ok; time.Sleep(20 * time.Millisecond) {
 		conn, err := pgx.Connect(context.Background(), s.DSN())
 		if err == nil {

@@ -66,7 +66,7 @@ func (s *Server) startPooler(mode string) (dsn string, stop func() error, err er
 		}
 		return os.RemoveAll(dir)
 	}
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(patience); ; {
 		conn, err := net.Dial("unix", filepath.Join(dir, ".s.PGSQL.5432")) //nolint:noctx // a socket of this machine
 		if err == nil {
 			return "host=" + dir + " user=gate dbname=postgres", stop, conn.Close()

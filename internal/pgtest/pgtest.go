@@ -24,6 +24,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
+// patience is how long is waited for what another process has to do. Nothing takes nearly as long, on a busy machine either.
+const patience = 5 * time.Minute
+
 // Server is a running server.
 type Server struct {
 	// Dir holds the socket and the data.
@@ -56,7 +59,7 @@ func (s *Server) Run() error {
 	s.cmd = exec.Command(script, append([]string{s.Dir}, s.settings...)...) //nolint:gosec // a script of this repository
 	s.log, s.exited = new(bytes.Buffer), make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.WaitDelay = 5 * time.Second
+	s.cmd.WaitDelay = patience // its children have its output: until they have ended, no other server starts on the data
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func (s *Server) Run() error {
 		s.err = s.cmd.Wait()
 		close(s.exited)
 	}()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		conn, err := pgx.Connect(context.Background(), s.DSN())
 		if err == nil {
@@ -96,7 +99,7 @@ func (s *Server) Port() string {
 	return "5432"
 }
 
-// Kill ends the server as a crash does: kill -9 of all its processes.
+// Kill ends the server as a crash does: kill -9 of all its processes. They have ended when it returns.
 func (s *Server) Kill() error {
 	err := s.cmd.Process.Signal(syscall.SIGKILL) // its children see that their parent is gone, and end
 	<-s.exited

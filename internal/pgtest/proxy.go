@@ -25,9 +25,10 @@ type Proxy struct {
 	server   string
 	listener net.Listener
 	trips    atomic.Int64
-	// loseQuestion closes the connection with the next message instead of passing it on, loseAnswer with the next answer.
+	// loseQuestion closes the connection with the next statement instead of passing it on, loseAnswer with the answer to the next one.
 	loseQuestion, loseAnswer atomic.Bool
-	// silent swallows everything, and keeps the connections; mute swallows the answers, muteNext those from the next statement on.
+	// silent swallows everything, and keeps the connections; mute swallows the answers, muteNext those from the next statement on. Statements are
+	// those of the pool: what a store says on its other connections, it says at any time.
 	silent, mute, muteNext atomic.Bool
 
 	mu    sync.Mutex
@@ -63,10 +64,10 @@ func (p *Proxy) DSN() string { return "host=" + p.dir + " user=gate dbname=postg
 // Trips returns how many round trips there were on connections of the pool, without those that begin a connection.
 func (p *Proxy) Trips() int64 { return p.trips.Load() }
 
-// LoseQuestion makes the next message to the server be lost, with its connection.
+// LoseQuestion makes the next statement be lost on its way to the server, with its connection.
 func (p *Proxy) LoseQuestion() { p.loseQuestion.Store(true) }
 
-// LoseAnswer makes the server's next answer be lost, with its connection.
+// LoseAnswer makes the server's answer to the next statement be lost, with its connection.
 func (p *Proxy) LoseAnswer() { p.loseAnswer.Store(true) }
 
 // Silence swallows all messages, until it is called with false.
@@ -118,27 +119,37 @@ func (p *Proxy) serve() {
 			delete(p.conns, client)
 			delete(p.conns, server)
 		}
-		pooled := new(atomic.Bool)
-		p.wg.Go(func() { defer over(); p.questions(client, server, pooled) })
-		p.wg.Go(func() { defer over(); p.answers(server, client, pooled) })
+		c := new(conn)
+		p.wg.Go(func() { defer over(); p.questions(client, server, c) })
+		p.wg.Go(func() { defer over(); p.answers(server, client, c) })
 	}
 }
 
-func (p *Proxy) questions(client, server net.Conn, pooled *atomic.Bool) {
+// conn is what the two directions of a connection share.
+type conn struct {
+	// pooled is set when it is one of the pool, lose when its next answer is to be lost.
+	pooled, lose atomic.Bool
+}
+
+func (p *Proxy) questions(client, server net.Conn, c *conn) {
 	buf := make([]byte, 64<<10)
 	for first := true; ; first = false {
 		n, err := client.Read(buf)
 		if first { // the connection that holds the lock of the process has a longer name
-			pooled.Store(bytes.Contains(buf[:n], []byte("application_name\x00email_link\x00")))
+			c.pooled.Store(bytes.Contains(buf[:n], []byte("application_name\x00email_link\x00")))
 		}
-		if err != nil || p.loseQuestion.CompareAndSwap(true, false) {
+		statement := c.pooled.Load() && hasBind(buf[:n])
+		if err != nil || statement && p.loseQuestion.CompareAndSwap(true, false) {
 			return
 		}
 		if p.silent.Load() {
 			continue
 		}
-		if hasBind(buf[:n]) && p.muteNext.CompareAndSwap(true, false) {
+		if statement && p.muteNext.CompareAndSwap(true, false) {
 			p.mute.Store(true)
+		}
+		if statement && p.loseAnswer.CompareAndSwap(true, false) {
+			c.lose.Store(true)
 		}
 		if _, err := server.Write(buf[:n]); err != nil {
 			return
@@ -158,7 +169,7 @@ func hasBind(messages []byte) bool {
 }
 
 // answers passes whole messages on. One of the type Z ends the answer to one round trip.
-func (p *Proxy) answers(server, client net.Conn, pooled *atomic.Bool) {
+func (p *Proxy) answers(server, client net.Conn, c *conn) {
 	header := make([]byte, 5)
 	var out []byte
 	for ready := false; ; {
@@ -173,14 +184,14 @@ func (p *Proxy) answers(server, client net.Conn, pooled *atomic.Bool) {
 		const waits = "ZRSKEG" // the end of an answer; what a connection begins with, an error, the wish for a copy
 		switch {
 		case header[0] == 'Z':
-			if ready && pooled.Load() {
+			if ready && c.pooled.Load() {
 				p.trips.Add(1)
 			}
 			ready = true // the first ends the greeting
 		case !strings.ContainsRune(waits, rune(header[0])):
 			continue
 		}
-		if p.loseAnswer.CompareAndSwap(true, false) {
+		if c.lose.Load() {
 			return
 		}
 		if p.silent.Load() || p.mute.Load() {

@@ -24,5 +24,8 @@ func NextStatements(o Options, sql string) string {
 	return next(sql, 0)(o.Schema).statements(o.Schema, "gate")
 }
 
+// LockNumber is the number of the lock that the process which works on a schema holds.
+func LockNumber(schema string) int64 { return lockNumber("node " + schema) }
+
 // Newest is the last change of the schema that this build knows.
 func Newest() int { return thisBuild(DefaultSchema).newest() }

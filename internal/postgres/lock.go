@@ -115,7 +115,11 @@ func (l *lock) acquire(ctx context.Context) (displaced bool, err error) {
 		return false, holder.refusal()
 	}
 	if !holder.own { // the steps of the one before have to end
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", l.fence); err != nil {
+		_, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", l.fence)
+		if code(err) == codeLockTimeout {
+			return false, holder.refusal()
+		}
+		if err != nil {
 			return false, unreachable(err)
 		}
 	}

@@ -150,6 +150,7 @@ func TestNODE1_ADatabaseThatIsGoneIsKnown(t *testing.T) {
 	for ; !out; until, out = node.Outage() {
 		time.Sleep(10 * time.Millisecond) // ends with the next poll
 	}
+	until, _ = node.Outage() // no poll is answered any more
 	if fresh := node.FreshUntil(); until.Sub(fresh) != time.Minute {
 		t.Errorf("served until %v after %v", until, fresh)
 	}

@@ -157,8 +157,8 @@ func TestSTO2_ServersThatAreNotUsed(t *testing.T) {
 	server.Exec(t, "create database odd owner odd")
 	server.Exec(t, "create database latin owner odd encoding latin1 template template0 lc_collate 'C' lc_ctype 'C'")
 	t.Cleanup(func() {
-		server.Exec(t, "drop database odd")
-		server.Exec(t, "drop database latin")
+		server.Exec(t, "drop database odd with (force)")
+		server.Exec(t, "drop database latin with (force)")
 		server.Exec(t, "drop role odd")
 	})
 	for _, setting := range []string{"default_transaction_isolation = 'serializable'", "default_transaction_read_only = on"} {
@@ -214,7 +214,9 @@ func TestSTO2_SchemasThatAreNotTheGates(t *testing.T) {
 func TestSTO2_LossesAreNamed(t *testing.T) {
 	var log strings.Builder
 	s := pgtest.StartFor(t, "fsync=on", "synchronous_commit=off")
-	open(t, postgres.Options{DSN: s.DSN(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := open(t, postgres.Options{DSN: s.DSN(), Log: slog.New(slog.NewTextHandler(&log, nil))}).Close(); err != nil {
+		t.Fatal(err)
+	}
 	if text := log.String(); !strings.Contains(text, "a used link works again and an ended session lives; set it to on") || strings.Contains(text, "fsync is off") {
 		t.Error(text)
 	}

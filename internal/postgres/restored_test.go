@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
 	"github.com/caddy-email-link/caddy-email-link/internal/postgres"
@@ -127,14 +126,12 @@ func TestREST2_AnotherServerMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	standby.Exec(t, "select pg_promote()")
-	for deadline := time.Now().Add(time.Minute); ; {
-		err := keep.Update(t.Context(), step)
+	for {
+		err := keep.Update(t.Context(), step) // bounded, so this does not run hot
 		if err == nil {
 			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("with `failover keep`: %v", err)
-		}
+		t.Logf("with `failover keep`, until the standby is reached: %v", err)
 	}
 	if err := end.Update(t.Context(), step); !errors.Is(err, storage.ErrUnreachable) {
 		t.Errorf("a step on a promoted standby: %v, want ErrUnreachable", err)

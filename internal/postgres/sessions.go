@@ -125,4 +125,3 @@ func (t sessions) List(after storage.Key, limit int) ([]storage.Session, error) 
 	list, err := listAfter(t.rows, after, limit, func(s *storage.Session) storage.Key { return s.Key })
 	return values(list), err
 }
-
