@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 )
@@ -97,11 +98,11 @@ func TestSES1_AnEndIsSeenInMemory(t *testing.T) {
 			if counter.Add(1); v.Current() {
 				t.Fatalf("%s: a change is not seen", name)
 			}
-			alive, same := v.Recheck(stamp(), read(c.alive, c.same, c.err))
-			if alive != c.wantAlive || same != c.wantSame || v.Current() != c.wantCurrent {
-				t.Errorf("%s: alive %v, same %v, current %v", name, alive, same, v.Current())
+			alive, same, err := v.Recheck(stamp(), read(c.alive, c.same, c.err))
+			if alive != c.wantAlive || same != c.wantSame || v.Current() != c.wantCurrent || !errors.Is(err, c.err) {
+				t.Errorf("%s: alive %v, same %v, current %v, %v", name, alive, same, v.Current(), err)
 			}
-			if alive, _ := v.Recheck(stamp(), read(true, true, nil)); alive == c.wantEnd {
+			if alive, _, _ := v.Recheck(stamp(), read(true, true, nil)); alive == c.wantEnd {
 				t.Errorf("%s: alive %v after it", name, alive)
 			}
 		}

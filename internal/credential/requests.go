@@ -15,7 +15,7 @@ type Credential interface {
 	// Valid reports whether it may be used at now, as far as memory tells without asking the store.
 	Valid(now time.Time) bool
 	// Recheck asks the store whether it is alive, and whether its account is still what it was when the request was let in. A
-	// store that cannot be read counts as an end.
+	// store that cannot be read counts as an end, unless what was read before may be served: see [Freshness.MayServe].
 	Recheck() (alive, same bool)
 }
 

@@ -45,24 +45,27 @@ func (v *Validity) Renew(s Stamp) { v.stamp.Store(&s) }
 // End revokes the credential for good.
 func (v *Validity) End() { v.ended.Store(true) }
 
+// Ended reports whether the credential has ended for good.
+func (v *Validity) Ended() bool { return v.ended.Load() }
+
 // Current reports whether the credential has not ended and nothing that it depends on has changed since it was read.
 func (v *Validity) Current() bool { return !v.ended.Load() && v.stamp.Load().Current() }
 
-// Recheck is [Credential.Recheck]: it calls read, unless the credential has ended for good, and takes over what came of it. s is
-// the stamp from before the call.
-func (v *Validity) Recheck(s Stamp, read func() (alive, same bool, err error)) (alive, same bool) {
+// Recheck calls read, unless the credential has ended for good, and takes over what came of it. s is the stamp from before the call. It
+// returns the errors of read.
+func (v *Validity) Recheck(s Stamp, read func() (alive, same bool, err error)) (alive, same bool, err error) {
 	if v.ended.Load() {
-		return false, false
+		return false, false, nil
 	}
-	alive, same, err := read()
+	alive, same, err = read()
 	switch {
 	case err != nil:
-		return false, false
+		return false, false, err
 	case !alive:
 		v.End()
-		return false, false
+		return false, false, nil
 	case same: // Otherwise the stamp stays stale, so that the next request reads the account anew.
 		v.Renew(s)
 	}
-	return true, same
+	return true, same, nil
 }

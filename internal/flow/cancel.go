@@ -61,8 +61,15 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 }
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
-	p := l.private
-	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), p.Network, p.Device, muteFor(requester, l.flow), now); err != nil {
+	p, mute := l.private, muteFor(requester, l.flow)
+	if mute == outbox.MuteByOwner {
+		if alive, err := s.Sessions.Alive(tx, requester.Session); err != nil {
+			return err
+		} else if !alive {
+			mute = outbox.MuteByOthers
+		}
+	}
+	if err := outbox.Mute(tx, s.Ring, l.addr.LimitKey(s.Ring), p.Network, p.Device, mute, now); err != nil {
 		return err
 	}
 	if l.unstoredFlow {

@@ -192,7 +192,10 @@ func (m *Manager) changed(c storage.Change) {
 		if h := m.issued.holder(c.Account); h != nil {
 			h.changes.Add(1) // first, so that a request asks the store where the record cannot be read below
 		}
-		m.admit(c.Key)
+		if err := m.admit(context.Background(), c.Key); err != nil {
+			m.reload.Store(true)
+			m.Log.Warn("a new or revoked machine token could not be read", "event", "unavailable", "error", err)
+		}
 	case storage.ChangeSession, storage.ChangeKeys:
 		return
 	}
@@ -200,12 +203,11 @@ func (m *Manager) changed(c storage.Change) {
 	m.requests.Check(c.Account, m.clock.Now())
 }
 
-// admit takes a token into the set that was made after it was loaded. Where the record cannot be read, [Manager.Tick] loads the set
-// again.
-func (m *Manager) admit(k storage.Key) {
+// admit takes a token into the set that was made after it was loaded.
+func (m *Manager) admit(ctx context.Context, k storage.Key) error {
 	var t storage.MachineToken
 	var found, same bool
-	err := m.store.View(context.Background(), func(tx storage.Tx) (err error) {
+	err := m.store.View(ctx, func(tx storage.Tx) (err error) {
 		if err := tx.Prefetch(storage.Lookups{MachineTokens: []storage.Key{k}}); err != nil {
 			return err
 		}
@@ -215,14 +217,10 @@ func (m *Manager) admit(k storage.Key) {
 		same, err = sameEpochs(tx, t)
 		return err
 	})
-	if err != nil {
-		m.reload.Store(true)
-		m.Log.Warn("a new or revoked machine token could not be read", "event", "unavailable", "error", err)
-		return
-	}
-	if found {
+	if err == nil && found {
 		m.issued.add(t, !same || !t.Revoked.IsZero())
 	}
+	return err
 }
 
 // discard marks those tokens as dead whose records say so. Where they cannot be read nothing is marked: a request with such a token

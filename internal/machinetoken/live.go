@@ -52,13 +52,18 @@ func (m *Manager) newLive(id [32]byte, c claims, g *grant, v verdict, st credent
 // Owner returns the id of the token's account.
 func (l *Live) Owner() string { return l.Account.ID }
 
-// Valid reports whether the token may be used at now, without asking the store.
-func (l *Live) Valid(now time.Time) bool {
+// Valid reports whether the token may be used at now, without asking the store. A new request also asks whether what is known here is
+// fresh: see [Manager.FindAt].
+func (l *Live) Valid(now time.Time) bool { return l.current(now) && l.m.freshness.Usable() }
+
+// current reports whether memory knows of no end.
+func (l *Live) current(now time.Time) bool {
 	return l.grant.key.Alive(now) && !l.grant.dead.Load() && l.validity.Current()
 }
 
 // Ended reports whether the token has ended since it was found: by its time, because it was revoked, by a raised epoch or with its
-// account. It reads the store only when something may have changed, and a store that cannot be read then counts as an end.
+// account. It reads the store only when something may have changed, and a store that cannot be read then counts as an end, unless what was
+// read before may be served.
 func (l *Live) Ended() bool {
 	if l.Valid(l.m.clock.Now()) {
 		return false
@@ -70,10 +75,30 @@ func (l *Live) Ended() bool {
 // Use reports whether the token is alive. A token has no idle end, so no use is recorded.
 func (l *Live) Use() (alive bool) { return !l.Ended() }
 
-// Recheck asks the store whether the token is good, and whether account and scopes are still those that were read.
+// Recheck asks the store whether the token is good, and whether account and scopes are still those that were read. While the database
+// cannot be reached, a token that was good before goes on for as long as it may be served.
 func (l *Live) Recheck() (alive, same bool) {
+	if l.m.freshness.Out() {
+		served := l.served()
+		return served, served
+	}
+	alive, same, err := l.recheck(context.Background())
+	if err != nil {
+		served := l.served()
+		return served, served
+	}
+	return alive, same
+}
+
+// served reports whether the token goes on although it cannot be read.
+func (l *Live) served() bool {
+	return !l.validity.Ended() && !l.grant.dead.Load() && l.grant.key.Alive(l.m.clock.Now()) && l.m.freshness.MayServe()
+}
+
+// recheck is Recheck with the errors of the store.
+func (l *Live) recheck(ctx context.Context) (alive, same bool, err error) {
 	return l.validity.Recheck(l.m.note(l.grant), func() (alive, same bool, err error) {
-		v, err := l.m.read(context.Background(), l.grant, l.m.clock.Now())
+		v, err := l.m.read(ctx, l.grant, l.m.clock.Now())
 		same = sameAccount(l.Account, v.account) && slices.Equal(l.m.inForce(strings.Fields(l.grant.scope)), l.Scopes)
 		return v.ok, same, err
 	})

@@ -90,6 +90,8 @@ type Manager struct {
 	reload   atomic.Bool
 	cache    credential.Cache[*Live]
 	requests *credential.Requests
+	// freshness says until when the set and the cache may be used.
+	freshness credential.Freshness
 	// ticks counts the calls of Tick.
 	ticks atomic.Uint64
 }
@@ -99,7 +101,7 @@ type Manager struct {
 func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
 	m := &Manager{
 		Log: slog.New(slog.DiscardHandler), store: store, ring: ring, clock: clk, accounts: accounts,
-		jwe: token.NewJWE([32]byte(ring.Derive(label+" key", nil, 32)), Type),
+		jwe: token.NewJWE([32]byte(ring.Derive(label+" key", nil, 32)), Type), freshness: credential.FreshnessOf(store),
 	}
 	m.issued.byID = map[string]*grant{}
 	m.issued.holders = map[string]*holder{}
@@ -164,25 +166,63 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, text, site string) 
 	}
 	id := cacheKey(text)
 	l := m.cache.Get(id)
-	if l == nil || !l.Valid(now) {
-		c, ok := m.open(text, now)
-		if !ok || c.Site != site {
+	if l != nil && l.current(now) {
+		switch {
+		case l.Site != site:
 			return nil, nil
+		case m.freshness.Fresh():
+			return l, nil
 		}
-		var err error
-		if l, err = m.load(ctx, id, c, now); l == nil || err != nil {
-			return nil, err
+		confirmed, err := m.confirm(ctx, l)
+		if confirmed || err != nil {
+			return orNone(l, err)
 		}
+		m.cache.Drop(id, l) // it has ended, or its account has changed
 	}
-	if l.Site != site {
+	c, ok := m.open(text, now)
+	if !ok || c.Site != site {
 		return nil, nil
 	}
+	return m.load(ctx, id, c, now)
+}
+
+func orNone(l *Live, err error) (*Live, error) {
+	if err != nil {
+		return nil, err
+	}
 	return l, nil
+}
+
+// confirmWait bounds how long a request waits for the store about a token that is cached: a database that takes longer is away.
+const confirmWait = time.Second
+
+// confirm asks the store whether a cached token that other nodes may have revoked is as it was. While the database cannot be reached it
+// is, for as long as it may be served.
+func (m *Manager) confirm(ctx context.Context, l *Live) (same bool, err error) {
+	if m.freshness.Out() {
+		if m.freshness.MayServe() {
+			return true, nil
+		}
+		return false, storage.ErrUnreachable
+	}
+	asking, cancel := context.WithTimeout(ctx, confirmWait)
+	defer cancel()
+	_, same, err = l.recheck(asking)
+	if err != nil && ctx.Err() == nil && m.freshness.MayServe() {
+		return true, nil
+	}
+	return same, err
 }
 
 // load validates the claims of a token of ours and caches the result.
 func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time) (*Live, error) {
 	g, err := m.issued.find(c.ID)
+	if g == nil && err == nil && !m.freshness.Fresh() {
+		// It may have been made elsewhere, and is not known here yet.
+		if err = m.admit(ctx, storage.Key{End: c.Expires, Digest: m.digest(c.Secret)}); err == nil {
+			g, err = m.issued.find(c.ID)
+		}
+	}
 	if g == nil || err != nil || !g.fits(c) || m.digest(c.Secret) != g.key.Digest {
 		return nil, err
 	}
@@ -194,8 +234,12 @@ func (m *Manager) load(ctx context.Context, id [32]byte, c claims, now time.Time
 			return nil, err
 		}
 		l = m.newLive(id, c, g, v, st)
-		if l.Valid(now) {
-			return m.cache.Put(id, l, l.cacheSize(), now), nil
+		if l.current(now) {
+			cached := m.cache.Put(id, l, l.cacheSize(), now)
+			if cached != l && !m.freshness.Fresh() {
+				return l, nil // what another request has read may be older
+			}
+			return cached, nil
 		}
 	}
 	return l, nil

@@ -22,14 +22,19 @@ func (m *Manager) End(ctx context.Context, l *Live, audit ...storage.Event) erro
 }
 
 // SignOut ends the session of a browser that signs out, or everything of its account, and writes it to the audit log. site is the
-// origin, client the network prefix of the browser.
+// origin, client the network prefix of the browser. It does nothing where the session has ended already.
 func (m *Manager) SignOut(ctx context.Context, l *Live, everywhere bool, site, client string) error {
 	e := storage.Event{Name: "signed_out", Outcome: "here", Site: site, Client: client}
 	if !everywhere {
 		return m.End(ctx, l, e)
 	}
 	e.Outcome = "everywhere"
-	return m.EndEverywhere(ctx, l.Account.ID, e)
+	return m.store.Update(ctx, func(tx storage.Tx) error {
+		if alive, err := m.Alive(tx, l); err != nil || !alive {
+			return err // one that has ended elsewhere ends nothing more
+		}
+		return m.endEverywhere(tx, l.Session.Account, e)
+	})
 }
 
 // EndByID ends the session of an account with this sid. ended is false when there is no such session. The step appends the events given
@@ -78,24 +83,26 @@ func deleteSession(tx storage.Tx, key storage.Key) (deleted bool, err error) {
 // mailbox. When it returns no error nothing is let in by any of them any more. The step appends the events given to the audit log, with
 // the time and the account.
 func (m *Manager) EndEverywhere(ctx context.Context, accountID string, audit ...storage.Event) error {
-	return m.store.Update(ctx, func(tx storage.Tx) error {
-		mailboxes, err := mailboxesOf(tx, accountID)
-		if err != nil {
+	return m.store.Update(ctx, func(tx storage.Tx) error { return m.endEverywhere(tx, accountID, audit...) })
+}
+
+func (m *Manager) endEverywhere(tx storage.Tx, accountID string, audit ...storage.Event) error {
+	mailboxes, err := mailboxesOf(tx, accountID)
+	if err != nil {
+		return err
+	}
+	for _, mailbox := range mailboxes {
+		if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
 			return err
 		}
-		for _, mailbox := range mailboxes {
-			if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
-				return err
-			}
-		}
-		if _, err = tx.Epochs().Raise(storage.AccountEpoch(accountID)); err != nil {
-			return err
-		}
-		if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: accountID}); err != nil {
-			return err
-		}
-		return m.append(tx, accountID, audit)
-	})
+	}
+	if _, err = tx.Epochs().Raise(storage.AccountEpoch(accountID)); err != nil {
+		return err
+	}
+	if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: accountID}); err != nil {
+		return err
+	}
+	return m.append(tx, accountID, audit)
 }
 
 // append adds events about an account to the audit log.

@@ -40,7 +40,11 @@ func (m *Manager) ends(s storage.Session) ends {
 			e.idle = earlier(e.idle, s.Seen.Add(idle))
 		}
 	}
-	e.every = min(TouchEvery, idle/2)
+	e.every = TouchEvery
+	if m.freshness.Shared() {
+		e.every = max(TouchEvery, idle/100)
+	}
+	e.every = min(e.every, idle/2)
 	e.touch = s.Seen.Add(e.every)
 	return e
 }
@@ -120,7 +124,8 @@ func (m *Manager) ByKey(tx storage.Tx, key storage.Key) (s storage.Session, acco
 	return s, v.account, v.ok, err
 }
 
-// Alive says, in the caller's step, whether a session that was found is alive.
+// Alive reports, in the caller's step, whether a session that was found is alive. A step that changes something on behalf of a session
+// asks this: what is cached may be older than an end elsewhere.
 func (m *Manager) Alive(tx storage.Tx, l *Live) (bool, error) {
 	s, found, err := tx.Sessions().Get(l.Session.Key)
 	if err != nil || !found {

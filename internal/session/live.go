@@ -65,14 +65,18 @@ func (l *Live) Parent() storage.Key { return *l.parent.Load() }
 // Owner returns the id of the session's account.
 func (l *Live) Owner() string { return l.Session.Account }
 
-// Valid reports whether the session may be used at now, without asking the store.
-func (l *Live) Valid(now time.Time) bool {
+// Valid reports whether the session may be used at now, without asking the store. A new request also asks whether what is known here is
+// fresh: see [Manager.FindAt].
+func (l *Live) Valid(now time.Time) bool { return l.current(now) && l.m.freshness.Usable() }
+
+// current reports whether memory knows of no end.
+func (l *Live) current(now time.Time) bool {
 	return now.UnixNano() < l.ends.Load() && l.validity.Current()
 }
 
 // Ended reports whether the session has ended since it was found: by its own idle or absolute end, by a sign-out, by a raised
 // epoch, with its account or with its parent. It reads the store only when something may have changed, and a store that
-// cannot be read then counts as an end.
+// cannot be read then counts as an end, unless what was read before may be served.
 func (l *Live) Ended() bool {
 	if l.Valid(l.m.clock.Now()) {
 		return false
@@ -98,13 +102,33 @@ func (l *Live) Use() (alive bool) {
 	return err == nil && live != nil
 }
 
-// Recheck asks the store whether the session is alive, and whether the account is still the one that was read. Where the session has come
-// to another parent meanwhile it asks again, so that the end of that one is seen.
+// Recheck asks the store whether the session is alive, and whether the account is still the one that was read. While the database
+// cannot be reached, a session that was alive before goes on for as long as it may be served.
 func (l *Live) Recheck() (alive, same bool) {
+	if l.m.freshness.Out() {
+		served := l.served()
+		return served, served
+	}
+	alive, same, err := l.recheck(context.Background())
+	if err != nil {
+		served := l.served()
+		return served, served
+	}
+	return alive, same
+}
+
+// served reports whether the session goes on although it cannot be read.
+func (l *Live) served() bool {
+	return !l.validity.Ended() && l.m.clock.Now().UnixNano() < l.ends.Load() && l.m.freshness.MayServe()
+}
+
+// recheck is Recheck with the errors of the store. Where the session has come to another parent meanwhile it asks again, so that the end of
+// that one is seen.
+func (l *Live) recheck(ctx context.Context) (alive, same bool, err error) {
 	for range loadTries {
 		parent := l.parent.Load()
-		alive, same = l.validity.Recheck(l.m.gens.note(l.Session.Key, subject{l.Session.Account, *parent}), func() (alive, same bool, err error) {
-			v, err := l.m.read(context.Background(), l.Session.Key, l.m.clock.Now())
+		alive, same, err = l.validity.Recheck(l.m.gens.note(l.Session.Key, subject{l.Session.Account, *parent}), func() (alive, same bool, err error) {
+			v, err := l.m.read(ctx, l.Session.Key, l.m.clock.Now())
 			if err != nil || !v.ok {
 				return false, false, err
 			}
@@ -116,7 +140,7 @@ func (l *Live) Recheck() (alive, same bool) {
 			break
 		}
 	}
-	return alive, same
+	return alive, same, err
 }
 
 func sameAccount(a, b accounts.Account) bool {

@@ -72,11 +72,14 @@ type Manager struct {
 	cache     credential.Cache[*Live]
 	gens      generations
 	requests  *credential.Requests
+	freshness credential.Freshness
+	// uses are written together where the store is far away.
+	uses uses
 }
 
 // NewManager returns a manager of the sessions in a store. It subscribes to the store's changes until the store is closed.
 func NewManager(store storage.Store, ring *keyring.Ring, clk *clock.Clock, accounts Accounts) *Manager {
-	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts}
+	m := &Manager{store: store, ring: ring, clock: clk, accounts: accounts, freshness: credential.FreshnessOf(store)}
 	m.cache.SetBudget(DefaultCacheBytes)
 	m.gens.init()
 	m.requests = credential.NewRequests(ErrEnded, ErrChanged)
@@ -112,19 +115,58 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string
 	}
 	id := cacheKey(cookie)
 	l := m.cache.Get(id)
-	if l == nil || !l.Valid(now) {
+	confirmed := true
+	if l == nil || !l.current(now) {
 		var err error
 		if l, err = m.load(ctx, cookie, site, id, now); l == nil || err != nil {
 			return nil, err
 		}
+	} else {
+		confirmed = m.freshness.Fresh()
 	}
 	if l.Session.Site != site {
 		return nil, nil
+	}
+	if !confirmed {
+		var err error
+		if l, err = m.confirm(ctx, l, cookie, now); l == nil || err != nil {
+			return nil, err
+		}
 	}
 	if now.UnixNano() >= l.nextTouch.Load() {
 		return m.touch(ctx, l, now)
 	}
 	return l, nil
+}
+
+// confirmWait bounds how long a request waits for the store about a session that is cached: a database that takes longer is away.
+const confirmWait = time.Second
+
+// confirm asks the store about a cached session that other nodes may have ended. While the database cannot be reached it returns what
+// memory has, for as long as that may be served.
+func (m *Manager) confirm(ctx context.Context, l *Live, cookie string, now time.Time) (*Live, error) {
+	if m.freshness.Out() {
+		if m.freshness.MayServe() {
+			return l, nil
+		}
+		return nil, storage.ErrUnreachable
+	}
+	asking, cancel := context.WithTimeout(ctx, confirmWait)
+	defer cancel()
+	alive, same, err := l.recheck(asking)
+	switch {
+	case err != nil && ctx.Err() == nil && m.freshness.MayServe():
+		return l, nil
+	case err != nil:
+		return nil, err
+	case alive && same:
+		return l, nil
+	}
+	m.cache.Drop(l.id, l)
+	if !alive {
+		return nil, nil
+	}
+	return m.load(ctx, cookie, l.Session.Site, l.id, now)
 }
 
 // load reads the session of a cookie value and caches it.
@@ -158,7 +200,11 @@ func (m *Manager) load(ctx context.Context, cookie, site string, id [32]byte, no
 		}
 		l = m.newLive(id, v, st)
 		if st.Current() {
-			return m.cache.Put(id, l, l.cacheSize(), now), nil
+			cached := m.cache.Put(id, l, l.cacheSize(), now)
+			if cached != l && !m.freshness.Fresh() {
+				return l, nil // what another request has read may be older
+			}
+			return cached, nil
 		}
 	}
 	if l == nil {
@@ -168,7 +214,16 @@ func (m *Manager) load(ctx context.Context, cookie, site string, id [32]byte, no
 	return l, nil
 }
 
-// touch records a use of the session. Only one request of a session does it at a time; the others go on.
+// idle returns how long a session lives after a use.
+func (m *Manager) idle(l *Live) time.Duration {
+	if lt := m.lifetimes.Load(); lt != nil && lt.Idle > 0 {
+		return lt.Idle
+	}
+	return l.Session.IdleEnd.Sub(l.Session.Seen)
+}
+
+// touch records a use of the session, or notes it for [Manager.WriteUses]. Only one request of a session does it at a time; the others go
+// on.
 func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, error) {
 	if !l.touching.CompareAndSwap(false, true) {
 		return l, nil
@@ -177,11 +232,12 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 	if now.UnixNano() < l.nextTouch.Load() {
 		return l, nil
 	}
-	idle := l.Session.IdleEnd.Sub(l.Session.Seen)
-	if lt := m.lifetimes.Load(); lt != nil && lt.Idle > 0 {
-		idle = lt.Idle
+	idle, every := m.idle(l), time.Duration(l.touchEvery.Load())
+	if m.freshness.Shared() {
+		m.uses.add(l, now)
+		l.nextTouch.Store(now.Add(every).UnixNano())
+		return l, nil
 	}
-	every := time.Duration(l.touchEvery.Load())
 	var got, parent storage.Session
 	child := !l.Session.Parent.IsZero()
 	err := m.store.Update(ctx, func(tx storage.Tx) error {

@@ -1,0 +1,49 @@
+package credential
+
+import (
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// Freshness says how long what was read from a store may be used without reading it again. A store of one process tells of each change
+// before the step that makes it returns, so there what was read may be used until it has changed; the zero value is of such a store. Of a
+// [storage.Shared] other nodes may have changed it meanwhile.
+type Freshness struct{ shared storage.Shared }
+
+// FreshnessOf returns the freshness of what is read from a store.
+func FreshnessOf(store storage.Store) Freshness {
+	shared, _ := store.(storage.Shared)
+	return Freshness{shared}
+}
+
+// Shared reports whether other nodes use the store.
+func (f Freshness) Shared() bool { return f.shared != nil }
+
+// Fresh reports whether a request may be let in by what was read before: every change that was committed a second ago is known here.
+func (f Freshness) Fresh() bool {
+	return f.shared == nil || time.Now().Before(f.shared.FreshUntil())
+}
+
+// Usable reports whether what was read before may be used at all: it is fresh, or the database could be reached so lately that it may be
+// served in place of what cannot be read.
+func (f Freshness) Usable() bool { return f.shared == nil || f.MayServe() }
+
+// MayServe reports whether what was read before may be served in place of what cannot be read. In a store of one process it never is: what
+// cannot be read there is broken, not away.
+func (f Freshness) MayServe() bool {
+	if f.shared == nil {
+		return false
+	}
+	until, _ := f.shared.Outage()
+	return time.Now().Before(until)
+}
+
+// Out reports whether the database cannot be reached, so that asking would only take time.
+func (f Freshness) Out() bool {
+	if f.shared == nil {
+		return false
+	}
+	_, out := f.shared.Outage()
+	return out
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// maxUses is how many uses are written in one step.
+const maxUses = 500
+
+// uses are the uses of sessions that wait to be written together.
+type uses struct {
+	mu sync.Mutex
+	at map[*Live]time.Time // guarded by mu
+}
+
+func (u *uses) add(l *Live, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.at == nil {
+		u.at = make(map[*Live]time.Time)
+	}
+	if now.After(u.at[l]) {
+		u.at[l] = now
+	}
+}
+
+// take returns up to maxUses of what waits, and leaves the rest.
+func (u *uses) take() (list []use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for l, at := range u.at {
+		if len(list) == maxUses {
+			break
+		}
+		list = append(list, use{l, at})
+		delete(u.at, l)
+	}
+	return list
+}
+
+type use struct {
+	l  *Live
+	at time.Time
+}
+
+// WriteUses writes the uses of sessions that wait, in one step for many. Call it once a second where the store is [storage.Shared]. While
+// the database cannot be reached they wait.
+func (m *Manager) WriteUses(ctx context.Context) error {
+	for !m.freshness.Out() {
+		list := m.uses.take()
+		if len(list) == 0 {
+			return nil
+		}
+		if err := m.writeUses(ctx, list); err != nil {
+			for _, u := range list {
+				m.uses.add(u.l, u.at)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Manager) writeUses(ctx context.Context, list []use) error {
+	var touches []storage.Touch
+	for _, u := range list {
+		t := storage.Touch{Key: u.l.Session.Key, Now: u.at, IdleEnd: u.at.Add(m.idle(u.l)), Every: time.Duration(u.l.touchEvery.Load())}
+		touches = append(touches, t)
+		if t.Key = u.l.Parent(); !t.Key.IsZero() {
+			touches = append(touches, t) // else everybody would be signed out when the portal has been idle
+		}
+	}
+	got := make(map[storage.Key]storage.Session, len(touches))
+	err := m.store.Update(ctx, func(tx storage.Tx) error {
+		clear(got)
+		answers, err := tx.Sessions().TouchAll(touches)
+		for i, a := range answers {
+			got[touches[i].Key] = a.Session
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		m.used(u.l, got)
+	}
+	return nil
+}
+
+// used takes over what the records of a session and its parent say after a use was written.
+func (m *Manager) used(l *Live, got map[storage.Key]storage.Session) {
+	s := got[l.Session.Key]
+	if s.Key.IsZero() {
+		l.validity.End() // the record is gone
+		m.cache.Drop(l.id, l)
+		return
+	}
+	e := m.ends(s)
+	if !s.Parent.IsZero() {
+		parent := got[s.Parent]
+		if parent.Key.IsZero() {
+			return // it has another parent than this process knows, or none: the change is on its way
+		}
+		p := m.ends(parent)
+		e.idle, e.absolute = earlier(e.idle, p.idle), earlier(e.absolute, p.absolute)
+	}
+	l.apply(e)
+}
