@@ -78,16 +78,13 @@ func (l *Live) Use() (alive bool) { return !l.Ended() }
 // Recheck asks the store whether the token is good, and whether account and scopes are still those that were read. While the database
 // cannot be reached, a token that was good before goes on for as long as it may be served.
 func (l *Live) Recheck() (alive, same bool) {
-	if l.m.freshness.Out() {
-		served := l.served()
-		return served, served
+	if !l.m.freshness.Out() {
+		if alive, same, err := l.recheck(context.Background()); err == nil {
+			return alive, same
+		}
 	}
-	alive, same, err := l.recheck(context.Background())
-	if err != nil {
-		served := l.served()
-		return served, served
-	}
-	return alive, same
+	served := l.served()
+	return served, served
 }
 
 // served reports whether the token goes on although it cannot be read.

@@ -105,16 +105,13 @@ func (l *Live) Use() (alive bool) {
 // Recheck asks the store whether the session is alive, and whether the account is still the one that was read. While the database
 // cannot be reached, a session that was alive before goes on for as long as it may be served.
 func (l *Live) Recheck() (alive, same bool) {
-	if l.m.freshness.Out() {
-		served := l.served()
-		return served, served
+	if !l.m.freshness.Out() {
+		if alive, same, err := l.recheck(context.Background()); err == nil {
+			return alive, same
+		}
 	}
-	alive, same, err := l.recheck(context.Background())
-	if err != nil {
-		served := l.served()
-		return served, served
-	}
-	return alive, same
+	served := l.served()
+	return served, served
 }
 
 // served reports whether the session goes on although it cannot be read.

@@ -74,17 +74,17 @@ func (m *Manager) writeUses(ctx context.Context, list []use) error {
 			touches = append(touches, t) // else everybody would be signed out when the portal has been idle
 		}
 	}
-	got := make(map[storage.Key]storage.Session, len(touches))
-	err := m.store.Update(ctx, func(tx storage.Tx) error {
-		clear(got)
-		answers, err := tx.Sessions().TouchAll(touches)
-		for i, a := range answers {
-			got[touches[i].Key] = a.Session
-		}
+	var answers []storage.Touched
+	err := m.store.Update(ctx, func(tx storage.Tx) (err error) {
+		answers, err = tx.Sessions().TouchAll(touches)
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	got := make(map[storage.Key]storage.Session, len(touches))
+	for i, a := range answers {
+		got[touches[i].Key] = a.Session
 	}
 	for _, u := range list {
 		m.used(u.l, got)
