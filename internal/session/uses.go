@@ -28,8 +28,8 @@ func (u *uses) add(l *Live, now time.Time) {
 	}
 }
 
-// take returns up to maxUses of what waits, and leaves the rest.
-func (u *uses) take() (list []use) {
+// drain returns up to maxUses of what waits, and leaves the rest.
+func (u *uses) drain() (list []use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for l, at := range u.at {
@@ -51,7 +51,7 @@ type use struct {
 // the database cannot be reached they wait.
 func (m *Manager) WriteUses(ctx context.Context) error {
 	for !m.freshness.Out() {
-		list := m.uses.take()
+		list := m.uses.drain()
 		if len(list) == 0 {
 			return nil
 		}
