@@ -56,7 +56,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 // operate returns what does the operators' work on an open gate.
 func (a *App) operate(p *Parts, c *core) *operator.Service {
 	return &operator.Service{
-		Vault: p.Vault, Flows: p.Flows, Sites: p.Sites, Site: p.Site, KeyFile: p.KeyFile,
+		Vault: p.Vault, Flows: p.Flows, Sites: p.Sites, Site: p.Site, Portal: p.Portal, Led: p.Led, KeyFile: p.KeyFile,
 		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },

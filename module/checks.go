@@ -56,12 +56,17 @@ func (p *position) checkInner() error {
 	}
 	h := p.handler
 	for _, one := range []struct {
-		option string
-		given  bool
-	}{{"base_url", len(h.BaseURL) > 0}, {"path", h.Path != ""}, {"sign_up", h.SignUp != nil}} {
+		option, line string
+		given        bool
+	}{
+		{"base_url", "base_url", len(h.BaseURL) > 0},
+		{"path", "path", h.Path != ""},
+		{"sign_up", "sign_up", h.SignUp != nil},
+		{"portal", "portal off", h.Portal != ""},
+	} {
 		if one.given {
-			return h.Source.wrap(one.option, fmt.Errorf("base_url, path and sign_up belong to the outer email_link of a site, and the one inside 'handle' or 'route' only tightens it; write '%s' in the one of %s instead, or give this part a site of its own",
-				one.option, p.outer.handler.Source.name()))
+			return h.Source.wrap(one.option, fmt.Errorf("base_url, path, sign_up and portal off belong to the outer email_link of a site, and the one inside 'handle' or 'route' only tightens it; write '%s' in the one of %s instead, or give this part a site of its own",
+				one.line, p.outer.handler.Source.name()))
 		}
 	}
 	if gate.Scopes(h.Require.Scope).AdmitTokens() && !gate.Scopes(p.outer.handler.Require.Scope).AdmitTokens() {

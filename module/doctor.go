@@ -111,6 +111,7 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 	}
 	f := a.facts(ctx, c)
 	if c != nil {
+		n.AnswerNonce = c.AnswerNonce
 		if err := a.tokenFacts(ctx, c, &f); err != nil {
 			return nil, err
 		}

@@ -77,8 +77,9 @@ func (a *App) open(c *core, set *templates.Set) {
 		Vault: c.Vault, Flows: p.Flows,
 		Pages: &web.Pages{
 			Flows: p.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
-			JWKS:   func() []byte { return jwks(c) },
-			Health: func() error { return healthy(c.Vault) },
+			JWKS:        func() []byte { return jwks(c) },
+			Health:      func() error { return healthy(c.Vault) },
+			AnswerNonce: c.AnswerNonce,
 		},
 	})
 }
@@ -98,6 +99,13 @@ func (a *App) newParts(c *core) *Parts {
 			}
 			return s.Site, true
 		},
+	}
+	p.Led = func(origin string) bool {
+		s, ok := a.gate.Site(origin)
+		return ok && s.Led
+	}
+	if a.portal != nil {
+		p.Portal = a.portal.origin.String()
 	}
 	for _, s := range a.gate.Sites() {
 		p.Sites = append(p.Sites, s.Site)

@@ -158,7 +158,7 @@ func (p *portal) bind(h *Handler, origins []gate.Origin) ([]gate.Origin, error) 
 	if h.site.Led = h.Portal == ""; !h.site.Led {
 		return origins, nil
 	}
-	if h.SignUp != nil {
+	if inner := h.app.configuration.isInner(h); h.SignUp != nil && !inner {
 		return nil, h.Source.wrap("sign_up", fmt.Errorf("people sign up at the portal %s: write sign_up in the global option email_link, or 'portal off' here for a site with pages of its own", p.origin))
 	}
 	return origins, nil
@@ -276,7 +276,7 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 	var stars []*Handler
 	actions := map[string]bool{}
 	for _, h := range handlers {
-		if h.Off || !h.site.Led || c.reached[h] != nil && !c.first[h] {
+		if h.Off || !h.site.Led || c.isInner(h) {
 			continue
 		}
 		for _, o := range h.site.Origins {

@@ -20,6 +20,9 @@ type Parts struct {
 	Sites []flow.Site
 	// Site returns the site of an origin, those below a star included.
 	Site func(origin string) (flow.Site, bool)
+	// Portal is the origin of the portal, empty where there is none. Led reports whether people sign in there for the site of an origin.
+	Portal string
+	Led    func(origin string) bool
 	// KeyFile is the path of the key file, empty when the keys come from the configuration.
 	KeyFile string
 }

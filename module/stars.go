@@ -24,6 +24,9 @@ func (c *configuration) findHosts(arrivals []arrival) {
 	}
 }
 
+// isInner reports whether all requests that come to a handler have passed another one of ours.
+func (c *configuration) isInner(h *Handler) bool { return c.reached[h] != nil && !c.first[h] }
+
 // admitted returns the origins that a handler answers for. A star in base_url trusts every name below it, and whoever holds one
 // of them could have links mailed that lead to it (CWE-640). So it stands for the hosts that the matchers on the way to the
 // handler name, and for all of them only where the site itself takes all.
@@ -64,7 +67,7 @@ func (c *configuration) below(o gate.Origin, h *Handler) (labels []string, all b
 // warnStars says what a star in base_url trusts where the site takes every name below it.
 func (c *configuration) warnStars(handlers []*Handler) {
 	for _, h := range handlers {
-		if h.Off || c.reached[h] != nil && !c.first[h] {
+		if h.Off || c.isInner(h) {
 			continue // an inner one answers for nothing by itself
 		}
 		for _, o := range h.origins {

@@ -13,6 +13,9 @@ const ourFamily = "Email-Link*"
 // HealthHeader marks an answer of /health as the gate's own: other programs answer 200 at any path.
 const HealthHeader = "Email-Link-Health"
 
+// AnswerHeader is what an answer of /health has for the nonce of the question: by it a gate knows itself at another address.
+const AnswerHeader = "Email-Link-Answer"
+
 // Rules say which headers a Stripper removes beside those of the gate itself.
 type Rules struct {
 	// Own are names that handlers of the configuration set. They are removed from requests and from answers.

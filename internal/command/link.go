@@ -54,7 +54,7 @@ Example: caddy email-link link grandma@example.com --ttl 24h --qr`, 1, 1,
 		})
 	cmd.Flags().StringVar(&in.For, "for", "", "The purpose: sign_in, activation or, where people sign in with passwords, reset (default: by whether there is an account)")
 	cmd.Flags().StringVar(&ttl, "ttl", "", fmt.Sprintf("How long the link works, %dh at most (default: the purpose's lifetime)", flow.MaxLinkTTL/time.Hour))
-	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the only one)")
+	cmd.Flags().StringVar(&in.Site, "site", "", "The site's origin, such as https://app.example.com (default: the portal, or the only one)")
 	cmd.Flags().BoolVar(&code, "qr", false, "Draw a QR code too")
 	return cmd
 }

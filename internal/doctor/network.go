@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
 )
@@ -35,6 +33,8 @@ type Network struct {
 	Recipient string
 	// Resolver asks the DNS. Default: the system's.
 	Resolver Resolver
+	// AnswerNonce returns what this gate answers to a nonce at /health; nil: any gate's answer is taken for its own.
+	AnswerNonce func(nonce string) string
 	// HTTP asks base_url. Default: a client that follows no redirect.
 	HTTP *http.Client
 	// Now is the system's clock, which is also the default.
@@ -45,8 +45,6 @@ type Network struct {
 
 const (
 	defaultTimeout = 5 * time.Second
-	// maxRequests is how many entries of base_url are asked.
-	maxRequests = 10
 	// maxSkew is how far clocks may be apart: a fifth of an assertion's usual lifetime.
 	maxSkew = 12 * time.Second
 	// certificateWarning is how long before its end a mail server's certificate is told.
@@ -147,75 +145,6 @@ func orElse(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-// reach asks each base_url for its health, and compares the time of its answer with this machine's.
-func (n *Network) reach(ctx context.Context, f Facts) []Finding {
-	type answer struct{ reached, clock report }
-	var answers []*answer
-	var wg sync.WaitGroup
-	for _, s := range f.Sites {
-		for _, o := range s.Origins {
-			if o.Wildcard || s.Nested || len(answers) == maxRequests {
-				continue
-			}
-			a := new(answer)
-			answers = append(answers, a)
-			wg.Go(func() { n.getHealth(ctx, o, s.Path, &a.reached, &a.clock) })
-		}
-	}
-	wg.Wait()
-	reached, clock := report{check: "reachable"}, report{check: "clock"}
-	for _, a := range answers {
-		reached.merge(a.reached)
-		clock.merge(a.clock)
-	}
-	if len(clock.list) == 0 {
-		clock.add(Skip, "no base_url answered over https, so there is no clock to compare with", "check that the system's clock is synchronized, as with 'timedatectl'")
-	}
-	return append(reached.list, clock.list...)
-}
-
-func (n *Network) getHealth(ctx context.Context, o Origin, path string, reached, clock *report) {
-	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.Text+path+"/health", nil)
-	if err != nil {
-		reached.add(Skip, o.Text+" cannot be asked", "")
-		return
-	}
-	begin := n.Now()
-	resp, err := n.HTTP.Do(req)
-	if err != nil {
-		reached.add(Warn, o.Text+" does not answer from here: "+networkError(err), "this is fine if this machine cannot reach its own public address or Caddy is not running; "+
-			"otherwise check the DNS record, the firewall and the certificate")
-		return
-	}
-	end := n.Now()
-	_ = resp.Body.Close()
-	gate := resp.Header.Get(boundary.HealthHeader) != ""
-	if gate && resp.StatusCode == http.StatusServiceUnavailable {
-		reached.add(Fail, o.Text+" answers, and says that its database cannot be read or written, or that Caddy is stopping",
-			"look at Caddy's log, logger email_link, and at the free space and the mode of the database's directory")
-	} else if !gate || resp.StatusCode != http.StatusOK {
-		reached.add(Fail, fmt.Sprintf("%s answers %d, but it is not the gate that answers", o.Text+path+"/health", resp.StatusCode),
-			"another server answers there, or a proxy before Caddy changes Host: check the DNS record and the routes before email_link, and pass Host on in the proxy ('header_up Host {host}' in Caddy)")
-	} else {
-		reached.add(OK, o.Text+" answers", "")
-	}
-	date, err := http.ParseTime(resp.Header.Get("Date"))
-	if err != nil || o.plain() {
-		return
-	}
-	// Date is in whole seconds, cut off.
-	switch {
-	case date.Before(begin.Add(-maxSkew - time.Second)):
-		clock.add(Fail, fmt.Sprintf("this machine's clock is %s ahead of %s", begin.Sub(date).Round(time.Second), o.Text), skewFix)
-	case date.After(end.Add(maxSkew)):
-		clock.add(Fail, fmt.Sprintf("this machine's clock is %s behind %s", date.Sub(end).Round(time.Second), o.Text), skewFix)
-	default:
-		clock.add(OK, "agrees with the answer of "+o.Text+", which is evidence if another machine gave it", "")
-	}
 }
 
 const skewFix = "synchronize the clock, as with 'timedatectl set-ntp true': apps refuse assertions from another time"

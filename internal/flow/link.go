@@ -21,6 +21,8 @@ type LinkInput struct {
 	Purpose string
 	// TTL is how long the link lives. Default: the site's lifetime for the purpose. At most MaxLinkTTL.
 	TTL time.Duration
+	// ReturnTo is the path that it leads to, as in RequestInput. Default: the front page.
+	ReturnTo string
 	// Operator is who makes it, for the audit log.
 	Operator storage.Operator
 }
@@ -107,7 +109,7 @@ func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err 
 		Key: s.flowKey(cookie, site.Origin, 0), ID: token.NewID(), Site: site.Origin, Purpose: in.Purpose,
 		Mailbox: l.addr.Mailbox(s.Ring), Bound: true, Started: l.now, State: storage.FlowOpen,
 	}
-	l.flow.Private, err = s.sealPrivate(l.flow.Key, private{Email: l.addr.Typed(), ReturnTo: "/", Operator: true})
+	l.flow.Private, err = s.sealPrivate(l.flow.Key, private{Email: l.addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Operator: true})
 	if err != nil {
 		return l, unavailable(err)
 	}

@@ -19,21 +19,22 @@ type LinkInput struct {
 	For string `json:"for,omitempty"`
 	// TTL is how long the link works. Zero: the purpose's configured lifetime.
 	TTL time.Duration `json:"ttl,omitempty"`
-	// Site is the origin the link belongs to. Empty: the only one there is.
+	// Site is the origin that the link leads to. Empty: the portal's, or the only one there is.
 	Site string `json:"site,omitempty"`
 }
 
 // Link is a printed link.
 type Link struct {
-	URL     string    `json:"url"`
-	Purpose string    `json:"purpose"`
+	URL     string `json:"url"`
+	Purpose string `json:"purpose"`
+	// Site is the origin where the link signs in: the portal's, for a site whose people sign in there.
 	Site    string    `json:"site"`
 	Expires time.Time `json:"expires"`
 }
 
 // MakeLink implements Operations.
 func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
-	site, err := svc.site(in.Site)
+	site, returnTo, err := svc.signInSite(in.Site)
 	if err != nil {
 		return Link{}, err
 	}
@@ -53,7 +54,7 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 	if _, err := address.Parse(in.Email); err != nil {
 		return Link{}, invalid("the address cannot be used: %v", err)
 	}
-	input := flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL, Operator: storage.Operator(CallerOf(ctx))}
+	input := flow.LinkInput{Email: in.Email, Purpose: in.For, TTL: in.TTL, ReturnTo: returnTo, Operator: storage.Operator(CallerOf(ctx))}
 	made, err := svc.Flows.Link(ctx, site, input)
 	if errors.Is(err, flow.ErrNoAccount) && in.For == "" {
 		if err := svc.mayActivate(ctx, site, in.Email); err != nil {

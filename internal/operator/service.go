@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,6 +22,9 @@ type Service struct {
 	// Sites are the origins that the configuration names; Site also finds those below an entry with a star.
 	Sites []flow.Site
 	Site  func(origin string) (flow.Site, bool)
+	// Portal is the origin where people sign in for the sites that Led names; empty: each site has its own pages.
+	Portal string
+	Led    func(origin string) bool
 	// KeyFile is the path of the key file, empty when the keys come from the configuration.
 	KeyFile string
 	// Scopes are those that machine tokens can be made for.
@@ -74,6 +78,23 @@ func (svc *Service) site(origin string) (flow.Site, error) {
 		return s, nil
 	}
 	return flow.Site{}, invalid("%s is not a site of this gate: %s", origin, strings.Join(names, ", "))
+}
+
+// signInSite finds the site where a link for a site signs in, and the path that it leads to there. With a portal that is the portal's, which
+// leads on to the site; with no site named it is the portal's first page.
+func (svc *Service) signInSite(origin string) (at flow.Site, returnTo string, err error) {
+	if svc.Portal == "" {
+		at, err = svc.site(origin)
+		return at, "/", err
+	}
+	if at, err = svc.site(cmp.Or(origin, svc.Portal)); err != nil || !svc.Led(at.Origin) {
+		return at, "/", err
+	}
+	origin = at.Origin
+	if at, err = svc.site(svc.Portal); err != nil {
+		return at, "/", err
+	}
+	return at, at.Prefix + "/open?app=" + url.QueryEscape(origin), nil
 }
 
 // Diagnose implements Operations.

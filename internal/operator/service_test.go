@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,50 @@ func TestMakeLink_Reset(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", site, err)
 		}
+	}
+}
+
+// TestPORT13_LinksOfSitesLeadToThePortal prints links for the portal, for a site whose people sign in there, and for one that keeps its own
+// pages.
+func TestPORT13_LinksOfSitesLeadToThePortal(t *testing.T) {
+	t.Parallel()
+	svc, _ := newService(t)
+	for _, origin := range []string{"https://auth.example.com", "https://photos.example.org", "https://staff.example.com"} {
+		svc.Sites = append(svc.Sites, flow.Site{Origin: origin, Prefix: "/email-link"})
+	}
+	svc.Site = func(origin string) (flow.Site, bool) {
+		i := slices.IndexFunc(svc.Sites, func(s flow.Site) bool { return s.Origin == origin })
+		if i < 0 {
+			return flow.Site{}, false
+		}
+		return svc.Sites[i], true
+	}
+	svc.Portal, svc.Led = "https://auth.example.com", func(origin string) bool { return origin == "https://photos.example.org" }
+	if _, err := svc.AddAccount(t.Context(), operator.AccountInput{Email: "ada@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	for site, want := range map[string]struct{ at, path string }{
+		"":                            {"https://auth.example.com", "/"},
+		"https://auth.example.com":    {"https://auth.example.com", "/"},
+		"https://photos.example.org":  {"https://auth.example.com", "/email-link/open?app=https%3A%2F%2Fphotos.example.org"},
+		"https://photos.example.org/": {"https://auth.example.com", "/email-link/open?app=https%3A%2F%2Fphotos.example.org"},
+		"https://staff.example.com":   {"https://staff.example.com", "/"},
+	} {
+		l, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: "ada@example.com", Site: site})
+		if err != nil || l.Site != want.at || !strings.HasPrefix(l.URL, want.at+"/email-link/link?t=") {
+			t.Errorf("%q: %+v, %v", site, l, err)
+			continue
+		}
+		at, _ := svc.Site(want.at)
+		_, text, _ := strings.Cut(l.URL, "?t=")
+		preview, err := svc.Flows.Open(t.Context(), at, flow.Requester{}, text)
+		if err != nil || preview.ReturnTo != want.path {
+			t.Errorf("%q leads to %q, %v", site, preview.ReturnTo, err)
+		}
+	}
+	svc.Sites = svc.Sites[1:]
+	if l, err := svc.MakeLink(t.Context(), operator.LinkInput{Email: "ada@example.com", Site: "https://photos.example.org"}); err == nil || !strings.Contains(err.Error(), "https://auth.example.com is not a site") {
+		t.Errorf("without a site for the portal: %+v, %v", l, err)
 	}
 }
 

@@ -114,3 +114,20 @@ func TestHealth_AStoreThatCannotBeRead(t *testing.T) {
 		t.Error("a closed store is healthy")
 	}
 }
+
+// TestPORT12_AnswersAreOfOneDatabase compares the answers of a gate before and after a restart with another one's, under the same master key.
+func TestPORT12_AnswersAreOfOneDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.db")
+	v := open(t, path, clock.New(nil), master(1))
+	first := v.AnswerNonce("nonce")
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := open(t, path, clock.New(nil), master(1)).AnswerNonce("nonce"); again != first {
+		t.Errorf("after a restart %q, before %q", again, first)
+	}
+	other := open(t, filepath.Join(t.TempDir(), "gate.db"), clock.New(nil), master(1))
+	if other.AnswerNonce("nonce") == first || v.AnswerNonce("nonces") == first {
+		t.Error("another gate, or another nonce, has the same answer")
+	}
+}

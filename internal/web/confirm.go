@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -72,6 +73,10 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
 	if o.ReturnTo != "/" {
 		page.ReturnTo = o.ReturnTo
+	}
+	if site, path := x.appAt(o.ReturnTo); site != nil {
+		_, host, _ := strings.Cut(site.Origin, "://")
+		page.ReturnTo = strings.TrimSuffix(host+path, "/")
 	}
 	if page.App = o.App; o.App {
 		page.SignedInAs = "" // that session goes on

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 )
 
 func TestWEB1_CrossOriginRequestsAreRefused(t *testing.T) {
@@ -209,6 +211,15 @@ func testAsInTheContract(t *testing.T) {
 func TestWEB2_HealthAndLogo(t *testing.T) {
 	g := newGate(t)
 	g.browser().get("/email-link/health").wants(t, 200, "").says(t, "ok")
+	g.pages.AnswerNonce = func(nonce string) string { return nonce + "!" }
+	for query, want := range map[string]string{
+		"?nonce=a": "a!", "": "", "?nonce=": "", "?nonce=a&nonce=b": "", "?nonce=%zz": "", "?nonce=" + strings.Repeat("a", maxNonce+1): "",
+	} {
+		res := g.browser().get("/email-link/health" + query)
+		if got := res.wants(t, 200, "").header.Get(boundary.AnswerHeader); got != want {
+			t.Errorf("%s is answered with %q", query, got)
+		}
+	}
 	g.site.Brand.Logo, _ = NewImage("logo", []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"))
 	page := g.browser().get("/email-link/sign-in").body
 	src := regexp.MustCompile(`<img src="([^"]+\.svg)"`).FindStringSubmatch(page)

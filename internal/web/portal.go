@@ -101,21 +101,28 @@ func (x *exchange) leadTo(address, page string) {
 	x.redirect(address)
 }
 
-// returnsToOpen reports whether a path to return to is that of a site's request at this portal: the one path below the prefix that there is.
-func (x *exchange) returnsToOpen(raw string) bool {
-	if x.Site == nil || !x.isPortal() {
-		return false
+// appAt returns the site that a path to return to at this portal leads to, and the path there: openPath with a site's request, or with the
+// name of a site. It is the one path below the prefix that there is. The site is nil for every other path.
+func (x *exchange) appAt(raw string) (site *PortalSite, path string) {
+	if x.Site == nil || !x.isPortal() || len(raw) > flow.MaxReturnTo {
+		return nil, ""
 	}
-	text, ok := strings.CutPrefix(raw, x.path(openPath)+"?r=")
-	return ok && len(raw) <= flow.MaxReturnTo && x.requestIn(text) != nil
-}
-
-// requestIn returns the site of a request, nil where the text is none or its site is none of the portal's.
-func (x *exchange) requestIn(text string) *PortalSite {
-	if request, ok := x.Flows.ReadPortalRequest(x.Site.Site, text); ok {
-		return x.Site.Portal.Site(request.Site)
+	query, ok := strings.CutPrefix(raw, x.path(openPath)+"?")
+	if !ok {
+		return nil, ""
 	}
-	return nil
+	if text, ok := strings.CutPrefix(query, "r="); ok {
+		if request, ok := x.Flows.ReadPortalRequest(x.Site.Site, text); ok {
+			return x.Site.Portal.Site(request.Site), request.Path
+		}
+		return nil, ""
+	}
+	if text, ok := strings.CutPrefix(query, "app="); ok {
+		if origin, err := url.QueryUnescape(text); err == nil {
+			return x.Site.Portal.Site(origin), "/"
+		}
+	}
+	return nil, ""
 }
 
 // account leads to the page of the person's own account, which is the first one.
@@ -131,6 +138,12 @@ func (x *exchange) open() {
 	if boundary.IsPrefetch(x.r) {
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 		return
+	}
+	if origin, ok := x.onlyQuery("app"); ok {
+		if site := x.Site.Portal.Site(origin); site != nil && x.r.Method == http.MethodGet {
+			x.redirect(site.Origin + "/") // which begins anew, in whatever browser this is
+			return
+		}
 	}
 	text, _ := x.onlyQuery("r")
 	request, ok := x.Flows.ReadPortalRequest(x.Site.Site, text)

@@ -54,8 +54,8 @@ func isEphemeral(fields map[string]string) bool { return fields[onlyThisTime] !=
 func (x *exchange) signInFacts(email, back string, p templates.Problem) templates.SignIn {
 	m := x.Site.Methods.WithDefaults()
 	app := ""
-	if x.returnsToOpen(back) {
-		app = x.requestIn(strings.TrimPrefix(back, x.path(openPath)+"?r=")).Name
+	if site, _ := x.appAt(back); site != nil {
+		app = site.Name
 	}
 	return templates.SignIn{
 		App: app, Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,

@@ -68,7 +68,7 @@ type Visit struct {
 	URI string
 }
 
-// Pages serves our own pages. All fields but JWKS, Health and Log are required. It is safe for concurrent use.
+// Pages serves our own pages. All fields but JWKS, Health, AnswerNonce and Log are required. It is safe for concurrent use.
 type Pages struct {
 	Flows     *flow.Service
 	Sessions  *session.Manager
@@ -80,6 +80,8 @@ type Pages struct {
 	JWKS func() []byte
 	// Health returns why the gate cannot work; nil: it always can.
 	Health func() error
+	// AnswerNonce returns what /health answers to a nonce; nil: nothing.
+	AnswerNonce func(nonce string) string
 }
 
 // route is what one path does. A nil handler is a method that the path does not take; HEAD goes where GET goes.
@@ -228,7 +230,7 @@ func (x *exchange) requester() flow.Requester {
 
 // returnTo validates a path to go to after signing in; "" is the front page.
 func (x *exchange) returnTo(raw string) string {
-	if x.returnsToOpen(raw) {
+	if site, _ := x.appAt(raw); site != nil {
 		return raw
 	}
 	if raw == "" || token.Holds(raw, x.Clock.Now) {
