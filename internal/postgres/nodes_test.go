@@ -146,11 +146,11 @@ func TestNODE1_ADatabaseThatIsGoneIsKnown(t *testing.T) {
 	if err := own.Kill(); err != nil {
 		t.Log(err)
 	}
-	until, out := node.Outage()
-	for ; !out; until, out = node.Outage() {
+	_, out := node.Outage()
+	for ; !out; _, out = node.Outage() {
 		time.Sleep(10 * time.Millisecond) // ends with the next poll
 	}
-	until, _ = node.Outage() // no poll is answered any more
+	until, _ := node.Outage() // no poll is answered any more
 	if fresh := node.FreshUntil(); until.Sub(fresh) != time.Minute {
 		t.Errorf("served until %v after %v", until, fresh)
 	}
