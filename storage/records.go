@@ -320,6 +320,8 @@ const EventLifetime = 90 * 24 * time.Hour
 
 // EventFilter selects lines of the audit log. The zero value selects all.
 type EventFilter struct {
+	// Account is the id of the account that the events are about. Empty: any, and those about none.
+	Account string
 	// Since is the earliest time. Zero: any.
 	Since time.Time
 	// Match reports whether an event is wanted. Nil: each.

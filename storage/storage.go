@@ -210,6 +210,9 @@ type Sessions interface {
 	// Reauthenticate puts next, under a new key, in the place of the session with the key old, and makes next the parent of the sessions
 	// whose parent was old. It returns false, and writes nothing, when old is missing or of another account than next.
 	Reauthenticate(old Key, next Session) (replaced bool, err error)
+	// RevokeOthers deletes all sessions of an account, over or not, but the one with the key keep and those whose parent it is, and returns how
+	// many.
+	RevokeOthers(account string, keep Key) (revoked int, err error)
 	// ByAccount lists up to limit sessions of an account, over or not.
 	ByAccount(account string, limit int) ([]Session, error)
 	// List returns up to limit sessions with keys after the given one.

@@ -23,7 +23,7 @@ func (svc *Service) History(ctx context.Context, who string, n int) ([]Event, er
 	}
 	var found []storage.Event
 	err := svc.Vault.Store.View(ctx, func(tx storage.Tx) error {
-		own, err := tx.Events().List(storage.EventFilter{Match: func(e storage.Event) bool { return e.Account == who }}, n)
+		own, err := tx.Events().List(storage.EventFilter{Account: who}, n)
 		if err != nil {
 			return err
 		}

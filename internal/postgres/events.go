@@ -49,7 +49,7 @@ func (t events) List(f storage.EventFilter, limit int) (list []storage.Event, er
 		return nil, err
 	}
 	pass := func(e storage.Event) bool {
-		return (f.Since.IsZero() || !e.Time.Before(f.Since)) && (f.Match == nil || f.Match(e))
+		return (f.Account == "" || e.Account == f.Account) && (f.Since.IsZero() || !e.Time.Before(f.Since)) && (f.Match == nil || f.Match(e))
 	}
 	for i := range t.tx.events { // its own are the newest of their time
 		if e := t.tx.events[len(t.tx.events)-1-i].Event; pass(e) {
@@ -59,7 +59,11 @@ func (t events) List(f storage.EventFilter, limit int) (list []storage.Event, er
 	at, seq := time.Unix(maxEnd, 0), int64(1<<62)
 	for found := 0; found < limit; {
 		n := 0
-		err := t.query(t.store.texts.events, []any{at, seq, f.Since, eventPage}, func(answer pgx.Rows) error {
+		sql, args := t.store.texts.events, []any{at, seq, f.Since, eventPage}
+		if f.Account != "" {
+			sql, args = t.store.texts.accountEvents, append(args, f.Account)
+		}
+		err := t.query(sql, args, func(answer pgx.Rows) error {
 			var e storage.Event
 			var end time.Time
 			err := answer.Scan(&seq, timeTo{&e.Time}, timeTo{&end}, &e.Name, &e.Purpose, &e.Outcome, &e.Account, &e.Flow, &e.Site, &e.Client,

@@ -107,6 +107,26 @@ func (t sessions) Reauthenticate(old storage.Key, next storage.Session) (replace
 	return t.Delete(old)
 }
 
+// RevokeOthers deletes the sessions of an account but one and its children.
+func (t sessions) RevokeOthers(account string, keep storage.Key) (revoked int, err error) {
+	if err := t.changeable(); err != nil {
+		return 0, err
+	}
+	sql := "select " + t.kind.columns + " from " + t.kind.table + " where account = $1"
+	all, err := t.list(sql, []any{account}, func(s *storage.Session) bool { return s.Account == account }, compareSessions, math.MaxInt)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range values(all) {
+		if s.Key == keep || s.Parent == keep && !keep.IsZero() {
+			continue
+		}
+		t.remove(t.m[s.Key])
+		revoked++
+	}
+	return revoked, nil
+}
+
 func compareSessions(a, b *storage.Session) int { return compareKeys(a.Key, b.Key) }
 
 // ByAccount lists up to limit sessions of an account.

@@ -244,7 +244,7 @@ func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
 	err = s.Update(t.Context(), func(tx storage.Tx) error {
 		return errors.Join(
 			tx.Events().Append(storage.Event{Time: at, Name: "first"}, at.Add(time.Hour)),
-			tx.Events().Append(storage.Event{Time: at.Add(time.Second), Name: "second"}, at.Add(time.Minute)),
+			tx.Events().Append(storage.Event{Time: at.Add(time.Second), Name: "second", Account: "ada"}, at.Add(time.Minute)),
 		)
 	})
 	if err = errors.Join(err, s.Close()); err != nil {
@@ -255,7 +255,7 @@ func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		return errors.Join(tx.DeleteBucket(bucketNames[bEventTimes]), schemaIs(tx, 2))
+		return errors.Join(tx.DeleteBucket(bucketNames[bEventTimes]), tx.DeleteBucket(bucketNames[bEventAccounts]), schemaIs(tx, 2))
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -265,9 +265,12 @@ func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var list []storage.Event
+		var list, own []storage.Event
 		err = s.View(t.Context(), func(tx storage.Tx) (err error) {
-			list, err = tx.Events().List(storage.EventFilter{}, 9)
+			if list, err = tx.Events().List(storage.EventFilter{}, 9); err != nil {
+				return err
+			}
+			own, err = tx.Events().List(storage.EventFilter{Account: "ada"}, 9)
 			return err
 		})
 		if err = errors.Join(err, s.Close()); err != nil {
@@ -275,6 +278,9 @@ func TestOpenIndexesTheEventsOfAnOlderFile(t *testing.T) {
 		}
 		if len(list) != 2 || list[0].Name != "second" || list[1].Name != "first" {
 			t.Fatalf("the events are %+v", list)
+		}
+		if len(own) != 1 || own[0].Name != "second" {
+			t.Fatalf("the events of the account are %+v", own)
 		}
 	}
 }

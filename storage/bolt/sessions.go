@@ -117,6 +117,27 @@ func (t sessions) Reauthenticate(old storage.Key, next storage.Session) (replace
 	return t.Delete(old)
 }
 
+// RevokeOthers deletes the sessions of an account but one and its children.
+func (t sessions) RevokeOthers(account string, keep storage.Key) (revoked int, err error) {
+	if !t.writable {
+		return 0, storage.ErrReadOnly
+	}
+	all, err := t.ByAccount(account, math.MaxInt)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range all {
+		if s.Key == keep || s.Parent == keep && !keep.IsZero() {
+			continue
+		}
+		if _, err := t.Delete(s.Key); err != nil {
+			return 0, err
+		}
+		revoked++
+	}
+	return revoked, nil
+}
+
 // ByAccount lists up to limit sessions of an account.
 func (t sessions) ByAccount(account string, limit int) (list []storage.Session, err error) {
 	if limit <= 0 {

@@ -11,12 +11,12 @@ import (
 // One transaction of a sweep does sweepChunk parts of work, which keeps it below two milliseconds; whatever waits meanwhile shares
 // the next one. A record that lies among others that have ended is one part (measured: 0.7 µs). A session also has an entry
 // in an index that is in the order of accounts, so each changes a page of its own (25 µs, most of it the disk's). A mail has two
-// entries in an index, one of them by when it is due. An event has one, by its time.
+// entries in an index, one of them by when it is due. An event has one by its time, and mostly one by its account.
 const (
 	sweepChunk   = 512
 	sessionParts = 10
 	mailParts    = 4
-	eventParts   = 2
+	eventParts   = 4
 )
 
 // Sweep deletes up to max records that have ended, in short transactions, between which other steps run.
@@ -161,14 +161,19 @@ func (t *tx) sweepMails(now time.Time, max int) (int, error) {
 	return len(ids), nil
 }
 
-// sweepEvents sweeps events with their entries in the index. An event that cannot be read is removed all the same; its entry then
-// leads nowhere, which List passes over.
+// sweepEvents sweeps events with their entries in the indexes. An event that cannot be read is removed all the same; its entries then
+// lead nowhere, which List passes over.
 func (t *tx) sweepEvents(now time.Time, max int) (int, error) {
-	var keys, index [][]byte
+	var keys [][]byte
+	type entry struct {
+		in  bucket
+		key []byte
+	}
+	var index []entry
 	err := t.ended(bEvents, nil, now, max, func(k, v []byte) {
 		keys = append(keys, k)
 		if e, err := decodeEvent(v); err == nil && len(k) == eventKeyLen {
-			index = append(index, eventTimeKey(e.Time, k[endLen:]))
+			_ = eventEntries(e, k, func(b bucket, k []byte) error { index = append(index, entry{b, k}); return nil }) // it returns no error
 		}
 	})
 	if err != nil {
@@ -179,8 +184,8 @@ func (t *tx) sweepEvents(now time.Time, max int) (int, error) {
 			return 0, err
 		}
 	}
-	for _, k := range index {
-		if err := t.del(bEventTimes, k); err != nil {
+	for _, e := range index {
+		if err := t.del(e.in, e.key); err != nil {
 			return 0, err
 		}
 	}

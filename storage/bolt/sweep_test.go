@@ -76,7 +76,7 @@ func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
 	at := time.Unix(1_800_000_000, 5)
 	err := s.Update(t.Context(), func(tx storage.Tx) error {
 		return errors.Join(
-			tx.Events().Append(storage.Event{Time: at}, at.Add(time.Hour)),
+			tx.Events().Append(storage.Event{Time: at, Account: "ada"}, at.Add(time.Hour)),
 			tx.Events().Append(storage.Event{}, at.Add(time.Minute)),
 		)
 	})
@@ -87,10 +87,11 @@ func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
 		t.Fatalf("swept %d, %v", n, err)
 	}
 	err = s.View(t.Context(), func(st storage.Tx) error {
-		return st.(*tx).scan(bEventTimes, nil, func(k, _ []byte) (bool, error) {
+		left := func(k, _ []byte) (bool, error) {
 			t.Errorf("the entry %x is left", k)
 			return true, nil
-		})
+		}
+		return errors.Join(st.(*tx).scan(bEventTimes, nil, left), st.(*tx).scan(bEventAccounts, nil, left))
 	})
 	if err != nil {
 		t.Fatal(err)

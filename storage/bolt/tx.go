@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ const (
 	bFile                        // "schema" → 4 bytes
 	bMachineTokens               // end ‖ digest → machine token; since schema 2
 	bEventTimes                  // time ‖ sequence → end of an event; since schema 3
+	bEventAccounts               // account id ‖ 0 ‖ time ‖ sequence → end of an event; since schema 7
 	bucketCount
 )
 
@@ -48,6 +50,7 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("file"),
 	[]byte("machine_tokens"),
 	[]byte("event_times"),
+	[]byte("event_accounts"),
 }
 
 // appended are the buckets whose new records come last or nearly so. bbolt fills a page to one half before it begins the next, and no
@@ -243,8 +246,8 @@ func (t *tx) scan(b bucket, from []byte, fn func(k, v []byte) (more bool, err er
 	return nil
 }
 
-// scanBack walks all keys from the last to the first until fn wants no more. fn must not write.
-func (t *tx) scanBack(b bucket, fn func(k, v []byte) (more bool, err error)) error {
+// scanBack walks the keys that begin with prefix, from the last to the first, until fn wants no more. fn must not write.
+func (t *tx) scanBack(b bucket, prefix []byte, fn func(k, v []byte) (more bool, err error)) error {
 	in, err := t.in(b)
 	if err != nil {
 		return err
@@ -252,8 +255,15 @@ func (t *tx) scanBack(b bucket, fn func(k, v []byte) (more bool, err error)) err
 	t.inside = true
 	c := in.Cursor()
 	k, v := c.Last()
+	if len(prefix) > 0 {
+		if after, _ := c.Seek(append(bytes.Clone(prefix), afterPrefix...)); after != nil {
+			k, v = c.Prev()
+		} else {
+			k, v = c.Last()
+		}
+	}
 	t.inside = false
-	for k != nil {
+	for k != nil && bytes.HasPrefix(k, prefix) {
 		more, err := fn(k, v)
 		if err != nil || !more {
 			return err
@@ -264,6 +274,9 @@ func (t *tx) scanBack(b bucket, fn func(k, v []byte) (more bool, err error)) err
 	}
 	return nil
 }
+
+// afterPrefix is longer and larger than what follows a prefix in any key.
+var afterPrefix = bytes.Repeat([]byte{0xff}, 64)
 
 const (
 	endLen = 5

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// upgrade makes the buckets that have come since the file was made, and fills the one that is an index. A crash leaves the file as
+// upgrade makes the buckets that have come since the file was made, and fills those that are indexes. A crash leaves the file as
 // it was, or upgraded.
 func (s *Store) upgrade(found uint32) error {
 	err := s.db.Update(func(btx *bbolt.Tx) error {
@@ -16,7 +16,7 @@ func (s *Store) upgrade(found uint32) error {
 				return err
 			}
 		}
-		if found < since[bEventTimes] {
+		if found < max(since[bEventTimes], since[bEventAccounts]) {
 			if err := indexEvents(btx); err != nil {
 				return err
 			}
@@ -29,14 +29,14 @@ func (s *Store) upgrade(found uint32) error {
 	return nil
 }
 
-// indexEvents makes the entries of all events, for a file of a schema that had none. An event that cannot be read gets none.
+// indexEvents makes the entries of all events, for a file of a schema that had none or not all of them. An event that cannot be read gets
+// none.
 func indexEvents(btx *bbolt.Tx) error {
-	index := btx.Bucket(bucketNames[bEventTimes])
 	return btx.Bucket(bucketNames[bEvents]).ForEach(func(k, v []byte) error {
 		e, err := decodeEvent(v)
 		if err != nil || len(k) != eventKeyLen {
 			return nil //nolint:nilerr // a sweep removes it
 		}
-		return index.Put(eventTimeKey(e.Time, k[endLen:]), k[:endLen])
+		return eventEntries(e, k, func(b bucket, entry []byte) error { return btx.Bucket(bucketNames[b]).Put(entry, k[:endLen]) })
 	})
 }

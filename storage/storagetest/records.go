@@ -247,6 +247,36 @@ var eventTests = map[string]func(*testing.T, storage.Store){
 		sweep(t, s, now.Add(2*long), 9, 2)
 		names(9)
 	},
+	"OfAnAccount": func(t *testing.T, s storage.Store) {
+		update(t, s, func(tx storage.Tx) error {
+			for i, account := range []string{"me", "", "m", "me2", "me", "you", "me"} {
+				at := now.Add(time.Duration(i) * time.Second)
+				if err := tx.Events().Append(storage.Event{Time: at, Name: fmt.Sprint(i), Account: account}, at.Add(time.Hour)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		names := func(f storage.EventFilter, limit int, want ...string) {
+			t.Helper()
+			update(t, s, func(tx storage.Tx) error {
+				list, err := tx.Events().List(f, limit)
+				var got []string
+				for _, e := range list {
+					got = append(got, e.Name)
+				}
+				equal(t, "events", got, want)
+				return err
+			})
+		}
+		names(storage.EventFilter{Account: "me"}, 9, "6", "4", "0")
+		names(storage.EventFilter{Account: "me"}, 2, "6", "4")
+		names(storage.EventFilter{Account: "me", Since: now.Add(4 * time.Second)}, 9, "6", "4")
+		names(storage.EventFilter{Account: "me", Match: func(e storage.Event) bool { return e.Name != "6" }}, 1, "4")
+		names(storage.EventFilter{Account: "nobody"}, 9)
+		sweep(t, s, now.Add(time.Hour+4*time.Second), 9, 5)
+		names(storage.EventFilter{Account: "me"}, 9, "6")
+	},
 	"SameMoment": func(t *testing.T, s storage.Store) {
 		update(t, s, func(tx storage.Tx) error {
 			for i := range 3 {

@@ -18,6 +18,7 @@ var sessionTests = map[string]func(*testing.T, storage.Store){
 	"List":                    testSessionList,
 	"AnEmptyAccountIsRefused": testSessionAccount,
 	"SES1_Reauthenticate":     testReauthenticate,
+	"SES1_RevokeOthers":       testRevokeOthers,
 }
 
 func createSession(t *testing.T, s storage.Store, se storage.Session) storage.Session {
@@ -227,5 +228,47 @@ func testReauthenticate(t *testing.T, s storage.Store) {
 	})
 	if !errors.Is(err, storage.ErrReadOnly) {
 		t.Errorf("Reauthenticate in a View = %v, want ErrReadOnly", err)
+	}
+}
+
+// testRevokeOthers ends all sessions of an account but one with its children, one that the same step has opened among them.
+func testRevokeOthers(t *testing.T, s storage.Store) {
+	child := func(name string, parent storage.Key) storage.Session {
+		c := session(name, "me", now.Add(24*time.Hour))
+		c.Parent = parent
+		return c
+	}
+	keep := createSession(t, s, session("keep", "me", now.Add(24*time.Hour)))
+	below := createSession(t, s, child("below", keep.Key))
+	other := createSession(t, s, session("other", "me", now.Add(48*time.Hour)))
+	createSession(t, s, child("below the other", other.Key))
+	createSession(t, s, session("over", "me", now.Add(-time.Hour)))
+	foreign := createSession(t, s, session("foreign", "you", now.Add(24*time.Hour)))
+	for _, want := range []int{4, 0} {
+		update(t, s, func(tx storage.Tx) error {
+			if want > 0 {
+				if err := tx.Sessions().Create(session("of this step", "me", now.Add(time.Hour))); err != nil {
+					return err
+				}
+			}
+			revoked, err := tx.Sessions().RevokeOthers("me", keep.Key)
+			equal(t, "revoked", revoked, want)
+			return err
+		})
+	}
+	for _, se := range []storage.Session{keep, below, foreign} {
+		wantSession(t, s, se)
+	}
+	update(t, s, func(tx storage.Tx) error {
+		revoked, err := tx.Sessions().RevokeOthers("me", storage.Key{})
+		equal(t, "revoked without one to keep", revoked, 2)
+		return err
+	})
+	err := s.View(context.Background(), func(tx storage.Tx) error {
+		_, err := tx.Sessions().RevokeOthers("me", keep.Key)
+		return err
+	})
+	if !errors.Is(err, storage.ErrReadOnly) {
+		t.Errorf("RevokeOthers in a View = %v, want ErrReadOnly", err)
 	}
 }

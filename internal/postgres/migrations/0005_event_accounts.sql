@@ -1,0 +1,1 @@
+create index events_account on {schema}.events (account, at, seq);
