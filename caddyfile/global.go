@@ -44,6 +44,7 @@ func short(d caddy.Duration) string {
 //		timezone  <zone>
 //		sign_up   closed | open [<domain>...]
 //		sign_in   link code password
+//		account   name password sessions tokens
 //		links     stored | stateless
 //		lifetime  activation|sign_in|reset <duration>
 //		resend    <n> [<wait>]
@@ -115,6 +116,7 @@ func globalBlock(app *module.App) block {
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
+			"account":   func(d *caddyfile.Dispenser) error { return account(d, &app.Account) },
 			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
 			"links":     func(d *caddyfile.Dispenser) error { return links(d, &app.Links) },
 			"scopes":    func(d *caddyfile.Dispenser) error { return scopes(d, &app.Scopes) },

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/module"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -104,6 +105,24 @@ func signIn(d *caddyfile.Dispenser, into *[]string) error {
 		return d.Err("sign_in: a value is missing; expected one or more of link, code, password")
 	}
 	return noBlock(d, "sign_in")
+}
+
+// account reads what people may do with their accounts.
+func account(d *caddyfile.Dispenser, into *[]string) error {
+	for d.CountRemainingArgs() > 0 {
+		act, err := choice(d, "account", selfservice.Names(), nil)
+		if err != nil {
+			return err
+		}
+		*into = append(*into, act)
+	}
+	if len(*into) == 0 {
+		return d.Errf("account: a value is missing; expected one or more of %s", strings.Join(selfservice.Names(), ", "))
+	}
+	if _, err := selfservice.ParseActs(*into); err != nil {
+		return d.Errf("account: %v", err)
+	}
+	return noBlock(d, "account")
 }
 
 func links(d *caddyfile.Dispenser, into *string) (err error) {

@@ -78,6 +78,9 @@ type App struct {
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
 	SignIn []string `json:"sign_in,omitempty"`
+	// Account lists what people may do on the page of their own account: `name`, `password` (change it, where SignIn offers passwords),
+	// `sessions` and `tokens` (see them and end them). Default: all of them.
+	Account []string `json:"account,omitempty"`
 	// Links says where a flow is until something about it has to be counted: `stored`, in the database, or `stateless`, in the
 	// mailed links and in a cookie, so that a sign-up that nobody finishes leaves nothing behind. Links of both kinds work
 	// until they end, whatever it says. Default: `stored`.

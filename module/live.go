@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
@@ -42,6 +43,10 @@ func (h *Handler) readSite() error {
 			return err
 		}
 	}
+	acts, err := selfservice.ParseActs(a.Account)
+	if err != nil {
+		return a.Source.wrap("account", err)
+	}
 	h.site.Template = web.Site{
 		Site: flow.Site{
 			Prefix: h.site.Prefix, SignUp: policy, Methods: methods,
@@ -53,7 +58,7 @@ func (h *Handler) readSite() error {
 			Stateless: a.Links == linksStateless,
 			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},
-		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand,
+		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand, Acts: acts,
 	}
 	a.portal.template(h)
 	if a.policy.siteName != "" {
@@ -76,7 +81,7 @@ func (a *App) open(c *core, set *templates.Set) {
 	a.gate.Start(&gate.Runtime{
 		Vault: c.Vault, Flows: p.Flows,
 		Pages: &web.Pages{
-			Flows: p.Flows, Sessions: c.Sessions, Templates: set, Clock: c.Clock, Log: a.log,
+			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(a.log), Templates: set, Clock: c.Clock, Log: a.log,
 			JWKS:        func() []byte { return jwks(c) },
 			Health:      func() error { return healthy(c.Vault) },
 			AnswerNonce: c.AnswerNonce,

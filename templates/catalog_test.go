@@ -22,6 +22,9 @@ func inCode() map[string]bool {
 	for month := range 12 {
 		keys[fmt.Sprintf("time.month.%d", month+1)] = true
 	}
+	for _, key := range eventKeys {
+		keys[key] = true
+	}
 	for _, code := range Codes {
 		keys["problem."+string(code)] = true
 	}

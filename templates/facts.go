@@ -255,13 +255,14 @@ func (Cancelled) page() string     { return "cancelled" }
 func (Dead) page() string          { return "dead" }
 func (Incomplete) page() string    { return "incomplete" }
 func (Home) page() string          { return "home" }
+func (Account) page() string       { return "account" }
 func (SignOut) page() string       { return "sign-out" }
 func (Refused) page() string       { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
 	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"sign-out", "refused",
+	"account", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.

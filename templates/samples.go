@@ -219,6 +219,9 @@ func homeSamples() []PageSample {
 	portal.Portal, portal.Several = true, true
 	launcher := portal
 	launcher.Apps = []App{{Name: "Photos", Address: "https://photos.example.org", Logo: "/email-link/assets/logo.svg"}, {Name: "Files", Address: "https://files.example.com"}}
+	account, full := accountSamples()
+	badName := account
+	badName.Name, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
 	return []PageSample{
 		{"home-launcher", 200, sampleFrame, launcher},
 		{"home-launcher-empty", 200, sampleFrame, portal},
@@ -226,9 +229,41 @@ func homeSamples() []PageSample {
 		{"home", 200, sampleFrame, home},
 		{"home-password", 200, sampleFrame, withPassword},
 		{"home-plain", 200, bareFrame, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
+		{"account", 200, sampleFrame, account},
+		{"account-full", 200, sampleFrame, full},
+		{"account-name", 400, sampleFrame, badName},
 		{"sign-out", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com"}},
 		{"signed-out", 200, sampleFrame, SignOut{}},
 	}
+}
+
+// accountSamples are the page of an account of which there is little to say, and of one of which there is much.
+func accountSamples() (account, full Account) {
+	this := SignedInBrowser{
+		ID: "dGhpcw", Device: "Firefox on Linux", Network: "192.0.2.0/24", Methods: []string{"link"}, Since: sampleTime.Add(-26 * time.Hour),
+		Seen: sampleTime.Add(-time.Minute), Sites: []string{"app.example.com"}, Current: true,
+	}
+	account = Account{Email: "jo@example.com", MayName: true, Language: "en", Sessions: true, Browsers: []SignedInBrowser{this}}
+	full = account
+	phone := this
+	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
+	full.Name, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
+	full.Passwords, full.Password = true, true
+	full.Tokens = []AccountToken{
+		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
+		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
+	}
+	for i, e := range []AccountEvent{
+		{Name: "signed_in", Outcome: "portal", Site: "Photos", Network: "192.0.2.0/24"},
+		{Name: "changed", Purpose: "account", Outcome: "changed", Operator: true},
+		{Name: "changed", Purpose: "reset", Outcome: "link"},
+		{Name: "mailed", Purpose: "reset", Outcome: "sent"},
+		{Name: "unheard"},
+	} {
+		e.Time = sampleTime.Add(-time.Duration(i) * time.Hour)
+		full.Events = append(full.Events, e)
+	}
+	return account, full
 }
 
 // refusedSamples lists the errors.

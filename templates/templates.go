@@ -36,7 +36,7 @@
 //
 // Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
 // words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
-// time, local and localnear one that the script of the pages writes anew in the reader's zone (for rich), device a browser, methods how a session was opened, group a code; until is the time from one moment to another; lang and
+// time, local and localnear one that the script of the pages writes anew in the reader's zone (for rich), device a browser, event what has happened to an account, methods how a session was opened, group a code; until is the time from one moment to another; lang and
 // dir are of the catalogue.
 //
 // What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a

@@ -238,6 +238,10 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		"problem": func(p Problem) (string, error) {
 			return c.tryFill(p.key(), p.pairs(), c.plain())
 		},
+		"event": func(e AccountEvent) (template.HTML, error) {
+			out, err := c.tryFill(e.key(), []any{"site", e.Site}, rich)
+			return template.HTML(out), err // as of rich
+		},
 		"ends":   func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
 		"moment": func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },
 		"local":  func(t time.Time) value { return value{text: c.formatTime(t, loc), own: true, at: t} },

@@ -100,7 +100,7 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 		Flows: &flow.Service{
 			Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Sessions: g.vault.Sessions, Accounts: g.vault.Accounts,
 		},
-		Sessions: g.vault.Sessions, Templates: set, Clock: g.vault.Clock,
+		Sessions: g.vault.Sessions, Self: g.vault.SelfService(nil), Templates: set, Clock: g.vault.Clock,
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{

@@ -117,6 +117,7 @@ func TestEveryPage(t *testing.T) {
 	other.open(m.cancel()).at("/email-link/confirm", 200).shows("cancel")
 	b.open(m.link()).isApp("/reports?year=2026", "anna@nowhere.example.com")
 	b.presses("Your account").at("/email-link/", 200).shows("account")
+	b.presses("Account settings").at("/email-link/account", 200).shows("account-settings")
 	b.open(g.origin + "/email-link/sign-out").shows("sign-out")
 	other.open(m.link()).at("/email-link/confirm", 410).shows("dead")
 	other.open(m.cancel()).at("/email-link/confirm", 410)
@@ -163,6 +164,7 @@ func TestEveryPageOfALongAddress(t *testing.T) {
 	other.open(m.link()).at("/email-link/confirm", 200).shows("long-confirm")
 	b.open(m.link()).isApp(path, long)
 	b.open(g.origin + "/email-link/").shows("long-account")
+	b.open(g.origin + "/email-link/account").shows("long-account-settings")
 }
 
 // TestForbiddenPage is for whoever is signed in and may not come in.

@@ -1,6 +1,8 @@
 package machinetoken
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +102,7 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 		if err := tx.MachineTokens().Create(rec); err != nil {
 			return err
 		}
-		return errors.Join(publish(tx, rec), m.event(tx, rec, "created", now, in.Operator))
+		return errors.Join(publish(tx, rec), m.event(tx, rec, "created", now, storage.Event{Operator: in.Operator}))
 	})
 	if err == nil {
 		text, err = m.seal(rec, secret)
@@ -108,19 +110,29 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 	if err != nil {
 		return "", Token{}, err
 	}
-	m.report(ctx, rec, "created", in.Operator)
+	m.report(ctx, rec, "created", storage.Event{Operator: in.Operator})
 	return text, Token{MachineToken: rec, Name: in.Name}, nil
 }
 
 // Revoke ends a token. When it returns no error nothing is let in by it any more. revoked is false when it had been revoked
 // before; by is for the audit log. Errors: [ErrNotFound], [ErrNotLoaded], and the store's.
 func (m *Manager) Revoke(ctx context.Context, id string, by storage.Operator) (t Token, revoked bool, err error) {
+	return m.revoke(ctx, id, "", storage.Event{Operator: by})
+}
+
+// RevokeOwn is Revoke by the owner of the account, from a network: it finds the tokens of that account alone.
+func (m *Manager) RevokeOwn(ctx context.Context, accountID, id, network string) error {
+	_, _, err := m.revoke(ctx, id, accountID, storage.Event{Client: network})
+	return err
+}
+
+func (m *Manager) revoke(ctx context.Context, id, accountID string, by storage.Event) (t Token, revoked bool, err error) {
 	g, err := m.issued.find(id)
 	if err != nil {
 		return Token{}, false, err
 	}
 	now := m.clock.Now()
-	if g == nil || !g.key.Alive(now) {
+	if g == nil || !g.key.Alive(now) || accountID != "" && g.holder.account != accountID {
 		return Token{}, false, ErrNotFound
 	}
 	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
@@ -148,30 +160,19 @@ func (m *Manager) Revoke(ctx context.Context, id string, by storage.Operator) (t
 // List returns the tokens that are not over, those of one account when its id is given, in the order of their ends.
 func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err error) {
 	now := m.clock.Now()
+	if accountID != "" && m.issued.isLoaded() {
+		return m.listOf(ctx, accountID, now)
+	}
 	after := storage.Key{End: now.Unix()}
 	for {
 		var records []storage.MachineToken
 		var ended []bool
 		err := m.store.View(ctx, func(tx storage.Tx) (err error) {
-			ended = ended[:0]
 			if records, err = tx.MachineTokens().List(after, page); err != nil {
 				return err
 			}
-			if err := tx.Prefetch(storage.Lookups{MachineTokens: keysOf(records)}); err != nil {
-				return err
-			}
-			for _, t := range records {
-				same, err := sameEpochs(tx, t)
-				if err != nil {
-					return err
-				}
-				a, found, err := m.accounts.Get(tx, t.Account)
-				if err != nil {
-					return err
-				}
-				ended = append(ended, !same || !t.Revoked.IsZero() || !found || a.Status != accounts.Active)
-			}
-			return nil
+			ended, err = m.haveEnded(tx, records)
+			return err
 		})
 		if err != nil {
 			return nil, err
@@ -186,6 +187,53 @@ func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err
 		}
 		after = records[len(records)-1].Key
 	}
+}
+
+// listOf is List for one account, whose tokens are known by their keys.
+func (m *Manager) listOf(ctx context.Context, accountID string, now time.Time) (list []Token, err error) {
+	grants := m.issued.of(accountID)
+	slices.SortFunc(grants, func(a, b *grant) int {
+		return cmp.Or(cmp.Compare(a.key.End, b.key.End), bytes.Compare(a.key.Digest[:], b.key.Digest[:]))
+	})
+	var records []storage.MachineToken
+	var ended []bool
+	err = m.store.View(ctx, func(tx storage.Tx) (err error) {
+		records = records[:0]
+		for _, g := range grants {
+			t, found, err := tx.MachineTokens().Get(g.key)
+			if err != nil {
+				return err
+			}
+			if found && g.key.Alive(now) {
+				records = append(records, t)
+			}
+		}
+		ended, err = m.haveEnded(tx, records)
+		return err
+	})
+	for i, t := range records {
+		list = append(list, Token{MachineToken: t, Name: m.name(t), Ended: ended[i]})
+	}
+	return list, err
+}
+
+// haveEnded reports of each token whether it has ended before its time.
+func (m *Manager) haveEnded(tx storage.Tx, records []storage.MachineToken) (ended []bool, err error) {
+	if err := tx.Prefetch(storage.Lookups{MachineTokens: keysOf(records)}); err != nil {
+		return nil, err
+	}
+	for _, t := range records {
+		same, err := sameEpochs(tx, t)
+		if err != nil {
+			return nil, err
+		}
+		a, found, err := m.accounts.Get(tx, t.Account)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, !same || !t.Revoked.IsZero() || !found || a.Status != accounts.Active)
+	}
+	return ended, nil
 }
 
 // name opens what a token is called; one that does not open has none.
@@ -205,13 +253,14 @@ func publish(tx storage.Tx, t storage.MachineToken) error {
 	return tx.Changes().Publish(storage.Change{Kind: storage.ChangeToken, Account: t.Account, Key: t.Key})
 }
 
-func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time, by storage.Operator) error {
-	return tx.Events().Append(storage.Event{
-		Time: now, Name: "changed", Purpose: "token", Outcome: outcome, Account: t.Account, Site: t.Site, Operator: by,
-	}, now.Add(storage.EventLifetime))
+// event writes to the audit log what became of a token. by holds who did it.
+func (m *Manager) event(tx storage.Tx, t storage.MachineToken, outcome string, now time.Time, by storage.Event) error {
+	by.Time, by.Name, by.Purpose, by.Outcome, by.Account, by.Site = now, "changed", "token", outcome, t.Account, t.Site
+	return tx.Events().Append(by, now.Add(storage.EventLifetime))
 }
 
-func (m *Manager) report(ctx context.Context, t storage.MachineToken, outcome string, by storage.Operator) {
+func (m *Manager) report(ctx context.Context, t storage.MachineToken, outcome string, by storage.Event) {
 	m.Log.InfoContext(ctx, "a machine token was "+outcome, "event", "changed", "purpose", "token", "outcome", outcome,
-		"account", t.Account, "token", t.ID, "site", t.Site, "command", by.Command, "user", by.User, "host", by.Host)
+		"account", t.Account, "token", t.ID, "site", t.Site, "client", by.Client,
+		"command", by.Operator.Command, "user", by.Operator.User, "host", by.Operator.Host)
 }

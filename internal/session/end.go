@@ -52,6 +52,67 @@ func (m *Manager) EndByID(ctx context.Context, accountID, sid string, audit ...s
 	return false, nil
 }
 
+// EndOther ends the session with this sid of the account of l, as [Manager.End] does. ended is false when there is no such session. The step
+// appends the events given to the audit log, with the time and the account. Errors: [ErrEnded] if l has ended, and the store's.
+func (m *Manager) EndOther(ctx context.Context, l *Live, sid string, audit ...storage.Event) (ended bool, err error) {
+	err = m.store.Update(ctx, func(tx storage.Tx) error {
+		ended = false
+		if err := m.mustLive(tx, l); err != nil {
+			return err
+		}
+		list, err := tx.Sessions().ByAccount(l.Session.Account, listMax)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if s.ID != sid {
+				continue
+			}
+			if ended, err = deleteSession(tx, s.Key); err != nil || !ended {
+				return err
+			}
+			return m.append(tx, s.Account, audit)
+		}
+		return nil
+	})
+	return ended && err == nil, err
+}
+
+// EndOthers ends all sessions of an account but l and those that end with it, and returns how many. The step appends the events given to the
+// audit log where it has ended any, with the time and the account. Errors: [ErrEnded] if l has ended, and the store's.
+func (m *Manager) EndOthers(ctx context.Context, l *Live, audit ...storage.Event) (ended int, err error) {
+	account := l.Session.Account
+	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
+		if err := m.mustLive(tx, l); err != nil {
+			return err
+		}
+		keep := l.Session.Key
+		if parent := l.Parent(); !parent.IsZero() {
+			keep = parent
+		}
+		if ended, err = tx.Sessions().RevokeOthers(account, keep); err != nil || ended == 0 {
+			return err
+		}
+		if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeAccount, Account: account}); err != nil {
+			return err
+		}
+		return m.append(tx, account, audit)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return ended, nil
+}
+
+// mustLive returns [ErrEnded] unless a session is alive in the caller's step.
+func (m *Manager) mustLive(tx storage.Tx, l *Live) error {
+	alive, err := m.Alive(tx, l)
+	if err == nil && !alive {
+		err = ErrEnded
+	}
+	return err
+}
+
 func (m *Manager) end(ctx context.Context, key storage.Key, accountID string, audit ...storage.Event) (deleted bool, err error) {
 	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
 		if deleted, err = deleteSession(tx, key); err != nil || !deleted {

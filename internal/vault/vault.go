@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -95,6 +96,11 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 		v.log.Error("the machine tokens could not be loaded", "event", "unavailable", "error", err)
 	}
 	return v, nil
+}
+
+// SelfService returns what people do with their own accounts. log gets one line for each act; it may be nil.
+func (v *Vault) SelfService(log *slog.Logger) *selfservice.Service {
+	return &selfservice.Service{Store: v.Store, Clock: v.Clock, Accounts: v.Accounts, Sessions: v.Sessions, Machines: v.Machines, Log: log}
 }
 
 // openTries bounds how often Open begins anew because another process has stored a data key meanwhile.

@@ -106,7 +106,7 @@ func newGate(t *testing.T) *gate {
 			Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Sessions: g.state.Sessions,
 			Accounts: g.state.Accounts, Log: log,
 		},
-		Sessions: g.state.Sessions, Templates: set, Clock: g.state.Clock, Log: log,
+		Sessions: g.state.Sessions, Self: g.state.SelfService(log), Templates: set, Clock: g.state.Clock, Log: log,
 		JWKS: func() []byte { return []byte(`{"keys":[]}`) },
 	}
 	g.work = &outbox.Worker{Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Log: log}

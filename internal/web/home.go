@@ -31,7 +31,7 @@ func (x *exchange) home() {
 	x.page(http.StatusOK, templates.Home{
 		Portal: x.isPortal(), Apps: apps, Several: x.Site.Portal != nil,
 		Email: l.Account.Email, Name: l.Account.Name, Roles: l.Account.Roles, Since: x.Clock.ToWall(l.Session.AuthTime),
-		Password: x.passwords(), PasswordSet: x.passwords() && x.r.URL.RawQuery == passwordSet,
+		Password: x.changesPassword(), PasswordSet: x.passwords() && x.r.URL.RawQuery == passwordSet,
 		Ends: x.Clock.ToWall(l.AbsoluteEnd()), Device: l.Session.Device, Methods: l.Session.Methods,
 	})
 }

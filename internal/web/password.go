@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -80,18 +81,15 @@ func (x *exchange) passwordForm() {
 
 // refusePassword answers where there is no password to change: at a site without passwords, and without a session.
 func (x *exchange) refusePassword() bool {
-	switch {
-	case !x.passwords():
+	if !x.changesPassword() {
 		x.refuse(http.StatusNotFound, templates.NotFound)
-	case x.Live == nil && (x.json || x.r.Method == http.MethodPost):
-		x.refuseWith(x.signInRequired())
-	case x.Live == nil:
-		x.redirect(x.path("/sign-in"))
-	default:
-		return false
+		return true
 	}
-	return true
+	return x.refuseSignedOut()
 }
+
+// changesPassword reports whether people change their passwords at this site.
+func (x *exchange) changesPassword() bool { return x.passwords() && x.Site.may(selfservice.Password) }
 
 func (x *exchange) passwordFacts(none bool, p templates.Problem) templates.Password {
 	return templates.Password{

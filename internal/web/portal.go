@@ -54,10 +54,14 @@ func (x *exchange) toPortal(page string) bool {
 	}
 	switch page {
 	case "/sign-in", "/sign-up":
-	case "/reset", "/password", "/account":
+	case "/reset", "/password", accountPath:
 		x.leadTo(x.Site.Portal.Base+page, page)
 		return true
 	default:
+		if strings.HasPrefix(page, accountPath+"/") { // the address of a form there
+			x.leadTo(x.Site.Portal.Base+accountPath, accountPath)
+			return true
+		}
 		return false
 	}
 	back, query := x.queryReturnTo(), x.r.URL.Query()
@@ -124,9 +128,6 @@ func (x *exchange) appAt(raw string) (site *PortalSite, path string) {
 	}
 	return nil, ""
 }
-
-// account leads to the page of the person's own account, which is the first one.
-func (x *exchange) account() { x.redirect(x.path("/")) }
 
 // open is where a site's request arrives at the portal. No page is shown at its address.
 func (x *exchange) open() {

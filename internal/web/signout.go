@@ -26,7 +26,11 @@ func (x *exchange) signOut() {
 		x.refuseForm(err)
 		return
 	}
-	everywhere := fields["everywhere"] == "1"
+	x.leave(fields["everywhere"] == "1")
+}
+
+// leave ends this session, or everything of the account, and answers.
+func (x *exchange) leave(everywhere bool) {
 	if x.Live != nil {
 		client := boundary.NetworkText(x.Client)
 		if err := x.Sessions.SignOut(x.r.Context(), x.Live, everywhere, x.Site.Origin, client); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -42,14 +43,20 @@ type Site struct {
 	MaxAge time.Duration
 	// Brand is how the site's pages look.
 	Brand Brand
+	// Acts are what people may do with their accounts. Empty: everything.
+	Acts []selfservice.Act
 }
 
 // Host returns the host of the site's origin, with its port when that is not the scheme's own.
 func (s *Site) Host() string {
-	if _, host, ok := strings.Cut(s.Origin, "://"); ok {
+	return hostOf(s.Origin)
+}
+
+func hostOf(origin string) string {
+	if _, host, ok := strings.Cut(origin, "://"); ok {
 		return host
 	}
-	return s.Origin
+	return origin
 }
 
 // Visit is one request as the gate has judged it before it came here. Our cookies have been taken from the request.
@@ -72,6 +79,7 @@ type Visit struct {
 type Pages struct {
 	Flows     *flow.Service
 	Sessions  *session.Manager
+	Self      *selfservice.Service
 	Templates *templates.Set
 	Clock     *clock.Clock
 	// Log gets a line for what no other package writes; nil disables logging.
@@ -91,17 +99,23 @@ type route struct {
 
 // routes are all our paths below the prefix.
 var routes = map[string]route{
-	"":           {get: (*exchange).home},
-	"/":          {get: (*exchange).home},
-	"/sign-in":   {get: (*exchange).signInForm, post: (*exchange).signIn},
-	"/sign-up":   {get: (*exchange).signUpForm, post: (*exchange).signUp},
-	"/reset":     {get: (*exchange).resetForm, post: (*exchange).reset},
-	"/password":  {get: (*exchange).passwordForm, post: (*exchange).changePassword},
-	"/resend":    {get: (*exchange).resendPage, post: (*exchange).resend},
-	"/code":      {get: (*exchange).codePage, post: (*exchange).code},
-	"/open":      {get: (*exchange).open},
-	"/enter":     {get: (*exchange).enter},
-	"/account":   {get: (*exchange).account},
+	"":          {get: (*exchange).home},
+	"/":         {get: (*exchange).home},
+	"/sign-in":  {get: (*exchange).signInForm, post: (*exchange).signIn},
+	"/sign-up":  {get: (*exchange).signUpForm, post: (*exchange).signUp},
+	"/reset":    {get: (*exchange).resetForm, post: (*exchange).reset},
+	"/password": {get: (*exchange).passwordForm, post: (*exchange).changePassword},
+	"/resend":   {get: (*exchange).resendPage, post: (*exchange).resend},
+	"/code":     {get: (*exchange).codePage, post: (*exchange).code},
+	"/open":     {get: (*exchange).open},
+	"/enter":    {get: (*exchange).enter},
+	"/account":  {get: (*exchange).account},
+
+	"/account/sessions": {get: (*exchange).accountForm, post: (*exchange).endSessions},
+	"/account/tokens":   {get: (*exchange).accountForm, post: (*exchange).revokeToken},
+	"/account/name":     {get: (*exchange).accountForm, post: (*exchange).setName},
+	"/account/language": {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
+
 	"/link":      {get: (*exchange).link},
 	"/confirm":   {get: (*exchange).confirmPage, post: (*exchange).confirm},
 	"/cancel":    {get: (*exchange).cancel},

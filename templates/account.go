@@ -1,0 +1,95 @@
+package templates
+
+import (
+	"slices"
+	"time"
+)
+
+// Account is the page on which a signed-in person looks after the account.
+type Account struct {
+	Email string
+	// Name is shown in a form where MayName is set.
+	Name    string
+	MayName bool
+	// Language is the tag of the language of mails.
+	Language string
+	// Sessions is set where people see and end sessions. Browsers are those that are signed in, this one first; More are not shown. Others is
+	// set when there is another one than this.
+	Sessions bool
+	Browsers []SignedInBrowser
+	More     int
+	Others   bool
+	// Passwords is set where people change their passwords, Password when this person has one.
+	Passwords, Password bool
+	Tokens              []AccountToken
+	Events              []AccountEvent
+	// Done is what has just been done: "ended", "revoked", "saved", or empty.
+	Done    string
+	Problem Problem
+}
+
+// SignedInBrowser is one browser that is signed in to an account.
+type SignedInBrowser struct {
+	ID, Device string
+	// Network is the network that it signed in from, empty when not known.
+	Network string
+	Methods []string
+	// Since is when it signed in, Seen when it was used last.
+	Since, Seen time.Time
+	// Sites are those that it is signed in to.
+	Sites   []string
+	Current bool
+}
+
+// AccountToken is one machine token of an account.
+type AccountToken struct {
+	ID, Name, Site string
+	Scopes         []string
+	Created, Ends  time.Time
+}
+
+// AccountEvent is one thing that has happened to an account, in the words of the audit log.
+type AccountEvent struct {
+	Time                   time.Time
+	Name, Purpose, Outcome string
+	Site                   string
+	// Network is that of the browser that did it, empty when not known. Operator is set where an operator did it.
+	Network  string
+	Operator bool
+}
+
+// eventKeys are the messages that say what has happened to an account.
+var eventKeys = []string{
+	"event.signed_in.link", "event.signed_in.code", "event.signed_in.pwd", "event.signed_in.portal",
+	"event.signed_out.here", "event.signed_out.everywhere",
+	"event.mailed.sign_in", "event.mailed.activation", "event.mailed.reset",
+	"event.requested", "event.denied", "event.cancelled", "event.replayed",
+	"event.changed.password", "event.changed.name", "event.changed.language",
+	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled",
+	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
+	"event.changed.token.created", "event.changed.token.revoked", "event.other",
+}
+
+// key returns the message of an event.
+func (e AccountEvent) key() string {
+	key := "event." + e.Name
+	switch e.Name {
+	case "signed_in", "signed_out":
+		key += "." + e.Outcome
+	case "mailed":
+		key += "." + e.Purpose
+	case "changed":
+		switch e.Purpose {
+		case "account", "token":
+			key += "." + e.Purpose + "." + e.Outcome
+		case "sign_in", "reset":
+			key += ".password" // the purpose of the flow that has set one
+		default:
+			key += "." + e.Purpose
+		}
+	}
+	if !slices.Contains(eventKeys, key) {
+		return "event.other"
+	}
+	return key
+}
