@@ -10,7 +10,8 @@ const (
 	KindLink Kind = "link"
 	// KindReset carries the link to the page that sets a new password, and no code.
 	KindReset Kind = "reset"
-	// KindAccountExists answers a sign-up for a mailbox that has an account. It carries no link that signs in.
+	// KindAccountExists answers a sign-up for a mailbox that has an account. Where mails sign in at the site, its link and code
+	// sign in to that account.
 	KindAccountExists Kind = "exists"
 	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where sign-up is open.
 	KindNoAccount Kind = "no-account"

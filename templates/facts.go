@@ -277,7 +277,8 @@ type Mail struct {
 	Contact                    string
 	// Link and Cancel are whole addresses; Link is empty in notices, Cancel where there is nothing to cancel.
 	Link, Cancel string
-	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both.
+	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both; one
+	// of the kind mailer.KindAccountExists may have none.
 	Code string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time

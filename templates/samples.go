@@ -320,7 +320,11 @@ func MailSamples() []MailSample {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},
 		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = mailer.KindReset, sampleLink, sampleTime.Add(30*time.Minute) })},
-		{"exists", with(func(m *Mail) { m.Kind, m.SignUp = mailer.KindAccountExists, true })},
+		{"exists", with(func(m *Mail) {
+			m.Kind, m.SignUp, m.Link, m.Code = mailer.KindAccountExists, true, sampleLink, "12345678"
+		})},
+		{"exists-code-only", with(func(m *Mail) { m.Kind, m.SignUp, m.Code = mailer.KindAccountExists, true, "12345678" })},
+		{"exists-plain", with(func(m *Mail) { m.Kind, m.SignUp = mailer.KindAccountExists, true })},
 		{"no-account", with(func(m *Mail) { m.Kind = mailer.KindNoAccount })},
 		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = mailer.KindNoAccount, true })},
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = mailer.KindNoAccount, true })},

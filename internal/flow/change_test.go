@@ -165,9 +165,11 @@ func TestFLOW1_AFirstPasswordIsSetByWhoReadsTheMail(t *testing.T) {
 		must[Done](t)(owner.signIn(ada, newWords))
 		eve.flow = ""
 		late := eve.mustAsk(Activation, ada)
-		if late.link != "" {
-			t.Error("a second sign-up has a link")
+		if o := must[LinkPreview](t)(eve.open(late.link)); o.Purpose != SignIn || o.AskPassword {
+			t.Errorf("a second sign-up opened as %+v", o)
 		}
+		_, err = eve.set(late.link, "another password of twelve")
+		wantInvalid(t, err, "password", "not_offered")
 	})
 }
 

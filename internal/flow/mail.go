@@ -64,6 +64,8 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
+	payload.SignInEnds = min(payload.Ends, s.Clock.ToWall(m.now.Add(m.site.Lifetimes.SignIn)).Unix())
+	payload.NoSignInLink = !m.site.mailsLink(SignIn)
 	if m.claims != nil {
 		payload.Mailbox, payload.Claims = f.Mailbox, m.claims
 	}

@@ -148,7 +148,7 @@ func (s *Service) find(tx storage.Tx, site Site, parsed parsedToken, now time.Ti
 func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *linkTarget, text string, now time.Time) (LinkPreview, error) {
 	f, p := l.flow, l.private
 	o := LinkPreview{
-		Purpose: f.Purpose, Cancel: l.token.Kind == storage.TokenCancel, Site: f.Site, Device: p.Device, Network: p.Network,
+		Purpose: effect(f), Cancel: l.token.Kind == storage.TokenCancel, Site: f.Site, Device: p.Device, Network: p.Network,
 		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.ownsFlow(site, requester.FlowCookie, f, p),
 		CodeOff: !site.mailsCode(f.Purpose) || p.Operator || f.WrongCodes >= MaxWrongCodes,
 	}
@@ -175,8 +175,8 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	}
 	o.Address, o.Masked = shown.Display(), shown.Masked()
 	o.OtherAccount = otherAccount(requester, f)
-	o.AskName = !o.Cancel && f.Purpose == Activation && site.AskName && !o.App
-	if !o.Cancel && f.Purpose != SignIn && s.OffersPasswords(site) && !o.App {
+	o.AskName = !o.Cancel && o.Purpose == Activation && site.AskName && !o.App
+	if !o.Cancel && o.Purpose != SignIn && s.OffersPasswords(site) && !o.App {
 		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
 	}
 	o.OneClick = l.valid && !o.Cancel && requester.Navigation && o.SameBrowser && p.Origin && o.OtherAccount == "" && !o.AskName &&

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // SignUpMode says who may make an account.
@@ -161,6 +162,16 @@ func (s Site) lifetime(purpose string) time.Duration {
 	default:
 		return s.Lifetimes.SignIn
 	}
+}
+
+// signInEnds returns when the mails of a sign-up stop signing in to an account that was there before them: as a sign-in's would, counted from the last
+// of them. It is the mail's own end unless the wait between two mails has been configured anew since.
+func (s Site) signInEnds(f storage.Flow) time.Time {
+	last := f.NextResend.Add(-s.ResendWait)
+	if last.Before(f.Started) {
+		last = f.Started
+	}
+	return last.Add(s.Lifetimes.SignIn)
 }
 
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet

@@ -17,6 +17,15 @@ const (
 	methodPassword = "pwd"
 )
 
+// effect returns the purpose that redeeming a flow has: a sign-up whose mailbox had an account when the mail worker, or the step that a code is
+// typed in, looked is a sign-in to that account.
+func effect(f storage.Flow) string {
+	if f.Purpose == Activation && f.Account != "" {
+		return SignIn
+	}
+	return f.Purpose
+}
+
 // validate reports whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
 // plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
 // either.
@@ -36,10 +45,17 @@ func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlo
 		if forUpdate {
 			get = tx.Accounts().ByMailboxForUpdate
 		}
-		_, taken, err := get(f.Mailbox)
-		return a, err == nil && !taken && f.Account == "", err
+		if _, taken, err := get(f.Mailbox); err != nil || f.Account == "" {
+			return a, err == nil && !taken, err
+		}
 	}
-	if f.Account == "" || f.Purpose != SignIn && (f.Purpose != Reset || !s.OffersPasswords(site)) {
+	switch {
+	case f.Account == "":
+		return a, false, nil
+	case f.Purpose == SignIn:
+	case f.Purpose == Reset && s.OffersPasswords(site):
+	case f.Purpose == Activation && now.Before(site.signInEnds(f)):
+	default:
 		return a, false, nil
 	}
 	get := tx.Accounts().Get
@@ -80,12 +96,13 @@ type redemption struct {
 
 // redeem applies a flow that validate has accepted with plain reads. What is different now rolls the step back.
 func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, err error) {
-	rec = record{purpose: r.flow.Purpose, flow: r.flow.ID}
+	purpose := effect(r.flow)
+	rec = record{purpose: purpose, flow: r.flow.ID}
 	ahead := storage.Lookups{Counters: r.flow.MailIP}
 	if r.requester.Session != nil {
 		ahead.Sessions = []storage.Key{r.requester.Session.Session.Key}
 	}
-	if r.flow.Purpose == Activation && r.private.App == nil {
+	if purpose == Activation && r.private.App == nil {
 		r.newAccount = accounts.LookUpNew(&ahead)
 	}
 	if err := tx.Prefetch(ahead); err != nil {
@@ -111,11 +128,11 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 		return done, rec, err
 	}
 	e := authentication{site: r.site, requester: r.requester, now: r.now, account: a, mailbox: r.flow.Mailbox, method: r.method, ephemeral: r.private.Ephemeral}
-	done = Done{Purpose: r.flow.Purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
+	done = Done{Purpose: purpose, ReturnTo: r.private.ReturnTo, PasswordSet: !r.password.IsZero(), App: r.private.App != nil}
 	switch {
 	case done.App:
 		err = s.openHandoff(tx, &done, r)
-	case r.flow.Purpose == Reset && !r.site.SignInAfterReset:
+	case purpose == Reset && !r.site.SignInAfterReset:
 		done.Reset, done.Account = true, a.ID
 		done.KnownCookie = s.rememberBrowser(r.site, r.requester.KnownCookie, r.flow.Mailbox, r.now)
 	default:
@@ -150,7 +167,7 @@ func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accoun
 	if r.private.App != nil {
 		return a, nil
 	}
-	switch r.flow.Purpose {
+	switch effect(r.flow) {
 	case Activation:
 		return s.Accounts.Create(tx, accounts.NewAccount{
 			ID:      r.newAccount,
@@ -170,7 +187,7 @@ func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e a
 	if done.App {
 		return s.recordEvents(tx, rec, e, names...)
 	}
-	switch r.flow.Purpose {
+	switch effect(r.flow) {
 	case SignIn:
 		err = s.noticeNewDevice(tx, e, r.flow.ID)
 	case Reset:

@@ -189,7 +189,7 @@ func changedClaimsAreDead(t *testing.T) {
 	for name, change := range map[string]func(c *token.Claims){
 		"site":             func(c *token.Claims) { c.Site = "https://other.example.com" },
 		"purpose":          func(c *token.Claims) { c.Purpose = Reset },
-		"activation":       func(c *token.Claims) { c.Purpose = Activation },
+		"activation":       func(c *token.Claims) { c.Purpose, c.Account = Activation, "" },
 		"unknown purpose":  func(c *token.Claims) { c.Purpose = "invite" },
 		"no account":       func(c *token.Claims) { c.Account = "" },
 		"another account":  func(c *token.Claims) { c.Account = "AAAAAAAAAAAAAAAA" },

@@ -242,13 +242,21 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 		return l, err
 	}
 	l.Cancel = p.Base + "/cancel?t=" + cancel
-	if kind != mailer.KindLink && kind != mailer.KindReset {
+	noLink, noCode := p.NoLink, p.NoCode || kind == mailer.KindReset
+	switch kind {
+	case mailer.KindLink, mailer.KindReset:
+	case mailer.KindAccountExists:
+		if w.Clock.ToWall(w.Clock.Now()).Unix() >= p.SignInEnds {
+			return l, nil
+		}
+		l.Ends, noLink = unix(p.SignInEnds), p.NoSignInLink
+	default:
 		return l, nil
 	}
-	if !p.NoLink {
+	if !noLink {
 		l.Link = p.Base + "/link?t=" + link
 	}
-	if !p.NoCode && kind != mailer.KindReset {
+	if !noCode {
 		l.Code = token.Code(w.Ring, p.Seed, m.Purpose, m.Site)
 	}
 	return l, nil

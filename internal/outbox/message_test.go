@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -53,6 +54,33 @@ func TestLetter_AResetHasALinkAndNoCode(t *testing.T) {
 	}
 	if l, err = p.message(m, Payload{}, mailer.KindNoAccount, accounts.Account{}, 0); err != nil || l.Link != "" || l.Code != "" {
 		t.Errorf("a letter to nobody says %+v", l)
+	}
+}
+
+// TestTOK4_TheMailOfAnAccountThatIsThere carries what signs in until a sign-in's time has passed, and says when that is.
+func TestTOK4_TheMailOfAnAccountThatIsThere(t *testing.T) {
+	now := newPost(t).Clock.Now()
+	m := storage.Mail{Purpose: Activation, Site: "https://app.example.com", End: now.Add(24 * time.Hour)}
+	ends := newPost(t).Clock.ToWall(now.Add(15 * time.Minute))
+	for name, c := range map[string]struct {
+		payload    Payload
+		wait       time.Duration
+		link, code bool
+	}{
+		"queued by an earlier build": {Payload{}, 0, false, false},
+		"at once":                    {Payload{SignInEnds: ends.Unix()}, 0, true, true},
+		"a code alone":               {Payload{SignInEnds: ends.Unix(), NoSignInLink: true}, 0, false, true},
+		"a link alone":               {Payload{SignInEnds: ends.Unix(), NoCode: true}, 0, true, false},
+		"in time":                    {Payload{SignInEnds: ends.Unix()}, 15*time.Minute - time.Second, true, true},
+		"too late":                   {Payload{SignInEnds: ends.Unix()}, 15 * time.Minute, false, false},
+	} {
+		p := newPost(t)
+		p.fake.Advance(c.wait)
+		c.payload.Base = "https://app.example.com/email-link"
+		l, err := p.message(m, c.payload, mailer.KindAccountExists, accounts.Account{ID: "a"}, 0)
+		if err != nil || (l.Link != "") != c.link || (l.Code != "") != c.code || l.Cancel == "" || (c.link || c.code) && !l.Ends.Equal(ends) {
+			t.Errorf("%s: %+v, %v", name, l, err)
+		}
 	}
 }
 

@@ -51,6 +51,10 @@ type Payload struct {
 	// NoLink and NoCode say which of the two the site does not offer.
 	NoLink bool `json:"no_link,omitempty"`
 	NoCode bool `json:"no_code,omitempty"`
+	// SignInEnds is when link and code stop working, by the system's clock, in seconds since 1970, where a sign-up is for an address that has an
+	// account: they sign in to it. 0: that mail has neither. NoSignInLink is set when it has a code alone.
+	SignInEnds   int64 `json:"sign_in_ends,omitempty"`
+	NoSignInLink bool  `json:"no_sign_in_link,omitempty"`
 	// App is set when an app with users of its own has asked: no account is looked up, and NoAccount is its word that there is
 	// none.
 	App       bool `json:"app,omitempty"`

@@ -55,6 +55,31 @@ func TestFLOW4_ThePhoneOpensTheLinkAndThePCGoesOn(t *testing.T) {
 	})
 }
 
+// TestFLOW4_ASignUpIsFinishedOnThePhoneAndGoesOnAtThePC: "send it again" mails a code that the page at the PC takes.
+func TestFLOW4_ASignUpIsFinishedOnThePhoneAndGoesOnAtThePC(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		pc := g.browser()
+		pc.post("/email-link/sign-up", "email", "new@example.com", "return_to", "/deep").wants(t, 303, "/email-link/resend")
+		mail := g.deliver()[0].Text
+		before := pc.get("/email-link/resend?opened=1")
+		g.opensElsewhere(t, mail)
+		if after := pc.get("/email-link/resend?opened=1"); after.body != before.body {
+			t.Error("the page shows what happened elsewhere")
+		}
+		pc.post("/email-link/code", "code", g.find(codePattern, mail)).wants(t, 403, "").says(t, "This code does not work.")
+		g.clock.Advance(time.Minute)
+		pc.post("/email-link/resend", "form", "1").wants(t, 303, "/email-link/resend?sent")
+		again := g.deliver()[0]
+		if !strings.HasPrefix(again.Subject, "You already have an account at ") || !strings.Contains(again.Text, "work for 15 minutes") {
+			t.Errorf("the mail says %s\n%s", again.Subject, again.Text)
+		}
+		pc.post("/email-link/code", "code", g.find(codePattern, again.Text)).wants(t, 303, "/deep")
+		pc.json("GET", "/email-link/session", "").wants(t, 200, "").says(t, "new@example.com")
+		g.browser().get(g.find(linkPattern, again.Text)).wants(t, 303, "/email-link/confirm")
+	})
+}
+
 // TestTOK8_AMailCarriesACodeOnlyWhereThePageTakesOne: five wrong codes switch codes off, before an end of the flow elsewhere and after it.
 func TestTOK8_AMailCarriesACodeOnlyWhereThePageTakesOne(t *testing.T) {
 	bothModes(t, func(t *testing.T) {
