@@ -93,6 +93,8 @@ type Resend struct {
 	// Code is set when a code may be typed, CodesOff when wrong ones have switched codes off; both are false where no codes are
 	// offered. Link says that mails carry links.
 	Code, CodesOff, Link bool
+	// TypedCode is what was typed that cannot be a code, to be mended in its field.
+	TypedCode string
 	// App is set when an app with users of its own has asked: the address is changed there, on the page Form where that is known,
 	// and on no page of ours.
 	App  bool

@@ -136,7 +136,7 @@ func resendSamples() []PageSample {
 		})},
 		{"resend-spent-refused", 429, bareFrame, with(func(r *Resend) { r.ResendsLeft, r.Problem = 0, Problem{Code: ResendsSpent} })},
 		{"code-refused", 403, sampleFrame, with(func(r *Resend) { r.Problem = Problem{Code: WrongCode} })},
-		{"code-malformed", 400, sampleFrame, with(func(r *Resend) { r.Problem = Problem{Code: MalformedCode} })},
+		{"code-malformed", 400, sampleFrame, with(func(r *Resend) { r.Problem, r.TypedCode = Problem{Code: MalformedCode}, "1234 567" })},
 		{"code-off", 403, sampleFrame, with(func(r *Resend) { r.Code, r.CodesOff, r.Problem = false, true, Problem{Code: CodesOff} })},
 		{"resend-codes-off", 200, sampleFrame, with(func(r *Resend) { r.Code, r.CodesOff = false, true })},
 		{"resend-code-only", 200, sampleFrame, with(func(r *Resend) { r.Link = false })},

@@ -28,7 +28,7 @@ func (x *exchange) code() {
 	}
 	done, err := x.Flows.SubmitCode(x.r.Context(), x.Site.Site, x.requester(), fields["code"])
 	if err != nil {
-		x.refuseResend(x.problemOf(err))
+		x.refuseResend(x.problemOf(err), fields["code"])
 		return
 	}
 	x.signedIn(done, true)

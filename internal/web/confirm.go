@@ -168,7 +168,8 @@ func (x *exchange) confirm() {
 
 // refuseConfirm shows what is parked now, with what went wrong.
 func (x *exchange) refuseConfirm(p problem, name string) {
-	form := p.code == templates.Changed || p.code == templates.InvalidName || p.code == templates.Busy || p.words().NewPassword()
+	form := p.code == templates.Changed || p.code == templates.InvalidName || p.code == templates.Busy || p.code == templates.Limited ||
+		p.words().NewPassword()
 	switch {
 	case p.code == templates.DeadLink:
 		x.deadLink()

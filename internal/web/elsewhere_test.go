@@ -1,6 +1,7 @@
 package web
 
 import (
+	"html"
 	"regexp"
 	"strings"
 	"testing"
@@ -154,6 +155,57 @@ func TestScenario_ChangingTheAddressKeepsWhatWasTyped(t *testing.T) {
 		b.get(g.find(linkPattern, g.deliver()[0].Text)).wants(t, 303, "/deep/two")
 		b.get("/email-link/resend?opened=1&return_to=%2Fdeep%2Ftwo").wants(t, 303, "/deep/two")
 		b.get("/email-link/resend?opened=1&return_to=https%3A%2F%2Fevil.example").wants(t, 303, "/")
+	})
+}
+
+// TestScenario_ARefusedFormKeepsWhatWasTyped refuses each form for each kind of reason.
+func TestScenario_ARefusedFormKeepsWhatWasTyped(t *testing.T) {
+	const typed, back = `value="new@example.com"`, `name="return_to" value="/deep/two"`
+	t.Run("a code that cannot be one", func(t *testing.T) {
+		g := newGate(t)
+		g.account(known)
+		b := g.browser()
+		b.asks(known)
+		for _, code := range []string{"1234 567", "12345678 9", "1234567l", `1"><b>`} {
+			b.post("/email-link/code", "code", code).wants(t, 400, "").says(t, `value="`+html.EscapeString(code)+`"`, `aria-invalid="true"`)
+		}
+		b.post("/email-link/code", "code", strings.Repeat("1", 25)).wants(t, 400, "").lacks(t, "11111")
+		b.post("/email-link/code", "code", "0000 0000").wants(t, 403, "").lacks(t, "0000 0000", "00000000")
+		b.get("/email-link/resend").lacks(t, "1234 567")
+	})
+	t.Run("too many requests", func(t *testing.T) {
+		g := newPasswordGate(t)
+		for range 6 {
+			g.browser().post("/email-link/sign-up", "email", "new@example.com")
+		}
+		for _, form := range []string{"sign-up", "sign-in"} {
+			g.browser().post("/email-link/"+form, "email", "new@example.com", "return_to", "/deep/two").wants(t, 429, "").says(t, typed, back)
+		}
+		g.browser().post("/email-link/reset", "email", "new@example.com").wants(t, 429, "").says(t, typed)
+	})
+	t.Run("the database is away", func(t *testing.T) {
+		g := newPasswordGate(t)
+		if err := g.state.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := "Please try again in a moment."
+		for _, form := range []string{"sign-up", "sign-in"} {
+			g.browser().post("/email-link/"+form, "email", "new@example.com", "return_to", "/deep/two").wants(t, 503, "").says(t, typed, back, again)
+		}
+		g.browser().post("/email-link/reset", "email", "new@example.com").wants(t, 503, "").says(t, typed, again)
+		g.browser().post("/email-link/sign-in", "email", "new@example.com", "return_to", "/deep/two", "password", oldWords).wants(t, 503, "").
+			says(t, typed, back, again).lacks(t, oldWords)
+	})
+	t.Run("a name", func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.site.AskName = true
+		b := g.browser()
+		b.post("/email-link/sign-up", "email", "new@example.com").wants(t, 303, "/email-link/resend")
+		b.get(g.find(linkPattern, g.deliver()[0].Text)).wants(t, 303, "/email-link/confirm")
+		h := g.find(hPattern, b.get("/email-link/confirm").body)
+		b.post("/email-link/confirm", "h", h, "name", "Jo\nNew").wants(t, 400, "").says(t, "Jo\nNew")
+		b.post("/email-link/confirm", "h", h, "name", "Jo New", "password", "short").wants(t, 400, "").says(t, `value="Jo New"`).lacks(t, `"short"`)
+		b.post("/email-link/confirm", "h", "of another page", "name", "Jo New", "password", newWords).wants(t, 409, "").says(t, `value="Jo New"`).lacks(t, newWords)
 	})
 }
 

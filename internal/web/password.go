@@ -22,10 +22,6 @@ func (x *exchange) passwords() bool { return x.Flows.OffersPasswords(x.Site.Site
 func (x *exchange) signInByPassword(fields map[string]string) {
 	email, back := strings.TrimSpace(fields["email"]), x.returnTo(fields["return_to"])
 	again := func(p problem) {
-		if p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
-			x.refuseWith(p)
-			return
-		}
 		facts := x.signInFacts(email, back, p.words())
 		facts.OnlyThisTime = isEphemeral(fields)
 		x.refuseOn(p, facts)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
@@ -72,7 +73,7 @@ func (x *exchange) resend() {
 	p, err := x.Flows.Resend(x.r.Context(), x.Site.Site, x.requester())
 	switch {
 	case err != nil:
-		x.refuseResend(x.problemOf(err))
+		x.refuseResend(x.problemOf(err), "")
 	case x.json:
 		x.replyOK(http.StatusAccepted, x.newSentBody(p))
 	default:
@@ -93,8 +94,11 @@ func (x *exchange) requested(words ...string) (email, back string) {
 	return p.Typed, x.returnTo(p.ReturnTo)
 }
 
-// refuseResend shows "check your mail" with what is wrong.
-func (x *exchange) refuseResend(p problem) {
+// maxTypedCode is the longest text in the field of the code, in characters.
+const maxTypedCode = 24
+
+// refuseResend shows "check your mail" with what is wrong. What was typed that cannot be a code is in the field again, to be mended there.
+func (x *exchange) refuseResend(p problem, typed string) {
 	if x.json || p.status == http.StatusServiceUnavailable {
 		x.refuseWith(p)
 		return
@@ -106,7 +110,11 @@ func (x *exchange) refuseResend(p problem) {
 	case !ok:
 		x.noFlow()
 	default:
-		x.refuseOn(p, x.resendFacts(pending, p.words()))
+		facts := x.resendFacts(pending, p.words())
+		if p.code == templates.MalformedCode && utf8.RuneCountInString(typed) <= maxTypedCode {
+			facts.TypedCode = typed
+		}
+		x.refuseOn(p, facts)
 	}
 }
 

@@ -100,7 +100,7 @@ func (x *exchange) requestMail(
 		if p.limit.reserve {
 			x.setFlowCookie(result)
 		}
-		if p.status == http.StatusServiceUnavailable || p.code == templates.BadForm {
+		if p.code == templates.BadForm { // no field of the form is wrong
 			x.refuseWith(p)
 			return
 		}
