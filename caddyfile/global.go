@@ -53,6 +53,13 @@ func short(d caddy.Duration) string {
 //		scopes    <name>...
 //		password  min_length|history <n> | sign_in_after_reset
 //		templates <dir>
+//		log_client prefix|full
+//		alerts {
+//			to     contact | <address>
+//			post   [insecure] <url> [<header> <value>]
+//			format text|json
+//			off    <kind>...
+//		}
 //		portal    <origin> {
 //			name <text>
 //			logo <file> [dark <file>] [wordmark]
@@ -112,6 +119,13 @@ func globalBlock(app *module.App) block {
 			"accent":    func(d *caddyfile.Dispenser) error { return accent(d, &app.Accent) },
 			"favicon":   func(d *caddyfile.Dispenser) error { return word(d, &app.Favicon) },
 			"timezone":  func(d *caddyfile.Dispenser) error { return timezone(d, &app.Timezone) },
+			"alerts":    func(d *caddyfile.Dispenser) error { return alerts(d, app) },
+			"log_client": func(d *caddyfile.Dispenser) (err error) {
+				if app.LogClient, err = choice(d, "log_client", module.LogClients, nil); err != nil {
+					return err
+				}
+				return end(d, "log_client")
+			},
 			"portal":    func(d *caddyfile.Dispenser) error { return portal(d, app) },
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },

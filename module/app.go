@@ -103,6 +103,11 @@ type App struct {
 	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
 	// Default: none.
 	Templates string `json:"templates,omitempty"`
+	// Alerts says who is alerted when something looks wrong. Default: nobody.
+	Alerts *Alerts `json:"alerts,omitempty"`
+	// LogClient is how lines of the log about denials and failures name the client: `prefix` for its network, or `full` for its whole
+	// address. Default: `prefix`.
+	LogClient string `json:"log_client,omitempty"`
 	// Source is where the option and its lines are written, for errors and warnings. Default: unknown.
 	Source *Source `json:"source,omitempty"`
 
@@ -111,6 +116,7 @@ type App struct {
 	// logger of an access log.
 	output  slog.Handler
 	limiter gate.LogLimiter
+	alerts  alertSink
 	verbose bool
 	access  func(name string) accessWriter
 	// stopReports ends the reports of how many log lines were left out; it is nil until Start.
@@ -184,7 +190,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.output = ctx.Slogger().Handler()
-	a.log = slog.New(a.emitter.handler(a.limiter.Handler(a.output)))
+	a.log = slog.New(&alertHandler{Handler: a.emitter.handler(a.limiter.Handler(a.output)), sink: &a.alerts})
 	a.verbose = a.log.Enabled(ctx, slog.LevelDebug)
 	a.access = newAccessLog(ctx)
 	a.gate = gate.New(host{a}, a.log, metrics.issued.Inc)
@@ -268,6 +274,9 @@ func (a *App) start() error {
 		return err
 	}
 	a.emitter.start()
+	if a.policy.alerts != nil {
+		a.alerts.start(c)
+	}
 	a.stopReports = a.reportOmitted(c.Clock.Wall)
 	a.open(c, a.pages)
 	running.add(a)
@@ -322,6 +331,7 @@ type policy struct {
 	location *time.Location
 	limits   limit.Table
 	noMail   bool
+	alerts   *alertSettings
 }
 
 // readPolicy resolves and checks the options that are the app's alone.
@@ -345,6 +355,8 @@ func (a *App) readPolicy() error {
 		{"limit", a.readLimits},
 		{"links", func() error { return checkLinks(a.Links) }},
 		{"lifetime", a.checkTimes},
+		{"log_client", func() error { return checkLogClient(a.LogClient) }},
+		{"alerts", a.readAlerts},
 	} {
 		if err := one.check(); err != nil {
 			return a.Source.wrap(one.option, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/alert"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
@@ -34,6 +35,9 @@ type core struct {
 	passwords *password.Hasher
 	log       *slog.Logger
 	logs      *swappableHandler
+	// alerts counts for all configurations, so that a reload forgets nothing.
+	alerts alert.Counter
+	poster *alert.Poster
 
 	// ctx ends with the core.
 	ctx    context.Context
@@ -51,6 +55,8 @@ type delivery struct {
 	lifetimes session.Lifetimes
 	scopes    []string
 	log       slog.Handler
+	// alerts is nil where nobody is alerted.
+	alerts *alertSettings
 }
 
 // secrets says where the master keys come from.
@@ -66,7 +72,7 @@ func openCore(ctx context.Context, open func(context.Context) (storage.Store, er
 	if err != nil {
 		return nil, err
 	}
-	c := &core{logs: logs, log: slog.New(logs)}
+	c := &core{logs: logs, log: slog.New(logs), poster: alert.NewPoster()}
 	c.Vault, err = vault.Open(ctx, vault.Config{Store: timed(store), Masters: sec.load, Log: c.log})
 	if err != nil {
 		return nil, errors.Join(sec.explain(err), store.Close())
@@ -161,6 +167,7 @@ func (c *core) rekey(ctx context.Context, sec secrets) error {
 func (c *core) run() {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.Start()
+	c.wg.Go(c.runAlerts)
 	c.wg.Go(func() {
 		// No other process has the store open, so what its records call sending is being sent by no worker.
 		if n, err := c.worker.Resume(c.ctx); err != nil {

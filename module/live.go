@@ -3,6 +3,7 @@ package module
 import (
 	"context"
 	"errors"
+	"html"
 	"strings"
 	"time"
 
@@ -93,10 +94,11 @@ func (a *App) open(c *core, set *templates.Set) {
 func (a *App) newParts(c *core) *Parts {
 	flows := &flow.Service{
 		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
-		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{}, Log: a.log,
+		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{&a.alerts}, Log: a.log,
+		FullClients: a.LogClient == "full",
 	}
 	p := &Parts{
-		Vault: c.Vault, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(),
+		Vault: c.Vault, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(), Alert: c.alert,
 		Site: func(origin string) (flow.Site, bool) {
 			s, ok := a.gate.Site(origin)
 			if !ok {
@@ -135,8 +137,8 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 			Idle:     orElse(time.Duration(a.Session.Idle), flow.DefaultIdle),
 			Absolute: orElse(time.Duration(a.Session.Absolute), flow.DefaultAbsolute),
 		},
-		scopes: a.Scopes,
-		log:    a.log.Handler(),
+		scopes: a.Scopes, alerts: a.policy.alerts,
+		log: a.log.Handler(),
 	}
 	c.use(a.delivery)
 	return nil
@@ -149,8 +151,20 @@ func orElse(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// alertMail is for the operator, so it is in the language of the commands.
+func (a *App) alertMail(l outbox.Message) mailer.Message {
+	return mailer.Message{
+		From: a.policy.from, ReplyTo: a.policy.replyTo, Subject: l.Subject, Text: l.Text, Language: "en",
+		HTML: "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + html.EscapeString(l.Subject) + "</title></head><body>\n<pre>" +
+			html.EscapeString(l.Text) + "</pre>\n</body></html>\n",
+	}
+}
+
 // render writes a letter. A mail of a site that the configuration no longer has is written with what is known.
 func (a *App) render(set *templates.Set, l outbox.Message) (mailer.Message, error) {
+	if l.Purpose == outbox.Alert {
+		return a.alertMail(l), nil
+	}
 	site, ok := a.gate.Site(l.Site)
 	if !ok {
 		site = &web.Site{

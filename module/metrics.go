@@ -2,7 +2,9 @@ package module
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,8 +58,8 @@ func registerMetrics(registry *prometheus.Registry) {
 	}
 }
 
-// observer counts for the packages that know nothing of metrics.
-type observer struct{}
+// observer counts for the packages that know nothing of metrics and alerts.
+type observer struct{ alerts *alertSink }
 
 // Mailed implements outbox.Observer.
 func (observer) Mailed(purpose, outcome string) {
@@ -70,6 +72,13 @@ func (observer) Denied(limit string) { metrics.denied.WithLabelValues(limit).Inc
 // Flow implements flow.Observer.
 func (observer) Flow(purpose, step, outcome string) {
 	metrics.flows.WithLabelValues(purpose, step, outcome).Inc()
+}
+
+// Requested implements flow.Observer.
+func (o observer) Requested(client netip.Addr, mailbox storage.Digest, masked string) {
+	if counter := o.alerts.counter.Load(); counter != nil {
+		counter.Requested(o.alerts.clock.Now(), client, binary.BigEndian.Uint64(mailbox[:]), masked)
+	}
 }
 
 // gauges reads what runs at the moment it is asked.

@@ -42,6 +42,16 @@ func readMailbox(option, text string, into *string) error {
 	return nil
 }
 
+// LogClients are the values of App.LogClient, the default first.
+var LogClients = []string{"prefix", "full"}
+
+func checkLogClient(word string) error {
+	if word != "" && !slices.Contains(LogClients, word) {
+		return fmt.Errorf("log_client: %q is neither prefix nor full", word)
+	}
+	return nil
+}
+
 func (a *App) readLimits() error {
 	for _, name := range slices.Sorted(maps.Keys(a.Limit)) {
 		if err := a.policy.limits.Set(name, a.Limit[name]...); err != nil {

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"context"
 	"slices"
 	"sync"
 
@@ -23,6 +24,8 @@ type Parts struct {
 	// Portal is the origin of the portal, empty where there is none. Led reports whether people sign in there for the site of an origin.
 	Portal string
 	Led    func(origin string) bool
+	// Alert sends the alerts that are due, as is done once a minute.
+	Alert func(context.Context)
 	// KeyFile is the path of the key file, empty when the keys come from the configuration.
 	KeyFile string
 }

@@ -53,7 +53,7 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 			return s.cancel(tx, site, requester, l, now, &rec)
 		})
 	}()
-	s.report(ctx, stepCancel, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepCancel, site, requester.Client, rec, err)
 	if err != nil {
 		return Cancelled{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -38,7 +37,7 @@ func (s *Service) SubmitCode(ctx context.Context, site Site, requester Requester
 		})
 	}()
 	s.unanswered.keep(err, t.flow, requester, "", done, t.now)
-	s.report(ctx, stepCode, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepCode, site, requester.Client, rec, err)
 	if err != nil {
 		return Done{}, err
 	}

@@ -44,7 +44,7 @@ func (s *Service) Confirm(ctx context.Context, site Site, requester Requester, i
 		})
 	}()
 	s.unanswered.keep(err, c.flow, requester, in.Password, done, c.now)
-	s.report(ctx, stepConfirm, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepConfirm, site, requester.Client, rec, err)
 	if err != nil {
 		return Done{}, err
 	}

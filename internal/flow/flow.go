@@ -85,6 +85,8 @@ type Service struct {
 	Observer Observer
 	// Log gets one line for each event; nil disables logging.
 	Log *slog.Logger
+	// FullClients names whole addresses in lines of the log about denials, in the place of networks.
+	FullClients bool
 
 	unanswered unanswered
 }
@@ -96,6 +98,9 @@ type Observer interface {
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
+	// Requested counts a request for a mail to a mailbox, or an attempt at its password, of a browser that is not known for it, whether or not
+	// there is an account. mailbox is what limits are keyed by.
+	Requested(client netip.Addr, mailbox storage.Digest, masked string)
 }
 
 // Site is what a flow needs to know about the site it runs on. The zero value of each option is its default.

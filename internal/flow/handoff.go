@@ -145,7 +145,7 @@ func (s *Service) FinishHandoff(ctx context.Context, site Site, requester Reques
 			Client: boundary.NetworkText(requester.Client),
 		}, s.Clock.Now().Add(storage.EventLifetime))
 	})
-	s.report(ctx, stepDone, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepDone, site, requester.Client, rec, err)
 	return err
 }
 

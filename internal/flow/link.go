@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -67,7 +68,7 @@ func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, erro
 			return err
 		})
 	}()
-	s.report(ctx, stepLink, site, "", rec, err)
+	s.report(ctx, stepLink, site, netip.Addr{}, rec, err)
 	if err != nil {
 		return Link{}, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -47,7 +46,7 @@ func (s *Service) ChangePassword(ctx context.Context, site Site, requester Reque
 	site = site.withDefaults()
 	c := passwordChange{s: s, site: site, requester: requester, in: in, now: s.Clock.Now()}
 	rec, err := c.run(ctx)
-	s.report(ctx, stepChange, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepChange, site, requester.Client, rec, err)
 	if err != nil {
 		return Done{}, err
 	}

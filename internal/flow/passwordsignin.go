@@ -53,7 +53,7 @@ func (s *Service) SignIn(ctx context.Context, site Site, requester Requester, in
 		p.attempt = s.Passwords.Begin()
 		rec, err = p.run(ctx)
 	}
-	s.report(ctx, stepPassword, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepPassword, site, requester.Client, rec, err)
 	if err == nil {
 		s.wake()
 	}
@@ -104,6 +104,7 @@ func (p *passwordSignIn) check() (err error) {
 		Client: p.requester.Client, Mailbox: p.addr.LimitKey(p.s.Ring),
 		Known: p.s.isKnownBrowser(p.site, p.requester.KnownCookie, p.addr.Mailbox(p.s.Ring), p.now),
 	}
+	p.s.requested(subject, p.addr)
 	p.failures = failureLimits(&p.site, subject)
 	p.work = p.s.solution(&p.site, p.requester, limit.PasswordWork, SignIn, p.in.Altcha, subject, p.now)
 	p.preCheck, p.successes = p.site.Limits.SuccessLimits(subject)

@@ -353,7 +353,7 @@ func (s *Service) Enter(ctx context.Context, site Site, requester Requester, bin
 		rec, done = record{}, Entered{Path: w.Path}
 		return s.enter(tx, &rec, &done, site, requester, w, text, h)
 	})
-	s.report(ctx, stepEnter, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepEnter, site, requester.Client, rec, err)
 	if err != nil {
 		return Entered{}, err
 	}

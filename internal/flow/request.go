@@ -41,7 +41,7 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 			return err
 		})
 	}()
-	s.report(ctx, stepRequest, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepRequest, site, requester.Client, rec, err)
 	if l := new(Limited); err != nil && !(errors.As(err, &l) && l.Reserve) {
 		return RequestResult{}, err
 	}
@@ -94,6 +94,7 @@ func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*
 	r.subject = limit.Subject{
 		Client: requester.Client, Mailbox: addr.LimitKey(s.Ring), Known: s.isKnownBrowser(site, requester.KnownCookie, r.mailbox, r.now),
 	}
+	s.requested(r.subject, addr)
 	r.cost = s.mailCost(&site, r.subject, r.now)
 	r.work = s.solution(&site, requester, limit.MailWork, in.Purpose, in.Altcha, r.subject, r.now)
 	if err := r.prepare(); err != nil {

@@ -42,7 +42,7 @@ func (s *Service) Resend(ctx context.Context, site Site, requester Requester) (P
 		rec, pending = r, s.pending(site, requester, f, h.Private, h.Addr)
 		return err
 	})
-	s.report(ctx, stepResend, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepResend, site, requester.Client, rec, err)
 	if err == nil {
 		s.wake()
 	}

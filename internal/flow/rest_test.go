@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"mime/quotedprintable"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -219,7 +220,10 @@ func (c *tally) add(words ...string) {
 
 func (c *tally) Flow(purpose, step, outcome string) { c.add("flow", purpose, step, outcome) }
 func (c *tally) Denied(limit string)                { c.add("denied", limit) }
-func (c *tally) Mailed(purpose, outcome string)     { c.add("mailed", purpose, outcome) }
+func (c *tally) Requested(_ netip.Addr, _ storage.Digest, masked string) {
+	c.add("requested", masked)
+}
+func (c *tally) Mailed(purpose, outcome string) { c.add("mailed", purpose, outcome) }
 
 func TestLOG1_LogLinesHoldNoSecretAndNoAddress(t *testing.T) {
 	bothModes(t, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -90,7 +89,7 @@ func (s *Service) Start(ctx context.Context, site Site, requester Requester, in 
 			return tx.Tokens().Create(s.startMark(site, in, 0))
 		})
 	}()
-	s.report(ctx, stepStart, site, boundary.NetworkText(requester.Client), rec, err)
+	s.report(ctx, stepStart, site, requester.Client, rec, err)
 	if err != nil {
 		return RequestResult{}, err
 	}

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -37,8 +40,9 @@ const (
 	outcomeChanged     = "changed"
 	outcomeBusy        = "busy"
 	outcomeUnavailable = "unavailable"
-	// outcomeRefused is that of the event of a wrong password.
-	outcomeRefused = "refused"
+	// outcomeRefused is that of the event of a wrong password, outcomeWrongCode that of the line about a wrong code.
+	outcomeRefused   = "refused"
+	outcomeWrongCode = "wrong_code"
 )
 
 // refusal marks the answer of a step that refuses and whose writes are committed all the same: what it counted, its event.
@@ -189,37 +193,60 @@ func (r *record) add(tx storage.Tx, e storage.Event, end time.Time) error {
 }
 
 // report counts and logs one step after its commit. It changes nothing.
-func (s *Service) report(ctx context.Context, step string, site Site, client string, r record, err error) {
+func (s *Service) report(ctx context.Context, step string, site Site, client netip.Addr, r record, err error) {
 	if s.Observer != nil {
 		s.Observer.Flow(r.purpose, step, outcome(err))
 	}
 	var limited *Limited
+	var invalid *Invalid
 	switch {
 	case errors.As(err, &limited):
 		s.denied(ctx, limited.Name, r, site, client)
 	case r.dropped != "":
 		s.denied(ctx, r.dropped, r, site, client)
+	case errors.As(err, &invalid) && invalid.Field == "code" && invalid.Code != "syntax":
+		s.log(ctx, slog.LevelInfo, storage.Event{
+			Name: eventDenied, Purpose: r.purpose, Outcome: outcomeWrongCode, Flow: r.flow, Site: site.Origin, Client: s.LogClient(client),
+		})
 	}
 	if errors.Is(err, ErrUnavailable) {
 		s.log(ctx, slog.LevelError, storage.Event{
 			Name: step, Purpose: r.purpose, Outcome: outcomeUnavailable, Account: r.account, Flow: r.flow, Site: site.Origin,
-			Client: client,
+			Client: boundary.NetworkText(client),
 		}, slog.Any("error", err))
 		return
 	}
 	r.share.Log(ctx, s.Log, r.share.network)
 	for _, e := range r.events {
+		if e.Name == eventDenied {
+			e.Client = s.LogClient(client)
+		}
 		s.log(ctx, slog.LevelInfo, e)
 	}
 }
 
-func (s *Service) denied(ctx context.Context, name string, r record, site Site, client string) {
+// LogClient returns how the log names the client of a denial or a failure.
+func (s *Service) LogClient(client netip.Addr) string {
+	if s.FullClients && client.IsValid() {
+		return client.Unmap().WithZone("").String()
+	}
+	return boundary.NetworkText(client)
+}
+
+// requested counts a request of a browser that is not known for the mailbox.
+func (s *Service) requested(subject limit.Subject, addr address.Address) {
+	if s.Observer != nil && !subject.Known {
+		s.Observer.Requested(subject.Client, subject.Mailbox, addr.Masked())
+	}
+}
+
+func (s *Service) denied(ctx context.Context, name string, r record, site Site, client netip.Addr) {
 	if s.Observer != nil {
 		s.Observer.Denied(name)
 	}
 	s.log(ctx, slog.LevelInfo, storage.Event{
 		Name: eventDenied, Purpose: r.purpose, Outcome: outcomeLimited, Account: r.account, Flow: r.flow, Site: site.Origin,
-		Client: client,
+		Client: s.LogClient(client),
 	}, slog.String("limit", name))
 }
 

@@ -4,18 +4,24 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 )
 
 const (
 	// linesPerClient bounds the lines of one event about one client within clientWindow.
 	linesPerClient = 5
 	clientWindow   = 10 * time.Minute
-	// linesInAll bounds the lines of all such events within allWindow.
-	linesInAll = 600
-	allWindow  = time.Hour
+	// linesInAll bounds the lines of all such events within allWindow, but for denials, which have a bound of their own: what bans clients by
+	// them is to see each of a thousand.
+	linesInAll   = 600
+	denialsInAll = 6000
+	allWindow    = time.Hour
+	eventDenied  = "denied"
 	// countEvery is how long lines are counted before one line reports how many were left out.
 	countEvery = 10 * time.Minute
 )
@@ -28,15 +34,18 @@ var anonymousEvents = map[string]bool{
 }
 
 // LogLimiter bounds how many lines anonymous requests write into a log: at most 5 for each client and event in 10 minutes, and 600 in an
-// hour. The client is what the line names, a network as a rule. Lines above that are counted by their event, and one line for each
+// hour, beside 6000 denials. The client is what the line names, a network as a rule; an IPv6 address counts by its network. Lines above that are counted by their event, and one line for each
 // event reports the number. Lines of other events pass.
 //
 // It keeps one entry for each client and event that a line was written for, so its memory is bounded by the lines of an hour. Time is
 // that of the records.
 type LogLimiter struct {
 	mu      sync.Mutex
-	all     window[[linesInAll]time.Time]
-	clients map[logKey]*window[[linesPerClient]time.Time]
+	all     window // of linesInAll
+	denials window // of denialsInAll
+	clients map[logKey]*window
+	// forgetAt is how many clients there are when the next are forgotten.
+	forgetAt int
 	// omitted counts the lines that were left out, by event. It begins with the first of them, at since.
 	omitted map[string]int
 	since   time.Time
@@ -45,12 +54,26 @@ type LogLimiter struct {
 type logKey struct{ client, event string }
 
 // window holds the times of the last lines, in a ring.
-type window[T interface {
-	[linesPerClient]time.Time | [linesInAll]time.Time
-}] struct {
-	times T
+type window struct {
+	times []time.Time
 	next  int
 }
+
+// full reports whether the ring has no place for a line at now: its oldest entry, which is the next to be overwritten, is not over.
+func (w *window) full(now time.Time, span time.Duration) bool {
+	return w.times != nil && !w.times[w.next].IsZero() && now.Sub(w.times[w.next]) < span
+}
+
+// add counts a line, in a ring of a length.
+func (w *window) add(now time.Time, length int) {
+	if w.times == nil {
+		w.times = make([]time.Time, length)
+	}
+	w.times[w.next], w.next = now, (w.next+1)%length
+}
+
+// last returns the time of the last line.
+func (w *window) last() time.Time { return w.times[(w.next+len(w.times)-1)%len(w.times)] }
 
 // Handler returns a handler that writes to inner what the limiter permits. The handlers of one limiter share its counts.
 func (l *LogLimiter) Handler(inner slog.Handler) slog.Handler {
@@ -62,7 +85,11 @@ func (l *LogLimiter) permit(key logKey, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.clients[key]
-	if full(l.all.times[:], l.all.next, now, allWindow) || one != nil && full(one.times[:], one.next, now, clientWindow) {
+	all, length := &l.all, linesInAll
+	if key.event == eventDenied {
+		all, length = &l.denials, denialsInAll
+	}
+	if all.full(now, allWindow) || one != nil && one.full(now, clientWindow) {
 		if l.omitted == nil {
 			l.omitted, l.since = map[string]int{}, now
 		}
@@ -71,32 +98,24 @@ func (l *LogLimiter) permit(key logKey, now time.Time) bool {
 	}
 	if one == nil {
 		l.forget(now)
-		one = new(window[[linesPerClient]time.Time])
+		one = new(window)
 		l.clients[key] = one
 	}
-	one.times[one.next], one.next = now, (one.next+1)%linesPerClient
-	l.all.times[l.all.next], l.all.next = now, (l.all.next+1)%linesInAll
+	one.add(now, linesPerClient)
+	all.add(now, length)
 	return true
 }
 
-// full reports whether a ring has no place for a line at now: its oldest entry, which is the next to be overwritten, is not over.
-func full(times []time.Time, next int, now time.Time, span time.Duration) bool {
-	oldest := times[next]
-	return !oldest.IsZero() && now.Sub(oldest) < span
-}
-
-// forget drops the entries whose last line was written more than clientWindow ago, once there are as many as lines in an hour.
+// forget drops the entries whose last line was written more than clientWindow ago, each time that there are twice as many as were left.
 func (l *LogLimiter) forget(now time.Time) {
 	if l.clients == nil {
-		l.clients = map[logKey]*window[[linesPerClient]time.Time]{}
+		l.clients, l.forgetAt = map[logKey]*window{}, linesInAll
 	}
-	if len(l.clients) < linesInAll {
+	if len(l.clients) < l.forgetAt {
 		return
 	}
-	maps.DeleteFunc(l.clients, func(_ logKey, one *window[[linesPerClient]time.Time]) bool {
-		last := one.times[(one.next+linesPerClient-1)%linesPerClient]
-		return now.Sub(last) >= clientWindow
-	})
+	maps.DeleteFunc(l.clients, func(_ logKey, one *window) bool { return now.Sub(one.last()) >= clientWindow })
+	l.forgetAt = max(linesInAll, 2*len(l.clients))
 }
 
 // due returns the counts of the lines that were left out, once they have been collected for countEvery; at once with force.
@@ -152,6 +171,9 @@ func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
 			key.event = a.Value.String()
 		case "client":
 			key.client = a.Value.String()
+			if addr, err := netip.ParseAddr(key.client); err == nil && addr.Is6() {
+				key.client = boundary.NetworkText(addr)
+			}
 		case "outcome":
 			// A dropped mail was requested anonymously and has no recipient.
 			outcome := a.Value.String()

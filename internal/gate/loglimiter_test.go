@@ -51,6 +51,39 @@ func (l *limited) lines(words ...string) (n int) {
 	return n
 }
 
+// TestLOG3_EachOfAThousandClientsHasItsLines: what bans a client after five denials sees five of each, and no others take their place.
+func TestLOG3_EachOfAThousandClientsHasItsLines(t *testing.T) {
+	l := newLimited(t)
+	for range 10 {
+		for i := range 1000 {
+			l.write("denied", fmt.Sprintf("10.%d.%d.0/24", i/256, i%256))
+			l.write("opened", fmt.Sprintf("10.%d.%d.0/24", i/256, i%256))
+		}
+	}
+	for i := range 1000 {
+		if n := l.lines("event=denied", fmt.Sprintf("client=10.%d.%d.0/24", i/256, i%256)); n != linesPerClient {
+			t.Fatalf("client %d has %d lines", i, n)
+		}
+	}
+	for i := range 5000 {
+		l.write("denied", fmt.Sprintf("172.16.%d.%d", i/256, i%256))
+	}
+	if n := l.lines("event=denied"); n != denialsInAll {
+		t.Errorf("%d lines about denials within an hour", n)
+	}
+}
+
+func TestLOG3_AnIPv6NetworkIsOneClient(t *testing.T) {
+	l := newLimited(t)
+	for i := range 50 {
+		l.write("denied", fmt.Sprintf("2001:db8::%x", i+1))
+		l.write("denied", fmt.Sprintf("203.0.113.%d", i%2))
+	}
+	if n, m := l.lines("client=2001"), l.lines("client=203"); n != linesPerClient || m != 2*linesPerClient {
+		t.Errorf("%d lines about a /64, %d about two addresses", n, m)
+	}
+}
+
 func TestLOG2_FiveLinesForEachClientAndEventInTenMinutes(t *testing.T) {
 	l := newLimited(t)
 	for range 50 {

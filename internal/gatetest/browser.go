@@ -81,9 +81,10 @@ func (b *Browser) Send(ctx context.Context, method, path string, form url.Values
 	return res, string(text), nil
 }
 
-// SignUp makes an account and signs it in, all in this browser. It calls link for the link of the next mail.
-func (b *Browser) SignUp(ctx context.Context, email string, link func() string) error {
-	res, body, err := b.Send(ctx, http.MethodPost, "/email-link/sign-up", url.Values{"email": {email}}, Submission) //nolint:bodyclose // Send has closed it
+// SignUp makes an account and signs it in, all in this browser. It calls link for the link of the next mail, and sends headers with each
+// request.
+func (b *Browser) SignUp(ctx context.Context, email string, link func() string, headers ...http.Header) error {
+	res, body, err := b.Send(ctx, http.MethodPost, "/email-link/sign-up", url.Values{"email": {email}}, append(headers, Submission)...) //nolint:bodyclose // Send has closed it
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (b *Browser) SignUp(ctx context.Context, email string, link func() string) 
 	if !strings.HasPrefix(found, b.Origin+"/") {
 		return fmt.Errorf("the link in the mail leads elsewhere: %.40s", found)
 	}
-	res, body, err = b.Send(ctx, http.MethodGet, found, nil, Navigation) //nolint:bodyclose // Send has closed it
+	res, body, err = b.Send(ctx, http.MethodGet, found, nil, append(headers, Navigation)...) //nolint:bodyclose // Send has closed it
 	if err != nil {
 		return err
 	}

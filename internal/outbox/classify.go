@@ -45,6 +45,9 @@ type classification struct {
 // classify finds out what a mail of a flow is, in one Update after the look-up. Whatever it decides it does so once: later
 // attempts at the same mail count nothing again.
 func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (classification, error) {
+	if m.Purpose == Alert {
+		return classification{message: Message{Purpose: Alert, To: p.To, Subject: p.Subject, Text: p.Text, ID: m.ID}}, nil
+	}
 	if m.Purpose == Notice {
 		kind := cmp.Or(p.Notice, mailer.KindNewDevice)
 		l, err := w.message(m, p, kind, accounts.Account{Name: p.Name, Language: p.Locale}, 0)

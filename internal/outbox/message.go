@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Purposes of mails, as stored and counted. All but Notice are those of flows.
+// Purposes of mails, as stored and counted. All but Notice and Alert are those of flows.
 const (
 	// Activation is the purpose of a mail that proves a mailbox for a new account.
 	Activation = "activation"
@@ -17,12 +17,14 @@ const (
 	Reset = "reset"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
+	// Alert is the purpose of a mail that alerts the operator.
+	Alert = "alert"
 )
 
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
 	Kind mailer.Kind
-	// Purpose is the purpose of the mail: Activation, SignIn, Reset or Notice.
+	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Notice or Alert.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
 	Site, Base string
@@ -43,6 +45,8 @@ type Message struct {
 	Ends time.Time
 	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
+	// Subject and Text are those of an alert, which no template writes.
+	Subject, Text string
 	// ID names the queued mail, for logs. It reveals nothing about link or code.
 	ID storage.MailID
 }

@@ -65,6 +65,9 @@ type Payload struct {
 	Name string `json:"name,omitempty"`
 	// Account is the account's id, for a notice.
 	Account string `json:"account,omitempty"`
+	// Subject and Text are what an alert says.
+	Subject string `json:"subject,omitempty"`
+	Text    string `json:"text,omitempty"`
 }
 
 // NewID returns the id of a mail that is queued now: 6 bytes of the time in milliseconds since 1970, big-endian, and 10 random ones.

@@ -42,7 +42,7 @@ func checkDead(tx storage.Tx, ring *keyring.Ring, m storage.Mail, now time.Time)
 	if readCounts(m.Reason).unanswered >= maxUnanswered {
 		return deadArrived, nil
 	}
-	if m.Purpose == Notice {
+	if m.Purpose == Notice || m.Purpose == Alert {
 		return "", nil
 	}
 	f, found, err := tx.Flows().Get(m.Flow)

@@ -74,5 +74,8 @@ func (x *exchange) oneClick(text string) bool {
 
 // deadLink is the one answer to every link that does not work. It sets and takes no cookie.
 func (x *exchange) deadLink() {
+	if x.Log != nil {
+		x.Log.Info("denied", "event", "denied", "outcome", "dead_link", "site", x.Site.Origin, "client", x.Flows.LogClient(x.Client))
+	}
 	x.refuseOn(problem{status: http.StatusGone, code: templates.DeadLink}, templates.Dead{Reset: x.passwords() && !x.Site.NoMail})
 }
