@@ -124,14 +124,14 @@ func TestCONF4_Validate(t *testing.T) {
 	for _, test := range []struct{ name, site, want string }{
 		{"handle_path", "app.example.com {\n\thandle_path /photos/* {\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}", "Caddyfile:12: email_link: it stands behind 'handle_path"},
 		{"strip_prefix before it", "app.example.com {\n\troute {\n\t\turi strip_prefix /photos\n\t\temail_link\n\t\treverse_proxy localhost:3000\n\t}\n}", "Caddyfile:13: email_link: it stands behind"},
-		{"inner base_url", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tbase_url https://other.example.com\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path and sign_up"},
-		{"inner path", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\trequire role admin\n\t\t\tpath /auth\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path and sign_up"},
-		{"inner sign_up", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tsign_up open\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path and sign_up"},
-		{"inner after route", "app.example.com {\n\troute {\n\t\temail_link\n\t\troute {\n\t\t\temail_link {\n\t\t\t\tpath /auth\n\t\t\t}\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path and sign_up"},
+		{"inner base_url", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tbase_url https://other.example.com\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path, sign_up and portal off"},
+		{"inner path", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\trequire role admin\n\t\t\tpath /auth\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path, sign_up and portal off"},
+		{"inner sign_up", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tsign_up open\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: base_url, path, sign_up and portal off"},
+		{"inner after route", "app.example.com {\n\troute {\n\t\temail_link\n\t\troute {\n\t\t\temail_link {\n\t\t\t\tpath /auth\n\t\t\t}\n\t\t}\n\t}\n}", "Caddyfile:15: email_link: base_url, path, sign_up and portal off"},
 		{"inner scope", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\trequire scope files\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: no machine token gets to"},
 		{"inner verify", "app.example.com {\n\temail_link\n\thandle /a/* {\n\t\temail_link {\n\t\t\tverify from 10.0.0.2\n\t\t}\n\t}\n}", "Caddyfile:14: email_link: verify judges by the first"},
 		{"one audience, two backends", "http://localhost:8080 {\n\temail_link {\n\t\tbase_url http://localhost:8080\n\t\taudience app\n\t}\n\treverse_proxy localhost:3000\n}\n\napp:8081 {\n\temail_link {\n\t\tbase_url https://app\n\t}\n\treverse_proxy localhost:3001\n}", "Caddyfile:11: email_link: the sites localhost and app share the audience"},
-		{"from a snippet", "(gate) {\n\temail_link {\n\t\tpath /auth\n\t}\n}\n\napp.example.com {\n\temail_link\n\thandle /a/* {\n\t\timport gate\n\t}\n}", "Caddyfile:12 (from Caddyfile:19 (import gate)): email_link: base_url, path and sign_up"},
+		{"from a snippet", "(gate) {\n\temail_link {\n\t\tpath /auth\n\t}\n}\n\napp.example.com {\n\temail_link\n\thandle /a/* {\n\t\timport gate\n\t}\n}", "Caddyfile:12 (from Caddyfile:19 (import gate)): email_link: base_url, path, sign_up and portal off"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if err := load(t, global+test.site+"\n"); err == nil || !strings.Contains(err.Error(), test.want) {
