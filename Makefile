@@ -133,7 +133,7 @@ mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in
 	MAIL_SERVERS='exim postfix' scripts/isolated $(GO) test -count 1 -tags mailservers -v ./internal/mailservers
 
 postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut connections, bad servers
-	scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
+	PGTEST_SILENCE=30s scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
 	scripts/isolated scripts/on-postgres $(GO) test -count 1 -p 1 -tags postgres -timeout 20m $(ON_POSTGRES) $(ON_POSTGRES_LONG)
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate

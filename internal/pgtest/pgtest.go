@@ -131,6 +131,20 @@ func (s *Server) Exec(t testing.TB, sql string) {
 	}
 }
 
+// Value asks for one text as the superuser.
+func (s *Server) Value(t testing.TB, sql string) (value string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), s.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if err := conn.QueryRow(context.Background(), sql).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return value
+}
+
 var schemas atomic.Int64
 
 // Schema returns the name of a new schema.

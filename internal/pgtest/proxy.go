@@ -27,9 +27,11 @@ type Proxy struct {
 	trips    atomic.Int64
 	// loseQuestion closes the connection with the next statement instead of passing it on, loseAnswer with the answer to the next one.
 	loseQuestion, loseAnswer atomic.Bool
-	// silent swallows everything, and keeps the connections; mute swallows the answers, muteNext those from the next statement on. Statements are
+	// silent swallows everything, the end of a connection too; mute swallows the answers, muteNext those from the next statement on. Statements are
 	// those of the pool: what a store says on its other connections, it says at any time.
 	silent, mute, muteNext atomic.Bool
+	// late is the statement that is to arrive late; nil when none is.
+	late atomic.Pointer[late]
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // guarded by mu
@@ -70,7 +72,7 @@ func (p *Proxy) LoseQuestion() { p.loseQuestion.Store(true) }
 // LoseAnswer makes the server's answer to the next statement be lost, with its connection.
 func (p *Proxy) LoseAnswer() { p.loseAnswer.Store(true) }
 
-// Silence swallows all messages, until it is called with false.
+// Silence swallows all messages, until it is called with false. What clients close meanwhile stays open at the server until [Proxy.Cut].
 func (p *Proxy) Silence(silent bool) { p.silent.Store(silent) }
 
 // Mute lets the next statement reach the server, and swallows its answer and all later ones, until [Proxy.Unmute].
@@ -80,6 +82,20 @@ func (p *Proxy) Mute() { p.muteNext.Store(true) }
 func (p *Proxy) Unmute() {
 	p.muteNext.Store(false)
 	p.mute.Store(false)
+}
+
+// late is a statement on its way to the server.
+type late struct{ release, answered chan struct{} }
+
+// Hold keeps the next statement on its way to the server until arrive is called, which returns when the server has answered it, whether or
+// not its client is still there.
+func (p *Proxy) Hold() (arrive func()) {
+	l := &late{make(chan struct{}), make(chan struct{})}
+	p.late.Store(l)
+	return func() {
+		close(l.release)
+		<-l.answered
+	}
 }
 
 // Cut closes all connections.
@@ -119,7 +135,7 @@ func (p *Proxy) serve() {
 			delete(p.conns, client)
 			delete(p.conns, server)
 		}
-		c := new(conn)
+		c := &conn{over: make(chan struct{})}
 		p.wg.Go(func() { defer over(); p.questions(client, server, c) })
 		p.wg.Go(func() { defer over(); p.answers(server, client, c) })
 	}
@@ -129,6 +145,8 @@ func (p *Proxy) serve() {
 type conn struct {
 	// pooled is set when it is one of the pool, lose when its next answer is to be lost.
 	pooled, lose atomic.Bool
+	// over is closed when the server gives no more answers, or the client takes none.
+	over chan struct{}
 }
 
 func (p *Proxy) questions(client, server net.Conn, c *conn) {
@@ -137,6 +155,9 @@ func (p *Proxy) questions(client, server net.Conn, c *conn) {
 		n, err := client.Read(buf)
 		if first { // the connection that holds the lock of the process has a longer name
 			c.pooled.Store(bytes.Contains(buf[:n], []byte("application_name\x00email_link\x00")))
+		}
+		if err != nil && p.silent.Load() { // the server does not learn that its client has gone, until the proxy is cut
+			<-c.over
 		}
 		statement := c.pooled.Load() && hasBind(buf[:n])
 		if err != nil || statement && p.loseQuestion.CompareAndSwap(true, false) {
@@ -150,6 +171,15 @@ func (p *Proxy) questions(client, server net.Conn, c *conn) {
 		}
 		if statement && p.loseAnswer.CompareAndSwap(true, false) {
 			c.lose.Store(true)
+		}
+		if l := p.late.Load(); statement && l != nil && p.late.CompareAndSwap(l, nil) {
+			<-l.release
+			defer close(l.answered)
+			if _, err := server.Write(buf[:n]); err == nil {
+				_, _ = io.Copy(server, client) // the rest of it
+				<-c.over                       // the client has gone, so the first answer ends it
+			}
+			return
 		}
 		if _, err := server.Write(buf[:n]); err != nil {
 			return
@@ -170,6 +200,7 @@ func hasBind(messages []byte) bool {
 
 // answers passes whole messages on. One of the type Z ends the answer to one round trip.
 func (p *Proxy) answers(server, client net.Conn, c *conn) {
+	defer close(c.over)
 	header := make([]byte, 5)
 	var out []byte
 	for ready := false; ; {

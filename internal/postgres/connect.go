@@ -15,7 +15,11 @@ import (
 // statements without preparing them, sets what it needs in each transaction, and holds the database by a beat (see lock.go).
 
 // perSession are the settings that a connection to the server itself is opened with, and that a pooler neither accepts nor keeps.
-var perSession = map[string]string{"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s"}
+// The probes let the server notice within half a minute that a connection is lost, and free what it holds.
+var perSession = map[string]string{
+	"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
+	"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "20000",
+}
 
 // setLocal sets for one transaction what a pooler keeps for none.
 const setLocal = "select set_config('statement_timeout', '5s', true), set_config('lock_timeout', '2s', true)"

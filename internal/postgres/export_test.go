@@ -24,6 +24,9 @@ func NextStatements(o Options, sql string) string {
 	return next(sql, 0)(o.Schema).statements(o.Schema, "gate")
 }
 
+// Schema is the schema that the store works on.
+func (s *Store) Schema() string { return s.schema }
+
 // LockNumber is the number of the lock that the process which works on a schema holds.
 func LockNumber(schema string) int64 { return lockNumber("node " + schema) }
 

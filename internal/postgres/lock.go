@@ -39,8 +39,9 @@ type lock struct {
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
 	node   node
-	// owner is what this process has drawn.
-	owner []byte
+	// owner is what this process has drawn, session the process of the server that held the lock for it last.
+	owner   []byte
+	session uint32
 	// number is that of the lock of the process, fence that of the one that each step shares.
 	number, fence int64
 	// opening is set until the lock was taken for the first time.
@@ -111,6 +112,8 @@ func (l *lock) acquire(ctx context.Context) (displaced bool, err error) {
 	switch {
 	case err != nil:
 		return false, unreachable(err)
+	case !got && holder.own:
+		return false, l.endSession(ctx, tx)
 	case !got, holder.beats && !holder.own && !(l.opening && holder.node == l.node.id):
 		return false, holder.refusal()
 	}
@@ -130,7 +133,23 @@ func (l *lock) acquire(ctx context.Context) (displaced bool, err error) {
 	if err == nil {
 		err = tx.Commit(ctx)
 	}
+	l.session = l.conn.PgConn().PID()
 	return !holder.own, unreachable(err)
+}
+
+// errSession is returned while the server still holds the lock for a connection that this process has lost.
+var errSession = errors.New("the server has not noticed yet that a connection is lost, and holds the lock of the process for it")
+
+// endSession ends the session of a connection that was lost where packets vanish: the server would hold the lock for it until its own probes of
+// the connection fail. No other process has had the database, as the row says, so steps go on meanwhile.
+func (l *lock) endSession(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 1 and granted and pid = $1 and "+
+		"classid::bigint << 32 | objid::bigint = $2 and database = (select oid from pg_database where datname = current_database())",
+		l.session, l.number)
+	if err != nil {
+		return unreachable(err)
+	}
+	return errSession
 }
 
 // holder is the process that the row names.

@@ -130,6 +130,9 @@ func TestSTO1_ALostLockIsTakenAgain(t *testing.T) {
 	taken := make(chan error, 1)
 	go func() { // waits in line, and gets the lock when the connection ends
 		_, err := other.Exec(context.Background(), "select pg_advisory_lock($1)", number)
+		if err == nil {
+			_, err = other.Exec(context.Background(), "update "+schema+".node set owner = 'another'")
+		}
 		taken <- err
 	}()
 	for !scan[bool](t, "select exists (select 1 from pg_locks where locktype = 'advisory' and not granted and pid = "+fmt.Sprint(other.PgConn().PID())+")") {

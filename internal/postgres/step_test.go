@@ -265,17 +265,8 @@ func TestDUR1_EverySocketCut(t *testing.T) {
 	const callers, cuts = 8, 50
 	p := server.NewProxy(t)
 	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
-	var done, failed, unknown []string
-	stop := writeUnderLoad(s, callers, func(name string, err error) {
-		switch {
-		case err == nil:
-			done = append(done, name)
-		case errors.Is(err, storage.ErrUnknown): // only where the bound of a call has passed, on a machine that does nothing for us
-			unknown = append(unknown, name)
-		default:
-			failed = append(failed, name)
-		}
-	})
+	outcomes := map[string]error{}
+	stop := writeUnderLoad(s, callers, func(name string, err error) { outcomes[name] = err })
 	for range cuts {
 		seen := p.Trips()
 		for p.Trips() < seen+20 { // some steps come through between two cuts
@@ -284,70 +275,15 @@ func TestDUR1_EverySocketCut(t *testing.T) {
 		p.Cut()
 	}
 	stop()
-	err := s.View(t.Context(), func(tx storage.Tx) error {
-		n, err := tx.Counters().Peek(key("total"))
-		happened := int64(len(done))
-		for _, name := range unknown {
-			_, found, err := tx.Flows().Get(key(name))
-			if err != nil {
-				return err
-			}
-			if found {
-				happened++
-			}
+	happened, unknown := compare(t, s, outcomes), 0
+	for _, err := range outcomes {
+		if errors.Is(err, storage.ErrUnknown) { // only where the bound of a call has passed, on a machine that does nothing for us
+			unknown++
 		}
-		if n != happened {
-			t.Errorf("%d happened, %d of them were acknowledged or unknown", n, happened)
-		}
-		for _, name := range done {
-			if _, found, err := tx.Flows().Get(key(name)); err != nil || !found {
-				t.Errorf("%s was acknowledged and is lost: %v", name, err)
-			}
-		}
-		for _, name := range failed {
-			if _, found, err := tx.Flows().Get(key(name)); err != nil || found {
-				t.Errorf("%s was answered as failed and happened: %v", name, err)
-			}
-		}
-		return err
-	})
-	if err != nil {
+	}
+	t.Logf("%d steps, %d happened, %d unknown", len(outcomes), happened, unknown)
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d steps, %d failed, %d unknown", len(done), len(failed), len(unknown))
-}
-
-// TestDUR1_ASilentDatabaseIsBounded swallows all packets: each call ends, and nothing that was answered as unknown happens later.
-func TestDUR1_ASilentDatabaseIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes the bound of a call")
-	}
-	p := server.NewProxy(t)
-	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
-	begun := time.Now()
-	err := s.Update(t.Context(), func(tx storage.Tx) error {
-		if err := tx.Flows().Create(flow("f")); err != nil {
-			return err
-		}
-		p.Silence(true)
-		return nil
-	})
-	if !errors.Is(err, storage.ErrUnknown) {
-		t.Errorf("Update = %v, want ErrUnknown", err)
-	}
-	t.Logf("it took %s", time.Since(begun).Round(time.Millisecond))
-	if err := s.View(t.Context(), func(tx storage.Tx) error { _, _, err := tx.Meta().Get("x"); return err }); !errors.Is(err, storage.ErrUnreachable) {
-		t.Errorf("View = %v, want ErrUnreachable", err)
-	}
-	p.Silence(false)
-	p.Cut()
-	for { // until the database is back
-		err := s.Update(t.Context(), func(tx storage.Tx) error { return tx.Flows().Create(flow("g")) })
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, storage.ErrUnreachable) {
-			t.Fatalf("when the database is back: %v", err)
-		}
-	}
+	nothingLeft(t, server)
 }
