@@ -81,8 +81,14 @@ func openCore(ctx context.Context, open func(context.Context) (storage.Store, er
 		return nil, errors.Join(err, c.Close())
 	}
 	c.limiter = &limit.Limiter{Ring: c.Ring}
-	c.worker = &outbox.Worker{Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Observer: observer{}, Log: c.log}
+	c.worker = &outbox.Worker{Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Shared: c.isShared(), Observer: observer{}, Log: c.log}
 	return c, nil
+}
+
+// isShared reports whether other nodes use the same database.
+func (c *core) isShared() bool {
+	_, shared := c.Store.(storage.Shared)
+	return shared
 }
 
 // measure finds out how long passwords take to compare, by the kinds of their records, so that each answer to a sign-in takes
@@ -145,8 +151,8 @@ func (c *core) rekey(ctx context.Context, sec secrets) error {
 		return err
 	}
 	_, resealed, err := keyring.Open(masters, sealed)
-	if err != nil || resealed == nil {
-		return sec.explain(err)
+	if err != nil || resealed == nil || c.isShared() {
+		return sec.explain(err) // nodes with other configurations would undo each other's seal
 	}
 	return c.Store.Update(ctx, func(tx storage.Tx) error {
 		now, _, err := tx.Meta().GetForUpdate(storage.MetaDataKey)
@@ -169,8 +175,9 @@ func (c *core) run() {
 	c.Start()
 	c.wg.Go(c.runAlerts)
 	c.wg.Go(func() {
-		// No other process has the store open, so what its records call sending is being sent by no worker.
-		if n, err := c.worker.Resume(c.ctx); err != nil {
+		if c.isShared() {
+			// What its records call sending may be sent by another node right now.
+		} else if n, err := c.worker.Resume(c.ctx); err != nil {
 			c.log.Warn("mails that were on their way at the last stop wait for their next attempt", "event", "mailed", "error", err)
 		} else if n > 0 {
 			c.log.Info("mails that were on their way at the last stop are sent now", "event", "mailed", "mails", n)

@@ -84,7 +84,7 @@ func (a *App) open(c *core, set *templates.Set) {
 		Pages: &web.Pages{
 			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(a.log), Templates: set, Clock: c.Clock, Log: a.log,
 			JWKS:        func() []byte { return jwks(c) },
-			Health:      func() error { return healthy(c.Vault) },
+			Health:      func() (time.Time, error) { return healthy(c.Vault) },
 			AnswerNonce: c.AnswerNonce,
 		},
 	})
@@ -187,14 +187,24 @@ const healthWait = 2 * time.Second
 var errStopping = errors.New("Caddy is stopping")
 
 // healthy returns an error if the store cannot be read or written, and from the moment that Caddy begins to stop, so that whatever
-// balances the load sends no new requests while shutdown_delay lasts. A reload is no stop: Caddy's event "stopping" tells of both.
-func healthy(v *vault.Vault) error {
+// balances the load sends no new requests while shutdown_delay lasts. A reload is no stop: Caddy's event "stopping" tells of both. While a
+// database is away that several nodes share, it returns until when this one serves what it has read before.
+func healthy(v *vault.Vault) (servingUntil time.Time, err error) {
 	if caddy.Exiting() {
-		return errStopping
+		return time.Time{}, errStopping
+	}
+	if until, serving := v.ServingCached(); serving {
+		return until, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
 	defer cancel()
-	return v.Health(ctx)
+	err = v.Health(ctx)
+	if err != nil {
+		if until, serving := v.ServingCached(); serving { // it was found out meanwhile
+			return until, nil
+		}
+	}
+	return time.Time{}, err
 }
 
 // jwks lists the public signing keys.

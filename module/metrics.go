@@ -141,8 +141,19 @@ type timedBackuper struct {
 	storage.Backuper
 }
 
+// timedShared is a timedStore that other nodes use too.
+type timedShared struct{ storage.Shared }
+
+// Update implements storage.Store.
+func (s timedShared) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	return timedStore{s.Shared}.Update(ctx, fn)
+}
+
 // timed measures the steps of a store.
 func timed(s storage.Store) storage.Store {
+	if shared, ok := s.(storage.Shared); ok {
+		return timedShared{shared}
+	}
 	if b, ok := s.(storage.Backuper); ok {
 		return timedBackuper{timedStore{s}, b}
 	}

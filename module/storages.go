@@ -32,12 +32,18 @@ type SharedStorage interface {
 	DemandsSecret() bool
 }
 
-// BesideStorage is a [StorageGuest] that a command opens while another process works on the place.
+// BesideStorage is a [StorageGuest] that a command opens while other processes work on the place.
 type BesideStorage interface {
 	StorageGuest
-	// OpenBeside opens the place. Where another process has it, the store reads, and appends to the audit log; other steps return
-	// storage.ErrLocked with the name of that process.
+	// OpenBeside opens the place for a command. What the command changes reaches those processes.
 	OpenBeside(ctx context.Context) (storage.Store, error)
+}
+
+// ExclusiveStorage is a [StorageGuest] whose place several processes use, and that one of them can have for itself.
+type ExclusiveStorage interface {
+	StorageGuest
+	// OpenExclusive opens the place and keeps all others out. It returns storage.ErrLocked, with the name of a process, while there are any.
+	OpenExclusive(ctx context.Context) (storage.Store, error)
 }
 
 // SchemaGuest is a [StorageGuest] whose schema operators may make themselves.

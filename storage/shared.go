@@ -22,6 +22,8 @@ type Shared interface {
 	// RunExclusive runs fn unless another node is running something under the same name, and reports whether it has. A node that dies
 	// is waited for a minute at most, which also bounds fn.
 	RunExclusive(ctx context.Context, name string, fn func(ctx context.Context) error) (ran bool, err error)
+	// Activity returns how many steps ran again because others came between, and how many messages went to the database.
+	Activity() (stepsRunAgain, trips int64)
 	// Announce tells the other nodes what this one is. It may be called again.
 	Announce(ctx context.Context, self NodeInfo) error
 	// Nodes returns the nodes that have been heard of in the last half minute, in the order of their starts.

@@ -125,11 +125,14 @@ func (p *place) origin() string {
 // browser follows redirects and keeps cookies by hand: the standard jar does not keep cookies of http://localhost apart by
 // port, and neither do browsers.
 type browser struct {
-	t       *testing.T
-	cookies map[string]string
+	t         *testing.T
+	cookies   map[string]string
+	transport http.RoundTripper
 }
 
-func newBrowser(t *testing.T) *browser { return &browser{t, map[string]string{}} }
+func newBrowser(t *testing.T) *browser {
+	return &browser{t, map[string]string{}, http.DefaultTransport}
+}
 
 func (b *browser) do(method, url, form string) (int, string) {
 	b.t.Helper()
@@ -148,7 +151,7 @@ func (b *browser) do(method, url, form string) (int, string) {
 		for name, value := range b.cookies {
 			req.AddCookie(&http.Cookie{Name: name, Value: value})
 		}
-		resp, err := http.DefaultTransport.RoundTrip(req)
+		resp, err := b.transport.RoundTrip(req)
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -17,6 +17,8 @@
 //     but until it has agreed for Settle it is doubted, and if it falls back within that time (a hardware clock that NTP puts
 //     right) Now stays where it is, and the next start begins without it.
 //
+// A clock that follows a database's ([Clock.Follow]) does all of that with its time in place of the wall clock's.
+//
 // While there is doubt ([Clock.Stepped]) no sweep may go up to Now. [Clock.Trusted], the time to persist, stays on the line that
 // was believed before, and may always be swept up to. So a clock that was wrong for a few minutes has neither deleted nor
 // remembered anything, and no doubt keeps dead records for good.
@@ -44,6 +46,8 @@ const (
 type Clock struct {
 	// read returns the system's time and a monotonic reading of one instant; nil is the system's.
 	read func() (wall time.Time, mono time.Duration)
+	// followed is the time that Now follows in place of the system's, nil where it follows that.
+	followed func() time.Time
 	// recent is what Now needs between two comparisons, nil for clocks with a read of their own.
 	recent atomic.Pointer[recent]
 
@@ -74,6 +78,10 @@ type Reading struct{ Now, Wall time.Time }
 
 var processStart = time.Now()
 
+// Passed reports whether the monotonic time is past t, which [time.Now] has given or is derived from it. It is for what ends in this
+// process alone.
+func Passed(t time.Time) bool { return !time.Now().Before(t) }
+
 // New returns a clock over a wall clock; nil means the system's, and is the fastest. Readings of wall that carry Go's monotonic part are used for
 // that as well; for others the process's own monotonic clock is.
 func New(wall func() time.Time) *Clock {
@@ -88,6 +96,10 @@ func New(wall func() time.Time) *Clock {
 		return t.Round(0), t.Sub(processStart)
 	}}
 }
+
+// Follow makes Now follow another time in place of the system's, such as that of a database, so that all who share the database agree about
+// what has ended. [Clock.Wall] stays the system's. Call it before the first use; now is called about ten times a second.
+func (c *Clock) Follow(now func() time.Time) { c.followed = now }
 
 func (c *Clock) reading() (time.Time, time.Duration) {
 	if c.read != nil {
@@ -166,7 +178,7 @@ func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, mono := c.observe()
-	d = wall.Sub(c.trusted.Add(mono))
+	d = c.line(wall, mono).Sub(c.trusted)
 	if d <= Step && d >= -Step {
 		d = 0
 	}
@@ -185,7 +197,7 @@ func (c *Clock) ToWall(t time.Time) time.Time {
 func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 	wall, mono = c.reading()
 	wall = wall.UTC()
-	line := wall.Add(-mono)
+	line := c.line(wall, mono)
 	switch {
 	case !c.started:
 		c.started, c.base, c.trusted = true, line, line
@@ -195,9 +207,17 @@ func (c *Clock) observe() (wall time.Time, mono time.Duration) {
 		c.observeRunning(line, mono)
 	}
 	if c.read == nil {
-		c.recent.Store(&recent{base: c.base, wall: line, from: mono, until: mono + recheckInterval})
+		c.recent.Store(&recent{base: c.base, wall: wall.Add(-mono), from: mono, until: mono + recheckInterval})
 	}
 	return wall, mono
+}
+
+// line returns the time that Now follows, at monotonic reading 0.
+func (c *Clock) line(wall time.Time, mono time.Duration) time.Time {
+	if c.followed != nil {
+		return c.followed().Round(0).UTC().Add(-mono)
+	}
+	return wall.Add(-mono)
 }
 
 func (c *Clock) observeRunning(line time.Time, mono time.Duration) {

@@ -68,7 +68,7 @@ func Register(host Host) {
 
 Commands ask the running Caddy through its admin API, which they find as 'caddy reload' does: by --address, else by the "admin" option of
 --config or of ./Caddyfile, else at localhost:2019. If no Caddy answers and the database is free, they open it themselves. A database in
-PostgreSQL that a Caddy on another machine has, they read.
+PostgreSQL they open beside the Caddys that use it, which learn of what a command changes.
 
 Exit codes: 0 for success, 1 if a command was refused or failed. The reason goes to standard error, like everything that is not the answer.`,
 		CobraFunc: func(cmd *cobra.Command) {

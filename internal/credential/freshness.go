@@ -1,8 +1,7 @@
 package credential
 
 import (
-	"time"
-
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -22,7 +21,7 @@ func (f Freshness) Shared() bool { return f.shared != nil }
 
 // Fresh reports whether a request may be let in by what was read before: every change that was committed a second ago is known here.
 func (f Freshness) Fresh() bool {
-	return f.shared == nil || time.Now().Before(f.shared.FreshUntil())
+	return f.shared == nil || !clock.Passed(f.shared.FreshUntil())
 }
 
 // Usable reports whether what was read before may be used at all: it is fresh, or the database could be reached so lately that it may be
@@ -36,7 +35,7 @@ func (f Freshness) MayServe() bool {
 		return false
 	}
 	until, _ := f.shared.Outage()
-	return time.Now().Before(until)
+	return !clock.Passed(until)
 }
 
 // Out reports whether the database cannot be reached, so that asking would only take time.

@@ -187,6 +187,9 @@ func (n *Node) RunExclusive(ctx context.Context, name string, fn func(ctx contex
 	return true, fn(ctx)
 }
 
+// Activity implements storage.Shared.
+func (n *Node) Activity() (stepsRunAgain, trips int64) { return 0, n.Views() + n.Updates() }
+
 // Announce implements storage.Shared.
 func (n *Node) Announce(_ context.Context, self storage.NodeInfo) error {
 	n.set(func() { n.self = self })

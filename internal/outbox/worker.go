@@ -38,8 +38,10 @@ const (
 	DefaultDrain = 10 * time.Second
 	// leaseMargin is how much longer than an attempt its lease lasts: no other attempt takes a mail while it is being sent.
 	leaseMargin = time.Minute
-	// poll is the longest time between two looks at the queue; Wake and NextDue make them earlier.
-	poll = 30 * time.Second
+	// DefaultPoll is the longest time between two looks at the queue; Wake and the next due mail make them earlier.
+	DefaultPoll = 30 * time.Second
+	// SharedPoll is that where other processes queue mails as well. Then each look is the only one: the next due mail is not asked for.
+	SharedPoll = 2 * time.Second
 	// drainGrace bounds what is still done to an attempt's record after Run was told to stop.
 	drainGrace = 5 * time.Second
 )
@@ -83,6 +85,8 @@ type Worker struct {
 	SendTimeout time.Duration
 	// DrainFor is how long Run waits for running attempts when its context ends. Default: DefaultDrain.
 	DrainFor time.Duration
+	// Shared is set where other processes queue mails in the same store and send from it: nothing but a look tells of theirs.
+	Shared bool
 	// Observer counts; it may be nil.
 	Observer Observer
 	// Log gets one line for each attempt; nil disables logging.
@@ -246,8 +250,10 @@ func (w *Worker) dispatch(ctx context.Context, l *lane, attempt func(*Delivery, 
 
 // waitForWork waits until a mail of the lane is due, Wake is called, or ctx ends. After a failure it waits longer.
 func (w *Worker) waitForWork(ctx context.Context, l *lane, failed bool) {
-	wait := poll
-	if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
+	wait := DefaultPoll
+	if w.Shared {
+		wait = SharedPoll
+	} else if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
 		var (
 			due   time.Time
 			found bool
@@ -258,7 +264,7 @@ func (w *Worker) waitForWork(ctx context.Context, l *lane, failed bool) {
 		})
 		if err == nil && found {
 			// At least a second: a failing store must not make the worker spin.
-			wait = min(poll, max(time.Second, due.Sub(w.Clock.Now())))
+			wait = min(wait, max(time.Second, due.Sub(w.Clock.Now())))
 		}
 	}
 	timer := time.NewTimer(wait)

@@ -25,6 +25,8 @@ const (
 	pollEvery, pollAlone = 250 * time.Millisecond, 900 * time.Millisecond
 	// pollWait bounds one poll, so that a database that is gone is known soon.
 	pollWait = time.Second
+	// pollTries is how many polls fail until the database is taken for gone: one may have failed because this process was stopped meanwhile.
+	pollTries = 2
 	// changesLife is how long a change can be read. A node that was away for nearly as long takes everything for changed.
 	changesLife, longestAway = "1 hour", 50 * time.Minute
 	// channel is where notices come.
@@ -61,33 +63,97 @@ type poll struct {
 
 // follow begins to follow the changes of others. What is cached after it returns is told of each change.
 func (s *Store) follow(ctx context.Context, config *pgx.ConnConfig, alone bool) error {
-	f := &follower{store: s, config: config.Copy(), alone: alone, seen: map[int64]bool{}}
+	f := &follower{store: s, config: config.Copy(), alone: alone || s.pooled, seen: map[int64]bool{}}
 	f.config.ConnectTimeout = pollWait
 	delete(f.config.RuntimeParams, "idle_in_transaction_session_timeout")
-	if err := f.poll(ctx); err != nil {
+	err := f.begin(ctx)
+	for begun := time.Now(); err != nil && ctx.Err() == nil; err = f.begin(ctx) {
+		// A process that is just ending, and a server that is slow at the moment, are waited for.
+		if slow := errors.Is(err, storage.ErrUnreachable) && code(err) != codeTooMany; !slow && !errors.Is(err, storage.ErrLocked) || !slow && time.Since(begun) > lockWait {
+			break
+		}
+		pause(ctx, resolvePause)
+	}
+	if err != nil {
 		f.close()
 		return err
 	}
 	s.follower = f
 	s.background.Go(f.run)
+	if s.beside {
+		return nil
+	}
+	return s.announce(ctx, storage.NodeInfo{})
+}
+
+// begin is the first poll.
+func (f *follower) begin(ctx context.Context) error {
+	if err := f.poll(ctx); err != nil {
+		return err
+	}
+	now, _ := f.now()
+	return f.checkSkew(time.Now().Round(0).Sub(now))
+}
+
+// checkSkew tells of a clock of this machine that is ahead of the database's or behind it, and refuses one that is wrong by far.
+func (f *follower) checkSkew(skew time.Duration) error {
+	switch said := describeSkew(skew); {
+	case skew.Abs() > maxSkew:
+		return errors.New(said)
+	case skew.Abs() > tellSkew:
+		f.store.log.Warn(said, "event", "clock")
+	}
 	return nil
+}
+
+const (
+	// tellSkew is from where on a difference of the clocks is told, maxSkew from where on it is refused: what others verify by their own
+	// clocks has the time of this machine.
+	tellSkew, maxSkew = 5 * time.Second, time.Minute
+)
+
+// describeSkew says by how much the clock of this machine is wrong, and what to do.
+func describeSkew(skew time.Duration) string {
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	return fmt.Sprintf("the clock of this machine is %s %s the database's: set both by NTP (timedatectl set-ntp true)", skew.Abs().Round(time.Second), direction)
 }
 
 func (f *follower) run() {
 	defer f.close()
 	ctx := f.store.ctx
-	for ctx.Err() == nil {
-		f.wait(ctx)
+	for failed := 0; ctx.Err() == nil; {
+		if failed == 0 {
+			f.wait(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}
-		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
-			if !f.out.Swap(true) {
-				f.store.log.Error("the database cannot be reached; who was seen before is let in for a while", "event", "store", "error", err)
-			}
-			pause(ctx, resolvePause)
+		err := f.poll(ctx)
+		if f.store.replaced.Swap(false) {
+			f.forget() // what another server may not have is asked for before it is used
 		}
+		if err == nil || ctx.Err() != nil {
+			failed = 0
+			continue
+		}
+		f.close() // another connection may get through
+		if failed++; failed < pollTries {
+			continue
+		}
+		if !f.out.Swap(true) {
+			f.store.log.Error("the database cannot be reached; sessions that were seen before go on for a while", "event", "store", "for", f.store.serveCached,
+				"error", err)
+		}
+		pause(ctx, resolvePause)
 	}
+}
+
+// forget makes everything that is cached be read again.
+func (f *follower) forget() {
+	f.store.publisher.Deliver([]storage.Change{{Kind: storage.ChangeAll}, {Kind: storage.ChangeKeys}})
 }
 
 // wait waits for a notice, or for the time to look without one.
@@ -112,11 +178,20 @@ func (f *follower) poll(ctx context.Context) error {
 		f.close()
 	}
 	if f.conn == nil {
-		if conn, err := pgx.ConnectConfig(ctx, f.config); err == nil {
+		conn, err := pgx.ConnectConfig(ctx, f.config)
+		if err == nil {
 			f.conn = conn
+			err = f.store.sameIncarnation(ctx, conn)
 		}
-		if err := f.join(ctx); err != nil {
+		if err == nil {
+			err = f.join(ctx)
+		}
+		if errors.Is(err, errIncarnation) || errors.Is(err, storage.ErrLocked) {
+			f.close()
 			return err
+		}
+		if err != nil {
+			f.close() // any other connection will do
 		}
 	}
 	var q interface {
@@ -139,27 +214,59 @@ func (f *follower) poll(ctx context.Context) error {
 }
 
 // join says on a new connection that this process is one of several, which a process that works alone must not be beside, and listens.
+// Behind a pooler, where no lock of a session holds, the beats of the nodes say so.
 func (f *follower) join(ctx context.Context) error {
-	if f.conn == nil {
-		return nil
+	try := "pg_try_advisory_lock_shared"
+	if f.store.pooled {
+		try = "pg_try_advisory_xact_lock_shared"
 	}
+	table := f.store.schema + ".node"
 	var joined bool
-	err := f.conn.QueryRow(ctx, "select pg_try_advisory_lock_shared($1)", lockNumber("node "+f.store.schema)).Scan(&joined)
+	err := f.conn.QueryRow(ctx, "select "+try+"($1) and not exists (select 1 from "+table+" where beat > clock_timestamp() - make_interval(secs => $2))",
+		lockNumber("node "+f.store.schema), BeatLife.Seconds()).Scan(&joined)
+	if err == nil && !joined {
+		return f.refuse(ctx)
+	}
+	if err == nil {
+		err = f.displace(ctx)
+	}
 	if err == nil && !f.alone {
 		_, err = f.conn.Exec(ctx, "listen "+channel)
-	}
-	if err != nil || !joined {
-		f.close()
-	}
-	if err == nil && !joined {
-		err = fmt.Errorf("%w: it works on the schema %s alone; end it first", storage.ErrLocked, f.store.schema)
-		f.displaced.Store(&err)
-		return err
 	}
 	if err == nil {
 		f.displaced.Store(nil)
 	}
 	return unreachable(err)
+}
+
+// displace ends what a process that has worked alone, and has lost its lock, still writes: its steps are those of no owner from now on, and
+// those that run are waited for.
+func (f *follower) displace(ctx context.Context) error {
+	table := f.store.schema + ".node"
+	var owned bool
+	err := f.conn.QueryRow(ctx, "select exists (select 1 from "+table+" where owner <> '')").Scan(&owned)
+	if err != nil || !owned {
+		return err
+	}
+	b := f.store.newBatch()
+	b.Queue("select pg_advisory_xact_lock($1)", lockNumber("steps "+f.store.schema))
+	b.Queue("update " + table + " set owner = '', beat = null")
+	return f.conn.SendBatch(ctx, b).Close()
+}
+
+// refuse returns which process works alone on the database. Each call answers that from now on.
+func (f *follower) refuse(ctx context.Context) error {
+	var h holder
+	err := f.conn.QueryRow(ctx, "select host, pid, since from "+f.store.schema+".node").Scan(&h.host, &h.pid, &h.since)
+	if err != nil {
+		return unreachable(err)
+	}
+	err = fmt.Errorf("%w: process %d on %s has it for itself since %s: wait until it is done, or end it", storage.ErrLocked, h.pid, h.host,
+		h.since.UTC().Format(time.RFC3339))
+	if f.displaced.Swap(&err) == nil && f.store.follower != nil {
+		f.forget()
+	}
+	return err
 }
 
 // err returns why nothing may be done: a process that works alone has the database.
@@ -223,7 +330,9 @@ func (f *follower) deliver(got answer, begun time.Time, trip time.Duration) {
 	}
 	f.since, f.seen, f.lastAnswer = got.oldest, got.seen, got.at
 	f.store.publisher.Deliver(got.changes)
-	f.last.Store(&poll{begun: begun, at: got.at.Add(-trip / 2), within: trip/2 + time.Millisecond})
+	// The least that the clock of the database can have said when the poll began: a clock that follows it forward comes close to it by the
+	// quickest polls, and never ahead.
+	f.last.Store(&poll{begun: begun, at: got.at.Add(-trip), within: trip})
 	if f.out.Swap(false) {
 		f.store.log.Info("the database can be reached again", "event", "store")
 	}

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,24 @@ func TestNODE1_AwayForTooLong(t *testing.T) {
 		f.deliver(answer{oldest: c.oldest, at: c.at, changes: []storage.Change{account}}, time.Now(), 0)
 		if all := heard[0].Kind == storage.ChangeAll; all != c.all || len(heard) == 0 || f.since != c.oldest {
 			t.Errorf("%s: heard %+v", name, heard)
+		}
+	}
+}
+
+// TestNODE3_ClocksThatDifferAreToldAndRefused: what others verify has the time of this machine.
+func TestNODE3_ClocksThatDifferAreToldAndRefused(t *testing.T) {
+	for skew, want := range map[time.Duration]struct{ told, refused bool }{
+		0: {}, 4 * time.Second: {}, 6 * time.Second: {told: true}, -30 * time.Second: {told: true}, 59 * time.Second: {told: true},
+		90 * time.Second: {refused: true}, -90 * time.Second: {refused: true},
+	} {
+		var log bytes.Buffer
+		f := &follower{store: &Store{log: slog.New(slog.NewTextHandler(&log, nil))}}
+		err := f.checkSkew(skew)
+		if (err != nil) != want.refused || strings.Contains(log.String(), "NTP") != want.told {
+			t.Errorf("%s: %v, the log says %q", skew, err, &log)
+		}
+		if err != nil && !strings.Contains(err.Error(), "1m30s") {
+			t.Error(err)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func acquireLock(ctx context.Context, s *Store, config *pgx.ConnConfig, nodeFile
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, storage.ErrLocked) || s.beside || time.Since(begun) > lockWait {
+		if !errors.Is(err, storage.ErrLocked) || time.Since(begun) > lockWait {
 			l.release()
 			return nil, err
 		}
@@ -107,6 +107,9 @@ func (l *lock) acquire(ctx context.Context) (displaced bool, err error) {
 	var got bool
 	if err := tx.QueryRow(ctx, try, l.number).Scan(&got); err != nil {
 		return false, unreachable(err)
+	}
+	if err := l.refuseBesideNodes(ctx, tx); err != nil {
+		return false, err
 	}
 	holder, err := l.read(ctx, tx)
 	switch {
@@ -168,6 +171,20 @@ func (l *lock) read(ctx context.Context, tx pgx.Tx) (h holder, err error) {
 		return h, nil
 	}
 	return h, err
+}
+
+// refuseBesideNodes returns an error while processes are at work that share the schema, or one has been in the last half minute.
+func (l *lock) refuseBesideNodes(ctx context.Context, tx pgx.Tx) error {
+	var h holder
+	err := tx.QueryRow(ctx, l.store.nodes.others).Scan(&h.host, &h.pid, &h.since)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return unreachable(err)
+	}
+	return fmt.Errorf("%w: process %d on %s uses it, and was last heard of at %s: stop all of them; one that has crashed is forgotten after half a minute",
+		storage.ErrLocked, h.pid, h.host, h.since.UTC().Format(time.RFC3339))
 }
 
 func (h holder) refusal() error {
@@ -254,7 +271,7 @@ func (l *lock) err() error {
 	return nil
 }
 
-// queueStep queues what begins a step. One of a command beside the process that has the database only appends to the audit log.
+// queueStep queues what begins a step. One of a process that has the database for itself checks that it still does.
 func (s *Store) queueStep(b *pgx.Batch, id stepID) {
 	if s.lock == nil {
 		b.Queue(s.texts.step, id[:])

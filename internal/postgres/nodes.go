@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +25,7 @@ type nodes struct {
 	id                                     string
 	poll, publish, announce, beat, leave   string
 	list, claim, release, sweep, sweepGone string
+	others                                 string
 }
 
 func newNodes(schema string) nodes {
@@ -41,6 +41,7 @@ func newNodes(schema string) nodes {
 		announce: "insert into " + table + " (id, host, pid, version, schema, config, secrets) values ($1, $2, $3, $4, $5, $6, $7) " +
 			"on conflict (id) do update set version = $4, config = $6, secrets = $7, beat = clock_timestamp()",
 		beat:      "update " + table + " set beat = clock_timestamp(), skew = make_interval(secs => $2) where id = $1",
+		others:    "select host, pid, beat from " + table + " where beat > clock_timestamp() - interval '" + nodeLife + "' order by beat desc limit 1",
 		leave:     "delete from " + table + " where id = $1",
 		sweepGone: "delete from " + table + " where beat < clock_timestamp() - interval '" + changesLife + "'",
 		sweep:     "delete from " + changes + " where at < now() - interval '" + changesLife + "'",
@@ -58,9 +59,14 @@ func (s *Shared) Announce(ctx context.Context, self storage.NodeInfo) error {
 		return err
 	}
 	defer s.leave()
+	return s.announce(ctx, self)
+}
+
+// announce puts this node into the list, where a process that works alone finds it as well.
+func (s *Store) announce(ctx context.Context, self storage.NodeInfo) error {
 	host, _ := os.Hostname() // a name for people
 	_, err := s.pool.Exec(ctx, s.nodes.announce, s.nodes.id, host, os.Getpid(), self.Version, s.build.newest(), self.Config,
-		slices.Concat([]string{}, self.Secrets))
+		append([]string{}, self.Secrets...)) // none is no null
 	if err == nil && !s.announced.Swap(true) {
 		s.background.Go(s.beats)
 	}
@@ -70,16 +76,16 @@ func (s *Shared) Announce(ctx context.Context, self storage.NodeInfo) error {
 // beats says that this node is there, until the store is closed.
 func (s *Store) beats() {
 	for {
-		pause(s.ctx, nodeBeat)
-		if s.ctx.Err() != nil {
-			return
-		}
 		ctx, cancel := context.WithTimeout(s.ctx, pollWait)
 		now, _ := s.follower.now()
 		_, err := s.pool.Exec(ctx, s.nodes.beat, s.nodes.id, time.Now().Round(0).Sub(now).Seconds())
 		cancel()
 		if err != nil && s.ctx.Err() == nil {
 			s.log.Debug("this node could not say that it is there", "event", "store", "error", cause(err))
+		}
+		pause(s.ctx, nodeBeat)
+		if s.ctx.Err() != nil {
+			return
 		}
 	}
 }

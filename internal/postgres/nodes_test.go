@@ -5,6 +5,9 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,7 +66,7 @@ func publish(t testing.TB, s storage.Store, account string) {
 
 // TestNODE1_ChangesReachTheOthers publishes a change of each kind at one node, with notices and without.
 func TestNODE1_ChangesReachTheOthers(t *testing.T) {
-	for name, o := range map[string]postgres.Options{"notified": {}, "alone": {NoNotify: true}} {
+	for name, o := range map[string]postgres.Options{"notified": {}, "alone": {NoNotify: true}, "pooled": {DSN: server.Pooler(t, "transaction")}} {
 		t.Run(name, func(t *testing.T) {
 			nodes := openNodes(t, o, 2)
 			heard := make(chan storage.Change, 99)
@@ -210,19 +213,82 @@ func TestNODE1_NodesKnowEachOther(t *testing.T) {
 	}
 }
 
-// TestSTO1_NodesAndASingleProcessExclude: a process that follows no changes must not work beside those that rely on it.
+// TestSTO1_NodesAndASingleProcessExclude: a process that follows no changes must not work beside those that rely on it, with a pooler in
+// between or not.
 func TestSTO1_NodesAndASingleProcessExclude(t *testing.T) {
+	dsns := map[string]string{"direct": server.DSN(), "pooled": server.Pooler(t, "transaction")}
+	for ofNode, nodeDSN := range dsns {
+		for ofSingle, singleDSN := range dsns {
+			t.Run(ofNode+" node, "+ofSingle+" process", func(t *testing.T) {
+				t.Parallel() // each refusal takes its time
+				schema := pgtest.Schema()
+				node := openNodes(t, postgres.Options{DSN: nodeDSN, Schema: schema}, 1)[0]
+				host, _ := os.Hostname()
+				self := fmt.Sprintf("process %d on %s", os.Getpid(), host)
+				if err := refused(t, postgres.Options{DSN: singleDSN, Schema: schema}, self); !errors.Is(err, storage.ErrLocked) {
+					t.Errorf("a single process beside a node: %v", err)
+				}
+				if err := node.Close(); err != nil {
+					t.Fatal(err)
+				}
+				single := open(t, postgres.Options{DSN: singleDSN, Schema: schema})
+				s, err := postgres.OpenShared(t.Context(), postgres.Options{DSN: nodeDSN, Schema: schema})
+				if !errors.Is(err, storage.ErrLocked) || !strings.Contains(err.Error(), self) {
+					t.Errorf("a node beside a single process: %v", err)
+					_ = s.Close()
+				}
+				if err := single.Close(); err != nil {
+					t.Fatal(err)
+				}
+				openNodes(t, postgres.Options{DSN: nodeDSN, Schema: schema}, 2)
+			})
+		}
+	}
+}
+
+// TestSTO1_ASingleProcessThatLostItsLockWritesNothingBesideANode: its connections of the pool live on while a node takes the database.
+func TestSTO1_ASingleProcessThatLostItsLockWritesNothingBesideANode(t *testing.T) {
+	schema := pgtest.Schema()
+	single := open(t, postgres.Options{Schema: schema})
+	owner := scan[string](t, "select encode(owner, 'hex') from "+schema+".node")
+	server.Exec(t, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and "+
+		fmt.Sprintf("((classid::bigint << 32) | objid::bigint) = %d", postgres.LockNumber(schema)))
+	s, err := postgres.OpenShared(t.Context(), postgres.Options{DSN: server.DSN(), Schema: schema})
+	if err != nil {
+		t.Skip("the single process has its lock again") // it tries once a second
+	}
+	defer func() { _ = s.Close() }()
+	if now := scan[string](t, "select encode(owner, 'hex') from "+schema+".node"); now == owner {
+		t.Error("the node has left the owner as it was")
+	}
+	err = single.Update(t.Context(), func(tx storage.Tx) error { return tx.Meta().Put("x", nil) })
+	if !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("it writes: %v", err)
+	}
+}
+
+// TestNODE1_ANodeOnAnotherServerLooksAgain: what was read is asked for again once a connection finds another incarnation of the database.
+func TestNODE1_ANodeOnAnotherServerLooksAgain(t *testing.T) {
 	schema := pgtest.Schema()
 	node := openNodes(t, postgres.Options{Schema: schema}, 1)[0]
-	if err := refused(t, postgres.Options{DSN: server.DSN(), Schema: schema}); !errors.Is(err, storage.ErrLocked) {
-		t.Errorf("a single process beside a node: %v", err)
-	}
-	if err := node.Close(); err != nil {
+	if _, err := node.Incarnation(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	open(t, postgres.Options{Schema: schema})
-	if s, err := postgres.OpenShared(t.Context(), postgres.Options{DSN: server.DSN(), Schema: schema}); !errors.Is(err, storage.ErrLocked) {
-		t.Errorf("a node beside a single process: %v", err)
-		_ = s.Close()
+	heard := make(chan storage.Change, 999)
+	node.Subscribe(func(c storage.Change) {
+		select {
+		case heard <- c:
+		default:
+		}
+	})
+	// The row of the first migration is another one, as in a copy that was put back, and the connections are new.
+	server.Exec(t, "update "+schema+".migrations set number = number where number = 1")
+	server.Exec(t, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'email_link'")
+	if c := <-heard; c.Kind != storage.ChangeAll {
+		t.Errorf("heard %+v", c)
 	}
+	if _, err := node.Incarnation(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, node, "ada") // it works on the new one
 }

@@ -14,8 +14,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 const (
@@ -44,8 +42,7 @@ type Options struct {
 	Manual bool
 	// KeepFailover is set when a promoted standby has everything that was acknowledged: then it is the same incarnation.
 	KeepFailover bool
-	// Beside is set by a command, which may run while another process has the database. Then the store reads, and appends to the audit log;
-	// other steps return [storage.ErrLocked].
+	// Beside is set by a command: it is no node that others count. Only [OpenShared] looks at it.
 	Beside bool
 	// NodeFile keeps the id of this node, by which the database is taken back at once after a crash where a pooler is in between. It is made when
 	// it is missing. Empty keeps none: then a crash is waited for, see [BeatLife].
@@ -174,7 +171,7 @@ func openAs(ctx context.Context, o Options, as func(schema string) build) (*Stor
 	s.kinds = newKinds(o.Schema)
 	s.counters, s.texts, s.prefetch = newCounterTexts(o.Schema), newTexts(o.Schema), newPrefetchTexts(o.Schema, s.kinds)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	config.AfterConnect = s.sameIncarnation
+	config.AfterConnect, config.ConnConfig.Tracer = s.sameIncarnation, &s.trips
 	detecting, cancel := context.WithTimeout(ctx, openBound)
 	err = s.detectPooler(detecting, config.ConnConfig)
 	cancel()
@@ -222,17 +219,14 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, o Options) err
 	}
 	s.resolver = newResolver(s, config)
 	s.background.Go(s.resolver.run)
-	if s.shared && s.pooled {
-		return errors.New("several processes cannot share a database through a pooler: connect each to the server itself")
-	}
 	if s.shared {
-		return s.follow(ctx, config, o.NoNotify)
+		err := s.follow(ctx, config, o.NoNotify)
+		if code(err) == codeTooMany {
+			return explainConnect(config, err)
+		}
+		return err
 	}
 	s.lock, err = acquireLock(ctx, s, config, o.NodeFile)
-	if s.beside && errors.Is(err, storage.ErrLocked) {
-		s.taken = fmt.Errorf("postgres: %w", err)
-		return nil
-	}
 	if code(err) == codeTooMany {
 		return explainConnect(config, err)
 	}

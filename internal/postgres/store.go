@@ -50,9 +50,8 @@ type Store struct {
 	log    *slog.Logger
 	// keepFailover leaves the time line out of the incarnation.
 	keepFailover bool
-	// beside permits another process to have the database; taken names it.
+	// beside is set for a command, which is no node that others count.
 	beside bool
-	taken  error
 	// incarnation is the one that connections are made to, nil until it was asked for.
 	incarnation atomic.Pointer[string]
 	// replaced is set when a connection has found another one, until the lock's watch has made everybody look again.
@@ -66,8 +65,9 @@ type Store struct {
 	texts    statements
 
 	publisher storage.Publisher
-	// repeated counts the steps that ran again.
+	// repeated counts the steps that ran again, trips the messages to the server.
 	repeated atomic.Int64
+	trips    trips
 
 	life struct {
 		sync.Mutex
@@ -282,9 +282,6 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 
 // commit writes what a run has left to write. again is set when nothing happened and the step may run again.
 func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
-	if t.dirty && s.taken != nil {
-		return false, s.taken
-	}
 	if !t.dirty && len(t.events) == 0 {
 		s.publisher.Deliver(t.changes)
 		return false, nil

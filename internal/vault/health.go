@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -67,6 +68,15 @@ func (v *Vault) Health(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("vault: a write takes too long: %w", ctx.Err())
 	}
+}
+
+// ServingCached reports whether the database cannot be reached, and until when what was read before is served nevertheless.
+func (v *Vault) ServingCached() (until time.Time, serving bool) {
+	if v.shared == nil {
+		return time.Time{}, false
+	}
+	until, out := v.shared.Outage()
+	return until, out && !clock.Passed(until)
 }
 
 // probeWrite writes once and logs when the outcome is another than before.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -68,7 +69,7 @@ func TestKEY1_SigningKeysAreReadAgain(t *testing.T) {
 	if _, err := a.RotateSigningKey(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Sweep(t.Context()); err != nil {
+	if err := b.reloadSigning(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(b.Signing.Listed(now.Clock().Now())); n != 2 {
@@ -232,5 +233,121 @@ func TestREST2_AnotherIncarnationStartsEmpty(t *testing.T) {
 			t.Errorf("%q: restored %v, the session is alive: %v", c.incarnation, v.Restored, alive(t, v, cookie))
 		}
 		closed(t, v)
+	}
+}
+
+// openNodes opens the database of two nodes, with a list of master keys each. The nodes have clocks of their own.
+func openNodes(t *testing.T, nodes []*enginetest.Node, keys ...[][]byte) (list []*Vault) {
+	t.Helper()
+	for i, n := range nodes {
+		v, err := Open(t.Context(), Config{Store: n, Masters: masters(keys[i]...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func newNodes(t *testing.T) []*enginetest.Node {
+	t.Helper()
+	store := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return enginetest.Nodes(store, 2)
+}
+
+// sealedBy returns the fingerprint of the key that a database is sealed by.
+func sealedBy(t *testing.T, store storage.Store) string {
+	t.Helper()
+	found, err := read(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, err := keyring.SealedBy(found.sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return by
+}
+
+// TestNODE3_NoStartSealsTheDatabaseAnew: nodes with the same keys in another order would undo each other's seal.
+func TestNODE3_NoStartSealsTheDatabaseAnew(t *testing.T) {
+	nodes := newNodes(t)
+	openNodes(t, nodes[:1], [][]byte{master(1)})
+	before := sealedBy(t, nodes[0])
+	both := openNodes(t, nodes, [][]byte{master(2), master(1)}, [][]byte{master(1), master(2)})
+	if after := sealedBy(t, nodes[0]); after != before {
+		t.Errorf("sealed by %s, before by %s", after, before)
+	}
+	if !bytes.Equal(both[0].Ring.AudienceKey("app"), both[1].Ring.AudienceKey("app")) {
+		t.Error("two data keys")
+	}
+}
+
+// TestNODE3_NodesGoByTheClockOfTheDatabase, whatever that of their machine says.
+func TestNODE3_NodesGoByTheClockOfTheDatabase(t *testing.T) {
+	nodes := newNodes(t)
+	for _, n := range nodes {
+		n.SetOffset(30 * time.Second)
+	}
+	for _, v := range openNodes(t, nodes, [][]byte{master(1)}, [][]byte{master(1)}) {
+		at := v.Clock.Read()
+		if ahead := at.Now.Sub(at.Wall); ahead < 25*time.Second {
+			t.Errorf("the gate's clock is %s ahead of the machine's", ahead)
+		}
+	}
+}
+
+// TestNODE1_OneNodeSweeps lets a node sweep while another one does.
+func TestNODE1_OneNodeSweeps(t *testing.T) {
+	nodes := newNodes(t)
+	both := openNodes(t, nodes, [][]byte{master(1)}, [][]byte{master(1)})
+	before := nodes[1].Updates()
+	ran, err := nodes[0].RunExclusive(t.Context(), "sweep", func(ctx context.Context) error { return both[1].sweepOnce(ctx) })
+	if err != nil || !ran || nodes[1].Updates() != before {
+		t.Errorf("ran %v, %v; the other has written %d times", ran, err, nodes[1].Updates()-before)
+	}
+	if err := both[1].sweepOnce(t.Context()); err != nil || nodes[1].Updates() == before {
+		t.Errorf("alone it does not sweep: %v", err)
+	}
+}
+
+// TestREST2_OneNodeEndsWhatWasRestored: what is made after that lives on when the other node notices as well.
+func TestREST2_OneNodeEndsWhatWasRestored(t *testing.T) {
+	one, two := "one", "two"
+	store := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	var both [2]*Vault
+	var stores [2]*moved
+	now := clock.NewFake(noon)
+	for i := range both {
+		stores[i] = &moved{Store: store}
+		stores[i].incarnation.Store(&one)
+		v, err := Open(t.Context(), Config{Store: stores[i], Masters: masters(master(1)), Clock: now.Clock()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		both[i] = v
+	}
+	defer closed(t, both[0])
+	old, _ := signIn(t, both[0], "ada@example.com")
+	for i, v := range both {
+		stores[i].incarnation.Store(&two)
+		v.doubt.Store(true)
+		if err := v.checkIncarnation(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if alive(t, v, old) {
+				t.Fatal("a session from before is alive")
+			}
+			old, _ = signIn(t, v, "bob@example.com")
+		}
+	}
+	if !alive(t, both[0], old) {
+		t.Error("the second node has ended a session that was opened since")
 	}
 }

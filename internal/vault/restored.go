@@ -20,8 +20,13 @@ func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) 
 	if err != nil {
 		return 0, err
 	}
-	now := v.Clock.Now()
+	now, done := v.Clock.Now(), false
 	err = v.Store.Update(ctx, func(tx storage.Tx) error {
+		if beside == nil {
+			if done, err = isEnded(tx, incarnation); err != nil || done {
+				return err
+			}
+		}
 		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
 			return err
 		}
@@ -43,6 +48,10 @@ func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) 
 	})
 	if err != nil {
 		return 0, err
+	}
+	if done {
+		v.incarnation.Store(&incarnation)
+		return 0, nil
 	}
 	for {
 		n, err := v.dropMails(ctx)
@@ -70,6 +79,16 @@ func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) 
 	v.log.Warn("this database is a restored backup: all links, sessions and queued mails it held have been ended",
 		"event", "changed", "outcome", "restored", "mails", mails)
 	return mails, nil
+}
+
+// isEnded reports whether another node has ended all of what this incarnation of the database may have revived.
+func isEnded(tx storage.Tx, incarnation string) (bool, error) {
+	stored, _, err := tx.Meta().GetForUpdate(storage.MetaIncarnation)
+	if err != nil || incarnation == "" || string(stored) != incarnation {
+		return false, err
+	}
+	_, marked, err := tx.Meta().Get(storage.MetaRestored)
+	return !marked, err
 }
 
 // checkIncarnation ends what another server, such as a promoted standby, may have revived while the gate runs.

@@ -28,10 +28,12 @@ func (v *Vault) Start() {
 			v.Sessions.Tick(v.Clock.Now())
 			return v.Machines.Tick(ctx, v.Clock.Now())
 		})
+		if v.shared != nil {
+			v.every(ctx, tickEvery, v.Sessions.WriteUses)
+		}
 		v.every(ctx, sweepEvery, func(ctx context.Context) error {
 			v.reportStep()
-			_, err := v.Sweep(ctx)
-			return err
+			return errors.Join(v.reloadSigning(ctx), v.sweepOnce(ctx))
 		})
 	})
 }
@@ -54,17 +56,27 @@ func (v *Vault) every(ctx context.Context, d time.Duration, f func(context.Conte
 	})
 }
 
-// Sweep persists the clock, reads the signing keys again, deletes expired records in small transactions, and returns how many it has deleted. While the clock is
-// in doubt it deletes nothing, so that a clock that was wrong for a while destroys nothing.
+// sweepOnce sweeps, unless another node does.
+func (v *Vault) sweepOnce(ctx context.Context) error {
+	sweep := func(ctx context.Context) error {
+		_, err := v.Sweep(ctx)
+		return err
+	}
+	if v.shared == nil {
+		return sweep(ctx)
+	}
+	_, err := v.shared.RunExclusive(ctx, "sweep", sweep)
+	return err
+}
+
+// Sweep persists the clock, deletes expired records in small transactions, and returns how many it has deleted. While the clock is in
+// doubt it deletes nothing, so that a clock that was wrong for a while destroys nothing.
 //
 // The clock is persisted first, so that what has been deleted stays expired in a process that starts with the system's clock set
 // back. A stateless link would be valid again otherwise, because the record of its use is deleted.
 func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
 	now := v.Clock.Now()
 	if err := v.SaveClock(ctx); err != nil {
-		return 0, err
-	}
-	if err := v.reloadSigning(ctx); err != nil {
 		return 0, err
 	}
 	for {

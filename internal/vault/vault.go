@@ -62,6 +62,8 @@ type Vault struct {
 	doubt       atomic.Bool
 	// stepped reports whether the last log line about the wall clock was that it has stepped.
 	stepped bool
+	// shared is the store where other nodes use it too, else nil.
+	shared storage.Shared
 }
 
 // Open opens the database in a store and its keys. It starts no goroutine: see [Vault.Start]. On an error the caller keeps the
@@ -70,8 +72,15 @@ type Vault struct {
 // Errors: keyring.ErrForeignKey when no master key opens the database, [ErrNoDataKey], those of cfg.Masters and the store's.
 func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	v := &Vault{Store: cfg.Store, Clock: cfg.Clock, log: cfg.Log}
+	v.shared, _ = cfg.Store.(storage.Shared)
 	if v.Clock == nil {
 		v.Clock = clock.New(nil)
+		if v.shared != nil {
+			v.Clock.Follow(func() time.Time {
+				now, _ := v.shared.Now()
+				return now
+			})
+		}
 	}
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
@@ -133,6 +142,12 @@ func (v *Vault) openKeys(ctx context.Context, load func(sealed []byte) ([][]byte
 	}
 	v.Ring = ring
 	v.Clock.Restore(found.clock)
+	if resealed != nil && !v.Created && v.shared != nil {
+		// Nodes with other configurations would undo each other's.
+		v.log.Warn("the database is sealed by an older key of `secret` than the first one: run 'caddy email-link reseal' when every node has the new one",
+			"event", "config")
+		resealed = nil
+	}
 	v.incarnation.Store(&incarnation)
 	if found.restored || found.incarnation != "" && found.incarnation != incarnation {
 		if _, err := v.EndRestored(ctx, nil); err != nil {
@@ -311,8 +326,9 @@ func (v *Vault) Close() error {
 		v.cancel()
 	}
 	v.wg.Wait()
+	_ = v.Sessions.WriteUses(context.Background()) // what is lost is a minute of idle time
 	err := v.SaveClock(context.Background())
-	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) || errors.Is(err, storage.ErrLocked) {
+	if errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrUnknown) || errors.Is(err, storage.ErrLocked) || v.shared != nil {
 		// A minute of the clock is lost, and its cause has been logged already; or another process has the database, and keeps the clock.
 		err = nil
 	}

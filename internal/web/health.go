@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 )
@@ -19,12 +20,22 @@ const maxNonce = 64
 // health reports whether the gate can work, and nothing about why not: anybody may ask. A nonce is answered with what only a gate on the same
 // database answers.
 func (x *exchange) health() {
-	status, body := http.StatusOK, "ok\n"
-	if x.Health != nil && x.Health() != nil {
-		status, body = http.StatusServiceUnavailable, "unavailable\n"
+	status, word, body := http.StatusOK, "ok", "ok\n"
+	if x.Health != nil {
+		servingUntil, err := x.Health()
+		switch {
+		case err != nil:
+			status, word, body = http.StatusServiceUnavailable, "unavailable", "unavailable\n"
+		case !servingUntil.IsZero():
+			word = "serving_cached"
+			body = `{"store":"unreachable","serving_cached":true,"serving_until":"` + servingUntil.UTC().Format(time.RFC3339) + "\"}\n"
+		}
 	}
 	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	x.w.Header().Set(boundary.HealthHeader, strings.TrimSpace(body))
+	if word == "serving_cached" {
+		x.w.Header().Set("Content-Type", "application/json")
+	}
+	x.w.Header().Set(boundary.HealthHeader, word)
 	if nonce, ok := x.onlyQuery("nonce"); ok && nonce != "" && len(nonce) <= maxNonce && x.AnswerNonce != nil {
 		x.w.Header().Set(boundary.AnswerHeader, x.AnswerNonce(nonce))
 	}

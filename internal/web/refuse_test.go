@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDOS1_APanicIsA500(t *testing.T) {
@@ -32,7 +33,7 @@ func testAStoreThatFailsSaysNothing(t *testing.T) {
 	if err := closed.state.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	closed.pages.Health = func() error { return errors.New("/var/lib/secret.db: bad page") }
+	closed.pages.Health = func() (time.Time, error) { return time.Time{}, errors.New("/var/lib/secret.db: bad page") }
 	for _, a := range []answer{
 		d.get("/email-link/resend"), d.get("/email-link/confirm"), d.post("/email-link/sign-in", "email", known),
 		d.post("/email-link/code", "code", "12345678"), d.post("/email-link/resend"), d.get("/email-link/health"),
@@ -41,6 +42,23 @@ func testAStoreThatFailsSaysNothing(t *testing.T) {
 		if a.status != 503 || regexp.MustCompile(`(?i)bolt|closed|store|\.go|/var|database`).MatchString(a.body) || len(a.header.Values("Set-Cookie")) != 0 {
 			t.Errorf("%d %v:\n%s", a.status, a.header.Values("Set-Cookie"), a.body)
 		}
+	}
+}
+
+// TestNODE2_HealthSaysThatItServesFromMemory: a balancer keeps a node whose database is away for as long as that serves what it had read.
+func TestNODE2_HealthSaysThatItServesFromMemory(t *testing.T) {
+	g := newGate(t)
+	g.pages.Health = func() (time.Time, error) {
+		return time.Date(2026, 5, 1, 14, 0, 0, 0, time.FixedZone("CEST", 7200)), nil
+	}
+	a := g.browser().get("/email-link/health")
+	want := `{"store":"unreachable","serving_cached":true,"serving_until":"2026-05-01T12:00:00Z"}` + "\n"
+	if a.status != http.StatusOK || a.body != want || a.header.Get("Content-Type") != "application/json" || a.header.Get("Email-Link-Health") != "serving_cached" {
+		t.Errorf("%d %v %q", a.status, a.header, a.body)
+	}
+	g.pages.Health = func() (time.Time, error) { return time.Time{}, nil }
+	if a := g.browser().get("/email-link/health"); a.status != http.StatusOK || a.body != "ok\n" {
+		t.Errorf("%d %q", a.status, a.body)
 	}
 }
 

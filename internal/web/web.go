@@ -86,8 +86,9 @@ type Pages struct {
 	Log *slog.Logger
 	// JWKS returns the public signing keys as JSON; nil: /jwks.json is 404.
 	JWKS func() []byte
-	// Health returns why the gate cannot work; nil: it always can.
-	Health func() error
+	// Health returns why the gate cannot work. While it works from what it has read before, because its database is away, it returns until
+	// when; that is zero otherwise. Nil: it always can.
+	Health func() (servingUntil time.Time, err error)
 	// AnswerNonce returns what /health answers to a nonce; nil: nothing.
 	AnswerNonce func(nonce string) string
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,7 +22,7 @@ func init() {
 	caddy.RegisterModule(Storage{})
 }
 
-// Storage keeps everything in a PostgreSQL database, of version 14 or later. One process at a time uses it.
+// Storage keeps everything in a PostgreSQL database, of version 14 or later. Several Caddys may use it at the same time.
 type Storage struct {
 	// DSN is a connection string, as a URL or as words: `postgres://gate@db.example.com/gate?sslmode=verify-full`. Required. The password
 	// comes from a placeholder (`{env.X}`, `{file.X}`), whose value is written as it is and encoded here, from PGPASSWORD or from the file
@@ -29,7 +30,7 @@ type Storage struct {
 	DSN string `json:"dsn,omitempty"`
 	// Schema is the schema whose tables hold the state. Default: `email_link`.
 	Schema string `json:"schema,omitempty"`
-	// Connections bounds the pool, 2 to 200; one more holds the lock of the process. Default: 8.
+	// Connections bounds the pool, 2 to 200; two more learn of what other nodes change, and of what became of lost answers. Default: 8.
 	Connections int `json:"connections,omitempty"`
 	// Migrations says who makes and changes the schema: `auto`, the gate when it starts, or `manual`, an operator with what
 	// `caddy email-link schema` prints. Default: `auto`.
@@ -38,6 +39,9 @@ type Storage struct {
 	// ends sessions, links and queued mails, because acknowledged ends of some may be lost; `keep` keeps them, for those who
 	// replicate synchronously. A restored copy ends them in either case. Default: `end`.
 	Failover string `json:"failover,omitempty"`
+	// ServeCached is how long sessions and machine tokens that were seen before go on while the database cannot be reached, 0 to 10
+	// minutes. Meanwhile what ends on other nodes lives on here. Default: 60 seconds.
+	ServeCached *caddy.Duration `json:"serve_cached,omitempty"`
 
 	options postgres.Options
 	key     string
@@ -63,8 +67,15 @@ func (s *Storage) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("storage postgres: %s %q: write %s or %s", name, *one.value, one.first, one.other)
 		}
 	}
+	serve := defaultServeCached
+	if s.ServeCached != nil {
+		serve = time.Duration(*s.ServeCached)
+	}
+	if serve < 0 || serve > maxServeCached {
+		return fmt.Errorf("storage postgres: serve_cached %s: write a duration from 0 to %s", serve, maxServeCached)
+	}
 	s.options = postgres.Options{
-		DSN: dsn, Schema: s.Schema, Connections: s.Connections, Manual: s.Migrations == "manual", KeepFailover: s.Failover == "keep",
+		DSN: dsn, Schema: s.Schema, Connections: s.Connections, Manual: s.Migrations == "manual", KeepFailover: s.Failover == "keep", ServeCached: serve,
 		NodeFile: filepath.Join(caddy.AppDataDir(), "email_link", "node"), Log: ctx.Slogger(),
 	}
 	s.key, err = s.options.Database()
@@ -77,21 +88,36 @@ func (s *Storage) Provision(ctx caddy.Context) error {
 // StorageKey names the database and the schema.
 func (s *Storage) StorageKey() string { return "postgres:" + s.key }
 
-// OpenStorage opens the database.
+const (
+	defaultServeCached = time.Minute
+	// maxServeCached is less than the 15 minutes that a signing key is known before its first use.
+	maxServeCached = 10 * time.Minute
+)
+
+// OpenStorage opens the database as one of its nodes.
 func (s *Storage) OpenStorage(ctx context.Context) (storage.Store, error) {
-	return open(ctx, s.options)
+	return openShared(ctx, s.options)
 }
 
-// OpenBeside opens the database for a command.
+// OpenBeside opens the database for a command, which is no node that others count.
 func (s *Storage) OpenBeside(ctx context.Context) (storage.Store, error) {
 	o := s.options
 	o.Beside = true
-	return open(ctx, o)
+	return openShared(ctx, o)
 }
 
-// open returns no store with an error, not even one that is nil.
-func open(ctx context.Context, o postgres.Options) (storage.Store, error) {
-	store, err := postgres.Open(ctx, o)
+// openShared returns no store with an error, not even one that is nil.
+func openShared(ctx context.Context, o postgres.Options) (storage.Store, error) {
+	store, err := postgres.OpenShared(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// OpenExclusive opens the database where no node uses it, and keeps nodes out.
+func (s *Storage) OpenExclusive(ctx context.Context) (storage.Store, error) {
+	store, err := postgres.Open(ctx, s.options)
 	if err != nil {
 		return nil, err
 	}
@@ -129,13 +155,19 @@ func (s *Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch into := texts[name]; {
 		case into != nil:
 			*into = args[0]
+		case name == "serve_cached":
+			serve, err := caddy.ParseDuration(args[0])
+			if err != nil || serve < 0 || serve > maxServeCached {
+				return d.Errf("storage postgres: serve_cached %q: write a duration from 0 to 10m, such as 60s", args[0])
+			}
+			s.ServeCached = (*caddy.Duration)(&serve)
 		case name == "connections":
 			var err error
 			if s.Connections, err = strconv.Atoi(args[0]); err != nil || s.Connections < 1 {
 				return d.Errf("storage postgres: connections %q: write a number from 2 to %d", args[0], postgres.MaxConnections)
 			}
 		default:
-			return d.Errf("unrecognized storage postgres option %q; expected one of connections, dsn, failover, migrations, schema", name)
+			return d.Errf("unrecognized storage postgres option %q; expected one of connections, dsn, failover, migrations, schema, serve_cached", name)
 		}
 	}
 	if s.DSN == "" {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -18,13 +19,15 @@ var (
 	_ module.SharedStorage = (*Storage)(nil)
 	_ module.BesideStorage = (*Storage)(nil)
 	_ module.SchemaGuest   = (*Storage)(nil)
+
+	_ module.ExclusiveStorage = (*Storage)(nil)
 )
 
 func TestCFG1_TheBlockAndTheLineAreRead(t *testing.T) {
 	for text, want := range map[string]string{
 		"postgres host=/run/postgresql": `{"dsn":"host=/run/postgresql"}`,
-		"postgres {\n dsn postgres://gate@localhost/gate\n schema sign_in\n connections 4\n migrations manual\n failover keep\n}": `{"dsn":"postgres://gate@localhost/gate",` +
-			`"schema":"sign_in","connections":4,"migrations":"manual","failover":"keep"}`,
+		"postgres {\n dsn postgres://gate@localhost/gate\n schema sign_in\n connections 4\n migrations manual\n failover keep\n serve_cached 0\n}": `{"dsn":"postgres://gate@localhost/gate",` +
+			`"schema":"sign_in","connections":4,"migrations":"manual","failover":"keep","serve_cached":0}`,
 	} {
 		var s Storage
 		if err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)); err != nil {
@@ -44,10 +47,13 @@ func TestCFG1_BadOptionsNameTheRemedy(t *testing.T) {
 	for text, want := range map[string]string{
 		"postgres":                                "connection string is missing",
 		"postgres host=/run dbname=gate":          "quote it where it has spaces",
-		"postgres host=/run {\n colour red\n}":    "expected one of connections, dsn, failover, migrations, schema",
+		"postgres host=/run {\n colour red\n}":    "expected one of connections, dsn, failover, migrations, schema, serve_cached",
 		"postgres host=/run {\n dsn host=/x\n}":   "dsn stands twice",
 		"postgres host=/run {\n schema\n}":        "takes one value",
 		"postgres host=/run {\n connections x\n}": "from 2 to 200",
+
+		"postgres host=/run {\n serve_cached 11m\n}":  "from 0 to 10m",
+		"postgres host=/run {\n serve_cached soon\n}": "from 0 to 10m",
 	} {
 		if err := new(Storage).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
@@ -61,6 +67,7 @@ func TestCFG1_BadOptionsNameTheRemedy(t *testing.T) {
 		{Storage{DSN: "host=/run", Migrations: "never"}, "write auto or manual"},
 		{Storage{DSN: "host=/run", Failover: "perhaps"}, "write end or keep"},
 		{Storage{DSN: "host=/run", Schema: "Gate"}, "lower-case"},
+		{Storage{DSN: "host=/run", ServeCached: new(caddy.Duration(time.Hour))}, "from 0 to 10m"},
 		{Storage{DSN: "{env.NOT_SET_ANYWHERE}"}, "env.NOT_SET_ANYWHERE"},
 	} {
 		if err := c.s.Provision(caddy.Context{}); err == nil || !strings.Contains(err.Error(), c.want) {
