@@ -100,16 +100,16 @@ func (f *follower) checkSkew(skew time.Duration) error {
 	switch said := describeSkew(skew); {
 	case skew.Abs() > maxSkew:
 		return errors.New(said)
-	case skew.Abs() > tellSkew:
+	case skew.Abs() > warnSkew:
 		f.store.log.Warn(said, "event", "clock")
 	}
 	return nil
 }
 
 const (
-	// tellSkew is from where on a difference of the clocks is told, maxSkew from where on it is refused: what others verify by their own
+	// warnSkew is from where on a difference of the clocks is told, maxSkew from where on it is refused: what others verify by their own
 	// clocks has the time of this machine.
-	tellSkew, maxSkew = 5 * time.Second, time.Minute
+	warnSkew, maxSkew = 5 * time.Second, time.Minute
 )
 
 // describeSkew says by how much the clock of this machine is wrong, and what to do.
