@@ -74,7 +74,7 @@ var (
 		"Node",
 		[]string{"node", "-e", "require.resolve('./node/node_modules/jose')"},
 		[]string{"node", "testdata/judge.mjs"},
-		"Node 18 or later and `npm ci` in examples/verify/node",
+		"Node 20 or later and `npm ci` in examples/verify/node",
 	}
 	inPython = language{
 		"Python",
