@@ -42,10 +42,11 @@ type request struct {
 
 // outcome is what came of a job.
 type outcome struct {
-	// Done counts right answers within Seconds, Wrong the others; First says what was wrong with the first of those.
-	Done, Wrong int64
-	First       string
-	Seconds     float64
+	// Done counts right answers within Seconds, Wrong the wrong ones, All every request; First says what was wrong with the first of
+	// the wrong ones.
+	Done, All, Wrong int64
+	First            string
+	Seconds          float64
 	// P50 and P99 are latencies in microseconds.
 	P50, P99 float64
 	// CPU are seconds of each watched process; nil: not available.
@@ -109,7 +110,7 @@ func (j *job) run() outcome {
 	during = cpus(during, j.Watch)
 	wg.Wait()
 
-	o := outcome{Seconds: seconds}
+	o := outcome{Seconds: seconds, All: next.Load()}
 	var all []int64
 	for _, w := range ws {
 		all = append(all, w.elapsed...)

@@ -14,6 +14,7 @@ func init() { // rows and the rows' functions know each other
 		{"signed/h2", "the same, HTTP/2, 32 streams on 4 connections", signedRow(siteStatic, shape{conns: 32, h2: true}, siteSigned, 0.98, 1.04)},
 		{"signed/p50", "the same, one connection", latencyRow},
 		{"signed/p99", "the same, 2 000 requests/s on 32 connections", tailRow},
+		{"signed/memory", "the same, one connection", memoryRow},
 		{"size", "the assertion", sizeRow},
 		{"hit", "the session check by itself", hitRow},
 		{"token", "a request with a machine token", tokenRow},

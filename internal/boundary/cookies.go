@@ -194,4 +194,16 @@ func keepCookies(values []string) []string {
 }
 
 // trimSpace trims what readers of headers take for white space: SP and TAB, and what cannot arrive but some would trim.
-func trimSpace(s string) string { return strings.Trim(s, " \t\r\n\v\f") }
+//
+// It is a loop of its own because strings.Trim builds a set of the characters at each call, and each cookie is trimmed.
+func trimSpace(s string) string {
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }

@@ -19,8 +19,9 @@ const (
 // names classifies header names in any spelling.
 type names struct {
 	exact map[string]kind // by the folded name
-	// begins has a bit for each second byte of all that is looked for, by the first: by these two most names are given up.
-	begins [256]uint64
+	// begins has, by the first byte of all that is looked for, a bit for each byte that follows at one of the next places: by these
+	// few most names are given up, without being folded as a whole and looked up.
+	begins [256][beginPlaces]uint64
 	// families are beginnings of folded names, by their first byte. The first one that fits counts, after exact.
 	families [256][]family
 }
@@ -37,8 +38,15 @@ func (n *names) add(name string, k kind) {
 	if folded == "" {
 		return
 	}
-	if n.begins[folded[0]] |= beginBit(folded[1:]); len(folded) == 1 && isFamily {
-		n.begins[folded[0]] = ^uint64(0)
+	for i := range beginPlaces {
+		switch place := &n.begins[folded[0]][i]; {
+		case i+1 < len(folded):
+			*place |= beginBit(folded[i+1])
+		case isFamily: // anything may follow
+			*place = ^uint64(0)
+		default:
+			*place |= beginBit(0)
+		}
 	}
 	if isFamily {
 		n.families[folded[0]] = append(n.families[folded[0]], family{folded, k})
@@ -52,28 +60,31 @@ func (n *names) add(name string, k kind) {
 	}
 }
 
-// beginBit is the bit of the first byte of rest in begins. Letters and digits may share one, and nothing has the bit of zero.
-func beginBit(rest string) uint64 {
-	if rest == "" {
-		return 1
-	}
-	return 1 << (rest[0] % 64)
-}
+// beginPlaces is how many letters or digits after the first one tell a name from what is looked for: "Content-" from "Connection".
+const beginPlaces = 3
 
-// mayBegin reports whether something that is looked for begins with the first two letters or digits of name.
+// beginBit is the bit of a byte in begins, of 0 where a name has ended. Letters and digits may share one, and none has that of 0.
+func beginBit(c byte) uint64 { return 1 << (c % 64) }
+
+// mayBegin reports whether a name may be one that is looked for, by the first letters or digits of it.
 func (n *names) mayBegin(name string) bool {
-	first := byte(0)
-	for i := range len(name) {
-		c := foldTable[name[i]]
+	var places *[beginPlaces]uint64
+	i := 0
+	for j := range len(name) {
+		c := foldTable[name[j]]
 		switch {
 		case c == 0:
-		case first == 0:
-			first = c
+		case places == nil:
+			places = &n.begins[c]
+		case places[i]&beginBit(c) == 0:
+			return false
 		default:
-			return n.begins[first]>>(c%64)&1 != 0
+			if i++; i == beginPlaces {
+				return true
+			}
 		}
 	}
-	return n.begins[first]&1 != 0
+	return places != nil && places[i]&beginBit(0) != 0
 }
 
 // of returns what a name is. It allocates for names of more than 64 letters and digits only.

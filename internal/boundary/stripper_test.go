@@ -291,6 +291,19 @@ func TestHDR1_EveryBeginningOfAName(t *testing.T) {
 	}
 }
 
+// TestHDR1_ShortNames takes names and families that end within the letters by which most names are given up.
+func TestHDR1_ShortNames(t *testing.T) {
+	s := NewStripper(Rules{Own: []string{"Q", "Q-Ab", "Y-Z*", "J*"}})
+	for name, want := range map[string]bool{
+		"Q": true, "-q_": true, "Qa": false, "Qab": true, "Q.A.B": true, "Qabc": false, "Y": false, "Yz": true, "Y_z-1": true, "Yz-Later-On": true,
+		"Yx": false, "J": true, "J9": true, "Jot-Down": true, "": false, "-_": false,
+	} {
+		if got := s.response.of(name) == covered; got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
 // TestHDR1_TrustedProxies: what a proxy in front adds to a request passes from a trusted one, never in a trailer, and never when it
 // is an identity or the gate's own.
 func TestHDR1_TrustedProxies(t *testing.T) {

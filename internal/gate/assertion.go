@@ -62,8 +62,10 @@ func (m *minters) signKeys(audience string) [][]byte {
 const maxMinters = 1000
 
 func (m *minters) of(audience string) (*minter, error) {
-	if all := m.byAudience.Load(); all != nil && (*all)[audience] != nil {
-		return (*all)[audience], nil
+	if all := m.byAudience.Load(); all != nil {
+		if one := (*all)[audience]; one != nil {
+			return one, nil
+		}
 	}
 	one, err := m.make(audience)
 	if err != nil {

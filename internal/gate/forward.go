@@ -39,11 +39,11 @@ func (s *Site) forward(w http.ResponseWriter, r *http.Request, next Handler, st 
 			s.log.Error("an assertion could not be made", "event", "unavailable", "account", p.account().ID, "site", st.site.Origin, "error", err)
 			return s.refuse(w, r, st, web.Unavailable)
 		}
-		own.bound = boundRequest{p, s, st, r}
+		own.bound = boundRequest{s, st, r}
 		rw.bound = &own.bound
 		if st.outer == s { // else the outer one has begun it
 			own.flight.begin(st, &own.bound, w, r)
-			defer own.flight.end(st, &own.bound)
+			defer own.flight.end(st)
 		}
 	}
 	return rw.run(next, r)

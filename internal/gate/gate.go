@@ -148,9 +148,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) e
 		return s.serveInner(w, r, next, st, vars)
 	}
 	token := boundary.ExtractToken(r.Header)
-	if event := s.redaction(r, token); event != "" {
+	original, uri := s.host.Original(r)
+	if event := s.redaction(r, uri, token); event != "" {
 		var finish func()
-		w, next, finish = s.redact(w, r, next, event)
+		w, next, finish = s.redact(w, r, uri, next, event)
 		defer finish()
 	}
 	// First of all, on every request and whatever follows: error routes see the same header.
@@ -187,7 +188,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) e
 		return s.servePage(w, r, st)
 	case s.Portal:
 		return s.refuse(w, r, st, web.PortalOnly)
-	case s.movedAway(r):
+	case s.movedAway(original):
 		s.log.Error("a rewrite before email_link moves its pages away: put email_link before it", "event", "misconfigured", "site", origin)
 		return s.refuse(w, r, st, web.Unavailable)
 	case cookies.Handoff != "" && !s.readHandoff(r, st):
@@ -215,20 +216,20 @@ func (s *Site) strip(stripper *boundary.Stripper, r *http.Request, vars map[stri
 	return boundary.DropHTTPUpgrade(r.Header)
 }
 
-// fromProxy reports whether a request comes from a proxy that may say what the client's own request was: one of trusted_proxies,
-// or at /verify a peer that may ask.
-func (s *Site) fromProxy(r *http.Request, vars map[string]any) bool {
-	return s.host.TrustedProxy(vars) || len(s.Peers) > 0 && r.URL.Path == s.verifyPath && s.answersTo(r.RemoteAddr)
-}
-
-// movedAway reports whether the client asked for one of the gate's own pages and a rewrite has made something else of it.
-func (s *Site) movedAway(r *http.Request) bool {
-	original, _ := s.host.Original(r)
+// movedAway reports whether the client asked for one of the gate's own pages and a rewrite has made something else of it. original is
+// nil where it is not known.
+func (s *Site) movedAway(original *url.URL) bool {
 	if original == nil {
 		return false
 	}
 	_, own := s.Below(original.Path)
 	return own
+}
+
+// fromProxy reports whether a request comes from a proxy that may say what the client's own request was: one of trusted_proxies,
+// or at /verify a peer that may ask.
+func (s *Site) fromProxy(r *http.Request, vars map[string]any) bool {
+	return s.host.TrustedProxy(vars) || len(s.Peers) > 0 && r.URL.Path == s.verifyPath && s.answersTo(r.RemoteAddr)
 }
 
 // sentURI returns path and query as the client sent them, empty where they are not known.

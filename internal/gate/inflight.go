@@ -33,11 +33,11 @@ func (f *inFlight) begin(st *requestState, b *boundRequest, w http.ResponseWrite
 		f.body = boundBody{r.Body, b}
 		r.Body = &f.body
 	}
-	f.entry = credential.Request{Credential: b.principal, Target: f, Since: st.at.Now}
-	b.track(st.runtime, &f.entry)
+	f.entry = credential.Request{Credential: st.principal, Target: f, Since: st.at.Now}
+	st.principal.track(st.runtime, &f.entry)
 }
 
-func (f *inFlight) end(st *requestState, b *boundRequest) { b.untrack(st.runtime, &f.entry) }
+func (f *inFlight) end(st *requestState) { st.principal.untrack(st.runtime, &f.entry) }
 
 // End implements credential.Target. Canceling its context ends most handlers. One that waits for bytes of the client returns when
 // the connection's deadline has passed, and so does net/http, which reads on to the end of a body that a handler has left. What

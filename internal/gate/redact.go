@@ -78,8 +78,9 @@ type Redaction struct {
 // FailedRedacted is the line about an error that the server's log of errors is not to show.
 const FailedRedacted = "a request that is kept out of Caddy's logs failed"
 
-// redaction returns the event of a request that is to be kept out of the server's logs, empty for all others.
-func (s *Site) redaction(r *http.Request, presented boundary.Token) string {
+// redaction returns the event of a request that is to be kept out of the server's logs, empty for all others. uri is the address as the
+// client sent it.
+func (s *Site) redaction(r *http.Request, uri string, presented boundary.Token) string {
 	switch {
 	case presented.Header:
 		return EventTokenRequest
@@ -87,25 +88,20 @@ func (s *Site) redaction(r *http.Request, presented boundary.Token) string {
 		return EventOpened // also what is no token: it may be all but the last character of one
 	case s.verifyPath == r.URL.Path:
 		return EventVerify // the answer has the assertion, and a question from elsewhere has the address that was asked about
-	case s.sentToken(r), len(r.Header["Referer"]) > 0 && s.host.LogsReferer(r) && RefererHoldsToken(r.Header, s.now):
+	case s.sentToken(r, uri), len(r.Header["Referer"]) > 0 && s.host.LogsReferer(r) && RefererHoldsToken(r.Header, s.now):
 		return EventOpened
 	}
 	return ""
 }
 
 // sentToken reports whether the address of a request holds a mailed token, as the client sent it or after a rewrite.
-func (s *Site) sentToken(r *http.Request) bool {
-	if token.Holds(r.RequestURI, s.now) {
-		return true
-	}
-	_, uri := s.host.Original(r)
-	return uri != r.RequestURI && token.Holds(uri, s.now)
+func (s *Site) sentToken(r *http.Request, uri string) bool {
+	return token.Holds(r.RequestURI, s.now) || uri != r.RequestURI && token.Holds(uri, s.now)
 }
 
 // redact keeps a request out of the server's logs. What the next handlers see of it goes on byte for byte, but for RequestURI, which
 // `reverse_proxy` and others log at DEBUG, and a mailed token in the Referer.
-func (s *Site) redact(w http.ResponseWriter, r *http.Request, next Handler, event string) (rw http.ResponseWriter, rnext Handler, finish func()) {
-	_, uri := s.host.Original(r)
+func (s *Site) redact(w http.ResponseWriter, r *http.Request, uri string, next Handler, event string) (rw http.ResponseWriter, rnext Handler, finish func()) {
 	logged := LoggedRequest(r, uri, s.now)
 	_, own := s.Below(r.URL.Path)
 	rw, rnext, finish = s.host.Redact(w, r, next, Redaction{event, logged, pathOf(logged.RequestURI), own})

@@ -37,13 +37,18 @@ type responseWriter struct {
 	phase           phase
 }
 
-// boundRequest is a request whose answer ends with its session or its token.
+// boundRequest is a request whose answer ends with its session or its token, those of st.principal.
 type boundRequest struct {
-	principal
 	s  *Site
 	st *requestState
 	r  *http.Request
 }
+
+// Ended reports whether session or token have ended since they were found.
+func (b *boundRequest) Ended() bool { return b.st.principal.Ended() }
+
+// Use records that the request moves bytes, and reports whether session or token are alive.
+func (b *boundRequest) Use() (alive bool) { return b.st.principal.Use() }
 
 // refuse answers in the place of a response whose session has ended.
 func (b *boundRequest) refuse(w http.ResponseWriter) {
