@@ -40,9 +40,7 @@ const (
 	labelEntry         = "portal hand-over"
 	labelEntryMark     = "portal hand-over mark"
 	labelEntryCount    = "portal hand-over count"
-	labelBinder        = "portal binder"
 
-	binderSize = 32 // bytes
 	// maxPortalPath is the longest path that a request keeps, and maxPortalRequest the longest text of one, in bytes: as a path to return to
 	// it has to fit into MaxReturnTo.
 	maxPortalPath, maxPortalRequest = 1200, 1950
@@ -87,25 +85,6 @@ type entryWire struct {
 	Global uint64      `json:"g"`
 	// Secret finds the record of the entry: no other part of it does, so none is made from database and keys.
 	Secret string `json:"x"`
-}
-
-// NewBinder returns a random value for the cookie by which a site knows the browser that it has led to the portal.
-func NewBinder() string {
-	var b [binderSize]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// IsBinder reports whether a value has the form of those that NewBinder returns.
-func IsBinder(s string) bool {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return err == nil && len(b) == binderSize && !strings.ContainsAny(s, "\r\n")
-}
-
-// binderDigest returns what a request and an entry hold in place of the binder.
-func (s *Service) binderDigest(site, binder string) string {
-	d := s.Ring.MAC(labelBinder, []byte(site), []byte(binder))
-	return base64.RawURLEncoding.EncodeToString(d[:])
 }
 
 // SealPortalRequest returns the text by which a browser with a binder asks at a portal, an origin. A path that is too long becomes "/".
