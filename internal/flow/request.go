@@ -153,7 +153,7 @@ func (s *Service) refuseSignUp(ctx context.Context, r *request) error {
 // run is the step.
 func (r *request) run(tx storage.Tx) (result RequestResult, rec record, err error) {
 	rec.purpose = r.purpose
-	err = tx.Prefetch(storage.Lookups{Counters: r.cost.usual.Slots(), Epochs: storage.EpochKeys(r.mailbox, "")})
+	err = tx.Prefetch(storage.Lookups{Counters: r.cost.usual.Lookups(), Epochs: storage.EpochKeys(r.mailbox, "")})
 	if err != nil {
 		return result, rec, err
 	}

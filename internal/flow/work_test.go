@@ -213,9 +213,9 @@ func TestPOW2_SlotsAreExact(t *testing.T) {
 		if n := paid(300, (*browser).solve); n != 0 {
 			t.Errorf("%d solutions paid after the last slot", n)
 		}
-		g.fake.Advance(24 * time.Hour)
+		g.fake.Advance(30 * time.Hour)
 		if _, err := g.stranger(400).ask(SignIn, "ada@example.com"); err != nil {
-			t.Errorf("a day later: %v", err)
+			t.Errorf("30 hours later: %v", err)
 		}
 	})
 }

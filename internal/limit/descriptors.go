@@ -40,6 +40,9 @@ type Descriptor struct {
 	known string
 	// whole names the limit whose budget this one is a share of, empty for a limit that is no share.
 	whole string
+	// rolling is set when rates by the day hold in any 24 hours, and not only in windows of a day: an inbox is to be protected at their
+	// edges, too.
+	rolling bool
 	// grouped counters lie beside those of other grouped limits with the same client or mailbox: nearly every request for a mail
 	// counts them, and most of what that costs is the pages that it changes.
 	grouped bool
@@ -66,15 +69,15 @@ var descriptors = []Descriptor{
 		Doc: "mails to one mailbox, requested from one /24 or /64",
 	},
 	{
-		Name: MailMailbox, Defaults: "20-D", key: byMailbox, grouped: true,
+		Name: MailMailbox, Defaults: "20-D", key: byMailbox, grouped: true, rolling: true,
 		Doc: "mails to one mailbox, requested by all browsers together",
 	},
 	{
-		Name: MailKnown, Defaults: "5-D", key: byMailbox, grouped: true,
+		Name: MailKnown, Defaults: "5-D", key: byMailbox, grouped: true, rolling: true,
 		Doc: "mails to one mailbox above mail_mailbox, for browsers that have signed in to it before; networks of its account's sessions have half of them",
 	},
 	{
-		Name: MailWork, Defaults: "5-D", key: byMailbox, grouped: true,
+		Name: MailWork, Defaults: "5-D", key: byMailbox, grouped: true, rolling: true,
 		Doc: "mails to one mailbox above the other limits, for solved proofs of work",
 	},
 	{
@@ -206,7 +209,7 @@ func (t Table) LimitsFor(name string, s Subject) []Charge {
 }
 
 func (d *Descriptor) charges(rates Rates, s Subject) []Charge {
-	c := Charge{Name: d.Name, Rates: rates, mailbox: d.key == byMailbox || d.key == byMailboxAndNetwork}
+	c := Charge{Name: d.Name, Rates: rates, mailbox: d.key == byMailbox || d.key == byMailboxAndNetwork, rolling: d.rolling}
 	switch d.key {
 	case byClient:
 		return d.byClient(c, s.Client.Unmap().WithZone(""))

@@ -81,7 +81,7 @@ func TestWindowsOfAGroupEndWhenTheySay(t *testing.T) {
 			if got.key.End < got.ends || got.key.End >= got.ends+groupPeriod {
 				t.Fatalf("%s: a window that ends at %d is kept until %d", period, got.ends, got.key.End)
 			}
-			if i > 0 && got != before && (before.ends > now || got.ends-before.ends != seconds) {
+			if i > 0 && got.key != before.key && (before.ends > now || got.ends-before.ends != seconds) {
 				t.Fatalf("%s: after the window %+v comes %+v at %d", period, before, got, now)
 			}
 			if ends, found := seen[got.key]; found && ends != got.ends {

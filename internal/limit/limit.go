@@ -38,6 +38,7 @@ type Charge struct {
 	group   string // the counters that this one's lie beside, if any
 	tier48  bool   // the second tier of an IPv6 address
 	mailbox bool   // the subject is a mailbox, not a client
+	rolling bool   // rates by the day hold in any 24 hours
 	// once is the counter of what is spent once, zero for everything else; it has neither subject nor rates.
 	once storage.Key
 	soft bool // a share of a budget: it refuses nothing, see Share
@@ -90,13 +91,16 @@ type Prepared struct{ counts []count }
 func (l *Limiter) Prepare(now time.Time, charges ...Charge) Prepared {
 	var counts []count
 	for _, charge := range charges {
-		w := windows{ring: l.Ring, now: now, name: cmp.Or(charge.counter, charge.Name), group: charge.group}
+		w := windows{
+			ring: l.Ring, now: now, name: cmp.Or(charge.counter, charge.Name), group: charge.group, rolling: charge.rolling,
+			longer: charge.mailbox && charge.group != "",
+		}
 		for _, rate := range charge.Rates {
 			slot := w.slot(charge.Subject, rate)
-			counts = append(counts, count{charge.Name, rate, slot.key, slot.text(), charge.mailbox, charge.soft})
+			counts = append(counts, count{charge.Name, rate, slot.key, slot.earlier, slot.text(), charge.mailbox, charge.soft})
 		}
 		if once := charge.once; !once.IsZero() {
-			counts = append(counts, count{charge.Name, limiter.Rate{Limit: 1}, once, slot{key: once, ends: once.End}.text(), false, false})
+			counts = append(counts, count{charge.Name, limiter.Rate{Limit: 1}, once, nil, slot{key: once, ends: once.End}.text(), false, false})
 		}
 	}
 	slices.SortFunc(counts, func(a, b count) int { return compare(a.key, b.key) })
@@ -108,6 +112,15 @@ func (p Prepared) Slots() []storage.Key {
 	slots := make([]storage.Key, len(p.counts))
 	for i, c := range p.counts {
 		slots[i] = c.key
+	}
+	return slots
+}
+
+// Lookups returns the counters that Spend reads: Slots, and the earlier ones of rolling limits.
+func (p Prepared) Lookups() []storage.Key {
+	slots := p.Slots()
+	for _, c := range p.counts {
+		slots = append(slots, c.earlier...)
 	}
 	return slots
 }
@@ -203,12 +216,13 @@ func (l *Limiter) Refund(tx storage.Tx, slots []storage.Key) error {
 
 // Count returns the largest count of the charges' counters.
 func (l *Limiter) Count(tx storage.Tx, now time.Time, charges ...Charge) (most int64, err error) {
+	store := TxStore{tx.Counters()}
 	for _, c := range l.Prepare(now, charges...).counts {
-		count, err := tx.Counters().Peek(c.key)
+		got, err := store.Peek(context.Background(), c.slot, limiter.Rate{Limit: math.MaxInt64})
 		if err != nil {
 			return 0, err
 		}
-		most = max(most, count)
+		most = max(most, got.Limit-got.Remaining)
 	}
 	return most, nil
 }
@@ -225,7 +239,7 @@ type Usage struct {
 	Known bool
 	Count int64
 	Limit int64
-	// Ends is when the window ends.
+	// Ends is when the window ends; under a rolling limit, when the first of what is counted is 24 hours old.
 	Ends time.Time
 }
 
@@ -273,7 +287,9 @@ type count struct {
 	name string
 	rate limiter.Rate
 	key  storage.Key
-	slot string
+	// earlier are the counters that are added to the one under key.
+	earlier []storage.Key
+	slot    string
 	// mailbox is the charge's.
 	mailbox bool
 	soft    bool
