@@ -4,7 +4,7 @@ import "strings"
 
 // HideRecipient replaces the address to in what a mail server says, in any case, and its local part where that is a word of its own: servers
 // like to repeat whom they refuse. A local part that is a word which servers say of themselves, such as "mail" or "the", stays: it names
-// nobody, and without it the reason could not be read.
+// no person, and without it the reason could not be read.
 func HideRecipient(text, to, address, name string) string {
 	at := strings.LastIndexByte(to, '@')
 	if at < 1 {

@@ -82,7 +82,7 @@ type App struct {
 	// `sessions` and `tokens` (see them and end them). Default: all of them.
 	Account []string `json:"account,omitempty"`
 	// Links says where a flow is until something about it has to be counted: `stored`, in the database, or `stateless`, in the
-	// mailed links and in a cookie, so that a sign-up that nobody finishes leaves nothing behind. Links of both kinds work
+	// mailed links and in a cookie, so that an unfinished sign-up leaves nothing behind. Links of both kinds work
 	// until they end, whatever it says. Default: `stored`.
 	Links string `json:"links,omitempty"`
 	// Lifetime says how long links and codes work.

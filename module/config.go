@@ -58,7 +58,7 @@ type Require struct {
 	// Email holds groups of address patterns; of each group one must match. In a pattern `*` stands for the whole local part
 	// or for one whole label of the domain, as in `*@example.com`.
 	Email [][]string `json:"email,omitempty"`
-	// Scope holds groups of scopes of machine tokens; of each group a token needs one. The word `session` means everybody
+	// Scope holds groups of scopes of machine tokens; of each group a token needs one. The word `session` means every person
 	// who has signed in: without it people do not pass. Where no scope is named no token passes.
 	Scope [][]string `json:"scope,omitempty"`
 }

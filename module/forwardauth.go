@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 )
 
-// checkVerify refuses forward-auth that fails open: a proxy takes 2xx for yes, whoever gives it, and Caddy answers an empty 200
+// checkVerify refuses forward-auth that fails open: a proxy takes any 2xx for yes, and Caddy answers an empty 200
 // to a host that no site names. Each host that a server with `verify` can get has to come to a gate or to a refusal.
 func (c *configuration) checkVerify(arrivals []arrival) error {
 	type endpoint struct {

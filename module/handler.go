@@ -45,7 +45,7 @@ type Handler struct {
 	// PublicRaw says which requests need none: those of which every view of the path matches. An ambiguous spelling of a path
 	// is never public. Default: none.
 	PublicRaw caddyhttp.RawMatcherSets `json:"public,omitempty" caddy:"namespace=http.matchers"`
-	// Optional lets everybody through and passes the identity on where there is one. Default: false.
+	// Optional lets anonymous requests through and passes the identity on where there is one. Default: false.
 	Optional bool `json:"optional,omitempty"`
 	// Require says which accounts pass; on a path that needs no session others pass without their identity. Default: all.
 	Require Require `json:"require,omitzero"`

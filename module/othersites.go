@@ -106,7 +106,7 @@ func rewriter(how *rewrite.Rewrite) func(r *http.Request) *http.Request {
 	}
 }
 
-// setter returns what a handler that sets values makes of a request. Its patterns are nobody's to fold, so it gets the path in lower
+// setter returns what a handler that sets values makes of a request. Its patterns cannot be folded, so it gets the path in lower
 // case as well.
 func setter(handler caddyhttp.MiddlewareHandler) func(r *http.Request) []*http.Request {
 	return func(r *http.Request) []*http.Request {

@@ -27,7 +27,7 @@ func (c *configuration) findHosts(arrivals []arrival) {
 // isInner reports whether all requests that come to a handler have passed another one of ours.
 func (c *configuration) isInner(h *Handler) bool { return c.reached[h] != nil && !c.first[h] }
 
-// admitted returns the origins that a handler answers for. A star in base_url trusts every name below it, and whoever holds one
+// admitted returns the origins that a handler answers for. A star in base_url trusts every name below it, and the holder of one
 // of them could have links mailed that lead to it (CWE-640). So it stands for the hosts that the matchers on the way to the
 // handler name, and for all of them only where the site itself takes all.
 func (c *configuration) admitted(h *Handler) (list []gate.Origin) {

@@ -11,7 +11,7 @@ import (
 // the assertion in the answer.
 type Verify struct {
 	// From lists networks and addresses, such as `10.0.0.0/28` or `10.0.0.2`. They are compared with the address of the
-	// connection, never with a header. Default: none, and the endpoint is 404 for everybody.
+	// connection, never with a header. Default: none, and the endpoint is always 404.
 	From []string `json:"from,omitempty"`
 }
 

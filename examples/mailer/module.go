@@ -27,7 +27,7 @@ func (w *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Provision resolves the secret into a field that nobody can read back; it does not touch the network.
+// Provision resolves the secret into a field that cannot be read back; it does not touch the network.
 func (w *Webhook) Provision(caddy.Context) (err error) {
 	w.secret, err = caddy.NewReplacer().ReplaceOrErr(w.Token, true, true)
 	if err != nil || w.secret == "" || !strings.HasPrefix(w.Endpoint, "https://") {

@@ -1,4 +1,4 @@
-// Package webhook is a mailer of somebody else: it hands each mail to an HTTPS endpoint as JSON.
+// Package webhook is a mailer outside of the module: it hands each mail to an HTTPS endpoint as JSON.
 package webhook
 
 import (

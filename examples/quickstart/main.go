@@ -131,7 +131,7 @@ func prepare() error {
 	)
 }
 
-// free says who has a port, if somebody has.
+// free returns an error if a port is taken.
 func free(ctx context.Context, port int) error {
 	if taken, err := freeport.Taken(ctx, strconv.Itoa(port)); err != nil || !taken {
 		return err

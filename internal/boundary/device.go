@@ -46,7 +46,7 @@ var systems = []named{
 }
 
 // Device names the browser and the system of a User-Agent for people, "Firefox on Linux". The names come from a closed list
-// and nothing of the header is in them, so they may stand in mails to somebody else. Unknown parts are left out: "Firefox",
+// and nothing of the header is in them, so mails to other people may contain them. Unknown parts are left out: "Firefox",
 // "a browser on Linux", "a browser".
 func Device(userAgent string) string {
 	userAgent = userAgent[:min(len(userAgent), maxUserAgent)]

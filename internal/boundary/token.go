@@ -17,8 +17,8 @@ const (
 type Token struct {
 	// Text is the token as it was sent; empty where none could be validated.
 	Text string
-	// Presented says that the request presents a token, or what is meant for one. Such a request is its token's and nobody
-	// else's: where Text is no good token it is refused.
+	// Presented is set when the request presents a token, or what is meant for one. Such a request has no other identity: where Text is
+	// not a valid token it is refused.
 	Presented bool
 	// Basic says that it came as the password of Basic, which a browser sends again by itself, Bearer that it came in one of
 	// the two ways in which no browser does.

@@ -72,8 +72,8 @@ func ordinary(path string) bool {
 	return last != '.'
 }
 
-// decode decodes escapes once. odd says that one of them stood for a character that has a meaning in paths, or that nobody
-// has a reason to escape.
+// decode decodes escapes once. odd is set when one of them stood for a character that has a meaning in paths, or that needs no
+// escape.
 func decode(s string) (decoded string, odd, ok bool) {
 	if strings.IndexByte(s, '%') < 0 {
 		return s, false, true

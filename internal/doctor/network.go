@@ -51,7 +51,7 @@ const (
 	certificateWarning = 14 * 24 * time.Hour
 )
 
-// Check asks everybody at once and answers in a fixed order.
+// Check runs all checks at once and returns their findings in a fixed order.
 func (n Network) Check(ctx context.Context, f Facts) []Finding {
 	n.defaults()
 	checks := []func(context.Context, Facts) []Finding{n.mail, n.records, n.reach}

@@ -283,7 +283,7 @@ type Done struct {
 	Session       storage.Session
 	// Ephemeral is set when SessionCookie is to end with the browser.
 	Ephemeral bool
-	// KnownCookie is the value to set for KnownBrowserLifetime, empty when Ephemeral: the browser may be somebody else's.
+	// KnownCookie is the value to set for KnownBrowserLifetime, empty when Ephemeral: the browser may belong to another person.
 	KnownCookie string
 	// ReturnTo is where to go now.
 	ReturnTo string

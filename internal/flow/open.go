@@ -49,7 +49,7 @@ func (s *Service) Open(ctx context.Context, site Site, requester Requester, text
 // parsedToken is a token as it was sent.
 type parsedToken struct {
 	// keys are where a token of a stored flow may be: for each purpose that of its link, then that of its "this wasn't me". They
-	// are found before the transaction, which is everybody's bottleneck.
+	// are found before the transaction, since only one runs at a time.
 	keys []storage.Key
 	// stateless is set when the text has the form of a link that carries its flow, claims what it carries, nil when it is not one
 	// of ours; cancel is set when it is the link "this wasn't me".

@@ -307,7 +307,7 @@ func (s *Service) readEntry(site Site, binder, text string) (w entryWire, bound,
 	return w, bound, true
 }
 
-// entryParent returns the portal's session of an entry and its account. It refuses with ErrDead where that is over.
+// entryParent returns the portal's session of an entry and its account. It refuses with ErrDead if that session has ended.
 func (s *Service) entryParent(tx storage.Tx, w entryWire) (parent storage.Session, account accounts.Account, err error) {
 	parent, account, alive, err := s.Sessions.ByKey(tx, w.Parent)
 	if err != nil || !alive || parent.Epochs.Global != w.Global {

@@ -49,7 +49,7 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 	return result, err
 }
 
-// request is one Request, with all that needs no transaction done before it: the transaction is everybody's bottleneck.
+// request is one Request, with all that needs no transaction done before it, since only one runs at a time.
 type request struct {
 	s         *Service
 	site      Site

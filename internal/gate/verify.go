@@ -108,7 +108,7 @@ func (s *Site) parseForwarded(header http.Header) (f boundary.Forwarded, origin 
 		return f, "", fmt.Errorf("X-Forwarded-Proto is not that of %s", origin)
 	}
 	if _, own := s.Below(f.URL.Path); own {
-		// Also a proxy that hands this page on to everybody is told so.
+		// A proxy that exposes /verify to clients is told so as well.
 		return f, "", fmt.Errorf("X-Forwarded-Uri is one of our own pages: send %s/* here without asking, and %s to nobody", s.Prefix, s.verifyPath)
 	}
 	return f, origin, nil

@@ -5,7 +5,7 @@ import "github.com/caddy-email-link/caddy-email-link/storage"
 // Names of limits that have no option of their own: they follow from others.
 const (
 	// PasswordSuccess counts right passwords, at successFactor times the rates of wrong ones. An account's owner could otherwise
-	// occupy the hasher, which everybody shares, and fill the disk with sessions.
+	// occupy the shared hasher, and fill the disk with sessions.
 	PasswordSuccess = "password_right"
 	// SignInNotices counts the mails about sign-ins with a password, at the rates of MailKnown.
 	SignInNotices = "mail_notices"

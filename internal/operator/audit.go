@@ -78,7 +78,7 @@ func (svc *Service) report(ctx context.Context, e storage.Event) {
 		slog.String("command", e.Operator.Command), slog.String("user", e.Operator.User), slog.String("host", e.Operator.Host))
 }
 
-// exported notes that secrets or everybody's data are handed out. A store that cannot be written does not keep an operator from a
+// exported records that secrets or the data of all accounts are handed out. A store that cannot be written does not keep an operator from a
 // backup: the failure is logged in the event's place.
 func (svc *Service) exported(ctx context.Context, purpose, outcome string) {
 	e := svc.event(ctx, eventExported, purpose, outcome)

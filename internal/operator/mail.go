@@ -18,7 +18,7 @@ const (
 	MailDead    = "dead"
 )
 
-// Mail is one queued mail or dead letter. Whole addresses are never in it: the queue is where everybody's who asked stand.
+// Mail is one queued mail or dead letter. It never holds a whole address, since the queue has those of all requesters.
 type Mail struct {
 	ID    string `json:"id"`
 	State string `json:"state"`

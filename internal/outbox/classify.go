@@ -173,7 +173,7 @@ func (w *Worker) checkLimits(tx storage.Tx, d *Delivery, m storage.Mail, p Paylo
 }
 
 // checkNetwork decides what depends on the network that asked: a mute does not hold in a network of the account's sessions, and a mail
-// above the mailbox's limit leaves for nobody else.
+// above the mailbox's limit leaves for such a network only.
 func (w *Worker) checkNetwork(tx storage.Tx, d *Delivery, p Payload, j *classification, now time.Time) error {
 	if p.Known {
 		return nil

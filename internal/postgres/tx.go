@@ -17,7 +17,7 @@ var (
 	errOver  = errors.New("postgres: a transaction was used after its end")
 	errNoKey = errors.New("postgres: a key is missing or out of range")
 	errLease = errors.New("postgres: a lease must end after it begins")
-	// errAgain ends a run of a View that has read ahead in a transaction that is over, and needs more.
+	// errAgain ends a run of a View that has read ahead in a transaction that has ended, and needs more.
 	errAgain = errors.New("postgres: the View is to run again in a transaction that stays open")
 )
 

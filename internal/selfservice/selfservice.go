@@ -1,7 +1,7 @@
 // Package selfservice is what people do with their own accounts: they see where they are signed in and what has happened, end sessions,
 // revoke machine tokens, and change their name and the language of their mails.
 //
-// Nothing here gives anything away, so that a session is proof enough: it only takes away, or harms nobody.
+// A session is proof enough for all of it: nothing here grants access or reveals a secret.
 package selfservice
 
 import (

@@ -178,7 +178,7 @@ func (m *Manager) append(tx storage.Tx, accountID string, audit []storage.Event)
 	return nil
 }
 
-// EndAll ends everything of everybody by raising the global epoch.
+// EndAll ends all sessions, flows and tokens by raising the global epoch.
 func (m *Manager) EndAll(ctx context.Context) error {
 	return m.store.Update(ctx, func(tx storage.Tx) error {
 		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {

@@ -102,13 +102,13 @@ func (m *Manager) SetLifetimes(l Lifetimes) {
 
 // Find returns the live session of a cookie value at a site (an origin), and records its use at most once in [TouchEvery].
 // It returns nil and no error when there is none: the value is malformed, unknown, over or of another site, its account is
-// not active, or an epoch has been raised. An error means that the session could not be read; answer 503, never as if nobody
-// were signed in.
+// not active, or an epoch has been raised. An error means that the session could not be read; answer 503, never as to an
+// anonymous request.
 func (m *Manager) Find(ctx context.Context, cookie, site string) (*Live, error) {
 	return m.FindAt(ctx, m.clock.Now(), cookie, site)
 }
 
-// FindAt is Find for whoever has read the gate's clock (clock.Now) for this request already.
+// FindAt is Find for a caller that has read the gate's clock (clock.Now) for this request already.
 func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string) (*Live, error) {
 	if !token.HasLength(cookie) {
 		return nil, nil
@@ -266,7 +266,7 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 		}
 		return l, nil
 	case got.Key.IsZero() || child && parent.Key.IsZero():
-		// The record is gone although nobody told: a store shared with something else.
+		// The record is gone without a notification: something else writes to the store.
 		l.validity.End()
 		m.cache.Drop(l.id, l)
 		return nil, nil

@@ -4,7 +4,7 @@
 //
 // A challenge is signed under a key of the key ring and nothing of it is kept, so asking for one costs no write. It is bound to a
 // page, a mailbox and a network ([Binding]), ends after [Lifetime], and is spent once: [Verify] returns the counter that says so, and
-// whoever takes the solution writes it in the step that it pays for. So there are no more such counters than slots to be had.
+// the caller that accepts the solution writes it in the step that it pays for. So there are no more such counters than slots to be had.
 package work
 
 import (

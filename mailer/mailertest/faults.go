@@ -162,7 +162,7 @@ func (s *FaultyServer) Met() int {
 	return s.met
 }
 
-// listen opens the address, the same each time. The caller holds mu, or nobody else knows s yet.
+// listen opens the address, the same each time. The caller holds mu, or is the only one that knows s yet.
 func (s *FaultyServer) listen() error {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 	StartTLS = "starttls"
 	// ImplicitTLS begins with the TLS handshake (RFC 8314). It is the default on port 465.
 	ImplicitTLS = "implicit"
-	// NoTLS sends mails readable for everybody on the way. It has to be spelled out.
+	// NoTLS sends mails that any host on the way can read. It has to be spelled out.
 	NoTLS = "none"
 )
 
