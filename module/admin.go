@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 func init() {
@@ -58,6 +59,10 @@ func (a *App) operate(p *Parts, c *core) *operator.Service {
 	return &operator.Service{
 		Vault: p.Vault, Flows: p.Flows, Sites: p.Sites, Site: p.Site, Portal: p.Portal, Led: p.Led, KeyFile: p.KeyFile,
 		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
+		Self: a.nodeInfo(),
+		Seal: func(ctx context.Context, beside func(storage.Tx) error) (bool, error) {
+			return c.seal(ctx, a.secrets, beside)
+		},
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
 		Log:    a.log,

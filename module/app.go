@@ -267,6 +267,7 @@ func (a *App) start() error {
 			return err
 		}
 	}
+	c.announce(ctx, a.nodeInfo())
 	if a.offersPasswords() {
 		c.measure(ctx)
 	}

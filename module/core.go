@@ -1,7 +1,6 @@
 package module
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -135,8 +134,13 @@ func (s secrets) explain(err error) error {
 	return err
 }
 
-// rekey takes over the master keys of a further configuration: they must open this database, and the first of them seals it.
+// rekey takes over the master keys of a further configuration: they must open this database, and the first of them seals it, unless other
+// nodes use it: with other configurations they would undo each other's seal.
 func (c *core) rekey(ctx context.Context, sec secrets) error {
+	if !c.isShared() {
+		_, err := c.seal(ctx, sec, nil)
+		return err
+	}
 	var sealed []byte
 	err := c.Store.View(ctx, func(tx storage.Tx) error {
 		value, _, err := tx.Meta().Get(storage.MetaDataKey)
@@ -146,27 +150,8 @@ func (c *core) rekey(ctx context.Context, sec secrets) error {
 	if err != nil {
 		return err
 	}
-	masters, err := sec.load(sealed)
-	if err != nil {
-		return err
-	}
-	_, resealed, err := keyring.Open(masters, sealed)
-	if err != nil || resealed == nil || c.isShared() {
-		return sec.explain(err) // nodes with other configurations would undo each other's seal
-	}
-	return c.Store.Update(ctx, func(tx storage.Tx) error {
-		now, _, err := tx.Meta().GetForUpdate(storage.MetaDataKey)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(now, sealed) {
-			return errors.New("the data key was sealed anew meanwhile; load the configuration again")
-		}
-		if err := tx.Meta().Put(storage.MetaDataKey, resealed); err != nil {
-			return err
-		}
-		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeKeys})
-	})
+	_, _, err = keyring.Open(sec.masters, sealed)
+	return sec.explain(err)
 }
 
 // run starts the goroutines: the mail worker, and those that look after the state.

@@ -112,7 +112,7 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 	f := a.facts(ctx, c)
 	if c != nil {
 		n.AnswerNonce = c.AnswerNonce
-		if err := a.tokenFacts(ctx, c, &f); err != nil {
+		if err := errors.Join(a.tokenFacts(ctx, c, &f), a.nodeFacts(ctx, c, &f)); err != nil {
 			return nil, err
 		}
 	}
@@ -132,6 +132,18 @@ func (a *App) tokenFacts(ctx context.Context, c *core, f *doctor.Facts) error {
 		}
 	}
 	return nil
+}
+
+// nodeFacts returns the nodes that share the database for the doctor.
+func (a *App) nodeFacts(ctx context.Context, c *core, f *doctor.Facts) error {
+	if !c.isShared() {
+		return nil
+	}
+	list, err := (&operator.Service{Vault: c.Vault, Self: a.nodeInfo()}).Nodes(ctx)
+	for _, n := range list {
+		f.Nodes = append(f.Nodes, doctor.Node{Host: n.Host, Process: n.Process, Differs: n.Differs})
+	}
+	return err
 }
 
 func recipient(text string) (address.Address, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/clock"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -42,6 +43,11 @@ var metrics = struct {
 		oldest:   prometheus.NewDesc(metricsPrefix+"mail_oldest_seconds", "Age of the oldest mail that waits, 0 when none does.", nil, nil),
 		machines: prometheus.NewDesc(metricsPrefix+"machine_tokens", "Machine tokens that were issued and whose time is not over.", nil, nil),
 		sessions: prometheus.NewDesc(metricsPrefix+"sessions", "Sessions held in memory.", nil, nil),
+		nodes:    prometheus.NewDesc(metricsPrefix+"nodes", "Caddys that share the database, heard of in the last half minute.", nil, nil),
+		lag:      prometheus.NewDesc(metricsPrefix+"lag_seconds", "Time since what other nodes have changed was last known.", nil, nil),
+		serving:  prometheus.NewDesc(metricsPrefix+"serving_cached", "1 while the database cannot be reached and what was read before is served.", nil, nil),
+		again:    prometheus.NewDesc(metricsPrefix+"steps_run_again", "Steps that ran again because others came between, since the start.", nil, nil),
+		trips:    prometheus.NewDesc(metricsPrefix+"trips", "Messages to the database, since the start.", nil, nil),
 	},
 }
 
@@ -82,7 +88,11 @@ func (o observer) Requested(client netip.Addr, mailbox storage.Digest, masked st
 }
 
 // gauges reads what runs at the moment it is asked.
-type gauges struct{ queue, oldest, sessions, machines *prometheus.Desc }
+type gauges struct {
+	queue, oldest, sessions, machines *prometheus.Desc
+	// Those of a database that several nodes share.
+	nodes, lag, serving, again, trips *prometheus.Desc
+}
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
@@ -90,6 +100,11 @@ func (g gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- g.oldest
 	ch <- g.sessions
 	ch <- g.machines
+	ch <- g.nodes
+	ch <- g.lag
+	ch <- g.serving
+	ch <- g.again
+	ch <- g.trips
 }
 
 // gaugeWait bounds how long a scrape waits for the store.
@@ -105,6 +120,9 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(g.machines, prometheus.GaugeValue, float64(p.Machines.Stats().Issued))
 	ctx, cancel := context.WithTimeout(context.Background(), gaugeWait)
 	defer cancel()
+	if shared, ok := p.Store.(storage.Shared); ok {
+		g.collectShared(ctx, ch, shared)
+	}
 	var waiting int
 	var oldest time.Time
 	err := p.Store.View(ctx, func(tx storage.Tx) (err error) {
@@ -120,6 +138,22 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(g.queue, prometheus.GaugeValue, float64(waiting))
 	ch <- prometheus.MustNewConstMetric(g.oldest, prometheus.GaugeValue, age)
+}
+
+// collectShared collects what is of a database that several nodes share.
+func (g gauges) collectShared(ctx context.Context, ch chan<- prometheus.Metric, shared storage.Shared) {
+	serving := 0.0
+	if until, out := shared.Outage(); out && !clock.Passed(until) {
+		serving = 1
+	}
+	again, trips := shared.Activity()
+	ch <- prometheus.MustNewConstMetric(g.serving, prometheus.GaugeValue, serving)
+	ch <- prometheus.MustNewConstMetric(g.lag, prometheus.GaugeValue, max(0, shared.MaxLag()-time.Until(shared.FreshUntil())).Seconds())
+	ch <- prometheus.MustNewConstMetric(g.again, prometheus.CounterValue, float64(again))
+	ch <- prometheus.MustNewConstMetric(g.trips, prometheus.CounterValue, float64(trips))
+	if list, err := shared.Nodes(ctx); err == nil {
+		ch <- prometheus.MustNewConstMetric(g.nodes, prometheus.GaugeValue, float64(len(list)))
+	}
 }
 
 // timedStore measures the steps.

@@ -262,6 +262,9 @@ func TestNODE1_EndsReachEveryNode(t *testing.T) {
 		c.refused(end.what, b)
 	}
 
+	if out := first.must("nodes", "--json"); strings.Count(out, `"id"`) != 3 || strings.Count(out, `"self":true`) != 1 || strings.Contains(out, "differs") {
+		t.Errorf("nodes printed\n%s", out)
+	}
 	b := c.signIn("roles@example.com")
 	first.must("accounts", "set", "roles@example.com", "--role", "admin")
 	c.welcome(b, "hello roles@example.com admin")

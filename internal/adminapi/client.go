@@ -196,6 +196,16 @@ func (c *Client) EndRestored(ctx context.Context) (operator.EndedRestored, error
 	return call(ctx, c, endRestored, none{})
 }
 
+// Nodes implements operator.Operations.
+func (c *Client) Nodes(ctx context.Context) ([]operator.Node, error) {
+	return call(ctx, c, listNodes, none{})
+}
+
+// Reseal implements operator.Operations.
+func (c *Client) Reseal(ctx context.Context) (operator.Resealed, error) {
+	return call(ctx, c, reseal, none{})
+}
+
 // RotateKey implements operator.Operations.
 func (c *Client) RotateKey(ctx context.Context) (operator.Rotated, error) {
 	return call(ctx, c, rotateKey, none{})

@@ -53,6 +53,8 @@ var (
 		return o.Diagnose(ctx, in.To)
 	})
 	endRestored = define(http.MethodPost, "restored", withoutInput(operator.Operations.EndRestored))
+	listNodes   = define(http.MethodGet, "nodes", withoutInput(operator.Operations.Nodes))
+	reseal      = define(http.MethodPost, "reseal", withoutInput(operator.Operations.Reseal))
 	backupInfo  = define(http.MethodGet, "backup_info", withoutInput(operator.Operations.BackupInfo))
 	masterKeys  = define(http.MethodGet, "master_keys", withoutInput(operator.Operations.MasterKeys))
 	backup      = defineStream(http.MethodGet, "backup", serveBackup)

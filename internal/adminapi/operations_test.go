@@ -136,6 +136,14 @@ func (r *recorder) SigningKeys(context.Context) ([]operator.SigningKey, error) {
 	return record[[]operator.SigningKey](r, "SigningKeys")
 }
 
+func (r *recorder) Nodes(context.Context) ([]operator.Node, error) {
+	return record[[]operator.Node](r, "Nodes")
+}
+
+func (r *recorder) Reseal(context.Context) (operator.Resealed, error) {
+	return record[operator.Resealed](r, "Reseal")
+}
+
 func (r *recorder) EndRestored(context.Context) (operator.EndedRestored, error) {
 	return record[operator.EndedRestored](r, "EndRestored")
 }

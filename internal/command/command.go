@@ -117,7 +117,7 @@ func registerTopLevel(host Host) {
 // commands returns the commands of an operator.
 func (r *root) commands() []*cobra.Command {
 	return []*cobra.Command{
-		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.schema(), r.serve(),
+		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
 	}
 }
 

@@ -5,6 +5,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -73,6 +74,30 @@ type Facts struct {
 	Tokens  []Token
 	Granted []string
 	Now     time.Time
+	// Nodes are the processes that share the database.
+	Nodes []Node
+}
+
+// Node is a process that shares the database. Differs says what it has other than this one.
+type Node struct {
+	Host    string
+	Process int
+	Differs []string
+}
+
+// nodes finds processes that differ from this one.
+func nodes(f Facts) []Finding {
+	if len(f.Nodes) == 0 {
+		return nil
+	}
+	r := report{check: "nodes"}
+	for _, n := range f.Nodes {
+		for _, what := range n.Differs {
+			found, fix, _ := strings.Cut(what, ": ")
+			r.add(Warn, fmt.Sprintf("process %d on %s: %s", n.Process, n.Host, found), fix)
+		}
+	}
+	return r.orOK(fmt.Sprintf("%d that share the database, all alike", len(f.Nodes)))
 }
 
 // Site is one handler of the gate.
@@ -129,7 +154,7 @@ type Server struct {
 // Offline makes the checks that need no network, in a fixed order.
 func Offline(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, addresses, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens} {
+	for _, check := range []func(Facts) []Finding{secrets, baseURL, addresses, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens, nodes} {
 		list = append(list, check(f)...)
 	}
 	return list

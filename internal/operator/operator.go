@@ -52,6 +52,9 @@ type Operations interface {
 	ResetLimits(ctx context.Context, who []string) (LimitsReset, error)
 	// EndRestored ends what a database holds that was put back where the gate cannot tell.
 	EndRestored(ctx context.Context) (EndedRestored, error)
+	// Nodes lists the processes that share the database, Reseal seals it by the first configured key.
+	Nodes(ctx context.Context) ([]Node, error)
+	Reseal(ctx context.Context) (Resealed, error)
 	BackupInfo(ctx context.Context) (BackupInfo, error)
 	// MasterKeys answers the text of the key file, for a backup that is to be opened elsewhere. It is refused where the keys
 	// come from the configuration.

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/vault"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // Service does what an operator asks for, on an open vault. KeyFile, Wake, Test, Doctor and Log may be missing.
@@ -35,6 +36,10 @@ type Service struct {
 	Wake    func()
 	// Audiences are those of the sites; *.example.com means any label.
 	Audiences []string
+	// Self is what this gate says to other nodes about itself. Seal seals the database by the first configured key, and runs beside in the same
+	// step; it returns false where that is so already.
+	Self storage.NodeInfo
+	Seal func(ctx context.Context, beside func(storage.Tx) error) (changed bool, err error)
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)
 	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)

@@ -1,0 +1,125 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// modulePath is that of this plugin in the information about a build.
+const modulePath = "github.com/caddy-email-link/caddy-email-link"
+
+// nodeInfo is what this configuration says to other nodes about itself.
+func (a *App) nodeInfo() storage.NodeInfo {
+	info := storage.NodeInfo{Version: buildVersion(), Config: a.digest()}
+	for _, master := range a.secrets.masters {
+		info.Secrets = append(info.Secrets, keyring.Fingerprint(master))
+	}
+	return info
+}
+
+// buildVersion returns the version of this plugin, "devel" where the build does not say.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == modulePath && m.Version != "" {
+			return strings.Trim(m.Version, "()")
+		}
+	}
+	return "devel"
+}
+
+// digest returns what tells two configurations apart that nodes must have alike, in twelve hexadecimal digits. Listeners, paths of files and
+// the mailer may differ.
+func (a *App) digest() string {
+	type site struct {
+		Origins []string
+		Prefix  string
+		Require Require
+	}
+	alike := struct {
+		BaseURL, SignIn, Scopes []string
+		SignUp                  *SignUp
+		Links                   string
+		Lifetime                Lifetime
+		Resend                  Resend
+		Limit                   map[string][]string
+		Session                 Session
+		Password                Password
+		Sites                   []site
+	}{a.BaseURL, a.SignIn, a.Scopes, a.SignUp, a.Links, a.Lifetime, a.Resend, a.Limit, a.Session, a.Password, nil}
+	for _, h := range a.handlers {
+		s := site{Prefix: h.site.Prefix, Require: h.Require}
+		for _, o := range h.origins {
+			s.Origins = append(s.Origins, o.String())
+		}
+		alike.Sites = append(alike.Sites, s)
+	}
+	text, err := json.Marshal(alike)
+	if err != nil {
+		return "" // lists, texts and numbers always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// announce tells the other nodes what this one is. A node that cannot say so works all the same.
+func (c *core) announce(ctx context.Context, self storage.NodeInfo) {
+	shared, ok := c.Store.(storage.Shared)
+	if !ok {
+		return
+	}
+	if err := shared.Announce(ctx, self); err != nil {
+		c.log.Warn("this node could not tell the others of its configuration", "event", "store", "error", err)
+	}
+}
+
+// seal seals the database by the first of the configured master keys. It runs beside in the same step, and returns false where nothing is to
+// be done.
+func (c *core) seal(ctx context.Context, sec secrets, beside func(storage.Tx) error) (changed bool, err error) {
+	var sealed []byte
+	err = c.Store.View(ctx, func(tx storage.Tx) error {
+		value, _, err := tx.Meta().Get(storage.MetaDataKey)
+		sealed = slices.Clone(value)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	masters, err := sec.load(sealed)
+	if err != nil {
+		return false, err
+	}
+	_, resealed, err := keyring.Open(masters, sealed)
+	if err != nil || resealed == nil {
+		return false, sec.explain(err)
+	}
+	return true, c.Store.Update(ctx, func(tx storage.Tx) error {
+		now, _, err := tx.Meta().GetForUpdate(storage.MetaDataKey)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(now, sealed) {
+			return errors.New("the data key was sealed anew meanwhile; try again")
+		}
+		if err := tx.Meta().Put(storage.MetaDataKey, resealed); err != nil {
+			return err
+		}
+		if err := tx.Changes().Publish(storage.Change{Kind: storage.ChangeKeys}); err != nil || beside == nil {
+			return err
+		}
+		return beside(tx)
+	})
+}
