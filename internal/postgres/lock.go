@@ -210,9 +210,12 @@ func (l *lock) watch() {
 		one, cancel := context.WithTimeout(ctx, watchWait)
 		if l.conn == nil || l.conn.IsClosed() || !l.beat(one) {
 			l.again(one)
+		} else {
+			_ = l.store.sameIncarnation(one, l.conn) // pg_restore may have put back an earlier state under it
 		}
 		cancel()
 		if l.store.replaced.Swap(false) {
+			l.store.pool.Reset() // no connection from before is used before the caller has asked what this is
 			l.forget()
 		}
 	}

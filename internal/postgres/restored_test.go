@@ -104,6 +104,34 @@ func TestREST2_ARecoveryToAPointInTimeIsAnotherIncarnation(t *testing.T) {
 	}
 }
 
+// TestREST2_PutBackUnderARunningGate restores a dump of this very process over its own tables: it is noticed without a restart and without a
+// broken connection, and no step works on what was put back before the caller has asked what it is.
+func TestREST2_PutBackUnderARunningGate(t *testing.T) {
+	s := pgtest.StartFor(t)
+	store := open(t, postgres.Options{DSN: s.DSN()})
+	was, err := store.Incarnation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(tx storage.Tx) error { return tx.Meta().Put("x", nil) }
+	update(t, store, step)
+	dump := s.Tool(t, "pg_dump", "postgres", nil, "--format=custom")
+	changes := make(chan storage.Change, 9)
+	store.Subscribe(func(c storage.Change) { changes <- c })
+	s.Tool(t, "pg_restore", "postgres", dump, "--clean", "--if-exists", "--single-transaction")
+	if c := <-changes; c.Kind != storage.ChangeAll {
+		t.Errorf("notified of %v", c)
+	}
+	if err := store.Update(t.Context(), step); !errors.Is(err, storage.ErrUnreachable) {
+		t.Errorf("a step on what was put back: %v, want ErrUnreachable", err)
+	}
+	now, err := store.Incarnation(t.Context())
+	if err != nil || now == was {
+		t.Fatalf("it is still %q, %v", now, err)
+	}
+	update(t, store, step)
+}
+
 // TestREST2_AnotherServerMeanwhile: a store goes on with no other server before its caller has asked which one it is.
 func TestREST2_AnotherServerMeanwhile(t *testing.T) {
 	s := pgtest.StartFor(t)
