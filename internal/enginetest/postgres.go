@@ -27,7 +27,7 @@ func use(dsn string) {
 	open = func(ctx context.Context, dir string) (storage.Store, error) {
 		h := fnv.New64()
 		_, _ = h.Write([]byte(dir))
-		return postgres.Open(ctx, postgres.Options{DSN: dsn, Schema: fmt.Sprintf("suite_%x_%d", h.Sum64(), os.Getpid()), Connections: 4})
+		return postgres.Open(ctx, postgres.Options{DSN: dsn, Schema: fmt.Sprintf("suite_%x_%d", h.Sum64(), os.Getpid()), Connections: 16})
 	}
 }
 

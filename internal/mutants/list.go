@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +35,8 @@ type mutant struct {
 	What string
 	// Also names a further package whose tests must notice, such as ./module.
 	Also string
+	// Test names the test of the package that notices it first, by a part of its name; empty where any may.
+	Test string
 	// Equivalent is the reason why the difference cannot be seen from outside, empty where it can.
 	Equivalent string
 	// Removed is the text that is replaced, New what is in its place.
@@ -97,9 +100,12 @@ func parse(text string) (list []mutant, err error) {
 
 func (m *mutant) field(name string) *string {
 	return map[string]*string{
-		"file": &m.File, "promise": &m.Promise, "what": &m.What, "also": &m.Also, "equivalent": &m.Equivalent,
+		"file": &m.File, "promise": &m.Promise, "what": &m.What, "also": &m.Also, "test": &m.Test, "equivalent": &m.Equivalent,
 	}[name]
 }
+
+// onPostgres reports whether the tests that notice it are among those that need PostgreSQL.
+func (m *mutant) onPostgres() bool { return path.Base(path.Dir(m.File)) == "postgres" }
 
 // digest names the content of a mutant: an outcome counts for as long as the mutant stays the same.
 func (m *mutant) digest() string {

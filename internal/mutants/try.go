@@ -20,12 +20,15 @@ import (
 // limitOf bounds the tests of one package: a removal may make them wait for ever, which is noticed as well.
 const limitOf = 3 * time.Minute
 
+// postgres is the build tag of tests that need PostgreSQL, which scripts/tools installs.
+const postgres = "postgres"
+
 // tester tries mutants.
 type tester struct {
 	// dir holds the overlay and the test programs.
 	dir string
-	// promises are the packages with tests of a promise, by its id without the dash.
-	promises map[string][]string
+	// promises are the packages with tests of a promise, by its id without the dash; onPostgres those whose tests need PostgreSQL.
+	promises, onPostgres map[string][]string
 	// deps are the packages that the tests of a package are built from.
 	deps map[string]map[string]bool
 	// module is the path of this module.
@@ -33,7 +36,7 @@ type tester struct {
 }
 
 func newTester(ctx context.Context) (t *tester, err error) {
-	t = &tester{promises: map[string][]string{}, deps: map[string]map[string]bool{}}
+	t = &tester{promises: map[string][]string{}, onPostgres: map[string][]string{}, deps: map[string]map[string]bool{}}
 	if t.dir, err = os.MkdirTemp("", "mutants"); err != nil {
 		return nil, err
 	}
@@ -42,7 +45,7 @@ func newTester(ctx context.Context) (t *tester, err error) {
 		return nil, fmt.Errorf("go list -m: %w", err)
 	}
 	t.module = strings.TrimSpace(string(out))
-	out, err = exec.CommandContext(ctx, "go", "list", "-test", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", "./...").Output()
+	out, err = exec.CommandContext(ctx, "go", "list", "-tags", postgres, "-test", "-f", "{{.ImportPath}} {{join .Deps \" \"}}", "./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go list: %w", err)
 	}
@@ -64,10 +67,12 @@ func newTester(ctx context.Context) (t *tester, err error) {
 var (
 	testOf = regexp.MustCompile(`(?m)^func (?:Test|Fuzz)([A-Z]+\d+)_`)
 	tagged = regexp.MustCompile(`(?m)^//go:build (interop|mailservers|apps)`)
+
+	onPostgres = regexp.MustCompile(`(?m)^//go:build ` + postgres)
 )
 
-// note remembers which promises have tests in a file. Tests that need more than Go are left out, and so are nested modules, whose
-// packages `go test` does not find from here.
+// note remembers which promises have tests in a file. Tests that need more than Go and PostgreSQL are left out, and so are nested modules,
+// whose packages `go test` does not find from here.
 func (t *tester) note(file string, d fs.DirEntry, err error) error {
 	if err == nil && d.IsDir() && file != "." {
 		if _, err := os.Stat(filepath.Join(file, "go.mod")); err == nil {
@@ -81,10 +86,14 @@ func (t *tester) note(file string, d fs.DirEntry, err error) error {
 	if err != nil || tagged.Match(text) {
 		return err
 	}
+	promises := t.promises
+	if onPostgres.Match(text) {
+		promises = t.onPostgres
+	}
 	for _, m := range testOf.FindAllSubmatch(text, -1) {
 		id, dir := string(m[1]), filepath.ToSlash(filepath.Dir(file))
-		if !slices.Contains(t.promises[id], dir) {
-			t.promises[id] = append(t.promises[id], dir)
+		if !slices.Contains(promises[id], dir) {
+			promises[id] = append(promises[id], dir)
 		}
 	}
 	return nil
@@ -107,7 +116,7 @@ func (t *tester) try(ctx context.Context, m mutant, quick bool) outcome {
 	built := ""
 	for _, one := range t.runs(m, quick) {
 		if one.dir != built {
-			if err := t.build(ctx, overlay, one.dir); err != nil {
+			if err := t.build(ctx, overlay, one.dir, m.onPostgres()); err != nil {
 				o.Result, o.By = broken, err.Error()
 				return o
 			}
@@ -128,7 +137,16 @@ type one struct{ dir, pattern string }
 // runs lists which tests must notice a mutant.
 func (t *tester) runs(m mutant, quick bool) (list []one) {
 	own, pattern := path.Dir(m.File), "^(Test|Fuzz)"+strings.ReplaceAll(m.Promise, "-", "")+"_"
-	dirs := t.promises[strings.ReplaceAll(m.Promise, "-", "")]
+	id := strings.ReplaceAll(m.Promise, "-", "")
+	dirs := slices.Clone(t.promises[id])
+	if m.onPostgres() {
+		dirs = append(dirs, t.onPostgres[id]...)
+		slices.Sort(dirs)
+		dirs = slices.Compact(dirs)
+	}
+	if m.Test != "" {
+		list = append(list, one{own, m.Test})
+	}
 	if m.Promise != "" && slices.Contains(dirs, own) {
 		list = append(list, one{own, pattern})
 	}
@@ -178,11 +196,15 @@ var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 func (t *tester) program() string { return filepath.Join(t.dir, "program.test") }
 
 // build builds the tests of a package with an overlay, and nothing for a package without tests.
-func (t *tester) build(ctx context.Context, overlay, dir string) error {
+func (t *tester) build(ctx context.Context, overlay, dir string, onPostgres bool) error {
 	if err := os.Remove(t.program()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", t.program(), "./"+dir) //nolint:gosec // this repository's own
+	args := []string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", t.program(), "./" + dir}
+	if onPostgres {
+		args = slices.Insert(args, 1, "-tags", postgres)
+	}
+	build := exec.CommandContext(ctx, "go", args...) //nolint:gosec // this repository's own
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, firstLines(out))
 	}

@@ -27,6 +27,12 @@ func NextStatements(o Options, sql string) string {
 // Schema is the schema that the store works on.
 func (s *Store) Schema() string { return s.schema }
 
+// Setting returns a setting of a connection of the pool.
+func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
+	err = s.pool.QueryRow(ctx, "select current_setting($1)", name).Scan(&value)
+	return value, err
+}
+
 // LockNumber is the number of the lock that the process which works on a schema holds.
 func LockNumber(schema string) int64 { return lockNumber("node " + schema) }
 

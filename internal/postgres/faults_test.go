@@ -265,10 +265,6 @@ func TestDUR2_AnOpeningThatFailsLeavesNothing(t *testing.T) {
 		t.Error("a node beside a single process")
 		_ = s.Close()
 	}
-	beside := open(t, postgres.Options{Schema: taken, Beside: true})
-	if err := beside.Close(); err != nil {
-		t.Fatal(err)
-	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}

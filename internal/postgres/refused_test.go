@@ -21,6 +21,9 @@ import (
 // obey runs the statement that an error ends in, as its reader would.
 func obey(t *testing.T, s *pgtest.Server, err error) {
 	t.Helper()
+	if err == nil {
+		t.Fatal("there is no error to obey")
+	}
 	m := regexp.MustCompile(`run: ((?:grant|alter role) [^;]*);`).FindStringSubmatch(err.Error())
 	if m == nil {
 		t.Fatalf("%v\nsays nothing to run", err)
@@ -178,6 +181,21 @@ func TestSTO2_ServersThatAreNotUsed(t *testing.T) {
 	refused(t, postgres.Options{DSN: "host=" + server.Dir + " user=odd dbname=latin", Schema: schema}, "encoding LATIN1", "createdb --encoding UTF8 --template template0")
 	server.Exec(t, "alter role odd connection limit 1")
 	refused(t, o, "no connection left", "lower `connections`")
+}
+
+// TestDUR2_EachConnectionIsBounded: what the server does for a connection that is lost ends by itself.
+func TestDUR2_EachConnectionIsBounded(t *testing.T) {
+	settings, _ := pgtest.Network(t, "host all all 127.0.0.1/32 trust")
+	server := pgtest.StartFor(t, settings...)
+	s := open(t, postgres.Options{DSN: "postgres://gate@127.0.0.1:" + server.Port() + "/postgres?sslmode=disable"})
+	for name, want := range map[string]string{
+		"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
+		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "20000",
+	} {
+		if got, err := s.Setting(t.Context(), name); err != nil || got != want {
+			t.Errorf("%s is %s, want %s, %v", name, got, want, err)
+		}
+	}
 }
 
 func TestSTO2_AStandbyIsNotUsed(t *testing.T) {

@@ -192,6 +192,20 @@ func TestRL4_StepsThatAddToOneCounterDoNotUndoEachOther(t *testing.T) {
 	}
 }
 
+// TestDUR1_AStepIsOverAtItsEnd uses what a step was given when it has returned.
+func TestDUR1_AStepIsOverAtItsEnd(t *testing.T) {
+	s := server.Open(t)
+	defer func() { _ = s.Close() }()
+	var kept storage.Tx
+	update(t, s, func(tx storage.Tx) error { kept = tx; return nil })
+	if _, _, err := kept.Meta().Get("x"); err == nil {
+		t.Error("it reads on")
+	}
+	if err := kept.Meta().Put("x", nil); err == nil {
+		t.Error("it writes on")
+	}
+}
+
 // TestDUR1_ALostAnswerIsFoundOut loses the last message of a step on its way there, and its answer on the way back.
 func TestDUR1_ALostAnswerIsFoundOut(t *testing.T) {
 	p := server.NewProxy(t)
