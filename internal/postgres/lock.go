@@ -244,8 +244,9 @@ func (l *lock) again(ctx context.Context) {
 	case errors.Is(err, storage.ErrLocked):
 		l.disconnect()
 		_ = l.displaced(fmt.Errorf("postgres: %w", err)) // each call answers it from now on
+	default: // the database cannot be reached, or still holds the lock for a connection that is lost
+		l.disconnect()
 	}
-	// Else no process can reach the database, or this one cannot.
 }
 
 // displaced notes that another process has the database.
