@@ -103,6 +103,7 @@ type Tx interface {
 	Outbox() Outbox
 	Events() Events
 	Meta() Meta
+	Records() Records
 	Changes() Changes
 	// Prefetch announces what the step is about to read, so that an engine far away reads it at once. It changes nothing else: a
 	// step that announces too little or too much does the same.
@@ -302,6 +303,8 @@ const (
 	// MetaCreated is the time at which the database was made, or put back from a backup, whichever was later. Nothing that was
 	// handed out before may be honoured where the database is asked whether it was used.
 	MetaCreated = "born"
+	// MetaMigration marks a database that records of another one are being copied into. No gate may work on it.
+	MetaMigration = "migration"
 	// MetaStateless is the time until which links that carry their flow are honoured where they are not made any more.
 	MetaStateless = "stateless"
 )

@@ -26,13 +26,15 @@ type counter struct {
 type counters struct{ *tx }
 
 // texts of the statements on counters.
-type counterTexts struct{ get, spend, refund, set string }
+type counterTexts struct{ get, list, put, spend, refund, set string }
 
 func newCounterTexts(schema string) counterTexts {
 	table := schema + ".counters"
 	must := "select " + schema + ".must((select count(*) from changed) = 1)"
 	return counterTexts{
-		get: "select ends, digest, n from " + table + " where ends = $1 and digest = $2",
+		get:  "select ends, digest, n from " + table + " where ends = $1 and digest = $2",
+		list: "select ends, digest, n from " + table + " where (ends, digest) > ($1, $2) order by ends, digest limit $3",
+		put:  "insert into " + table + " (ends, digest, n) values ($1, $2, $3)",
 		spend: "with changed as (insert into " + table + " as c (ends, digest, n) values ($1, $2, $3) " +
 			"on conflict (ends, digest) do update set n = c.n + $3 where c.n <= $4 returning 1) " + must,
 		refund: "update " + table + " set n = greatest(n + $3, 0) where ends = $1 and digest = $2",

@@ -64,14 +64,12 @@ func (t events) List(f storage.EventFilter, limit int) (list []storage.Event, er
 			sql, args = t.store.texts.accountEvents, append(args, f.Account)
 		}
 		err := t.query(sql, args, func(answer pgx.Rows) error {
-			var e storage.Event
-			var end time.Time
-			err := answer.Scan(&seq, timeTo{&e.Time}, timeTo{&end}, &e.Name, &e.Purpose, &e.Outcome, &e.Account, &e.Flow, &e.Site, &e.Client,
-				&e.Operator.Command, &e.Operator.User, &e.Operator.Host)
+			one, r, err := scanEvent(answer)
 			if err != nil {
 				return err
 			}
-			at = e.Time
+			e := r.Event
+			at, seq = e.Time, one
 			n++
 			if found < limit && pass(e) {
 				list = append(list, e)

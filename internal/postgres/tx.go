@@ -51,6 +51,8 @@ type tx struct {
 	freed     map[storage.Digest]bool
 	events    []event
 	changes   []storage.Change
+	// puts are the statements of records that are stored as they are.
+	puts pgx.Batch
 }
 
 var _ storage.Tx = (*tx)(nil)
@@ -97,6 +99,9 @@ func (t *tx) Events() storage.Events { return events{t} }
 
 // Meta returns the intents on single values.
 func (t *tx) Meta() storage.Meta { return meta{&t.meta} }
+
+// Records returns the intents on records of any kind.
+func (t *tx) Records() storage.Records { return records{t} }
 
 // Changes returns the intents on what others cache.
 func (t *tx) Changes() storage.Changes { return changes{t} }
@@ -185,6 +190,7 @@ func (t *tx) end(b *pgx.Batch) {
 	t.machineTokens.flush(b)
 	t.mails.flush(b)
 	t.meta.flush(b)
+	b.QueuedQueries = append(b.QueuedQueries, t.puts.QueuedQueries...)
 	for _, e := range t.events {
 		b.Queue(t.store.texts.event, e.args()...)
 	}

@@ -13,12 +13,14 @@ const eventKeyLen = endLen + 8
 type events struct{ *tx }
 
 // Append stores e under the given end, and entries under its time and its account.
-func (t events) Append(e storage.Event, end time.Time) error {
+func (t events) Append(e storage.Event, end time.Time) error { return t.append(e, end.Unix()) }
+
+func (t events) append(e storage.Event, end int64) error {
 	n, err := t.next(bEvents)
 	if err != nil {
 		return err
 	}
-	key := appendNumber(appendEnd(make([]byte, 0, eventKeyLen), clampEnd(end.Unix())), n)
+	key := appendNumber(appendEnd(make([]byte, 0, eventKeyLen), clampEnd(end)), n)
 	if err := t.put(bEvents, key, encodeEvent(e)); err != nil {
 		return err
 	}

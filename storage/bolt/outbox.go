@@ -136,10 +136,18 @@ func (t outbox) move(old, m storage.Mail) error {
 
 // Enqueue stores a new mail.
 func (t outbox) Enqueue(m storage.Mail) error {
+	if m.Dead {
+		return errNoKey
+	}
+	return t.store(m)
+}
+
+// store stores a new mail, waiting or dead.
+func (t outbox) store(m storage.Mail) error {
 	if !t.writable {
 		return storage.ErrReadOnly
 	}
-	if m.ID == (storage.MailID{}) || m.Dead || m.Lane > storage.LaneLine {
+	if m.ID == (storage.MailID{}) || m.Lane > storage.LaneLine {
 		return errNoKey
 	}
 	if exists, err := t.has(bOutbox, m.ID[:]); err != nil {
@@ -150,8 +158,10 @@ func (t outbox) Enqueue(m storage.Mail) error {
 	if err := t.put(bOutbox, m.ID[:], encodeMail(m)); err != nil {
 		return err
 	}
-	if err := t.put(bMailIndex, dueKey(m), dueValue(m)); err != nil {
-		return err
+	if !m.Dead {
+		if err := t.put(bMailIndex, dueKey(m), dueValue(m)); err != nil {
+			return err
+		}
 	}
 	return t.put(bMailIndex, endKey(m), []byte{})
 }

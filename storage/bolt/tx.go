@@ -110,6 +110,9 @@ func (t *tx) Events() storage.Events { return events{t} }
 // Meta returns the intents on single values.
 func (t *tx) Meta() storage.Meta { return meta{t} }
 
+// Records returns the intents on records of any kind.
+func (t *tx) Records() storage.Records { return records{t} }
+
 // Changes returns the intents on what others cache.
 func (t *tx) Changes() storage.Changes { return changes{t} }
 

@@ -37,6 +37,7 @@ func Run(t *testing.T, open Open) {
 		{"Events", eventTests},
 		{"Meta", metaTests},
 		{"Sweep", sweepTests},
+		{"Records", recordTests},
 		{"Rules", ruleTests},
 	} {
 		t.Run(group.name, func(t *testing.T) { runAll(t, open, group.tests) })
