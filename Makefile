@@ -42,7 +42,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres migrate kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ mail-servers: ## Postfix and Exim, unpacked from Debian's packages: TLS, sign-in
 postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut connections, bad servers
 	PGTEST_SILENCE=30s scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
 	scripts/isolated scripts/on-postgres $(GO) test -count 1 -p 1 -tags postgres -timeout 20m $(ON_POSTGRES) $(ON_POSTGRES_LONG)
+
+migrate: ## long: 100 000 accounts and sessions from a file to PostgreSQL and back, killed three times each way
+	MIGRATE_ACCOUNTS=100000 scripts/isolated $(GO) test -count 1 -timeout 1h -tags postgres -run MOVE1_ThereAndBackKilled -v ./internal/migrate
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...

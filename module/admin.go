@@ -21,7 +21,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(adminEndpoint{})
-	command.Register(command.Host{Open: openOffline, Restore: restoreBackup, Schema: schemaStatements, Diagnose: openBench})
+	command.Register(command.Host{Open: openOffline, Restore: restoreBackup, Schema: schemaStatements, Diagnose: openBench, Migrate: migrateStorage})
 }
 
 // adminEndpoint serves operators' commands below Caddy's admin address.

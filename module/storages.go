@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
@@ -51,6 +52,17 @@ type SchemaGuest interface {
 	StorageGuest
 	// Statements returns what makes the schema, and the rights that are needed at run time.
 	Statements() (string, error)
+}
+
+// MovableStorage is a [StorageGuest] from which, or to which, everything moves with the command `migrate`.
+type MovableStorage interface {
+	StorageGuest
+	// OpenToMove opens the place for this process alone. With existing it refuses a place where nothing has been kept, instead of making it.
+	OpenToMove(ctx context.Context, existing bool) (storage.Store, error)
+	// Capacity returns how many bytes may be kept there, and whether that is known.
+	Capacity() (bytes uint64, known bool, err error)
+	// EmptyAdvice says how the place becomes empty, such as "move /path away".
+	EmptyAdvice() string
 }
 
 // StorageBbolt keeps everything in one file. One process owns it.
@@ -108,6 +120,20 @@ func (s *StorageBbolt) OpenStorage(ctx context.Context) (storage.Store, error) {
 	return store, nil
 }
 
+// OpenToMove implements MovableStorage.
+func (s *StorageBbolt) OpenToMove(ctx context.Context, existing bool) (storage.Store, error) {
+	if _, err := os.Stat(s.path); existing && err != nil {
+		return nil, fmt.Errorf("there is no database at %s: %w", s.path, err)
+	}
+	return s.OpenStorage(ctx)
+}
+
+// Capacity implements MovableStorage.
+func (s *StorageBbolt) Capacity() (bytes uint64, known bool, err error) { return bolt.Capacity(s.path) }
+
+// EmptyAdvice implements MovableStorage.
+func (s *StorageBbolt) EmptyAdvice() string { return "move " + s.path + " away" }
+
 // UnmarshalCaddyfile reads `bbolt [<path>]`.
 func (s *StorageBbolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -124,7 +150,7 @@ func (s *StorageBbolt) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 var (
-	_ StorageGuest          = (*StorageBbolt)(nil)
+	_ MovableStorage        = (*StorageBbolt)(nil)
 	_ caddy.Provisioner     = (*StorageBbolt)(nil)
 	_ caddyfile.Unmarshaler = (*StorageBbolt)(nil)
 )

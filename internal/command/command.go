@@ -54,6 +54,8 @@ type Host struct {
 	Restore Restorer
 	// Schema returns the statements that make the schema of a configuration's database.
 	Schema func(configuration []byte) (string, error)
+	// Migrate copies everything from one storage to another.
+	Migrate Migrator
 	// Diagnose reads a configuration and opens nothing.
 	Diagnose func(ctx context.Context, configuration []byte) (operator.Diagnostics, error)
 }
@@ -114,8 +116,11 @@ func registerTopLevel(host Host) {
 	}
 }
 
-// commands returns the commands of an operator.
-func (r *root) commands() []*cobra.Command {
+// commands returns all commands.
+func (r *root) commands() []*cobra.Command { return append(r.gateCommands(), r.migrate()) }
+
+// gateCommands returns those that are about one gate.
+func (r *root) gateCommands() []*cobra.Command {
 	return []*cobra.Command{
 		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
 	}

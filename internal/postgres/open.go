@@ -40,6 +40,8 @@ type Options struct {
 	Connections int
 	// Manual is set when an operator changes the schema, with what [Options.Statements] returns. Open then refuses a schema that is too old.
 	Manual bool
+	// Existing is set where a schema without the gate's tables is refused instead of made.
+	Existing bool
 	// KeepFailover is set when a promoted standby has everything that was acknowledged: then it is the same incarnation.
 	KeepFailover bool
 	// Beside is set by a command: it is no node that others count. Only [OpenShared] looks at it.
@@ -211,7 +213,7 @@ func (s *Store) open(ctx context.Context, config *pgx.ConnConfig, o Options) err
 	if err := s.checkServer(ctx, conn.Conn()); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx, conn.Conn(), o.Manual); err != nil {
+	if err := s.migrate(ctx, conn.Conn(), o); err != nil {
 		return err
 	}
 	if err := s.checkRights(ctx, conn.Conn()); err != nil {

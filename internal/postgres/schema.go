@@ -136,7 +136,7 @@ func applied(ctx context.Context, q interface {
 }
 
 // migrate applies the changes that the schema lacks, under a lock that two first starts share.
-func (s *Store) migrate(ctx context.Context, conn *pgx.Conn, manual bool) error {
+func (s *Store) migrate(ctx context.Context, conn *pgx.Conn, o Options) error {
 	known, writes, found, err := applied(ctx, conn, s.schema)
 	newest := s.build.newest()
 	switch {
@@ -151,7 +151,10 @@ func (s *Store) migrate(ctx context.Context, conn *pgx.Conn, manual bool) error 
 			storage.ErrNewer, s.schema, writes, newest)
 	case known >= newest:
 		return nil
-	case manual:
+	case o.Existing && !found:
+		return fmt.Errorf("the schema %s of the database %q has no tables of a gate: check the connection string, and the option `schema`",
+			s.schema, conn.Config().Database)
+	case o.Manual:
 		return fmt.Errorf("the schema %s lacks changes (it has %d of %d) and `migrations manual` is set: let its owner run what "+
 			"'caddy email-link schema' prints", s.schema, known, newest)
 	}

@@ -25,6 +25,10 @@ import (
 // make them unreadable for ever.
 var ErrNoDataKey = errors.New("vault: the database has lost its data key; restore a backup")
 
+// ErrMigrating is returned for a database that does not have all that is being copied into it.
+var ErrMigrating = errors.New("vault: a migration into this database has not ended: run 'caddy email-link migrate' again as it was, or name " +
+	"the storage that it copies from")
+
 // Config is the input of [Open].
 type Config struct {
 	// Store is the open store. Required; it belongs to the Vault once Open has succeeded.
@@ -69,7 +73,7 @@ type Vault struct {
 // Open opens the database in a store and its keys. It starts no goroutine: see [Vault.Start]. On an error the caller keeps the
 // store.
 //
-// Errors: keyring.ErrForeignKey when no master key opens the database, [ErrNoDataKey], those of cfg.Masters and the store's.
+// Errors: keyring.ErrForeignKey when no master key opens the database, [ErrNoDataKey], [ErrMigrating], those of cfg.Masters and the store's.
 func Open(ctx context.Context, cfg Config) (*Vault, error) {
 	v := &Vault{Store: cfg.Store, Clock: cfg.Clock, log: cfg.Log}
 	v.shared, _ = cfg.Store.(storage.Shared)
@@ -128,6 +132,9 @@ func (v *Vault) openKeys(ctx context.Context, load func(sealed []byte) ([][]byte
 	if err != nil {
 		return fmt.Errorf("vault: reading the database: %w", err)
 	}
+	if found.migrating {
+		return ErrMigrating
+	}
 	if len(found.sealed) == 0 && found.used {
 		return ErrNoDataKey
 	}
@@ -166,6 +173,8 @@ type contents struct {
 	sealed   []byte
 	clock    time.Time
 	restored bool
+	// migrating reports whether not all of another database has been copied into it.
+	migrating bool
 	// incarnation is the one that the database was last opened as, empty where none was stored.
 	incarnation string
 	// used reports whether anything is sealed with the data key.
@@ -185,6 +194,9 @@ func read(ctx context.Context, store storage.Store) (c contents, err error) {
 		}
 		c.clock = parseTime(value)
 		if _, c.restored, err = tx.Meta().Get(storage.MetaRestored); err != nil {
+			return err
+		}
+		if _, c.migrating, err = tx.Meta().Get(storage.MetaMigration); err != nil {
 			return err
 		}
 		if value, _, err = tx.Meta().Get(storage.MetaIncarnation); err != nil {

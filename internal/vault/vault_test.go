@@ -161,6 +161,31 @@ func TestKEY1_ALostDataKeyIsNotReplaced(t *testing.T) {
 	}
 }
 
+// TestMOVE1_NoGateOpensWhatIsNotComplete: the target of a migration that has not ended.
+func TestMOVE1_NoGateOpensWhatIsNotComplete(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	store := openStore(t, path)
+	err := store.Update(t.Context(), func(tx storage.Tx) error { return tx.Meta().Put(storage.MetaMigration, []byte("{}")) })
+	if err := errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := refused(t, path, master(1)); !errors.Is(err, ErrMigrating) {
+		t.Errorf("opening: %v", err)
+	}
+	store = openStore(t, path)
+	defer func() { _ = store.Close() }()
+	err = store.View(t.Context(), func(tx storage.Tx) error {
+		_, made, err := tx.Meta().Get(storage.MetaDataKey)
+		if made {
+			t.Error("a data key was made")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMastersAreAskedWithTheSealedKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	broken := errors.New("no key file")

@@ -5,6 +5,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -117,7 +118,27 @@ func openShared(ctx context.Context, o postgres.Options) (storage.Store, error) 
 
 // OpenExclusive opens the database where no node uses it, and keeps nodes out.
 func (s *Storage) OpenExclusive(ctx context.Context) (storage.Store, error) {
-	store, err := postgres.Open(ctx, s.options)
+	return openExclusive(ctx, s.options)
+}
+
+// OpenToMove is OpenExclusive. With existing it refuses a schema without tables of a gate instead of making them.
+func (s *Storage) OpenToMove(ctx context.Context, existing bool) (storage.Store, error) {
+	o := s.options
+	o.Existing = existing
+	return openExclusive(ctx, o)
+}
+
+// Capacity knows nothing of the disk of a server.
+func (s *Storage) Capacity() (bytes uint64, known bool, err error) { return 0, false, nil }
+
+// EmptyAdvice says how the place becomes empty.
+func (s *Storage) EmptyAdvice() string {
+	return "drop schema " + cmp.Or(s.Schema, postgres.DefaultSchema) + " cascade"
+}
+
+// openExclusive returns no store with an error, not even one that is nil.
+func openExclusive(ctx context.Context, o postgres.Options) (storage.Store, error) {
+	store, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
