@@ -42,7 +42,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres migrate kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
+.PHONY: help run test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -136,6 +136,7 @@ postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut
 	PGTEST_SILENCE=30s scripts/isolated $(GO) test -count 1 -tags postgres -v ./internal/postgres
 	scripts/isolated scripts/on-postgres $(GO) test -count 1 -p 1 -tags postgres -timeout 20m $(ON_POSTGRES) $(ON_POSTGRES_LONG)
 
+.PHONY: migrate
 migrate: ## long: 100 000 accounts and sessions from a file to PostgreSQL and back, killed three times each way
 	MIGRATE_ACCOUNTS=100000 scripts/isolated $(GO) test -count 1 -timeout 1h -tags postgres -run MOVE1_ThereAndBackKilled -v ./internal/migrate
 

@@ -118,7 +118,8 @@ func (t records) listEvents(p page) (found []storage.Record, last []byte, err er
 		return nil, nil, errNoKey
 	}
 	last = p.after
-	err = t.query(t.store.texts.allEvents, []any{at, seq, p.limit}, func(answer pgx.Rows) error {
+	sql := "select seq, " + eventColumns + " from " + t.store.schema + ".events where (at, seq) > ($1, $2) order by at, seq limit $3"
+	err = t.query(sql, []any{at, seq, p.limit}, func(answer pgx.Rows) error {
 		seq, r, err := scanEvent(answer)
 		if err != nil {
 			return err

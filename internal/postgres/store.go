@@ -92,7 +92,7 @@ type Store struct {
 var _ storage.Store = (*Store)(nil)
 
 // statements are those that belong to no kind.
-type statements struct{ step, owned, void, voided, event, events, accountEvents, allEvents, mails, noMailbox string }
+type statements struct{ step, owned, void, voided, event, events, accountEvents, mails, noMailbox string }
 
 func newTexts(schema string) statements {
 	return statements{
@@ -105,7 +105,6 @@ func newTexts(schema string) statements {
 			"order by at desc, seq desc limit $4",
 		accountEvents: "select seq, " + eventColumns + " from " + schema + ".events where account = $5 and (at, seq) < ($1, $2) and at >= $3 " +
 			"order by at desc, seq desc limit $4",
-		allEvents: "select seq, " + eventColumns + " from " + schema + ".events where (at, seq) > ($1, $2) order by at, seq limit $3",
 		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead and not empty and not (lane = 2 and position >= 1099511627776)",
 		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = $1))",
 	}
