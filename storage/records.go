@@ -207,7 +207,7 @@ type Session struct {
 	Network string
 }
 
-// Touch is one use of a session: see [Sessions.Touch].
+// Touch is one use of a session: see [Sessions.TouchAll].
 type Touch struct {
 	Key          Key
 	Now, IdleEnd time.Time
@@ -217,7 +217,9 @@ type Touch struct {
 
 // Touched is the answer to a [Touch].
 type Touched struct {
+	// Session is the record, zero when there is none.
 	Session Session
+	// Touched reports whether the use was written.
 	Touched bool
 }
 

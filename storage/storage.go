@@ -112,11 +112,12 @@ type Tx interface {
 
 // Lookups names records that a step is about to read.
 type Lookups struct {
-	Counters  []Key
-	Epochs    []EpochKey
-	Accounts  []string
+	Counters []Key
+	Epochs   []EpochKey
+	Accounts []string
+	// Mailboxes are read with their account and its epoch.
 	Mailboxes []Digest
-	// Flows are read with their epochs and their account.
+	// Flows are read with their epochs, their account, the account of their mailbox and its epoch.
 	Flows []Key
 	// Tokens are read with their flow, its epochs and its account.
 	Tokens []Key
@@ -125,6 +126,17 @@ type Lookups struct {
 	// MachineTokens are read with their epochs and their account.
 	MachineTokens []Key
 	Meta          []string
+	// Leased are mails as a lease has returned them: an engine may go by them, for as long as they are so, instead of reading them.
+	Leased []Mail
+	// Due are what [Outbox.Lease] and [Outbox.NextDue] look for.
+	Due []DueMails
+}
+
+// DueMails are up to N mails of a lane that are due at a time, and the next that will be.
+type DueMails struct {
+	Lane Lane
+	At   time.Time
+	N    int
 }
 
 // Changes tells those who cache what a step ends or changes.
@@ -202,10 +214,10 @@ type Tokens interface {
 type Sessions interface {
 	Create(s Session) error
 	Get(k Key) (Session, bool, error)
-	// Touch moves the idle end and the last use, when the last use is at least every ago; otherwise it writes nothing.
-	// touched is false too when the session is missing or expired.
-	Touch(k Key, now, idleEnd time.Time, every time.Duration) (s Session, touched bool, err error)
-	// TouchAll is Touch for many sessions, with an answer for each.
+	// TouchAll records uses of sessions: it moves the last use and the idle end of each that is alive and whose last use is at least Every
+	// ago, and writes nothing of the others. There is an answer for each use. The answers are filled in once the step has been committed,
+	// so that an engine far away need not read first; until then they may be zero, and what the step reads of these sessions afterwards may
+	// be from before.
 	TouchAll(uses []Touch) ([]Touched, error)
 	Delete(k Key) (deleted bool, err error)
 	// Reauthenticate puts next, under a new key, in the place of the session with the key old, and makes next the parent of the sessions

@@ -99,6 +99,15 @@ func (s *Service) Lookup(ctx context.Context, email string) (a Account, found bo
 	return a, found, nil
 }
 
+// ByEmail is Lookup in a transaction of the caller's.
+func (s *Service) ByEmail(tx storage.Tx, email string) (a Account, found bool, err error) {
+	addr, err := address.Parse(email)
+	if err != nil {
+		return Account{}, false, nil
+	}
+	return s.ByAddress(tx, addr)
+}
+
 // Get returns the account with this id.
 func (s *Service) Get(tx storage.Tx, id string) (a Account, found bool, err error) {
 	return s.open(tx.Accounts().Get(id))

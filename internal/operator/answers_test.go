@@ -192,7 +192,7 @@ func queue(t *testing.T, svc *operator.Service) storage.MailID {
 // everybody has an account.
 type everybody struct{}
 
-func (everybody) Lookup(_ context.Context, email string) (accounts.Account, bool, error) {
+func (everybody) ByEmail(_ storage.Tx, email string) (accounts.Account, bool, error) {
 	return accounts.Account{ID: "ann", Email: email, Status: accounts.Active}, true, nil
 }
 

@@ -23,9 +23,9 @@ const (
 )
 
 // attempt does with one leased mail what its lane is for, and writes down what came of it: it finds out whom a new mail is for, and sends any
-// other. turn waits until as much time has passed since a time as a mail usually takes.
-func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn func(since time.Time)) {
-	now := w.Clock.Now()
+// other. known is what the mail was found to be, nil if that is to be found out.
+func (w *sending) attempt(d *Delivery, m storage.Mail, known *classification) {
+	ctx, now := w.ctx, w.Clock.Now()
 	p, err := OpenPayload(w.Ring, m.ID, m.Sealed)
 	if err != nil {
 		w.record(ctx, m, p, classification{}, result{outcome: OutcomeDead, reason: "the record does not open"})
@@ -45,25 +45,58 @@ func (w *Worker) attempt(ctx context.Context, d *Delivery, m storage.Mail, turn 
 		})
 		return
 	case m.Empty:
-		turn(now)
+		w.turn(now)
 		w.finishEmpty(ctx, m)
 		return
-	}
-	j, err := w.classify(ctx, d, m, p)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("look-up: %w", err)
 	case m.Lane == storage.LaneNew:
-		w.Wake() // for the lane that it is in now
+		w.attemptNew(d, m, p, before)
 		return
-	default:
+	}
+	var j classification
+	if known != nil {
+		j = *known
+	} else if j, err = w.classify(ctx, d, m, p, nil); err != nil {
+		err = fmt.Errorf("look-up: %w", err)
+	}
+	if err == nil {
 		if err = w.deliver(ctx, d, m, j); j.drop == "" {
 			w.turns.add(w.Clock.Now().Sub(now))
 		} else if m.Lane == storage.LaneLine {
-			turn(now)
+			w.turn(now)
 		}
 	}
 	w.record(ctx, m, p, j, w.evaluate(ctx, m, before, j, err))
+}
+
+// attemptNew finds out whom a new mail is for and moves it to the lane that it leaves by. If that lane has a free sender and no other mail
+// waits for one, the same step leases the mail there.
+func (w *sending) attemptNew(d *Delivery, m storage.Mail, p Payload, before attemptCounts) {
+	now := w.Clock.Now()
+	f := &forwarding{now: now, until: w.leaseEnd(now), stop: w.stop}
+	for _, l := range w.lanes {
+		if l.of != storage.LaneNew && l.acquire(1) == 1 {
+			f.lanes = append(f.lanes, l)
+		}
+	}
+	j, err := w.classify(w.ctx, d, m, p, f)
+	for i, l := range f.lanes {
+		var leased []storage.Mail
+		if err == nil && f.leased != nil {
+			leased = f.leased[i]
+		}
+		w.release(l, 1-len(leased))
+		known := &j
+		if len(leased) == 0 || leased[0].ID != m.ID {
+			known = nil
+		}
+		w.start(d, l, leased, f.now, known)
+	}
+	switch {
+	case err != nil:
+		w.record(w.ctx, m, p, j, w.evaluate(w.ctx, m, before, j, fmt.Errorf("look-up: %w", err)))
+	case f.left:
+		w.Wake()
+	}
 }
 
 // hasExpired reports whether the mail is given up at a time: to the second, as its flow ends. The rest of its end is the part that is in the texts
@@ -148,6 +181,9 @@ func (w *Worker) record(ctx context.Context, m storage.Mail, p Payload, j classi
 	}
 	mine := false
 	err := w.Store.Update(ctx, func(tx storage.Tx) (err error) {
+		if err := tx.Prefetch(storage.Lookups{Leased: []storage.Mail{m}}); err != nil {
+			return err
+		}
 		switch r.outcome {
 		case OutcomeRetry:
 			mine, err = tx.Outbox().Retry(m.ID, m.Attempts, r.due, r.reason)

@@ -42,9 +42,9 @@ type classification struct {
 	limit string
 }
 
-// classify finds out what a mail of a flow is, in one Update after the look-up. Whatever it decides it does so once: later
-// attempts at the same mail count nothing again.
-func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Payload) (classification, error) {
+// classify finds out what a mail of a flow is, in one Update. Whatever it decides it does so once: later attempts at the same mail count
+// nothing again. A new mail is forwarded by f.
+func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Payload, f *forwarding) (classification, error) {
 	if m.Purpose == Alert {
 		return classification{message: Message{Purpose: Alert, To: p.To, Subject: p.Subject, Text: p.Text, ID: m.ID}}, nil
 	}
@@ -53,21 +53,28 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		l, err := w.message(m, p, kind, accounts.Account{Name: p.Name, Language: p.Locale}, 0)
 		return classification{message: l, account: p.Account}, err
 	}
-	// Between the flow's birth and the Update below every change of the account raises the mailbox's epoch, so the answer
-	// cannot be older than what the Update compares.
-	a, found, err := lookup(ctx, d, m.Purpose, p)
-	if err != nil {
-		return classification{}, err
-	}
-	kind, drop := chooseKind(m.Purpose, p, a, found)
-	j := classification{account: a.ID}
 	now := w.Clock.Now()
+	if f != nil {
+		now = f.now
+	}
+	var j classification
+	var a accounts.Account
 	var epoch uint64
-	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		j.drop, j.limit, j.message.Kind = drop, "", kind
-		if err := tx.Prefetch(w.lookups(m, p, a.ID, now)); err != nil {
+	err := w.Store.Update(ctx, func(tx storage.Tx) error {
+		ahead := w.lookups(m, p, now)
+		if f != nil {
+			ahead.Leased, ahead.Due = []storage.Mail{m}, f.due()
+		}
+		if err := tx.Prefetch(ahead); err != nil {
 			return err
 		}
+		var found bool
+		var err error
+		if a, found, err = lookup(tx, d, m.Purpose, p); err != nil {
+			return err
+		}
+		j = classification{account: a.ID}
+		j.message.Kind, j.drop = chooseKind(m.Purpose, p, a, found)
 		if j.drop == "" {
 			if err := w.checkLimits(tx, d, m, p, &j, found); err != nil {
 				return err
@@ -82,24 +89,71 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		if err == nil && expired != "" && j.drop == "" {
 			j.drop = expired
 		}
-		if err == nil && m.Lane == storage.LaneNew {
-			err = w.route(tx, m, p, found && j.drop == "", now)
+		if err == nil && f != nil {
+			err = f.forward(tx, func() error { return w.route(tx, m, p, found && j.drop == "", now) })
 		}
 		return err
 	})
 	if err != nil {
 		return j, err
 	}
-	j.message, err = w.message(m, p, kind, a, epoch)
+	j.message, err = w.message(m, p, j.message.Kind, a, epoch)
 	return j, err
 }
 
+// forwarding moves a new mail on.
+type forwarding struct {
+	now, until time.Time
+	// stop ends when no further mail is to be leased.
+	stop context.Context //nolint:containedctx // see sending
+	// lanes have a sender for the mail; leased is what the step has leased of each, one mail or none.
+	lanes  []*lane
+	leased [][]storage.Mail
+	// left is set when a mail was moved that has no sender yet.
+	left bool
+}
+
+// due names what forward looks for.
+func (f *forwarding) due() (list []storage.DueMails) {
+	for _, l := range f.lanes {
+		list = append(list, storage.DueMails{Lane: l.of, At: f.now, N: 1})
+	}
+	return list
+}
+
+// forward calls move, and leases what it has moved to lanes in which no other mail was waiting.
+func (f *forwarding) forward(tx storage.Tx, move func() error) error {
+	free := make([]bool, len(f.lanes))
+	for i, l := range f.lanes {
+		due, found, err := tx.Outbox().NextDue(l.of)
+		if err != nil {
+			return err
+		}
+		free[i] = !found || due.After(f.now)
+	}
+	if err := move(); err != nil {
+		return err
+	}
+	f.leased, f.left = make([][]storage.Mail, len(f.lanes)), len(f.lanes) < len(storage.Lanes())-1
+	for i, l := range f.lanes {
+		if !free[i] || f.stop.Err() != nil {
+			f.left = true
+			continue
+		}
+		var err error
+		if f.leased[i], err = tx.Outbox().Lease(l.of, f.now, f.until, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lookup finds out whom a mail is for. Where an app has started the flow, the app has said whether there is a user.
-func lookup(ctx context.Context, d *Delivery, purpose string, p Payload) (a accounts.Account, found bool, err error) {
+func lookup(tx storage.Tx, d *Delivery, purpose string, p Payload) (a accounts.Account, found bool, err error) {
 	if p.App {
 		return a, !p.NoAccount && purpose != Activation, nil
 	}
-	return d.Accounts.Lookup(ctx, p.To)
+	return d.Accounts.ByEmail(tx, p.To)
 }
 
 // chooseKind returns the kind of message that a mailbox gets, and why it is dropped. Where there is no recipient the kind is still
@@ -127,8 +181,11 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 }
 
 // lookups names what the step of a classification reads.
-func (w *Worker) lookups(m storage.Mail, p Payload, account string, now time.Time) storage.Lookups {
-	l := storage.Lookups{Counters: []storage.Key{w.classifiedKey(m)}, Epochs: []storage.EpochKey{storage.AccountEpoch(account)}}
+func (w *Worker) lookups(m storage.Mail, p Payload, now time.Time) storage.Lookups {
+	l := storage.Lookups{Counters: []storage.Key{w.classifiedKey(m)}}
+	if !p.Mailbox.IsZero() {
+		l.Mailboxes, l.Epochs = []storage.Digest{p.Mailbox}, storage.EpochKeys(p.Mailbox, "")
+	}
 	if !m.Flow.IsZero() {
 		l.Flows = []storage.Key{m.Flow}
 	}

@@ -93,8 +93,14 @@ func (w *Worker) pay(ctx context.Context, d *Delivery, mails []storage.Mail, now
 	if len(due) == 0 {
 		return rest
 	}
-	shares := make([]limit.Share, len(due))
+	shares, ahead := make([]limit.Share, len(due)), storage.Lookups{Leased: due}
+	for _, client := range clients {
+		ahead.Counters = append(ahead.Counters, w.Limiter.Prepare(now, d.Limits.Shares(client)...).Slots()...)
+	}
 	err := w.Store.Update(ctx, func(tx storage.Tx) error {
+		if err := tx.Prefetch(ahead); err != nil {
+			return err
+		}
 		for i := range due {
 			v, err := w.Limiter.Spend(tx, now, d.Limits.Shares(clients[i])...)
 			if err != nil {
@@ -161,6 +167,9 @@ func (w *Worker) drop(ctx context.Context, m storage.Mail, p Payload) {
 func (w *Worker) finishEmpty(ctx context.Context, m storage.Mail) {
 	ctx = context.WithoutCancel(ctx)
 	if err := w.Store.Update(ctx, func(tx storage.Tx) error {
+		if err := tx.Prefetch(storage.Lookups{Leased: []storage.Mail{m}}); err != nil {
+			return err
+		}
 		_, err := tx.Outbox().Finish(m.ID, m.Attempts)
 		return err
 	}); err != nil {

@@ -40,7 +40,7 @@ const (
 	leaseMargin = time.Minute
 	// DefaultPoll is the longest time between two looks at the queue; Wake and the next due mail make them earlier.
 	DefaultPoll = 30 * time.Second
-	// SharedPoll is that where other processes queue mails as well. Then each look is the only one: the next due mail is not asked for.
+	// SharedPoll is that where other processes queue mails as well.
 	SharedPoll = 2 * time.Second
 	// drainGrace bounds what is still done to an attempt's record after Run was told to stop.
 	drainGrace = 5 * time.Second
@@ -68,7 +68,7 @@ type NetworkFinder interface {
 
 // AccountFinder returns the account whose mailbox is that of email, in any spelling of it. found is false if there is none.
 type AccountFinder interface {
-	Lookup(ctx context.Context, email string) (a accounts.Account, found bool, err error)
+	ByEmail(tx storage.Tx, email string) (a accounts.Account, found bool, err error)
 }
 
 // Worker sends queued mails. It outlives configurations: make one for each store, Run it once, and Use the delivery of each
@@ -95,6 +95,7 @@ type Worker struct {
 	delivery atomic.Pointer[Delivery]
 	once     sync.Once
 	lanes    []*lane
+	wake     chan struct{}
 	turns    turnLength
 	// stopped is set while no mail leaves until the operator acts, stoppedLogged when the log last said so, in Unix seconds.
 	stopped       atomic.Bool
@@ -112,12 +113,13 @@ func (w *Worker) init() {
 		if w.DrainFor <= 0 {
 			w.DrainFor = DefaultDrain
 		}
+		w.wake = make(chan struct{}, 1)
 		w.turns.measured = make(chan struct{})
 		for _, l := range storage.Lanes() {
 			senders := map[storage.Lane]int{
 				storage.LaneDirect: w.Concurrency, storage.LaneNew: classifiers, storage.LaneLine: max(1, w.Concurrency/lineShare),
 			}[l]
-			w.lanes = append(w.lanes, &lane{of: l, wake: make(chan struct{}, 1), slots: make(chan struct{}, senders)})
+			w.lanes = append(w.lanes, &lane{of: l, slots: make(chan struct{}, senders)})
 		}
 	})
 }
@@ -125,8 +127,31 @@ func (w *Worker) init() {
 // lane is one queue of mails with senders of its own.
 type lane struct {
 	of    storage.Lane
-	wake  chan struct{}
 	slots chan struct{}
+	// waits is set while more mails may be due than there are free senders.
+	waits atomic.Bool
+}
+
+// acquire takes up to n free slots of a lane.
+func (l *lane) acquire(n int) (free int) {
+	for ; free < n; free++ {
+		select {
+		case l.slots <- struct{}{}:
+		default:
+			return free
+		}
+	}
+	return free
+}
+
+// release gives slots of a lane back. Where mails wait for one it wakes the worker.
+func (w *Worker) release(l *lane, n int) {
+	for range n {
+		<-l.slots
+	}
+	if n > 0 && l.waits.Load() {
+		w.Wake()
+	}
 }
 
 // Use replaces the delivery. An attempt that has begun goes on with the one before: close its mailer after this call.
@@ -138,11 +163,9 @@ func (w *Worker) Use(d Delivery) {
 // Wake tells the worker that a mail was queued. It never blocks.
 func (w *Worker) Wake() {
 	w.init()
-	for _, l := range w.lanes {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -150,128 +173,145 @@ func (w *Worker) Wake() {
 // and returns nil. What was not sent stays queued for the next Run, also of another process.
 func (w *Worker) Run(ctx context.Context) error {
 	w.init()
-	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	attempts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	turn := func(since time.Time) { w.turns.wait(ctx, w.Clock, since) }
-	var lanes, running sync.WaitGroup
-	for _, l := range w.lanes {
-		lanes.Go(func() {
-			w.serve(ctx, l, func(d *Delivery, m storage.Mail) { w.attempt(sending, d, m, turn) }, &running)
-		})
-	}
-	lanes.Wait()
-	w.drain(&running, cancel)
-	return nil
-}
-
-// serve starts an attempt for each mail of one lane that is due, until ctx ends.
-func (w *Worker) serve(ctx context.Context, l *lane, attempt func(*Delivery, storage.Mail), running *sync.WaitGroup) {
+	s := &sending{Worker: w, ctx: attempts, stop: ctx, turn: func(since time.Time) { w.turns.wait(ctx, w.Clock, since) }}
 	for ctx.Err() == nil {
-		leased, err := w.dispatch(ctx, l, attempt, running)
+		_, wait, err := s.dispatch()
 		if errors.Is(err, storage.ErrClosed) {
-			return
+			break
 		}
 		if err != nil && ctx.Err() == nil {
 			w.logFailure(ctx, "lease", err)
 		}
-		if leased == 0 {
-			w.waitForWork(ctx, l, err != nil)
-		}
+		w.rest(ctx, wait)
 	}
+	w.drain(&s.running, cancel)
+	return nil
 }
 
 // Flush gives each mail that is due an attempt, and returns when all have had theirs. Empty turns take no time. Only one Flush or Run may
 // be under way.
 func (w *Worker) Flush(ctx context.Context) error {
 	w.init()
-	attempt := func(d *Delivery, m storage.Mail) { w.attempt(ctx, d, m, func(time.Time) {}) }
+	s := &sending{Worker: w, ctx: ctx, stop: ctx, turn: func(time.Time) {}}
 	for {
-		total := 0
-		for _, l := range w.lanes {
-			var running sync.WaitGroup
-			leased, err := w.dispatch(ctx, l, attempt, &running)
-			running.Wait()
-			if err != nil {
-				return err
-			}
-			total += leased
-		}
-		if total == 0 {
-			return nil
+		leased, _, err := s.dispatch()
+		s.running.Wait()
+		if err != nil || leased == 0 {
+			return err
 		}
 	}
 }
 
-// dispatch waits for a free slot of a lane, leases as many mails as there are free slots, and starts an attempt for each.
-func (w *Worker) dispatch(ctx context.Context, l *lane, attempt func(*Delivery, storage.Mail), running *sync.WaitGroup) (leased int, err error) {
-	d := w.delivery.Load()
+// sending is one Run or Flush.
+type sending struct {
+	*Worker
+	// ctx is that of the attempts. None begins once stop has ended.
+	ctx, stop context.Context //nolint:containedctx // of goroutines
+	// turn waits until as much time has passed since a time as a mail usually takes.
+	turn    func(since time.Time)
+	running sync.WaitGroup
+}
+
+// dispatch leases due mails, of each lane as many as it has free senders, all in one step, and starts an attempt for each. wait is how
+// long nothing else will be due.
+func (s *sending) dispatch() (leased int, wait time.Duration, err error) {
+	d := s.delivery.Load()
 	if d == nil || d.Mailer == nil {
-		return 0, nil
+		return 0, s.poll(), nil
 	}
-	free := 0
-	defer func() {
-		for ; free > 0; free-- {
-			<-l.slots
-		}
-	}()
-	select {
-	case l.slots <- struct{}{}:
-		free++
-	case <-ctx.Done():
-		return 0, nil
+	free, total := make([]int, len(s.lanes)), 0
+	for i, l := range s.lanes {
+		l.waits.Store(true) // before it is known: a slot that is given back meanwhile is not missed
+		free[i] = l.acquire(cap(l.slots))
+		total += free[i]
 	}
-	for more := true; more; {
-		select {
-		case l.slots <- struct{}{}:
-			free++
-		default:
-			more = false
-		}
+	if total == 0 {
+		return 0, s.poll(), nil
 	}
-	var mails []storage.Mail
-	now := w.Clock.Now()
-	err = w.Store.Update(ctx, func(tx storage.Tx) (err error) {
-		mails, err = tx.Outbox().Lease(l.of, now, now.Add(w.SendTimeout+leaseMargin), free)
+	now := s.Clock.Now()
+	mails, next := make([][]storage.Mail, len(s.lanes)), time.Time{}
+	err = s.Store.Update(s.stop, func(tx storage.Tx) (err error) {
+		next, err = s.lease(tx, now, free, mails)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("outbox: lease mails: %w", err)
+		clear(mails)
+		err = fmt.Errorf("outbox: lease mails: %w", err)
 	}
-	leased = len(mails)
-	for _, m := range w.pay(ctx, d, mails, now) {
-		free--
-		running.Go(func() {
-			defer func() { <-l.slots }()
-			attempt(d, m)
-		})
+	for i, l := range s.lanes {
+		l.waits.Store(err == nil && len(mails[i]) == free[i])
+		s.release(l, free[i]-len(mails[i]))
+		s.start(d, l, mails[i], now, nil)
+		leased += len(mails[i])
 	}
-	return leased, nil
+	if err != nil {
+		return 0, s.poll(), err
+	}
+	// At least a second: a failing store must not make the worker spin.
+	return leased, min(s.poll(), max(time.Second, next.Sub(s.Clock.Now()))), nil
 }
 
-// waitForWork waits until a mail of the lane is due, Wake is called, or ctx ends. After a failure it waits longer.
-func (w *Worker) waitForWork(ctx context.Context, l *lane, failed bool) {
-	wait := DefaultPoll
-	if w.Shared {
-		wait = SharedPoll
-	} else if d := w.delivery.Load(); d != nil && d.Mailer != nil && !failed {
-		var (
-			due   time.Time
-			found bool
-		)
-		err := w.Store.View(ctx, func(tx storage.Tx) (err error) {
-			due, found, err = tx.Outbox().NextDue(l.of)
-			return err
-		})
-		if err == nil && found {
-			// At least a second: a failing store must not make the worker spin.
-			wait = min(wait, max(time.Second, due.Sub(w.Clock.Now())))
+// lease leases up to free mails of each lane, and returns when the next mail of a lane is due that has a sender left.
+func (w *Worker) lease(tx storage.Tx, now time.Time, free []int, mails [][]storage.Mail) (next time.Time, err error) {
+	var ahead storage.Lookups
+	for i, l := range w.lanes {
+		ahead.Due = append(ahead.Due, storage.DueMails{Lane: l.of, At: now, N: free[i]})
+	}
+	if err := tx.Prefetch(ahead); err != nil {
+		return next, err
+	}
+	next = now.Add(w.poll())
+	for i, l := range w.lanes {
+		if mails[i], err = tx.Outbox().Lease(l.of, now, w.leaseEnd(now), free[i]); err != nil {
+			return next, err
+		}
+		if len(mails[i]) == free[i] {
+			continue // a sender that becomes free looks again
+		}
+		due, found, err := tx.Outbox().NextDue(l.of)
+		if err != nil {
+			return next, err
+		}
+		if found && due.Before(next) {
+			next = due
 		}
 	}
-	timer := time.NewTimer(wait)
+	return next, nil
+}
+
+// leaseEnd returns when the lease of a mail ends that is taken now.
+func (w *Worker) leaseEnd(now time.Time) time.Time { return now.Add(w.SendTimeout + leaseMargin) }
+
+// start starts an attempt for each of some mails of a lane that hold a slot of it. known is what one of them was found to be in the step that
+// has leased it, nil if that is not known.
+func (s *sending) start(d *Delivery, l *lane, mails []storage.Mail, now time.Time, known *classification) {
+	rest := s.pay(s.stop, d, mails, now)
+	s.release(l, len(mails)-len(rest))
+	for _, m := range rest {
+		s.running.Go(func() {
+			defer s.release(l, 1)
+			s.attempt(d, m, known)
+		})
+	}
+}
+
+// poll is the longest time between two looks at the queue.
+func (w *Worker) poll() time.Duration {
+	if w.Shared {
+		return SharedPoll
+	}
+	return DefaultPoll
+}
+
+// rest waits for a time, until Wake is called, or until ctx ends.
+func (w *Worker) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-l.wake:
+	case <-w.wake:
 	case <-timer.C:
 	}
 }

@@ -25,7 +25,7 @@ import (
 // directory is an AccountFinder of active accounts.
 type directory map[string]accounts.Account
 
-func (d directory) Lookup(_ context.Context, email string) (accounts.Account, bool, error) {
+func (d directory) ByEmail(_ storage.Tx, email string) (accounts.Account, bool, error) {
 	a, found := d[email]
 	return a, found, nil
 }
@@ -379,7 +379,7 @@ func TestDeliver_APanicOfAGuestIsOneFailedAttempt(t *testing.T) {
 // failing is a source that is down.
 type failing struct{ err error }
 
-func (f failing) Lookup(context.Context, string) (accounts.Account, bool, error) {
+func (f failing) ByEmail(storage.Tx, string) (accounts.Account, bool, error) {
 	return accounts.Account{}, false, f.err
 }
 

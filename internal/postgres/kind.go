@@ -21,10 +21,16 @@ type kind[K comparable, R any] struct {
 	compare func(a, b K) int
 	// lock returns the name that stands for an absent row while a step depends on its absence; nil where no step does.
 	lock func(K) string
+	// proof is a condition, with parameters from $1 on that proofArgs returns, under which a row is the record that the step was handed and
+	// has not read; empty where no step is handed one. nproof is the number of its parameters.
+	proof     string
+	nproof    int
+	proofArgs func(*R) []any
 
 	columns                        string
 	get, insert, update, del, same string
 	absent                         string
+	updateProven, delProven        string
 }
 
 // prepare builds the texts of the statements.
@@ -45,6 +51,15 @@ func (k *kind[K, R]) prepare(schema string) {
 	guarded = " where ver = $1 and " + k.where(2)
 	k.del = "with changed as (delete from " + k.table + guarded + " returning 1) " + must
 	k.same = "with changed as (select 1 from " + k.table + guarded + " for no key update) " + must
+	if k.proof != "" {
+		set = "ver = ver + 1"
+		for i, f := range k.fields {
+			set += ", " + f + " = $" + strconv.Itoa(1+k.nproof+len(k.key)+i)
+		}
+		proven := " where " + k.proof + " and " + k.where(1+k.nproof)
+		k.updateProven = "with changed as (update " + k.table + " set " + set + proven + " returning 1) " + must
+		k.delProven = "with changed as (delete from " + k.table + proven + " returning 1) " + must
+	}
 	k.absent = "select " + schema + ".must(not exists (select 1 from " + k.table + " where " + key + "))"
 }
 
@@ -73,6 +88,8 @@ type row[R any] struct {
 	found bool
 	// stored is the version in the database when it was read, 0 where there was none; next is the one that the step gives it.
 	stored, next int64
+	// handed is the record that the step was handed, nil for one that was read; it has no version then.
+	handed *R
 	// guard is set when a write of the step depends on the row, write when the step has changed it.
 	guard, write bool
 }
@@ -95,6 +112,13 @@ func (r *rows[K, R]) loaded(k K, rec R, ver int64) *row[R] {
 	one := &row[R]{rec: rec, found: ver > 0, stored: ver, next: ver}
 	r.m[k] = one
 	return one
+}
+
+// hand notes a row that the step was handed, unless it has it already or an earlier run has met something else.
+func (r *rows[K, R]) hand(k K, rec R) {
+	if !r.again && r.m[k] == nil {
+		r.loaded(k, rec, 1).handed = &rec
+	}
 }
 
 // missing notes that there was no row under a key.
@@ -128,8 +152,7 @@ func (r *rows[K, R]) collect(answer pgx.Rows) error {
 	return err
 }
 
-// list reads records by a statement over the table's columns, and returns those that the step sees and want accepts, in order: what
-// the step itself has changed or created is among them.
+// list reads records by a statement over the table's columns, and returns those that pick does.
 func (r *rows[K, R]) list(sql string, args []any, want func(*R) bool, compare func(a, b *R) int, limit int) ([]*R, error) {
 	if err := r.usable(); err != nil {
 		return nil, err
@@ -146,6 +169,13 @@ func (r *rows[K, R]) list(sql string, args []any, want func(*R) bool, compare fu
 	if err != nil {
 		return nil, err
 	}
+	return r.pick(keys, want, compare, limit), nil
+}
+
+// pick returns those records that the step sees and want accepts, in order: of the keys that a list has read, and of what the step itself
+// has changed or created.
+func (r *rows[K, R]) pick(keys []K, want func(*R) bool, compare func(a, b *R) int, limit int) []*R {
+	keys = slices.Clone(keys)
 	for k, one := range r.m {
 		if one.write && !slices.Contains(keys, k) {
 			keys = append(keys, k)
@@ -158,7 +188,7 @@ func (r *rows[K, R]) list(sql string, args []any, want func(*R) bool, compare fu
 		}
 	}
 	slices.SortFunc(list, compare)
-	return list[:min(limit, len(list))], nil
+	return list[:min(limit, len(list))]
 }
 
 // written counts the rows that the step has changed: a list asks for as many more, because some of its own may not be in it any more.
@@ -241,6 +271,10 @@ func (r *rows[K, R]) flush(b *pgx.Batch) {
 	for _, k := range keys {
 		one, key := r.m[k], r.kind.keyArgs(k)
 		switch {
+		case one.handed != nil && one.found:
+			b.Queue(r.kind.updateProven, slices.Concat(r.kind.proofArgs(one.handed), key, r.kind.args(&one.rec))...)
+		case one.handed != nil:
+			b.Queue(r.kind.delProven, slices.Concat(r.kind.proofArgs(one.handed), key)...)
 		case one.stored == 0 && one.found:
 			b.Queue(r.kind.insert, slices.Concat(key, r.kind.args(&one.rec), []any{one.next})...)
 		case one.stored == 0:

@@ -219,6 +219,11 @@ func mailKind(schema string) kind[storage.MailID, storage.Mail] {
 			return m.ID, m, ver, err
 		},
 		compare: func(a, b storage.MailID) int { return bytes.Compare(a[:], b[:]) },
+		// What else can change of a mail that is not dead is when it is due.
+		proof: "attempts = $1 and reason = $2 and lane = $3 and position = $4 and not dead", nproof: 4,
+		proofArgs: func(m *storage.Mail) []any {
+			return []any{m.Attempts, m.Reason, int16(m.Lane), int64(m.Position)} //nolint:gosec // below 2^63: see Enqueue and Move
+		},
 	}
 }
 

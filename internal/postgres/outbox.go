@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,13 +41,96 @@ func compareDirect(a, b *storage.Mail) int {
 	return cmp.Or(cmp.Compare(a.Position, b.Position), compareDue(a, b))
 }
 
+// dueMails are the mails of a lane that were read ahead: ids are those due at a time, all of them or as many as a lease was announced to
+// take; next is the first that is due later.
+type dueMails struct {
+	at        time.Time
+	ids, next []storage.MailID
+	all       bool
+}
+
+// orders are the orders in which mails of the lanes are leased.
+var orders = map[storage.Lane]struct {
+	by      string
+	compare func(a, b *storage.Mail) int
+}{
+	storage.LaneDirect: {"position, due, id", compareDirect},
+	storage.LaneNew:    {"due, id", compareDue},
+	storage.LaneLine:   {"position, id", comparePositions},
+}
+
+// newDueTexts returns the statements that read mails ahead.
+func newDueTexts(columns, table string) map[storage.Lane]string {
+	texts := map[storage.Lane]string{}
+	for _, lane := range storage.Lanes() {
+		from := "(select " + columns + " from " + table + " where not dead and lane = " + strconv.Itoa(int(lane)) + " and due "
+		texts[lane] = from + "<= $1 order by " + orders[lane].by + " limit $2) union all " + from + "> $1 order by due, id limit 1)"
+	}
+	return texts
+}
+
+// readDue queues the read of mails that a lease is about to look for.
+func (t outbox) readDue(b *pgx.Batch, d storage.DueMails) {
+	if d.N <= 0 || t.tx.due[d.Lane] != nil {
+		return
+	}
+	one := &dueMails{at: d.At}
+	b.Queue(t.store.prefetch.due[d.Lane], d.At, d.N).Query(func(answer pgx.Rows) error {
+		err := each(func(answer pgx.Rows) error {
+			id, m, ver, err := t.kind.scan(answer)
+			switch {
+			case err != nil:
+				return err
+			case m.Due.After(d.At):
+				one.next = append(one.next, id)
+			default:
+				one.ids = append(one.ids, id)
+			}
+			t.loaded(id, m, ver)
+			return nil
+		})(answer)
+		if one.all = len(one.ids) < d.N; err != nil {
+			return err
+		}
+		if t.tx.due == nil {
+			t.tx.due = map[storage.Lane]*dueMails{}
+		}
+		t.tx.due[d.Lane] = one
+		return nil
+	})
+}
+
+// ahead returns the ids of mails of a lane, of which n are wanted, if they were read ahead: those that are due at a time, or with nil all
+// up to the first that is not due.
+func (t outbox) ahead(lane storage.Lane, until *time.Time, n int) (ids []storage.MailID, known bool) {
+	d := t.tx.due[lane]
+	switch {
+	case d == nil || until == nil && n > 1 || until != nil && !until.Equal(d.at):
+		return nil, false
+	case until == nil:
+		return append(slices.Clone(d.ids), d.next...), d.all
+	}
+	left := 0
+	for _, id := range d.ids {
+		if !t.m[id].write {
+			left++
+		}
+	}
+	return d.ids, d.all || left >= n
+}
+
 // waiting lists up to n waiting mails of a lane that are due, in an order.
 func (t outbox) waiting(lane storage.Lane, until *time.Time, order string, compare func(a, b *storage.Mail) int, n int) ([]*storage.Mail, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	want := func(m *storage.Mail) bool { return !m.Dead && m.Lane == lane && (until == nil || !m.Due.After(*until)) }
+	if ids, known := t.ahead(lane, until, n); known {
+		return t.pick(ids, want, compare, n), nil
+	}
 	sql := "select " + t.kind.columns + " from " + t.kind.table + " where not dead and lane = " + strconv.Itoa(int(lane)) +
 		" and due <= coalesce($1::timestamptz, 'infinity') order by " + order + " limit $2"
-	return t.list(sql, []any{until, n + t.written()}, func(m *storage.Mail) bool {
-		return !m.Dead && m.Lane == lane && (until == nil || !m.Due.After(*until))
-	}, compare, n)
+	return t.list(sql, []any{until, n + t.written()}, want, compare, n)
 }
 
 // due lists up to n waiting mails of a lane in the order of their due times.
@@ -65,16 +149,10 @@ func (t outbox) Lease(lane storage.Lane, now, until time.Time, n int) ([]storage
 	if !until.After(now) {
 		return nil, errLease
 	}
-	var list []*storage.Mail
-	var err error
-	switch lane {
-	case storage.LaneLine:
-		list, err = t.waiting(lane, &now, "position, id", comparePositions, n)
-	case storage.LaneDirect:
-		list, err = t.waiting(lane, &now, "position, due, id", compareDirect, n)
-	default:
-		list, err = t.due(lane, &now, n)
+	if lane > storage.LaneLine {
+		return nil, errNoKey
 	}
+	list, err := t.waiting(lane, &now, orders[lane].by, orders[lane].compare, n)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ type prefetchTexts struct {
 	tokens, tokenFlows, tokenEpochs, tokenAccounts         string
 	sessions, sessionParents, sessionEpochs, sessionOwners string
 	machineTokens, machineEpochs, machineAccounts          string
+	mailboxEpochs                                          string
+	due                                                    map[storage.Lane]string
 }
 
 func newPrefetchTexts(schema string, k *kinds) (p prefetchTexts) {
@@ -31,11 +33,16 @@ func newPrefetchTexts(schema string, k *kinds) (p prefetchTexts) {
 	p.epochs = from(k.epochs.columns, k.epochs.table) + " where key = any($1)"
 	p.accounts = from(k.accounts.columns, k.accounts.table) + " where id = any($1)"
 	p.mailboxes = from(k.accounts.columns, k.accounts.table) + " where mailbox = any($1)"
+	p.mailboxEpochs = "select key, ver from " + schema + ".epochs where key in (" +
+		"select '\\x61'::bytea || convert_to(id, 'UTF8') from " + k.accounts.table + " where mailbox = any($1))"
+	p.due = newDueTexts(k.mails.columns, k.mails.table)
 	p.meta = from(k.meta.columns, k.meta.table) + " where name = any($1)"
 
 	p.flows = keyed(k.flows.columns, k.flows.table)
 	who := keyed("mailbox, account", k.flows.table)
-	p.flowEpochs, p.flowAccounts = epochsOf(who), accountsOf(who)
+	p.flowAccounts = accountsOf(who)
+	p.flowEpochs = epochsOf(who + " union all select mailbox, id from " + k.accounts.table + " where mailbox in (" +
+		keyed("mailbox", k.flows.table) + ")")
 
 	p.tokens = keyed(k.tokens.columns, k.tokens.table)
 	ofTokens := " where (f.ends, f.digest) in (" + keyed("flow_ends, flow_digest", k.tokens.table) + ")"
@@ -76,6 +83,7 @@ func (t *tx) Prefetch(l storage.Lookups) error {
 	}
 	if len(l.Mailboxes) > 0 {
 		b.Queue(texts.mailboxes, digestsArg(l.Mailboxes)).Query(each(t.accounts.collect))
+		b.Queue(texts.mailboxEpochs, digestsArg(l.Mailboxes)).Query(each(t.epochs.collect))
 	}
 	if len(l.Meta) > 0 {
 		b.Queue(texts.meta, l.Meta).Query(each(t.meta.collect))
@@ -97,6 +105,12 @@ func (t *tx) Prefetch(l storage.Lookups) error {
 	if args, keys := keyList(l.MachineTokens); len(keys) > 0 {
 		b.Queue(texts.machineTokens, args...).Query(each(t.machineTokens.collect))
 		t.ahead(b, texts.machineEpochs, texts.machineAccounts, args)
+	}
+	for _, m := range l.Leased {
+		t.mails.hand(m.ID, m)
+	}
+	for _, d := range l.Due {
+		outbox{&t.mails}.readDue(b, d)
 	}
 	if b.Len() == 0 {
 		return nil
@@ -126,13 +140,16 @@ func (t *tx) absences(l storage.Lookups) {
 		t.accounts.missing(id)
 	}
 	for _, d := range l.Mailboxes {
-		t.lookedUp(d)
+		t.epochs.missing(storage.AccountEpoch(t.lookedUp(d)))
 	}
 	for _, name := range l.Meta {
 		t.meta.missing(name)
 	}
 	for _, k := range l.Flows {
-		t.belongings(t.flows.missing(k))
+		if f := t.flows.missing(k); f.found {
+			t.belongings(f)
+			t.epochs.missing(storage.AccountEpoch(t.lookedUp(f.rec.Mailbox)))
+		}
 	}
 	for _, k := range l.Tokens {
 		if token := t.tokens.missing(k); token.found && !token.rec.Flow.IsZero() {
@@ -173,33 +190,18 @@ func (t *tx) owned(mailbox storage.Digest, account string) {
 	}
 }
 
-// lookedUp notes which of the accounts that were read a mailbox has.
-func (t *tx) lookedUp(mailbox storage.Digest) {
-	if _, known := t.mailboxes[mailbox]; known {
-		return
+// lookedUp notes which of the accounts that were read a mailbox has, and returns its id, empty for none.
+func (t *tx) lookedUp(mailbox storage.Digest) (id string) {
+	if id, known := t.mailboxes[mailbox]; known {
+		return id
 	}
-	id := ""
 	for k, one := range t.accounts.m {
 		if one.stored > 0 && !one.write && one.rec.Mailbox == mailbox {
 			id = k
 		}
 	}
 	t.mailboxes[mailbox] = id
-}
-
-// fetchRows reads the records under many keys by one statement.
-func (t *tx) fetchRows(r *rows[storage.Key, storage.Session], keys []storage.Key) error {
-	args, valid := keyList(keys)
-	if len(valid) == 0 {
-		return t.usable()
-	}
-	if err := t.query(t.store.prefetch.sessions, args, r.collect); err != nil {
-		return err
-	}
-	for _, k := range valid {
-		r.missing(k)
-	}
-	return nil
+	return id
 }
 
 // keyList returns the parameters of a list of keys, and those of them that a record can have.

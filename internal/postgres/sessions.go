@@ -3,7 +3,6 @@ package postgres
 import (
 	"math"
 	"strings"
-	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -34,39 +33,6 @@ func (t sessions) Get(k storage.Key) (storage.Session, bool, error) {
 		return storage.Session{}, false, err
 	}
 	return one.rec, true, nil
-}
-
-// Touch moves the idle end and the last use.
-func (t sessions) Touch(k storage.Key, now, idleEnd time.Time, every time.Duration) (storage.Session, bool, error) {
-	if err := t.changeable(); err != nil {
-		return storage.Session{}, false, err
-	}
-	s, found, err := t.Get(k)
-	if err != nil || !found || !k.Alive(now) || !now.Before(s.IdleEnd) || now.Sub(s.Seen) < every {
-		return s, false, err
-	}
-	s.Seen, s.IdleEnd = micro(now), micro(idleEnd)
-	t.put(t.m[k], s)
-	return s, true, nil
-}
-
-// TouchAll is Touch for many sessions.
-func (t sessions) TouchAll(uses []storage.Touch) ([]storage.Touched, error) {
-	keys := make([]storage.Key, len(uses))
-	for i, u := range uses {
-		keys[i] = u.Key
-	}
-	if err := t.fetchRows(&t.tx.sessions, keys); err != nil {
-		return nil, err
-	}
-	list := make([]storage.Touched, len(uses))
-	for i, u := range uses {
-		var err error
-		if list[i].Session, list[i].Touched, err = t.Touch(u.Key, u.Now, u.IdleEnd, u.Every); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
 }
 
 // Delete ends a session.

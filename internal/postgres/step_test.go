@@ -103,13 +103,6 @@ func TestDUR1_WhatMovesMeanwhileRunsTheStepAgain(t *testing.T) {
 			func(tx storage.Tx) error { _, _, err := tx.Tokens().Consume(key("token"), noon); return err },
 			func(tx storage.Tx) error { _, _, err := tx.Tokens().Consume(key("token"), noon); return err },
 		},
-		"a session that is used": {
-			func(tx storage.Tx) error {
-				_, _, err := tx.Sessions().Touch(key("session"), noon, noon.Add(time.Hour), 0)
-				return err
-			},
-			func(tx storage.Tx) error { _, err := tx.Sessions().Delete(key("session")); return err },
-		},
 		"the last of a limit": {
 			func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(key("counter"), 1, 3); return err },
 			func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(key("counter"), 3, 3); return err },
@@ -239,6 +232,31 @@ func TestDUR1_ALostAnswerIsFoundOut(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestDUR1_TheAnswerToAUseIsFoundOut loses the message of a step that records a use of a session, and its answer.
+func TestDUR1_TheAnswerToAUseIsFoundOut(t *testing.T) {
+	p := server.NewProxy(t)
+	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
+	for name, lose := range map[string]func(){"the message": p.LoseQuestion, "the answer": p.LoseAnswer} {
+		se := session(name)
+		update(t, s, func(tx storage.Tx) error { return tx.Sessions().Create(se) })
+		var got []storage.Touched
+		lost := false
+		update(t, s, func(tx storage.Tx) (err error) {
+			if !lost {
+				lost = true
+				lose()
+			}
+			got, err = tx.Sessions().TouchAll([]storage.Touch{
+				{Key: se.Key, Now: se.Seen.Add(time.Minute), IdleEnd: se.IdleEnd.Add(time.Minute), Every: time.Minute}, {Key: key("none"), Now: noon},
+			})
+			return err
+		})
+		if !got[0].Touched || !got[0].Session.Seen.Equal(se.Seen.Add(time.Minute)) || got[1].Touched || !got[1].Session.Key.IsZero() {
+			t.Errorf("%s was lost: %+v", name, got)
 		}
 	}
 }

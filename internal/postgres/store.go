@@ -92,7 +92,7 @@ type Store struct {
 var _ storage.Store = (*Store)(nil)
 
 // statements are those that belong to no kind.
-type statements struct{ step, owned, void, voided, event, events, accountEvents, mails, noMailbox string }
+type statements struct{ step, owned, void, voided, event, events, accountEvents, mails, noMailbox, touch string }
 
 func newTexts(schema string) statements {
 	return statements{
@@ -107,6 +107,7 @@ func newTexts(schema string) statements {
 			"order by at desc, seq desc limit $4",
 		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead and not empty and not (lane = 2 and position >= 1099511627776)",
 		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = $1))",
+		touch:     newTouchText(schema + ".sessions"),
 	}
 }
 
@@ -252,7 +253,7 @@ func (s *Store) Update(ctx context.Context, fn func(storage.Tx) error) error {
 	begun, careful := time.Now(), false
 	for try := 0; ; try++ {
 		t := s.newTx(ctx, true)
-		t.careful = careful
+		t.careful, t.again = careful, try > 0
 		err := func() error {
 			defer func() { t.over = true }()
 			return fn(t)
@@ -310,6 +311,9 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		happened, known := s.resolver.resolve(ctx, id)
 		if known && !happened {
 			return true, unreachable(err)
+		}
+		if known {
+			known = t.readAnswers(ctx) == nil
 		}
 		if !known {
 			s.publisher.Deliver(t.changes)

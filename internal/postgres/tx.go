@@ -34,6 +34,8 @@ type tx struct {
 	over, writable bool
 	// dirty is set by whatever the step writes, events aside.
 	dirty bool
+	// again is set when an earlier run of the step has not found what it went by.
+	again bool
 	// careful makes an intent that creates look first, so that a duplicate is found by the intent itself.
 	careful bool
 
@@ -49,6 +51,8 @@ type tx struct {
 	// mailboxes are the accounts of mailboxes that were looked up, empty for none; freed are guards of mailboxes without an account.
 	mailboxes map[storage.Digest]string
 	freed     map[storage.Digest]bool
+	touches   []touches
+	due       map[storage.Lane]*dueMails
 	events    []event
 	changes   []storage.Change
 	// puts are the statements of records that are stored as they are.
@@ -172,13 +176,13 @@ func each(collect func(pgx.Rows) error) func(pgx.Rows) error {
 	}
 }
 
-// end queues everything that the step writes and depends on, in the order in which each step touches its records. The server runs it as
-// one transaction: without a statement that begins one, all up to the end of the batch is one.
+// end queues everything that the step writes and depends on, in an order that is the same for each step. The server runs it as one
+// transaction: without a statement that begins one, all up to the end of the batch is one. Counters come last, since other steps wait for
+// them: all that come from one address share some. So they are locked for no longer than the commit takes.
 func (t *tx) end(b *pgx.Batch) {
 	for _, lock := range t.locks() {
 		b.Queue("select pg_advisory_xact_lock($1)", lock)
 	}
-	counters{t}.flush(b)
 	t.epochs.flush(b)
 	for mailbox := range t.freed {
 		b.Queue(t.store.texts.noMailbox, digestArg(mailbox))
@@ -187,6 +191,9 @@ func (t *tx) end(b *pgx.Batch) {
 	t.flows.flush(b)
 	t.tokens.flush(b)
 	t.sessions.flush(b)
+	for _, u := range t.touches {
+		u.queue(t, b)
+	}
 	t.machineTokens.flush(b)
 	t.mails.flush(b)
 	t.meta.flush(b)
@@ -195,6 +202,7 @@ func (t *tx) end(b *pgx.Batch) {
 		b.Queue(t.store.texts.event, e.args()...)
 	}
 	t.publish(b)
+	counters{t}.flush(b)
 }
 
 // locks returns the numbers of the advisory locks that stand for absent rows, in their order.

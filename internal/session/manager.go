@@ -232,52 +232,20 @@ func (m *Manager) touch(ctx context.Context, l *Live, now time.Time) (*Live, err
 	if now.UnixNano() < l.nextTouch.Load() {
 		return l, nil
 	}
-	idle, every := m.idle(l), time.Duration(l.touchEvery.Load())
 	if m.freshness.Shared() {
 		m.uses.add(l, now)
-		l.nextTouch.Store(now.Add(every).UnixNano())
+		l.nextTouch.Store(now.UnixNano() + l.touchEvery.Load())
 		return l, nil
 	}
-	var got, parent storage.Session
-	child := !l.Session.Parent.IsZero()
-	err := m.store.Update(ctx, func(tx storage.Tx) error {
-		if child {
-			if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{l.Session.Key}}); err != nil {
-				return err
-			}
-		}
-		s, _, err := tx.Sessions().Touch(l.Session.Key, now, now.Add(idle), every)
-		if err != nil {
-			return err
-		}
-		got, parent = s, storage.Session{}
-		if !child || s.Key.IsZero() {
-			return nil
-		}
-		// A use of a child is a use of its parent, else everybody would be signed out when the portal has been idle.
-		parent, _, err = tx.Sessions().Touch(s.Parent, now, now.Add(idle), every)
-		return err
-	})
-	switch {
-	case err != nil:
+	got, err := m.record(ctx, []use{{l, now}})
+	if err != nil {
 		l.nextTouch.Store(now.Add(touchRetry).UnixNano())
 		if ctx.Err() == nil && m.Log != nil {
 			m.Log.Warn("the use of a session could not be written", "event", "session_touch", "error", err)
 		}
 		return l, nil
-	case got.Key.IsZero() || child && parent.Key.IsZero():
-		// The record is gone without a notification: something else writes to the store.
-		l.validity.End()
-		m.cache.Drop(l.id, l)
-		return nil, nil
 	}
-	e := m.ends(got)
-	if !parent.Key.IsZero() {
-		e.idle = earlier(e.idle, m.ends(parent).idle)
-		e.absolute = earlier(e.absolute, m.ends(parent).absolute)
-	}
-	l.apply(e)
-	if !e.alive(now) {
+	if !m.used(l, got, now) {
 		return nil, nil
 	}
 	return l, nil

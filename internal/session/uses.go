@@ -66,12 +66,25 @@ func (m *Manager) WriteUses(ctx context.Context) error {
 }
 
 func (m *Manager) writeUses(ctx context.Context, list []use) error {
+	got, err := m.record(ctx, list)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		m.used(u.l, got, u.at)
+	}
+	return nil
+}
+
+// record writes uses of sessions, and of their parents: else everybody would be signed out when the portal has been idle. It returns all
+// their records, zero for one that is gone.
+func (m *Manager) record(ctx context.Context, list []use) (map[storage.Key]storage.Session, error) {
 	var touches []storage.Touch
 	for _, u := range list {
 		t := storage.Touch{Key: u.l.Session.Key, Now: u.at, IdleEnd: u.at.Add(m.idle(u.l)), Every: time.Duration(u.l.touchEvery.Load())}
 		touches = append(touches, t)
 		if t.Key = u.l.Parent(); !t.Key.IsZero() {
-			touches = append(touches, t) // else everybody would be signed out when the portal has been idle
+			touches = append(touches, t)
 		}
 	}
 	var answers []storage.Touched
@@ -80,34 +93,34 @@ func (m *Manager) writeUses(ctx context.Context, list []use) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	got := make(map[storage.Key]storage.Session, len(touches))
 	for i, a := range answers {
 		got[touches[i].Key] = a.Session
 	}
-	for _, u := range list {
-		m.used(u.l, got)
-	}
-	return nil
+	return got, nil
 }
 
-// used takes over what the records of a session and its parent say after a use was written.
-func (m *Manager) used(l *Live, got map[storage.Key]storage.Session) {
+// used takes over what the records of a session and its parent say after a use was written, and reports whether the session is alive.
+func (m *Manager) used(l *Live, got map[storage.Key]storage.Session, now time.Time) (alive bool) {
 	s := got[l.Session.Key]
-	if s.Key.IsZero() {
-		l.validity.End() // the record is gone
+	parent, known := got[s.Parent]
+	child := !s.Parent.IsZero()
+	switch {
+	case s.Key.IsZero(), child && known && parent.Key.IsZero():
+		// The record is gone without a notification: something else writes to the store.
+		l.validity.End()
 		m.cache.Drop(l.id, l)
-		return
+		return false
+	case child && !known:
+		return true // it has another parent than this process knows: the change is on its way
 	}
 	e := m.ends(s)
-	if !s.Parent.IsZero() {
-		parent := got[s.Parent]
-		if parent.Key.IsZero() {
-			return // it has another parent than this process knows, or none: the change is on its way
-		}
+	if child {
 		p := m.ends(parent)
 		e.idle, e.absolute = earlier(e.idle, p.idle), earlier(e.absolute, p.absolute)
 	}
 	l.apply(e)
+	return e.alive(now)
 }

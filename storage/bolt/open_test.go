@@ -529,7 +529,9 @@ func TestOpenReadsTheSessionsOfAnOlderFile(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	err = s.Update(t.Context(), func(tx storage.Tx) error {
-		_, _, err := tx.Sessions().Touch(want.Key, time.Unix(1<<30, 0), time.Unix(1<<31, 0), time.Minute)
+		_, err := tx.Sessions().TouchAll([]storage.Touch{{
+			Key: want.Key, Now: time.Unix(1<<30, 0), IdleEnd: time.Unix(1<<31, 0), Every: time.Minute,
+		}})
 		return err
 	})
 	if err != nil || read().ID != want.ID {

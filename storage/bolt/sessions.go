@@ -48,8 +48,8 @@ func (t sessions) read(k storage.Key) (key []byte, s storage.Session, found bool
 	return key, s, true, nil
 }
 
-// Touch moves the idle end and the last use.
-func (t sessions) Touch(k storage.Key, now, idleEnd time.Time, every time.Duration) (storage.Session, bool, error) {
+// touch moves the idle end and the last use.
+func (t sessions) touch(k storage.Key, now, idleEnd time.Time, every time.Duration) (storage.Session, bool, error) {
 	if !t.writable {
 		return storage.Session{}, false, storage.ErrReadOnly
 	}
@@ -61,12 +61,12 @@ func (t sessions) Touch(k storage.Key, now, idleEnd time.Time, every time.Durati
 	return s, true, t.put(bSessions, key, encodeSession(s))
 }
 
-// TouchAll is Touch for many sessions.
+// TouchAll records uses of sessions.
 func (t sessions) TouchAll(uses []storage.Touch) ([]storage.Touched, error) {
 	list := make([]storage.Touched, len(uses))
 	for i, u := range uses {
 		var err error
-		if list[i].Session, list[i].Touched, err = t.Touch(u.Key, u.Now, u.IdleEnd, u.Every); err != nil {
+		if list[i].Session, list[i].Touched, err = t.touch(u.Key, u.Now, u.IdleEnd, u.Every); err != nil {
 			return nil, err
 		}
 	}

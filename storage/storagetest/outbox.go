@@ -26,6 +26,8 @@ var outboxTests = map[string]func(*testing.T, storage.Store){
 	"StatsAndList":                    testStats,
 	"ALeaseMustEndAfterNow":           testLeaseBounds,
 	"DeadLettersAreNeitherDueNorSent": testDeadNotDue,
+	"MAIL4_AnnouncedMailsAreCompared": testLeasedAhead,
+	"AnnouncedLanes":                  testDueAhead,
 }
 
 func enqueue(t *testing.T, s storage.Store, mails ...storage.Mail) {
@@ -127,6 +129,80 @@ func testMailFinish(t *testing.T, s storage.Store) {
 	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
 	wantDue(t, s, time.Time{})
 }
+
+// testLeasedAhead announces mails as they were leased. What has become of them meanwhile counts.
+func testLeasedAhead(t *testing.T, s storage.Store) {
+	until := now.Add(time.Minute)
+	ahead := func(m storage.Mail, want bool, fn func(storage.Outbox) (bool, error)) {
+		t.Helper()
+		update(t, s, func(tx storage.Tx) error {
+			if err := tx.Prefetch(storage.Lookups{Leased: []storage.Mail{m}}); err != nil {
+				return err
+			}
+			got, err := fn(tx.Outbox())
+			equal(t, "answer", got, want)
+			return err
+		})
+	}
+	m := mail("m", now, now.Add(time.Hour))
+	enqueue(t, s, m)
+	first, second, third := leased(m, until, 1), leased(m, until.Add(time.Minute), 2), leased(m, until.Add(2*time.Minute), 3)
+	lease(t, s, now, first.Due, 1, first)
+	lease(t, s, first.Due, second.Due, 1, second)
+	var runs int
+	update(t, s, func(tx storage.Tx) error { // its lease has ended
+		runs++
+		err := tx.Prefetch(storage.Lookups{Leased: []storage.Mail{first}})
+		finished, err2 := tx.Outbox().Finish(m.ID, 1)
+		if finished && runs > 1 {
+			t.Error("finished by a lease that has ended")
+		}
+		return errors.Join(err, err2)
+	})
+	ahead(second, true, func(o storage.Outbox) (bool, error) { return o.Move(m.ID, 2, storage.LaneLine, 7, now, "moved") })
+	ahead(second, true, func(o storage.Outbox) (bool, error) { return o.Retry(m.ID, 2, second.Due, "again") })
+	third.Lane, third.Position, third.Reason = storage.LaneLine, 7, "again"
+	update(t, s, func(tx storage.Tx) error {
+		got, err := tx.Outbox().Lease(storage.LaneLine, second.Due, third.Due, 1)
+		equal(t, "the mail", got, []storage.Mail{third})
+		return err
+	})
+	ahead(third, true, func(o storage.Outbox) (bool, error) { return o.Requeue(m.ID, now) })
+	ahead(third, true, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 3) })
+	act(t, s, false, func(o storage.Outbox) (bool, error) { return o.Finish(m.ID, 3) })
+}
+
+// testDueAhead announces lanes, more and less than the step then leases, and changes mails in between.
+func testDueAhead(t *testing.T, s storage.Store) {
+	a, b, c := mail("a", now.Add(-2*time.Second), now.Add(time.Hour)), mail("b", now.Add(-time.Second), now.Add(time.Hour)), mail("c", now, now.Add(time.Hour))
+	late := mail("late", now.Add(time.Second), now.Add(time.Hour))
+	enqueue(t, s, a, b, c, late)
+	until := now.Add(time.Minute)
+	for _, n := range []int{0, 1, 2, 3, 4} {
+		err := s.Update(context.Background(), func(tx storage.Tx) error {
+			if err := tx.Prefetch(storage.Lookups{Due: []storage.DueMails{{Lane: storage.LaneDirect, At: now, N: n}, {Lane: storage.LaneLine, At: now, N: 1}}}); err != nil {
+				return err
+			}
+			first, _, err := tx.Outbox().NextDue(storage.LaneDirect)
+			one, err2 := tx.Outbox().Lease(storage.LaneDirect, now, until, 1)
+			_, err3 := tx.Outbox().Finish(a.ID, 1)
+			err4 := tx.Outbox().Enqueue(mail("own", now.Add(-time.Minute), now.Add(time.Hour)))
+			rest, err5 := tx.Outbox().Lease(storage.LaneDirect, now, until, 9)
+			next, _, err6 := tx.Outbox().NextDue(storage.LaneDirect)
+			_, any, err7 := tx.Outbox().NextDue(storage.LaneLine)
+			equal(t, "leased first", pair(first, one), pair(a.Due, []storage.Mail{leased(a, until, 1)}))
+			equal(t, "leased then", rest, []storage.Mail{leased(mail("own", now.Add(-time.Minute), now.Add(time.Hour)), until, 1), leased(b, until, 1), leased(c, until, 1)})
+			equal(t, "next", pair(next, any), pair(late.Due, false))
+			return errors.Join(err, err2, err3, err4, err5, err6, err7, errUndo)
+		})
+		if !errors.Is(err, errUndo) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// errUndo makes a step leave nothing.
+var errUndo = errors.New("the step is undone")
 
 func testRetry(t *testing.T, s storage.Store) {
 	m := mail("m", now, now.Add(time.Hour))

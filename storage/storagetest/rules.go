@@ -222,11 +222,12 @@ func testTouchAll(t *testing.T, s storage.Store) {
 	}
 	a.Seen, a.IdleEnd = at, at.Add(time.Hour)
 	want := []storage.Touched{{Session: a, Touched: true}, {}, {Session: b}}
-	update(t, s, func(tx storage.Tx) error {
-		got, err := tx.Sessions().TouchAll(uses)
-		equal(t, "TouchAll", got, want)
+	var got []storage.Touched
+	update(t, s, func(tx storage.Tx) (err error) {
+		got, err = tx.Sessions().TouchAll(uses)
 		return err
 	})
+	equal(t, "TouchAll", got, want)
 	wantSession(t, s, a)
 	wantSession(t, s, b)
 }

@@ -57,15 +57,22 @@ func testSessionDelete(t *testing.T, s storage.Store) {
 	})
 }
 
+// recordUse records a use of one session, which lives for an hour from then on.
+func recordUse(t *testing.T, s storage.Store, k storage.Key, at time.Time, every time.Duration) storage.Touched {
+	t.Helper()
+	var answers []storage.Touched
+	update(t, s, func(tx storage.Tx) (err error) {
+		answers, err = tx.Sessions().TouchAll([]storage.Touch{{Key: k, Now: at, IdleEnd: at.Add(time.Hour), Every: every}})
+		return err
+	})
+	return answers[0]
+}
+
 func testTouch(t *testing.T, s storage.Store) {
 	se := createSession(t, s, session("s", "me", now.Add(24*time.Hour)))
 	touch := func(at time.Time, want bool) {
 		t.Helper()
-		update(t, s, func(tx storage.Tx) error {
-			got, touched, err := tx.Sessions().Touch(se.Key, at, at.Add(time.Hour), time.Minute)
-			equal(t, "Touch", pair(got, touched), pair(se, want))
-			return err
-		})
+		equal(t, "touched", recordUse(t, s, se.Key, at, time.Minute), storage.Touched{Session: se, Touched: want})
 		wantSession(t, s, se)
 	}
 	touch(now.Add(time.Minute-time.Microsecond), false)
@@ -88,17 +95,9 @@ func testTouchEnds(t *testing.T, s storage.Store) {
 		{"before the absolute end", now.Add(time.Minute), now.Add(time.Minute - time.Microsecond), true},
 	} {
 		se := createSession(t, s, session(c.name, "me", c.end))
-		update(t, s, func(tx storage.Tx) error {
-			_, touched, err := tx.Sessions().Touch(se.Key, c.at, c.at.Add(time.Hour), time.Second)
-			equal(t, c.name, touched, c.touch)
-			return err
-		})
+		equal(t, c.name, recordUse(t, s, se.Key, c.at, time.Second).Touched, c.touch)
 	}
-	update(t, s, func(tx storage.Tx) error {
-		_, touched, err := tx.Sessions().Touch(key(now, "none"), now, now, 0)
-		equal(t, "a missing one", touched, false)
-		return err
-	})
+	equal(t, "a missing one", recordUse(t, s, key(now, "none"), now, 0), storage.Touched{})
 }
 
 func testByAccount(t *testing.T, s storage.Store) {

@@ -143,7 +143,10 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 		"Tokens.Create":   func(tx storage.Tx) error { return tx.Tokens().Create(storage.Token{Key: key(now, "u")}) },
 		"Tokens.Consume":  func(tx storage.Tx) error { _, _, err := tx.Tokens().Consume(tok.Key, now); return err },
 		"Sessions.Create": func(tx storage.Tx) error { return tx.Sessions().Create(session("u", "a", now)) },
-		"Sessions.Touch":  func(tx storage.Tx) error { _, _, err := tx.Sessions().Touch(se.Key, now, now, 0); return err },
+		"Sessions.TouchAll": func(tx storage.Tx) error {
+			_, err := tx.Sessions().TouchAll([]storage.Touch{{Key: se.Key, Now: now, IdleEnd: now}})
+			return err
+		},
 		"Sessions.Delete": func(tx storage.Tx) error { _, err := tx.Sessions().Delete(se.Key); return err },
 		"MachineTokens.Create": func(tx storage.Tx) error {
 			return tx.MachineTokens().Create(machineToken("u", now))
