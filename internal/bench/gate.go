@@ -44,7 +44,9 @@ type gate struct {
 
 	mu    sync.Mutex
 	links []string // tokens of the mails that were sent; guarded by mu
-	seq   atomic.Int64
+	// sent are the tokens by their recipients, where that is wanted; guarded by mu.
+	sent map[string]string
+	seq  atomic.Int64
 }
 
 // Send implements mailer.Mailer: it keeps the link.
@@ -52,6 +54,9 @@ func (g *gate) Send(_ context.Context, m mailer.Message) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.links = append(g.links, m.Text)
+	if g.sent != nil {
+		g.sent[m.To] = m.Text
+	}
 	return nil
 }
 
@@ -70,7 +75,20 @@ func newGateAt(path string, fake *clock.Fake) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{path: path, bolt: store, store: &switchStore{Store: store}, disk: newDisk(store), clock: fake}
+	disk := newDisk(store)
+	g, err := newGateOn(store, fake)
+	if err != nil {
+		return nil, err
+	}
+	g.path, g.bolt, g.disk = path, store, disk
+	return g, nil
+}
+
+// newGateOn makes a gate on a store, which it closes.
+func newGateOn(store storage.Store, fake *clock.Fake) (*gate, error) {
+	ctx := context.Background()
+	g := &gate{store: &switchStore{Store: store}, clock: fake}
+	var err error
 	var clk *clock.Clock
 	if fake != nil {
 		clk = fake.Clock()
@@ -128,16 +146,24 @@ func client(n int64) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(11 + n>>24&63), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
+// emailOf is the address of the n-th person.
+func emailOf(n int64) string { return fmt.Sprintf("person%d@example.com", n) }
+
 // ask asks for a link, as the n-th of all who ever asked.
-func (g *gate) ask(n int64) (flow.RequestResult, error) {
-	return g.pages.Flows.Request(context.Background(), g.site.Site, g.requester(n), flow.RequestInput{
-		Purpose: flow.Activation, Email: fmt.Sprintf("person%d@example.com", n), ReturnTo: "/",
+func (g *gate) ask(n int64) (flow.RequestResult, error) { return g.askFrom(n, client(n)) }
+
+// askFrom does so from an address.
+func (g *gate) askFrom(n int64, from netip.Addr) (flow.RequestResult, error) {
+	requester := g.requester(n)
+	requester.Client = from
+	return g.pages.Flows.Request(context.Background(), g.site.Site, requester, flow.RequestInput{
+		Purpose: flow.Activation, Email: emailOf(n), ReturnTo: "/",
 	})
 }
 
 // askHTTP does the same over HTTP, as the module hands it to the pages.
 func (g *gate) askHTTP(n int64) (status int) {
-	form := url.Values{"email": {fmt.Sprintf("person%d@example.com", n)}}.Encode()
+	form := url.Values{"email": {emailOf(n)}}.Encode()
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, origin+"/email-link/sign-up", strings.NewReader(form))
 	for name, value := range map[string]string{
 		"Content-Type": "application/x-www-form-urlencoded", "Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate",

@@ -26,6 +26,7 @@ func init() { // rows and the rows' functions know each other
 		{"ask/http", "asking for a link, over HTTP", stepRow(asking(true), map[time.Duration]float64{0: 4, time.Millisecond: 12})},
 		{"redeem", "following a link", stepRow(redeeming, map[time.Duration]float64{0: 4})},
 		{"redeem/peers", "the same", peersRow},
+		{"postgres", "the steps on PostgreSQL", postgresRow},
 		{"growth", "operations on large databases", growthRow},
 		{"sweep", "deleting what has expired", sweepRow},
 		{"plateau", "file and memory over many flows", plateauRow},
