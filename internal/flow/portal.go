@@ -62,6 +62,7 @@ type PortalRequest struct {
 	Retry bool
 
 	binder string
+	issued int64
 }
 
 // requestWire is the JSON form of a PortalRequest.
@@ -140,7 +141,7 @@ func (s *Service) ReadPortalRequest(portal Site, text string) (r PortalRequest, 
 	if !s.openText(labelPortalRequest, portal.Origin, text, maxPortalRequest, &w) || !s.inTime(w.Issued, PortalRequestLifetime) {
 		return r, false
 	}
-	return PortalRequest{Site: w.Site, Path: w.Path, Fresh: time.Duration(w.Fresh) * time.Second, Retry: w.Retry, binder: w.Binder}, true
+	return PortalRequest{Site: w.Site, Path: w.Path, Fresh: time.Duration(w.Fresh) * time.Second, Retry: w.Retry, binder: w.Binder, issued: w.Issued}, true
 }
 
 // NeedsProof reports whether the proof of a session is older than the request permits.
@@ -150,7 +151,7 @@ func (s *Service) NeedsProof(r PortalRequest, live *session.Live) bool {
 
 // MakeEntry answers a request in the browser of a session at the portal: with the text that opens a session at the site.
 //
-// Errors: ErrSignedOut, *Limited (MaxEntries), ErrUnavailable.
+// Errors: ErrDead, for a request from before the database was restored; ErrSignedOut, *Limited (MaxEntries), ErrUnavailable.
 func (s *Service) MakeEntry(ctx context.Context, r PortalRequest, live *session.Live) (text string, err error) {
 	now := s.Clock.Now()
 	var secret [handoffSecretSize]byte
@@ -165,6 +166,10 @@ func (s *Service) MakeEntry(ctx context.Context, r PortalRequest, live *session.
 	err = s.update(ctx, func(tx storage.Tx) error {
 		if err := tx.Prefetch(storage.Lookups{Sessions: []storage.Key{w.Parent}, Counters: s.entryCounters(w.Parent, now)}); err != nil {
 			return err
+		}
+		created, known, err := storage.MetaTime(tx, storage.MetaCreated)
+		if err != nil || known && r.issued < created.Unix() {
+			return orRefuse(err, ErrDead)
 		}
 		if alive, err := s.Sessions.Alive(tx, live); err != nil || !alive {
 			return orRefuse(err, ErrSignedOut)

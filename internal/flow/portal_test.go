@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 const photos = "https://photos.example.org"
@@ -191,13 +193,26 @@ func TestPORT3_AnEntryIsUsedOnce(t *testing.T) {
 // TestPORT3_ARestoredBackupHonoursNoEntry uses an entry of before the global epoch was raised.
 func TestPORT3_ARestoredBackupHonoursNoEntry(t *testing.T) {
 	s := newSites(t)
-	text := s.entry(s.request(photos, "/"))
+	text, request := s.entry(s.request(photos, "/")), s.request(photos, "/")
 	if err := s.Sessions.EndAll(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.signIn()
 	if _, err := s.enter(photos, text); !errors.Is(err, ErrDead) {
 		t.Errorf("an entry of before: %v", err)
+	}
+	s.fake.Advance(time.Minute)
+	if err := s.bolt.Update(context.Background(), func(tx storage.Tx) error {
+		return storage.SetMetaTime(tx, storage.MetaCreated, s.Clock.Now())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := s.ReadPortalRequest(s.site, request)
+	if _, err := s.MakeEntry(context.Background(), r, s.portal.requester().Session); !errors.Is(err, ErrDead) {
+		t.Errorf("a request of before: %v", err)
+	}
+	if _, err := s.enter(photos, s.entry(s.request(photos, "/"))); err != nil {
+		t.Errorf("a request of after: %v", err)
 	}
 }
 

@@ -36,7 +36,9 @@ const (
 
 // gate is all of the core behind the pages, on a real database, with a mailer that keeps what it is given.
 type gate struct {
-	t     *testing.T
+	t *testing.T
+	// dir holds the database, where that is a file.
+	dir   string
 	site  *Site
 	pages *Pages
 	state *vault.Vault
@@ -74,9 +76,10 @@ func bothModes(t *testing.T, test func(t *testing.T)) {
 func newGate(t *testing.T) *gate {
 	t.Helper()
 	ctx := context.Background()
-	store := enginetest.Open(t, t.TempDir())
+	dir := t.TempDir()
+	store := enginetest.Open(t, dir)
 	enginetest.SetDataKey(t, store)
-	g := &gate{t: t, clock: clock.NewFake(time.Date(2026, 11, 21, 14, 3, 17, 0, time.UTC))}
+	g := &gate{t: t, dir: dir, clock: clock.NewFake(time.Date(2026, 11, 21, 14, 3, 17, 0, time.UTC))}
 	var err error
 	g.state, err = vault.Open(ctx, vault.Config{
 		Store: store, Clock: g.clock.Clock(),

@@ -169,6 +169,10 @@ func (x *exchange) open() {
 		return
 	}
 	entry, err := x.Flows.MakeEntry(x.r.Context(), request, x.Live)
+	if errors.Is(err, flow.ErrDead) {
+		x.redirect(site.Base + "/sign-in?return_to=" + url.QueryEscape(request.Path)) // which asks anew
+		return
+	}
 	if err != nil {
 		x.refuseWith(x.problemOf(err))
 		return

@@ -1,0 +1,488 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+const (
+	authOrigin   = "https://auth.example.com"
+	photosOrigin = "https://photos.example.org"
+	filesOrigin  = "https://files.example.net"
+)
+
+// several is a portal and the sites that it signs in for, all of one gate.
+type several struct {
+	*gate
+	sites map[string]*Site
+	// writes counts the steps that write.
+	writes *countedStore
+}
+
+// countedStore counts the steps that write.
+type countedStore struct {
+	storage.Store
+	updates int
+}
+
+func (c *countedStore) Update(ctx context.Context, fn func(storage.Tx) error) error {
+	c.updates++
+	return c.Store.Update(ctx, fn)
+}
+
+func newSeveral(t *testing.T) *several {
+	t.Helper()
+	s := &several{gate: newGate(t), sites: map[string]*Site{}}
+	s.writes = &countedStore{Store: s.state.Store}
+	s.pages.Flows.Store = s.writes
+	portal := &Portal{Origin: authOrigin, Base: authOrigin + "/email-link"}
+	everybody := func(*accounts.Account) bool { return true }
+	for _, origin := range []string{authOrigin, photosOrigin, filesOrigin} {
+		site := *s.site
+		site.Origin, site.Portal, site.Led, site.FormActions, site.Name = origin, portal, origin != authOrigin, nil, ""
+		s.sites[origin] = &site
+		if site.Led {
+			portal.Sites = append(portal.Sites, PortalSite{Origin: origin, Base: origin + site.Prefix, Name: site.Host(), Admits: everybody})
+		}
+	}
+	portal.Site = func(origin string) *PortalSite {
+		i := slices.IndexFunc(portal.Sites, func(s PortalSite) bool { return s.Origin == origin })
+		if i < 0 {
+			return nil
+		}
+		return &portal.Sites[i]
+	}
+	s.site = s.sites[authOrigin] // for the mails
+	return s
+}
+
+// ServeHTTP is the gate before all of them.
+func (s *several) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	site := s.sites["https://"+r.Host]
+	v := Visit{Site: site, Cookies: boundary.ExtractCookies(r.Header, true), Client: netip.MustParseAddr("192.0.2.7")}
+	live, err := s.state.Sessions.Find(r.Context(), v.Cookies.Session, site.Origin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if v.Live = live; strings.HasPrefix(r.URL.Path, site.Prefix) {
+		s.pages.Serve(w, r, v)
+		return
+	}
+	switch {
+	case !site.Led:
+		s.pages.Refuse(w, r, v, PortalOnly)
+	case live == nil, site.MaxAge > 0 && s.state.Clock.Now().Sub(live.Session.AuthTime) > site.MaxAge:
+		s.pages.Refuse(w, r, v, SignIn)
+	default:
+		_, _ = io.WriteString(w, "app of "+r.Host)
+	}
+}
+
+// person is a browser that goes to several hosts and follows where it is led.
+type person struct {
+	s *several
+	// jar are the cookies of each host, set all lines by which any was set, trail the addresses of the last visit.
+	jar   map[string]map[string]string
+	set   []string
+	trail []string
+	// header is what it sends with each request.
+	header http.Header
+}
+
+func (s *several) person() *person {
+	return &person{s: s, jar: map[string]map[string]string{}, header: http.Header{
+		"Accept": {"text/html,application/xhtml+xml"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"cross-site"},
+	}}
+}
+
+// send sends one request. A nil form is none.
+func (p *person) send(method, address string, form url.Values) answer {
+	p.s.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r := httptest.NewRequest(method, address, body)
+	r.Header = p.header.Clone()
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", "https://"+r.Host)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for name, value := range p.jar[r.Host] {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	p.s.ServeHTTP(w, r)
+	if p.jar[r.Host] == nil {
+		p.jar[r.Host] = map[string]string{}
+	}
+	res := w.Result()
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(p.jar[r.Host], c.Name)
+		} else {
+			p.jar[r.Host][c.Name] = c.Value
+		}
+	}
+	p.set = append(p.set, res.Header["Set-Cookie"]...)
+	return answer{status: w.Code, location: w.Header().Get("Location"), body: w.Body.String(), header: w.Header()}
+}
+
+// visit follows all redirects, and returns the last answer.
+func (p *person) visit(address string, form ...url.Values) answer {
+	p.s.t.Helper()
+	method, fields := http.MethodGet, url.Values(nil)
+	if len(form) > 0 {
+		method, fields = http.MethodPost, form[0]
+	}
+	p.trail = nil
+	for range 20 {
+		p.trail = append(p.trail, address)
+		a := p.send(method, address, fields)
+		if a.status/100 != 3 {
+			return a
+		}
+		at, err := url.Parse(address)
+		if err != nil {
+			p.s.t.Fatal(err)
+		}
+		to, err := at.Parse(a.location)
+		if err != nil {
+			p.s.t.Fatal(err)
+		}
+		if p.s.sites["https://"+to.Host] == nil {
+			p.s.t.Fatalf("led out of the sites, to %s, by way of %v", to, p.trail)
+		}
+		method, fields, address = http.MethodGet, nil, to.String()
+	}
+	p.s.t.Fatalf("led round: %v", p.trail)
+	return answer{}
+}
+
+// at returns where the last visit has ended.
+func (p *person) at() string { return p.trail[len(p.trail)-1] }
+
+// signIn signs in at the portal by a mail, and goes where that leads.
+func (p *person) signIn(email, back string) answer {
+	p.s.t.Helper()
+	p.s.deliver()
+	p.visit(authOrigin+"/email-link/sign-in", url.Values{"email": {email}, "return_to": {back}})
+	mails := p.s.deliver()
+	if len(mails) == 0 {
+		p.s.t.Fatal("no mail")
+	}
+	_, text, _ := strings.Cut(mails[0].Text, authOrigin+"/email-link/link?t=")
+	text, _, _ = strings.Cut(text, "\n")
+	return p.visit(authOrigin + "/email-link/link?t=" + text)
+}
+
+// session returns the cookie of the session at an origin.
+func (p *person) session(origin string) string {
+	return p.jar[strings.TrimPrefix(origin, "https://")][boundary.CookieName("", true)]
+}
+
+// stop goes from an address as far as a path, and returns the address there without opening it.
+func (p *person) stop(address, path string) string {
+	p.s.t.Helper()
+	for range 20 {
+		a := p.send(http.MethodGet, address, nil)
+		at, err := url.Parse(address)
+		if err != nil {
+			p.s.t.Fatal(err)
+		}
+		to, err := at.Parse(a.location)
+		if err != nil || a.status/100 != 3 {
+			p.s.t.Fatalf("%s leads to %d %q, not to %s", address, a.status, a.location, path)
+		}
+		if address = to.String(); to.Path == path {
+			return address
+		}
+	}
+	p.s.t.Fatalf("led round, and not to %s", path)
+	return ""
+}
+
+// TestPORT13_AnOperatorsLinkLeadsToTheSite opens a link that was printed for a site in a browser that has never been anywhere.
+func TestPORT13_AnOperatorsLinkLeadsToTheSite(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	l, err := s.pages.Flows.Link(t.Context(), s.site.Site, flow.LinkInput{Email: known, ReturnTo: "/email-link/open?app=" + url.QueryEscape(photosOrigin)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.person()
+	page := p.visit(l.URL).says(t, "photos.example.org</bdi>").lacks(t, "/email-link/open")
+	if got := p.visit(authOrigin+"/email-link/confirm", url.Values{"h": {s.find(hPattern, page.body)}}); got.body != "app of photos.example.org" {
+		t.Errorf("the button leads to %d by way of %v\n%s", got.status, p.trail, got.body)
+	}
+}
+
+// TestPORT5_NothingLeadsOutside puts what leads elsewhere into each place of the way that names a destination. No step leads out of the
+// sites: visit fails where one does.
+func TestPORT5_NothingLeadsOutside(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	p := s.person()
+	p.signIn(known, "")
+	foreign := []string{
+		"https://evil.example", "//evil.example", `/\evil.example`, `\\evil.example`, "/%2f/evil.example", "/%5cevil.example", "https:evil.example",
+		"/a/../..//evil.example", "/\t/evil.example", "javascript:alert(1)", "https://photos.example.org.evil.example/", "@evil.example", ".evil.example",
+		"/email-link/open?app=https%3A%2F%2Fevil.example", "/email-link/open?app=https%3A%2F%2Fphotos.example.org%40evil.example",
+		"/email-link/open?r=x&app=https%3A%2F%2Fevil.example", "app=https%3A%2F%2Fphotos.example.org", "/email-link/enter?t=x", "/EMAIL-LINK/open?app=https%3A%2F%2Fevil.example",
+	}
+	for _, raw := range foreign {
+		to := url.QueryEscape(raw)
+		for _, address := range []string{
+			photosOrigin + "/email-link/sign-in?return_to=" + to, photosOrigin + "/email-link/sign-in?again=1&return_to=" + to,
+			photosOrigin + "/email-link/sign-in?return_to=/a&return_to=" + to, photosOrigin + "/email-link/sign-up?return_to=" + to,
+			photosOrigin + "/email-link/reset?return_to=" + to, photosOrigin + "/email-link/account?return_to=" + to,
+			photosOrigin + "/email-link/enter?t=" + to, photosOrigin + "/email-link/enter?return_to=" + to,
+			authOrigin + "/email-link/sign-in?return_to=" + to, authOrigin + "/email-link/open?r=" + to, authOrigin + "/email-link/open?app=" + to,
+			authOrigin + "/?app=" + to, authOrigin + "/email-link/?app=" + to,
+		} {
+			p.visit(address)
+		}
+	}
+	// What another gate has sealed, or this one for a site that the configuration has lost, is no destination.
+	sealed, err := s.pages.Flows.SealPortalRequest(authOrigin, flow.NewBinder(), flow.PortalRequest{Site: "https://gone.example.com", Path: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.visit(authOrigin + "/email-link/open?r=" + sealed); p.at() != authOrigin+"/email-link/" {
+		t.Errorf("a request of a site that is gone leads to %v", p.trail)
+	}
+	if p.visit(authOrigin + "/email-link/sign-in?return_to=" + url.QueryEscape("/email-link/open?r="+sealed)); p.at() != authOrigin+"/email-link/" {
+		t.Errorf("as a return path it leads to %v", p.trail)
+	}
+	path := "/album?x=1&y=%2F%2Fevil.example"
+	if got := p.visit(photosOrigin + "/email-link/sign-in?return_to=" + url.QueryEscape(path)); got.body != "app of photos.example.org" || p.at() != photosOrigin+path {
+		t.Errorf("a path of the site itself: %d by way of %v", got.status, p.trail)
+	}
+}
+
+// TestPORT15_OnlyANavigationHandsOver sends what is no person's visit to /open and /enter: other methods, prefetches, frames, scripts and
+// clients of JSON. None of them uses an entry up, sets a session, or writes; afterwards the entry works.
+func TestPORT15_OnlyANavigationHandsOver(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	p := s.person()
+	p.signIn(known, "")
+	enter := p.stop(photosOrigin+"/", "/email-link/enter")
+	open := strings.Replace(p.stop(filesOrigin+"/", "/email-link/open"), filesOrigin, authOrigin, 1)
+	page := p.header
+	navigation := func(pairs ...string) http.Header {
+		h := page.Clone()
+		for i := 0; i < len(pairs); i += 2 {
+			h.Set(pairs[i], pairs[i+1])
+		}
+		return h
+	}
+	before := s.writes.updates
+	for name, c := range map[string]struct {
+		method string
+		header http.Header
+	}{
+		"HEAD": {http.MethodHead, page}, "POST": {http.MethodPost, page}, "OPTIONS": {http.MethodOptions, page}, "PUT": {http.MethodPut, page},
+		"a prefetch":      {http.MethodGet, navigation("Sec-Purpose", "prefetch;prerender")},
+		"an old prefetch": {http.MethodGet, navigation("Purpose", "prefetch")},
+		"Firefox's":       {http.MethodGet, navigation("X-Moz", "prefetch")},
+	} {
+		p.header = c.header
+		for _, address := range []string{enter, open} {
+			got := p.send(c.method, address, nil)
+			if got.status == http.StatusOK || strings.Contains(got.location, "/enter?t=") || p.session(photosOrigin) != "" || got.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s at %.45s: %d to %q", name, address, got.status, got.location)
+			}
+			if !strings.Contains(got.header.Get("Cache-Control"), "no-store") || got.header.Get("Referrer-Policy") == "strict-origin" && c.method == http.MethodGet {
+				t.Errorf("%s at %.45s has the headers %v", name, address, got.header)
+			}
+		}
+	}
+	for name, header := range map[string]http.Header{
+		"a frame":  navigation("Sec-Fetch-Dest", "iframe"),
+		"a script": navigation("Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"),
+		"JSON":     navigation("Accept", "application/json", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"),
+		"an image": navigation("Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"),
+	} {
+		p.header = header
+		if got := p.send(http.MethodGet, enter, nil); got.status == http.StatusOK || p.session(photosOrigin) != "" {
+			t.Errorf("%s at /enter: %d to %q", name, got.status, got.location)
+		}
+	}
+	if n := s.writes.updates - before; n != 0 {
+		t.Errorf("%d steps wrote", n)
+	}
+	p.header = page
+	if got := p.visit(enter); got.body != "app of photos.example.org" {
+		t.Errorf("after all of them the entry leads to %d by way of %v", got.status, p.trail)
+	}
+	if got := p.visit(open); got.body != "app of files.example.net" {
+		t.Errorf("after all of them the request leads to %d by way of %v", got.status, p.trail)
+	}
+}
+
+// TestPORT1_AnotherBrowserGetsNothing opens, in browsers other than the one that asked, the request and the entry of an attacker or of a
+// victim: the victim's own way begins, as the victim's own account, and no cookie of the other's is set.
+func TestPORT1_AnotherBrowserGetsNothing(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	s.account("mallory@example.com")
+	victim, attacker := s.person(), s.person()
+	victim.signIn(known, "")
+	attacker.signIn("mallory@example.com", "")
+	entry := attacker.stop(photosOrigin+"/mine", "/email-link/enter")
+	if got := victim.visit(entry); got.body != "app of photos.example.org" || s.owner(victim.session(photosOrigin), photosOrigin) != known {
+		t.Errorf("the attacker's entry in the victim's browser: %d as %q by way of %v", got.status, s.owner(victim.session(photosOrigin), photosOrigin), victim.trail)
+	}
+	request := attacker.stop(filesOrigin+"/mine", "/email-link/open")
+	if got := victim.visit(request); got.body != "app of files.example.net" || s.owner(victim.session(filesOrigin), filesOrigin) != known {
+		t.Errorf("the attacker's request in the victim's browser: %d by way of %v", got.status, victim.trail)
+	}
+	if attacker.visit(filesOrigin + "/"); s.owner(attacker.session(filesOrigin), filesOrigin) != "mallory@example.com" {
+		t.Errorf("the attacker is %q afterwards", s.owner(attacker.session(filesOrigin), filesOrigin))
+	}
+	stolen, thief := victim.stop(photosOrigin+"/email-link/sign-in?again=1", "/email-link/open"), s.person()
+	if got := thief.visit(stolen); thief.session(photosOrigin) != "" || thief.session(authOrigin) != "" || got.body == "app of photos.example.org" {
+		t.Errorf("the victim's request in a stranger's browser: %d by way of %v", got.status, thief.trail)
+	}
+}
+
+// owner returns the address of the account of a session, empty where there is none.
+func (s *several) owner(cookie, origin string) string {
+	s.t.Helper()
+	live, err := s.state.Sessions.Find(context.Background(), cookie, origin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if live == nil {
+		return ""
+	}
+	return live.Account.Email
+}
+
+// TestPORT2_OneSiteAsksForAFreshProof gives one site a max_age: it asks once, the others go on, and a hand-over refreshes nothing. A cookie of
+// the portal's that was copied before the proof opens nothing after it.
+func TestPORT2_OneSiteAsksForAFreshProof(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	s.sites[filesOrigin].MaxAge = 10 * time.Minute
+	p := s.person()
+	p.signIn(known, "")
+	opens := func(origin string) bool { return p.visit(origin+"/").body == "app of "+strings.TrimPrefix(origin, "https://") }
+	if !opens(photosOrigin) || !opens(filesOrigin) {
+		t.Fatalf("right after the sign-in: %v", p.trail)
+	}
+	s.clock.Advance(11 * time.Minute)
+	delete(p.jar["photos.example.org"], boundary.CookieName("", true)) // so that a hand-over comes after the proof has aged
+	if !opens(photosOrigin) {
+		t.Errorf("the site without max_age: %v", p.trail)
+	}
+	got := p.visit(filesOrigin + "/box?x=1").says(t, "sign-in")
+	if at, err := url.Parse(p.at()); err != nil || "https://"+at.Host != authOrigin || at.Path != "/email-link/sign-in" || !at.Query().Has("again") {
+		t.Fatalf("the site with max_age leads to %d by way of %v", got.status, p.trail)
+	}
+	back := mustQuery(t, p.at()).Get("return_to")
+	copied, before := p.session(authOrigin), p.session(photosOrigin)
+	if got := p.signIn(known, back); got.body != "app of files.example.net" || p.at() != filesOrigin+"/box?x=1" {
+		t.Errorf("the proof leads to %d by way of %v", got.status, p.trail)
+	}
+	if !opens(filesOrigin) || !opens(photosOrigin) || p.session(photosOrigin) != before {
+		t.Errorf("after the proof: %v", p.trail)
+	}
+	if s.owner(copied, authOrigin) != "" {
+		t.Error("a cookie that was copied before the proof is good after it")
+	}
+	thief := s.person()
+	thief.jar["auth.example.com"] = map[string]string{boundary.CookieName("", true): copied}
+	if thief.visit(filesOrigin + "/"); thief.session(filesOrigin) != "" {
+		t.Errorf("and opens a site, by way of %v", thief.trail)
+	}
+	s.clock.Advance(11 * time.Minute)
+	if opens(filesOrigin) {
+		t.Error("the proof never ages")
+	}
+}
+
+func mustQuery(t *testing.T, address string) url.Values {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+// TestPORT6_TenThousandStrangersLeaveNothing opens pages as strangers do, whose requests follow the whole way to the portal's form, some with
+// what is sealed under another key: nothing is written, and the file is as large as before.
+func TestPORT6_TenThousandStrangersLeaveNothing(t *testing.T) {
+	s := newSeveral(t)
+	ring, _, err := keyring.Open([][]byte{[]byte("a master key of another gate's own")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := flow.Service{Ring: ring, Clock: s.state.Clock}
+	wrong, err := other.SealPortalRequest(authOrigin, flow.NewBinder(), flow.PortalRequest{Site: photosOrigin, Path: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(filepath.Join(s.dir, enginetest.File))
+		if err != nil {
+			return -1 // the engine is none of files
+		}
+		return info.Size()
+	}
+	before := size()
+	for i := range 2500 { // four navigations each
+		p := s.person()
+		open := p.stop(fmt.Sprintf("%s/album/%d", photosOrigin, i), "/email-link/open")
+		form := p.send(http.MethodGet, open, nil)
+		if form.status != http.StatusSeeOther || !strings.HasPrefix(form.location, "/email-link/sign-in?return_to=") {
+			t.Fatalf("%d to %q", form.status, form.location)
+		}
+		if got := p.send(http.MethodGet, authOrigin+"/email-link/open?r="+wrong, nil); got.location != "/email-link/" {
+			t.Fatalf("a request under another key leads to %d %q", got.status, got.location)
+		}
+	}
+	if s.writes.updates != 0 || size() != before {
+		t.Errorf("%d steps wrote; the file has %d bytes, before %d", s.writes.updates, size(), before)
+	}
+}
+
+// TestPORT9_NoCookieIsForMoreThanItsHost goes the whole way and looks at each cookie that is set.
+func TestPORT9_NoCookieIsForMoreThanItsHost(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	p := s.person()
+	p.signIn(known, "")
+	p.visit(photosOrigin + "/")
+	p.visit(filesOrigin+"/email-link/sign-out", url.Values{"form": {"1"}})
+	if p.session(photosOrigin); len(p.set) < 5 {
+		t.Fatalf("%d cookies in the whole run", len(p.set))
+	}
+	for _, line := range p.set {
+		if !strings.HasPrefix(line, "__Host-email_link") || strings.Contains(strings.ToLower(line), "domain") || !strings.Contains(line, "Secure") ||
+			!strings.Contains(line, "HttpOnly") || !strings.Contains(line, "SameSite=Lax") || !strings.Contains(line, "Path=/;") {
+			t.Errorf("a cookie is %s", line)
+		}
+	}
+}
