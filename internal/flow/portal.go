@@ -70,7 +70,7 @@ type requestWire struct {
 	Site   string `json:"s"`
 	Path   string `json:"p"`
 	Binder string `json:"b"`
-	Fresh  int64  `json:"f,omitempty"`
+	Fresh  int64  `json:"f,omitempty"` // milliseconds
 	Retry  bool   `json:"a,omitempty"`
 	Issued int64  `json:"i"`
 }
@@ -91,8 +91,11 @@ type entryWire struct {
 // SealPortalRequest returns the text by which a browser with a binder asks at a portal, an origin. A path that is too long becomes "/".
 func (s *Service) SealPortalRequest(portal, binder string, in PortalRequest) (string, error) {
 	w := requestWire{
-		Site: in.Site, Path: in.Path, Binder: s.binderDigest(in.Site, binder), Fresh: int64(in.Fresh / time.Second), Retry: in.Retry,
+		Site: in.Site, Path: in.Path, Binder: s.binderDigest(in.Site, binder), Fresh: in.Fresh.Milliseconds(), Retry: in.Retry,
 		Issued: s.Clock.Now().Unix(),
+	}
+	if in.Fresh > 0 {
+		w.Fresh = max(w.Fresh, 1) // zero is any age
 	}
 	if len(w.Path) > maxPortalPath {
 		w.Path = "/"
@@ -141,7 +144,7 @@ func (s *Service) ReadPortalRequest(portal Site, text string) (r PortalRequest, 
 	if !s.openText(labelPortalRequest, portal.Origin, text, maxPortalRequest, &w) || !s.inTime(w.Issued, PortalRequestLifetime) {
 		return r, false
 	}
-	return PortalRequest{Site: w.Site, Path: w.Path, Fresh: time.Duration(w.Fresh) * time.Second, Retry: w.Retry, binder: w.Binder, issued: w.Issued}, true
+	return PortalRequest{Site: w.Site, Path: w.Path, Fresh: time.Duration(w.Fresh) * time.Millisecond, Retry: w.Retry, binder: w.Binder, issued: w.Issued}, true
 }
 
 // NeedsProof reports whether the proof of a session is older than the request permits.

@@ -302,14 +302,16 @@ func TestPORT15_OnlyANavigationHandsOver(t *testing.T) {
 		header http.Header
 	}{
 		"HEAD": {http.MethodHead, page}, "POST": {http.MethodPost, page}, "OPTIONS": {http.MethodOptions, page}, "PUT": {http.MethodPut, page},
-		"a prefetch":      {http.MethodGet, navigation("Sec-Purpose", "prefetch;prerender")},
-		"an old prefetch": {http.MethodGet, navigation("Purpose", "prefetch")},
-		"Firefox's":       {http.MethodGet, navigation("X-Moz", "prefetch")},
+		"HEAD of old": {http.MethodHead, http.Header{"Accept": {"text/html"}}}, "POST of old": {http.MethodPost, http.Header{"Accept": {"text/html"}}},
+		"a prefetch of old": {http.MethodGet, http.Header{"Accept": {"text/html"}, "Purpose": {"prefetch"}}},
+		"a prefetch":        {http.MethodGet, navigation("Sec-Purpose", "prefetch;prerender")},
+		"an old prefetch":   {http.MethodGet, navigation("Purpose", "prefetch")},
+		"Firefox's":         {http.MethodGet, navigation("X-Moz", "prefetch")},
 	} {
 		p.header = c.header
 		for _, address := range []string{enter, open} {
 			got := p.send(c.method, address, nil)
-			if got.status == http.StatusOK || strings.Contains(got.location, "/enter?t=") || p.session(photosOrigin) != "" || got.header.Get("Access-Control-Allow-Origin") != "" {
+			if got.status == http.StatusOK || strings.Contains(got.location, "/enter?t=") || p.session(photosOrigin) != "" || len(got.header["Set-Cookie"]) > 0 || got.header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s at %.45s: %d to %q", name, address, got.status, got.location)
 			}
 			if !strings.Contains(got.header.Get("Cache-Control"), "no-store") || got.header.Get("Referrer-Policy") == "strict-origin" && c.method == http.MethodGet {
@@ -387,7 +389,9 @@ func TestPORT2_OneSiteAsksForAFreshProof(t *testing.T) {
 	s.sites[filesOrigin].MaxAge = 10 * time.Minute
 	p := s.person()
 	p.signIn(known, "")
-	opens := func(origin string) bool { return p.visit(origin+"/").body == "app of "+strings.TrimPrefix(origin, "https://") }
+	opens := func(origin string) bool {
+		return p.visit(origin+"/").body == "app of "+strings.TrimPrefix(origin, "https://")
+	}
 	if !opens(photosOrigin) || !opens(filesOrigin) {
 		t.Fatalf("right after the sign-in: %v", p.trail)
 	}
@@ -396,7 +400,7 @@ func TestPORT2_OneSiteAsksForAFreshProof(t *testing.T) {
 	if !opens(photosOrigin) {
 		t.Errorf("the site without max_age: %v", p.trail)
 	}
-	got := p.visit(filesOrigin + "/box?x=1").says(t, "sign-in")
+	got := p.visit(filesOrigin+"/box?x=1").says(t, "sign-in")
 	if at, err := url.Parse(p.at()); err != nil || "https://"+at.Host != authOrigin || at.Path != "/email-link/sign-in" || !at.Query().Has("again") {
 		t.Fatalf("the site with max_age leads to %d by way of %v", got.status, p.trail)
 	}
