@@ -54,6 +54,13 @@ func TestPORT11_APortalThatCannotBeOne(t *testing.T) {
 		"off inside a handle":  {base, auth, own + "photos.example.org {\n\temail_link\n\thandle /staff/* {\n\t\temail_link {\n\t\t\tportal off\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", "write 'portal off' in the one of Caddyfile:"},
 		"off as it says":       {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal off\n\t}\n\thandle /staff/* {\n\t\temail_link {\n\t\t\trequire role staff\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", ""},
 		"sign_up inside":       {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal off\n\t}\n\thandle /staff/* {\n\t\temail_link {\n\t\t\tsign_up open\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", "write 'sign_up' in the one of"},
+		"other spellings":      {base + ":443", "https://AUTH.example.com.:443/ {\n\t\t\tapp https://PHOTOS.example.org:443 Photos\n\t\t}", "AUTH.example.com {\n\temail_link\n}\n" + photo, ""},
+		"letters of its own":   {base + " https://bücher.example.org", auth + " {\n\t\t\tapp https://xn--bcher-kva.example.org Books\n\t\t}", own + photo + "bücher.example.org {\n\temail_link\n\treverse_proxy localhost:9\n}\n", ""},
+		"the portal as an app": {base, auth + " {\n\t\t\tapp " + auth + " Home\n\t\t}", own + photo, "is no site that the portal signs in for; write one of https://photos.example.org"},
+		"an app with off":      {base, auth + " {\n\t\t\tapp https://photos.example.org Photos\n\t\t}", own + "photos.example.org {\n\temail_link {\n\t\tportal off\n\t}\n\treverse_proxy localhost:9\n}\n", "it signs in for no site: write email_link without 'portal off' in one"},
+		"sign_in at a site":    {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tsign_in link\n\t}\n\treverse_proxy localhost:9\n}\n", "sign_in belongs in the global option"},
+		"files at a port":      {base, auth, own + photo + "auth.example.com:8443 {\n\tfile_server\n}\n", "nothing but email_link may answer there, on no port"},
+		"a gate at a port":     {base, auth, own + photo + "auth.example.com:8443 {\n\temail_link\n\treverse_proxy localhost:9\n}\n", "has a second site"},
 		"a star beside it":     {"https://*.example.com https://auth.example.com", auth, own + "files.example.com {\n\temail_link\n\treverse_proxy localhost:9\n}\n", ""},
 		"a site for all names": {"https://*.example.com https://auth.example.com", auth, own + "*.example.com {\n\temail_link\n\treverse_proxy localhost:9\n}\n", ""},
 	} {

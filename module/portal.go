@@ -236,7 +236,7 @@ func (a *App) checkPortal(arrivals []arrival) error {
 	p.collect(c, a.handlers)
 	for _, app := range p.apps {
 		if p.web.Site(app.Origin) == nil {
-			return a.Source.wrap("portal", fmt.Errorf("portal: app %s is no site that the portal signs in for; write one of %s", app.Origin, p.known()))
+			return a.Source.wrap("portal", fmt.Errorf("portal: app %s is no site that the portal signs in for; %s", app.Origin, p.known()))
 		}
 	}
 	return nil
@@ -259,13 +259,16 @@ func (p *portal) checkOrigins(a *App) error {
 	return nil
 }
 
-// known names the sites for an error.
+// known says which sites there are, for an error.
 func (p *portal) known() string {
+	if len(p.web.Sites) == 0 {
+		return "it signs in for no site: write email_link without 'portal off' in one"
+	}
 	var list []string
 	for _, s := range p.web.Sites {
 		list = append(list, s.Origin)
 	}
-	return strings.Join(list, ", ")
+	return "write one of " + strings.Join(list, ", ")
 }
 
 // collect finds the sites that the portal signs in for.

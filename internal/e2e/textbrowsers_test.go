@@ -25,6 +25,8 @@ type textBrowser struct {
 	g    *gate
 	name string
 	home string
+	// proxy is asked for what is https, where it is set, and no certificate is looked at.
+	proxy string
 }
 
 func newTextBrowser(t *testing.T, g *gate, name string) *textBrowser {
@@ -59,14 +61,25 @@ func newTextBrowser(t *testing.T, g *gate, name string) *textBrowser {
 // arguments are those of each run.
 func (b *textBrowser) arguments(more ...string) []string {
 	if b.name == "w3m" {
-		return append([]string{"w3m", "-config", b.home + "/.w3m/config", "-cookie", "-no-mouse"}, more...)
+		own := []string{"w3m", "-config", b.home + "/.w3m/config", "-cookie", "-no-mouse"}
+		if b.proxy != "" {
+			own = append(own, "-o", "ssl_verify_server=0")
+		}
+		return append(own, more...)
 	}
 	cookies := b.home + "/cookies"
 	return append([]string{"lynx", "-cfg=" + b.home + "/lynx.cfg", "-accept_all_cookies", "-cookie_file=" + cookies, "-cookie_save_file=" + cookies, "-nopause", "-nocolor"}, more...)
 }
 
 func (b *textBrowser) environment() []string {
-	return append(os.Environ(), "HOME="+b.home, "TERM=vt100", "LANG=C.UTF-8", "http_proxy=", "HTTP_PROXY=")
+	return append(os.Environ(), "HOME="+b.home, "TERM=vt100", "LANG=C.UTF-8", "http_proxy=", "HTTP_PROXY=", "HTTPS_PROXY="+b.proxyURL(), "https_proxy="+b.proxyURL())
+}
+
+func (b *textBrowser) proxyURL() string {
+	if b.proxy == "" {
+		return ""
+	}
+	return "http://" + b.proxy
 }
 
 func (b *textBrowser) run(stdin string, args ...string) string {
