@@ -36,8 +36,9 @@ var siteBlocks = []struct{ name, text string }{
 	{siteBare, "reverse_proxy $BACKEND"},
 	{siteStatic, "request_header Email-Link-Assertion \"$STATIC\"\n\treverse_proxy $BACKEND"},
 	{siteAnswer, "$ANSWER"},
-	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},
-	{siteToken, "email_link {\n\t\tbase_url $ADDR\n\t\trequire scope " + scope + " session\n\t}\n\treverse_proxy $BACKEND"},
+	{siteSigned, "email_link {\n\t\tbase_url $ADDR\n\t\tportal off\n\t}\n\treverse_proxy $BACKEND"},
+	{siteLed, "email_link {\n\t\tbase_url $ADDR\n\t}\n\treverse_proxy $BACKEND"},
+	{siteToken, "email_link {\n\t\tbase_url $ADDR\n\t\tportal off\n\t\trequire scope " + scope + " session\n\t}\n\treverse_proxy $BACKEND"},
 }
 
 // sites is one Caddy with all variants, and its backend.
@@ -46,6 +47,8 @@ type sites struct {
 	admin          string
 	// addr is host and port of each site, cookie the value of its session.
 	addr, cookie map[string]string
+	// portal is the origin where people sign in for siteLed.
+	portal string
 	// token is a machine token of siteToken.
 	token string
 	// assertion is one as the backend has got it.
@@ -57,7 +60,7 @@ func (b *bench) sites() (*sites, error) {
 	if b.site != nil {
 		return b.site, nil
 	}
-	free, err := ports(len(siteBlocks) + 2)
+	free, err := ports(len(siteBlocks) + 3)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +69,7 @@ func (b *bench) sites() (*sites, error) {
 	for i, block := range siteBlocks {
 		s.addr[block.name] = "127.0.0.1:" + free[i+2]
 	}
+	s.portal = "http://localhost:" + free[len(siteBlocks)+2]
 	program := self("backend")
 	program.env = append(program.env, "EMAIL_LINK_BENCH_ADDR="+backend)
 	if s.backend, err = b.start(program, nil); err != nil {
@@ -111,7 +115,8 @@ func (b *bench) sites() (*sites, error) {
 func (s *sites) caddyfile(database, backend, static, answer string) string {
 	c := gateConfig(s.admin, database)
 	c.Options += "\n\tservers {\n\t\tprotocols h1 h2c\n\t}"
-	c.Gate = benchGate
+	c.Gate = benchGate + "\n\t\tportal " + s.portal
+	c.Sites = strings.ReplaceAll(portalBlock, "$PORTAL", s.portal)
 	for _, block := range siteBlocks {
 		text := strings.NewReplacer("$ADDR", "http://"+s.addr[block.name], "$BACKEND", backend, "$STATIC", static, "$ANSWER", answer).Replace(block.text)
 		c.Sites += fmt.Sprintf("http://%s {\n\tbind 127.0.0.1\n\t%s\n}\n", s.addr[block.name], text)
@@ -141,10 +146,10 @@ func (s *sites) signIn(database string) error {
 		return err
 	}
 	open := func(tx storage.Tx, a accounts.Account, site string) (string, error) {
-		cookie, _, err := manager.Open(tx, a, session.OpenInput{
-			Site: "http://" + s.addr[site], Mailbox: addr.Mailbox(st.Ring), Methods: []string{"link"}, Device: "Firefox on Linux",
-			Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
-		})
+		if site == siteLed {
+			return s.openLed(tx, st, manager, a, addr)
+		}
+		cookie, _, err := manager.Open(tx, a, signedInput(addr.Mailbox(st.Ring), "http://"+s.addr[site]))
 		return cookie, err
 	}
 	var id string
@@ -165,6 +170,13 @@ func (s *sites) signIn(database string) error {
 		err = s.makeToken(ctx, st.Machines, id)
 	}
 	return errors.Join(err, st.Close())
+}
+
+// signedInput is what each session of the rows about requests is opened with.
+func signedInput(mailbox storage.Digest, site string) session.OpenInput {
+	return session.OpenInput{
+		Site: site, Mailbox: mailbox, Methods: []string{"link"}, Device: "Firefox on Linux", Idle: 7 * 24 * time.Hour, Absolute: 30 * 24 * time.Hour,
+	}
 }
 
 // openState opens a database with the benchmark's key.
