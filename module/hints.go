@@ -14,10 +14,8 @@ import (
 // hint logs what an operator may have overlooked, one line each, with the line to change. It is the half of `doctor` that asks
 // no network.
 func (a *App) hint(ctx context.Context, c *core) {
-	for _, f := range doctor.Offline(a.facts(ctx, c)) {
-		if f.Result == doctor.Warn || f.Result == doctor.Fail {
-			a.log.Warn(f.Line(), "event", "config")
-		}
+	for _, f := range doctor.Start(a.facts(ctx, c)) {
+		a.log.Warn(f.Line(), "event", "config")
 	}
 }
 

@@ -7,6 +7,7 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -158,6 +159,28 @@ func Offline(f Facts) []Finding {
 		list = append(list, check(f)...)
 	}
 	return list
+}
+
+// Start returns what a start says of the findings of Offline: warnings and failures. In a trial it leaves out what is meant there: that anyone
+// may sign up, that mails become files, and that there is no account yet where anyone may make one.
+func Start(f Facts) []Finding {
+	return slices.DeleteFunc(Offline(f), func(one Finding) bool {
+		switch {
+		case one.Result != Warn:
+			return one.Result != Fail
+		case !f.isTrial():
+			return false
+		}
+		open := slices.ContainsFunc(f.Sites, func(s Site) bool { return s.OpenToAll })
+		return one.Check == "sign_up" || one.Check == "mailer" || one.Check == "accounts" && open
+	})
+}
+
+// isTrial reports whether mails become files and every site is on this machine: base_url has plain http for nothing else.
+func (f Facts) isTrial() bool {
+	return f.MailFolder != "" && len(f.Sites) > 0 && !slices.ContainsFunc(f.Sites, func(s Site) bool {
+		return len(s.Origins) == 0 || slices.ContainsFunc(s.Origins, func(o Origin) bool { return !o.plain() })
+	})
 }
 
 // report collects the findings of one check; without one, the check has passed.

@@ -105,6 +105,39 @@ func TestCheap(t *testing.T) {
 	}
 }
 
+// TestStart_ATrialIsNotWarnedOfWhatItMeans: mails as files and an open sign-up, at an address of this machine alone. Anything else is said.
+func TestStart_ATrialIsNotWarnedOfWhatItMeans(t *testing.T) {
+	t.Parallel()
+	local, public := Origin{Text: "http://localhost:8080", Host: "localhost"}, Origin{Text: "https://app.example.com", Host: "app.example.com"}
+	folder, missing := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(missing, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		facts Facts
+		want  string
+	}{
+		"a trial":                  {Facts{MailFolder: folder, NoAccount: true, Sites: []Site{{Origins: []Origin{local}, OpenToAll: true}}}, ""},
+		"closed":                   {Facts{MailFolder: folder, NoAccount: true, Sites: []Site{{Origins: []Origin{local}}}}, "accounts"},
+		"mails leave":              {Facts{NoAccount: true, Sites: []Site{{Origins: []Origin{local}, OpenToAll: true}}}, "sign_up accounts"},
+		"a public address":         {Facts{MailFolder: folder, NoAccount: true, Sites: []Site{{Origins: []Origin{public}, OpenToAll: true}}}, "sign_up mailer accounts"},
+		"a public address as well": {Facts{MailFolder: folder, Sites: []Site{{Origins: []Origin{local, public}, OpenToAll: true}}}, "sign_up mailer"},
+		"one of two sites":         {Facts{MailFolder: folder, Sites: []Site{{Origins: []Origin{local}, OpenToAll: true}, {Origins: []Origin{public}}}}, "sign_up mailer"},
+		"a folder that is a file":  {Facts{MailFolder: missing, Sites: []Site{{Origins: []Origin{local}, OpenToAll: true}}}, "mailer"},
+	} {
+		var got []string
+		for _, f := range Start(c.facts) {
+			if f.Result != Warn && f.Result != Fail {
+				t.Errorf("%s: %+v", name, f)
+			}
+			got = append(got, f.Check)
+		}
+		if words := strings.Join(got, " "); words != c.want {
+			t.Errorf("%s: the start speaks of %q, want %q", name, words, c.want)
+		}
+	}
+}
+
 func TestFileModes(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
