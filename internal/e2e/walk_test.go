@@ -14,24 +14,27 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// walkers look at the pages in different ways. Each width, theme and direction is met with scripts and without.
+// walkers look at the pages in different ways. Each width, theme and direction is met with scripts and without, and so are the colours that a
+// person's system forces on pages.
 var walkers = []struct {
 	scripts       bool
 	width         int64
 	theme, locale string
+	forced        bool
 }{
-	{false, 320, "light", "ar"},
-	{false, 390, "dark", "en"},
-	{false, 1280, "light", "en"},
-	{true, 320, "dark", "en"},
-	{true, 390, "light", "ar"},
-	{true, 1280, "dark", "ar"},
+	{false, 320, "light", "ar", false},
+	{false, 390, "dark", "en", true},
+	{false, 1280, "light", "en", false},
+	{true, 320, "dark", "en", false},
+	{true, 390, "light", "ar", true},
+	{true, 1280, "dark", "ar", false},
 }
 
 // walker is a browser that looks at pages in one way, and audits each of ours that it comes to.
 type walker struct {
 	*browser
 	scripts bool
+	forced  bool
 	dir     string
 	axe     string
 	seen    int
@@ -44,11 +47,12 @@ func newWalker(t *testing.T, name string, i int) *walker {
 	if err != nil {
 		t.Fatalf("no axe-core: run scripts/tools, or npm ci in internal/e2e: %v", err)
 	}
-	w := &walker{scripts: how.scripts, dir: map[string]string{"ar": "rtl", "en": "ltr"}[how.locale], axe: string(axe)}
+	w := &walker{scripts: how.scripts, forced: how.forced, dir: map[string]string{"ar": "rtl", "en": "ltr"}[how.locale], axe: string(axe)}
 	w.browser = newBrowserWith(t, name, options{scripts: how.scripts, flags: map[string]any{"accept-lang": how.locale}})
 	w.does(chromedp.EmulateViewport(how.width, 640), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		colours := map[bool]string{true: "active", false: "none"}[how.forced]
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: how.theme}},
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: how.theme}, {Name: "forced-colors", Value: colours}},
 		})
 		return err
 	}))
@@ -77,8 +81,10 @@ func (w *walker) audits(path string, status int) *walker {
 	evaluate[chromedp.Void](w.browser, w.axe+"; void 0")
 	ctx, cancel := w.limited()
 	defer cancel()
+	// Where colours are forced they are the system's, and so is their contrast.
 	found, err := chromedp.Run(ctx, chromedp.Evaluate[audit](`axe.run(document, {
 		runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+		rules: {'color-contrast': {enabled: !matchMedia('(forced-colors: active)').matches}},
 	}).then((found) => ({Holds: found.passes.length, Violations: found.violations.map((v) => ({ID: v.id, Nodes: v.nodes.map((n) => n.html)}))}))`, chromedp.EvalAwaitPromise))
 	if err != nil {
 		w.t.Fatalf("%s at %s: axe-core: %v", w.name, w.path(), err)
@@ -89,12 +95,26 @@ func (w *walker) audits(path string, status int) *walker {
 	for _, v := range found.Violations {
 		w.t.Errorf("%s at %s: axe-core: %s: %q", w.name, w.path(), v.ID, v.Nodes)
 	}
+	if forced := evaluate[bool](w.browser, "matchMedia('(forced-colors: active)').matches"); forced != w.forced {
+		w.t.Errorf("%s at %s: colours are forced: %v, wanted %v", w.name, w.path(), forced, w.forced)
+	}
+	if w.forced {
+		for _, flat := range evaluate[[]string](w.browser, flatControls) {
+			w.t.Errorf("%s at %s: no border tells what can be pressed or filled in: %s", w.name, w.path(), flat)
+		}
+	}
 	w.runsScripts(w.scripts)
 	if dir := evaluate[string](w.browser, "getComputedStyle(document.body).direction"); dir != w.dir {
 		w.t.Errorf("%s at %s: the page runs %s, wanted %s", w.name, w.path(), dir, w.dir)
 	}
 	return w
 }
+
+// flatControls are the buttons and fields that only a background tells from the page: a system that forces its colours on pages takes that away.
+const flatControls = `[...document.querySelectorAll('input:not([type=hidden], [type=checkbox], [hidden]), button, a.button')].filter((e) => {
+	const style = getComputedStyle(e);
+	return e.offsetWidth > 0 && (style.borderTopStyle === 'none' || parseFloat(style.borderTopWidth) < 1) && style.textDecorationLine === 'none';
+}).map((e) => e.outerHTML)`
 
 func (w *walker) runsScripts(run bool) {
 	w.t.Helper()
