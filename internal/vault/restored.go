@@ -27,24 +27,7 @@ func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) 
 				return err
 			}
 		}
-		if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
-			return err
-		}
-		e := storage.Event{Time: now, Name: "changed", Purpose: "database", Outcome: "restored"}
-		if beside == nil {
-			if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
-				return err
-			}
-		} else if err := beside(tx); err != nil {
-			return err
-		}
-		if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
-			return err
-		}
-		if err := tx.Meta().Put(storage.MetaRestored, []byte{1}); err != nil {
-			return err
-		}
-		return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll})
+		return endEverything(tx, now, beside)
 	})
 	if err != nil {
 		return 0, err
@@ -79,6 +62,28 @@ func (v *Vault) EndRestored(ctx context.Context, beside func(storage.Tx) error) 
 	v.log.Warn("this database is a restored backup: all links, sessions and queued mails it held have been ended",
 		"event", "changed", "outcome", "restored", "mails", mails)
 	return mails, nil
+}
+
+// endEverything is the first step of EndRestored.
+func endEverything(tx storage.Tx, now time.Time, beside func(storage.Tx) error) error {
+	if _, err := tx.Epochs().Raise(storage.GlobalEpoch); err != nil {
+		return err
+	}
+	e := storage.Event{Time: now, Name: "changed", Purpose: "database", Outcome: "restored"}
+	if beside == nil {
+		if err := tx.Events().Append(e, now.Add(storage.EventLifetime)); err != nil {
+			return err
+		}
+	} else if err := beside(tx); err != nil {
+		return err
+	}
+	if err := storage.SetMetaTime(tx, storage.MetaCreated, now); err != nil {
+		return err
+	}
+	if err := tx.Meta().Put(storage.MetaRestored, []byte{1}); err != nil {
+		return err
+	}
+	return tx.Changes().Publish(storage.Change{Kind: storage.ChangeAll})
 }
 
 // isEnded reports whether another node has ended all of what this incarnation of the database may have revived.
