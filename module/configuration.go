@@ -31,6 +31,8 @@ type configuration struct {
 	first   map[*Handler]bool
 	// alone are the handlers that are all there is of a named route.
 	alone map[*Handler]bool
+	// routes are the servers themselves, whose routes `why` follows.
+	routes map[string]*caddyhttp.Server
 	// listens are the addresses of each server, forwarded those with trusted_proxies.
 	listens   map[string][]doctor.Listener
 	forwarded map[string]bool

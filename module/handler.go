@@ -144,7 +144,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 	if err := h.Check(); err != nil {
 		return err
 	}
-	h.site = new(gate.Site)
+	h.site = &gate.Site{Line: h.Source.nth}
 	if err := h.loadMatchers(ctx); err != nil {
 		return err
 	}

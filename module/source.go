@@ -38,6 +38,22 @@ func (s *Source) line(option string) string {
 	return s.At
 }
 
+// lines returns all lines of an option.
+func (s *Source) lines(option string) []string {
+	if s == nil {
+		return nil
+	}
+	return s.Options[option]
+}
+
+// nth returns the n-th line of an option, and the first where there are not so many; the directive's own where the option has none.
+func (s *Source) nth(option string, n int) string {
+	if s != nil && n < len(s.Options[option]) {
+		return s.Options[option][n]
+	}
+	return s.line(option)
+}
+
 // prefix is what an error or a warning about an option begins with.
 func (s *Source) prefix(option string) string {
 	if line := s.line(option); line != "" {

@@ -35,6 +35,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	registered := collected.(*registry)
 	registered.closed = true
 	a.configuration = survey(servers)
+	a.configuration.routes = servers
 	arrivals := a.configuration.arrivals(servers)
 	a.handlers = inOrder(a.configuration.positions, registered.handlers)
 	a.configuration.findHosts(arrivals)

@@ -215,6 +215,8 @@ type Refused struct {
 	App string
 	// NextSteps lead on, the best one first.
 	NextSteps []NextStep
+	// Reference is a short text by which the operator finds the refusal in the log; empty for none.
+	Reference string
 }
 
 // NextStep leads on from a page.

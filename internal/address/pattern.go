@@ -54,6 +54,9 @@ func CompilePattern(s string) (Pattern, error) {
 	return Pattern{local: strings.ToLower(local), labels: labels}, nil
 }
 
+// String returns the pattern as it is written.
+func (p Pattern) String() string { return p.local + "@" + strings.Join(p.labels, ".") }
+
 // Match reports whether the pattern covers a.
 func (p Pattern) Match(a Address) bool {
 	if a.IsZero() || p.local == "" || p.local != "*" && p.local != a.local {

@@ -156,6 +156,11 @@ func (c *Client) EndSessions(ctx context.Context, who string) (operator.EndedSes
 	return call(ctx, c, endSessions, accountInput{who})
 }
 
+// Why implements operator.Operations.
+func (c *Client) Why(ctx context.Context, q operator.WhyQuery) (operator.Why, error) {
+	return call(ctx, c, why, q)
+}
+
 // History implements operator.Operations.
 func (c *Client) History(ctx context.Context, who string, n int) ([]operator.Event, error) {
 	return call(ctx, c, history, historyInput{who, n})

@@ -4,7 +4,6 @@
 package command
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,7 +71,8 @@ Commands ask the running Caddy through its admin API, which they find as 'caddy 
 --config or of ./Caddyfile, else at localhost:2019. If no Caddy answers and the database is free, they open it themselves. A database in
 PostgreSQL they open beside the Caddys that use it, which learn of what a command changes.
 
-Exit codes: 0 for success, 1 if a command was refused or failed. The reason goes to standard error, like everything that is not the answer.`,
+Exit codes: 0 for success, 1 if a command was refused or failed. The reason goes to standard error, like everything that is not the answer.
+On a terminal lists have a bold header, unless NO_COLOR is set, and their total.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			r := &root{host: host}
 			r.prepare(cmd)
@@ -122,7 +122,7 @@ func (r *root) commands() []*cobra.Command { return append(r.gateCommands(), r.m
 // gateCommands returns those that are about one gate.
 func (r *root) gateCommands() []*cobra.Command {
 	return []*cobra.Command{
-		r.accounts(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
+		r.accounts(), r.why(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
 	}
 }
 
@@ -264,7 +264,7 @@ func (r *root) command(use, short, long string, least, most int, run func(ctx co
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			out := bufio.NewWriter(cmd.OutOrStdout())
+			out := newOutput(cmd.OutOrStdout(), os.Getenv)
 			err := errors.Join(run(operator.WithCaller(cmd.Context(), caller(cmd)), args, out), out.Flush())
 			if err != nil {
 				return refuse(cmd, err)

@@ -33,6 +33,19 @@ func printJSONLines[T any](out io.Writer, list []T) error {
 
 // table writes rows below a header, the columns apart by tabs.
 func table(out io.Writer, header string, rows []string) error {
+	o, ok := out.(*output)
+	if !ok {
+		return writeTable(out, header, rows)
+	}
+	var b strings.Builder
+	if err := writeTable(&b, header, rows); err != nil {
+		return err
+	}
+	_, err := o.WriteString(o.decorate(b.String(), len(rows)))
+	return err
+}
+
+func writeTable(out io.Writer, header string, rows []string) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, header)
 	for _, row := range rows {

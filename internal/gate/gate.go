@@ -276,6 +276,7 @@ func (s *Site) refuse(w http.ResponseWriter, r *http.Request, st *requestState, 
 		reason = web.EndServiceWorker
 	}
 	s.challenge(w, r, st, reason)
+	s.logRefusal(r, st, reason)
 	st.runtime.Pages.Refuse(w, r, st.visit, reason)
 	return nil
 }

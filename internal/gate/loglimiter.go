@@ -29,7 +29,7 @@ const (
 // anonymousEvents are the events that a request can cause without a session, a mailed token or a code. Everything else is bounded by
 // the mails that have left.
 var anonymousEvents = map[string]bool{
-	"opened": true, "requested": true, "resent": true, "denied": true, "token_request": true, "cross_origin": true, "verify": true,
+	"opened": true, "requested": true, "resent": true, "denied": true, "refused": true, "token_request": true, "cross_origin": true, "verify": true,
 	"unavailable": true, "misconfigured": true, "template": true, "panic": true, "app": true,
 }
 
@@ -164,7 +164,7 @@ func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
 
 // key returns what a line is counted by. A step that fails has its own name as the event, and is counted as unavailable.
 func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
-	unavailable, reason := false, ""
+	unavailable, reason, account := false, "", ""
 	read := func(a slog.Attr) bool {
 		switch a.Key {
 		case "event":
@@ -179,6 +179,8 @@ func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
 			outcome := a.Value.String()
 			unavailable = outcome == "unavailable"
 			limited = unavailable || outcome == "dropped"
+		case "account":
+			account = a.Value.String()
 		case "reason":
 			reason = a.Value.String()
 		}
@@ -190,6 +192,9 @@ func (h *limitedHandler) key(r slog.Record) (key logKey, limited bool) {
 	r.Attrs(read)
 	if key.client == "" {
 		key.client = reason // what an app says in vain has no client
+	}
+	if key.event == "refused" && account != "" {
+		key.client = account // whom others behind the same address take no line from
 	}
 	if unavailable {
 		key.event = "unavailable"

@@ -47,6 +47,8 @@ type Site struct {
 	OthersInAnyCase, RewrittenBefore bool
 	// Led is set where people sign in at the portal, and Portal at the portal itself, behind whose pages there is nothing.
 	Led, Portal bool
+	// Line returns where an option is written, the n-th of its lines; nil: nothing is known.
+	Line func(option string, n int) string
 	// Template is what the pages of all origins have in common.
 	Template web.Site
 

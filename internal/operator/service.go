@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Service does what an operator asks for, on an open vault. KeyFile, Wake, Test, Doctor and Log may be missing.
+// Service does what an operator asks for, on an open vault. KeyFile, Wake, Test, Doctor, Route and Log may be missing.
 type Service struct {
 	Vault *vault.Vault
 	Flows *flow.Service
@@ -43,6 +43,8 @@ type Service struct {
 	// Test sends a test mail, Doctor makes all checks.
 	Test   func(ctx context.Context, to string) (TestSent, error)
 	Doctor func(ctx context.Context, to string) ([]doctor.Finding, error)
+	// Route says which gates judge a request, and how.
+	Route func(RouteQuestion) (RouteAnswer, error)
 	// Log gets a line for each event of an operator.
 	Log *slog.Logger
 }

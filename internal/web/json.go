@@ -200,6 +200,8 @@ type problemBody struct {
 	Altcha string `json:"altcha,omitempty"`
 	// Mail is the path of the form that mails a link or a code, where no password is taken for now.
 	Mail string `json:"mail,omitempty"`
+	// Reference is a short text by which the operator finds a refusal in the log.
+	Reference string `json:"reference,omitempty"`
 }
 
 // problemSize is room for an ordinary problem.
@@ -228,6 +230,9 @@ func (p *problemBody) append(b []byte) []byte {
 	}
 	if p.Mail != "" {
 		b = appendText(append(b, `,"mail":`...), p.Mail)
+	}
+	if p.Reference != "" {
+		b = appendText(append(b, `,"reference":`...), p.Reference)
 	}
 	return append(b, '}')
 }

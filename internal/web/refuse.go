@@ -209,7 +209,7 @@ func (x *exchange) refuse(status int, code templates.Code) {
 }
 
 func (x *exchange) refuseWith(p problem) {
-	facts := templates.Refused{Status: p.status, Problem: p.words(), NextSteps: x.nextSteps(p.code)}
+	facts := templates.Refused{Status: p.status, Problem: p.words(), NextSteps: x.nextSteps(p.code), Reference: x.Reference}
 	if p.code == templates.Forbidden && x.Live != nil {
 		facts.Email = x.Live.Account.Email
 	}
@@ -252,7 +252,7 @@ func (x *exchange) refuseOn(p problem, page templates.PageFacts) {
 func (x *exchange) problem(p problem) {
 	body := problemBody{
 		Type: "about:blank", Title: x.Templates.Text(x.language, p.words()), Status: p.status, Code: string(p.code),
-		Field: p.field, SignIn: p.signIn, Altcha: p.limit.altcha, Mail: p.limit.mail,
+		Field: p.field, SignIn: p.signIn, Altcha: p.limit.altcha, Mail: p.limit.mail, Reference: x.Reference,
 	}
 	if p.wait > 0 {
 		body.RetryAfter = seconds(p.wait)

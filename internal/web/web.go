@@ -73,6 +73,8 @@ type Visit struct {
 	Cookies boundary.Cookies
 	// URI is the path and query as the client sent them, before any rewrite; empty: those of the request.
 	URI string
+	// Reference is what a refusal shows, for the operator to find it in the log; empty: nothing.
+	Reference string
 }
 
 // Pages serves our own pages. All fields but JWKS, Health, AnswerNonce and Log are required. It is safe for concurrent use.

@@ -1,0 +1,65 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/operator"
+)
+
+func (r *root) why() *cobra.Command {
+	q := operator.WhyQuery{}
+	cmd := r.command("why <email> <url> [--method <method>]", "Tells why a person can or cannot open a page",
+		`Judges a request to a page as the gate would, without a session of the person's, and prints each rule that has a say with its line in the
+Caddyfile. An arrow marks what decides. The reference is what a refused page and its line in the log show.
+
+It succeeds whatever the answer is, and fails if no site answers for the address.
+
+Example: caddy email-link why you@example.com https://app.example.com/admin`, 2, 2,
+		func(ctx context.Context, args []string, out io.Writer) error {
+			q.Email, q.URL = args[0], args[1]
+			return r.withOperations(ctx, func(b operator.Operations) error {
+				w, err := b.Why(ctx, q)
+				if err != nil {
+					return err
+				}
+				if r.json {
+					return r.print(out, w, "")
+				}
+				return printWhy(out, w)
+			})
+		})
+	cmd.Flags().StringVar(&q.Method, "method", http.MethodGet, "The method of the request")
+	return cmd
+}
+
+// printWhy prints the rules, and what comes of them.
+func printWhy(out io.Writer, w operator.Why) error {
+	var rows []string
+	for _, one := range w.Rules {
+		mark := ""
+		if one.Decides {
+			mark = "→ "
+		}
+		rows = append(rows, mark+printable(row(one.Rule, one.Says, one.At)))
+	}
+	if err := writeTable(out, "RULE\tSAYS\tLINE", rows); err != nil {
+		return err
+	}
+	text := "the request goes on to the app"
+	switch {
+	case w.Status == http.StatusSeeOther, w.Status == http.StatusUnauthorized:
+		text = "the browser is led to the sign-in page"
+	case w.Status != 0:
+		text = fmt.Sprintf("the answer is %d %s", w.Status, http.StatusText(w.Status))
+	}
+	if w.Reference != "" {
+		text += ", reference " + w.Reference
+	}
+	_, err := fmt.Fprintf(out, "\n%s %s, %s: %s\n", w.Method, printable(w.URL), printable(w.Email), text)
+	return err
+}
