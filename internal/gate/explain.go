@@ -142,9 +142,10 @@ func (s *Site) deciding(r *http.Request, st *requestState, reason web.Refusal) (
 	if at := s.unmet(st); at != "" || s.hasUnmet(st) {
 		return nil, at
 	}
+	readings := Read(r, s.host.See)
 	for i := range s.Others {
 		other := s.Others[i].Site
-		if other.refuses(r, st, st.principal) == reason {
+		if s.Others[i].Route.Reaches(readings) && other.refuses(r, st, st.principal) == reason {
 			if at := other.unmet(st); at != "" {
 				return other, at
 			}

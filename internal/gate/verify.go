@@ -90,6 +90,7 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request, tunnel bool, token
 	}
 	if reason != 0 {
 		s.challenge(w, described, st, reason)
+		s.logRefusal(described, st, reason)
 		runtime.Pages.RefuseVerify(w, described, st.visit, reason, redirect)
 	}
 	return nil
