@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -19,6 +18,13 @@ type WhyQuery struct {
 	// Method is that of the request. Default: GET.
 	Method string `json:"method,omitempty"`
 }
+
+// Statuses of the gate's answers, as HTTP has them.
+const (
+	statusSignIn       = 303 // a page that is opened is led to the form
+	statusUnauthorized = 401
+	statusForbidden    = 403
+)
 
 // Rule is one thing that has a say, and where it is written.
 type Rule struct {
@@ -94,7 +100,7 @@ func (svc *Service) Why(ctx context.Context, q WhyQuery) (w Why, err error) {
 	}
 	w = Why{Email: addr.Display(), URL: q.URL, Method: strings.ToUpper(q.Method)}
 	if w.Method == "" {
-		w.Method = http.MethodGet
+		w.Method = "GET"
 	}
 	account, found, err := svc.whyAccount(ctx, addr)
 	if err != nil {
@@ -121,7 +127,7 @@ func (svc *Service) Why(ctx context.Context, q WhyQuery) (w Why, err error) {
 		}
 	}
 	w.Rules, w.Status, w.Reference = answer.Rules, answer.Refused, answer.Reference
-	if answer.Refused != 0 && answer.Refused != http.StatusSeeOther && answer.Refused != http.StatusForbidden || answer.Decided() && answer.Refused == 0 {
+	if answer.Refused != 0 && answer.Refused != statusSignIn && answer.Refused != statusForbidden || answer.Decided() && answer.Refused == 0 {
 		return w, nil // what decides has to do with no account
 	}
 	return w, svc.whyPerson(ctx, &w, addr, account, found, last, answer)
@@ -191,12 +197,12 @@ func (svc *Service) whyPerson(ctx context.Context, w *Why, addr address.Address,
 	return svc.whySignIn(ctx, w, addr, last == nil && needs && !decided, add)
 }
 
-// signInStatus is that of the answer to a browser that has to sign in: a page that is opened is led to the form.
+// signInStatus is that of the answer to a browser that has to sign in.
 func signInStatus(method string) int {
-	if method == http.MethodGet || method == http.MethodHead {
-		return http.StatusSeeOther
+	if method == "GET" || method == "HEAD" {
+		return statusSignIn
 	}
-	return http.StatusUnauthorized
+	return statusUnauthorized
 }
 
 // whySignIn adds what keeps mails from arriving.
