@@ -65,7 +65,7 @@ func (a *App) operate(p *Parts, c *core) *operator.Service {
 		},
 		Test:   a.sendTest,
 		Doctor: func(ctx context.Context, to string) ([]doctor.Finding, error) { return a.diagnose(ctx, c, to) },
-		Route:  func(q operator.RouteQuestion) (operator.RouteAnswer, error) { return a.why(c, q) },
+		Route:  func(q operator.RouteQuestion) (operator.RouteAnswer, error) { return a.explainRequest(c, q) },
 		Log:    a.log,
 	}
 }

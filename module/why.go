@@ -17,9 +17,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 )
 
-// why follows a request through the routes to the gates that it comes to, and has each judge it. It asks no matcher that depends on more than
+// explainRequest follows a request through the routes to the gates that it comes to, and has each judge it. It asks no matcher that depends on more than
 // host, path and method: what such a one decides is told as a condition.
-func (a *App) why(c *core, q operator.RouteQuestion) (answer operator.RouteAnswer, err error) {
+func (a *App) explainRequest(c *core, q operator.RouteQuestion) (answer operator.RouteAnswer, err error) {
 	u, err := url.Parse(q.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return answer, &operator.Error{Kind: operator.Invalid, Message: fmt.Sprintf("%q is not the address of a page, such as https://app.example.com/page", q.URL)}
@@ -28,7 +28,7 @@ func (a *App) why(c *core, q operator.RouteQuestion) (answer operator.RouteAnswe
 	if len(gates) == 0 {
 		return answer, &operator.Error{Kind: operator.NotFound, Message: "no site with email_link answers for " + u.Host + "; there are: " + a.siteList()}
 	}
-	r, err := whyRequest(u, q.Method)
+	r, err := browserRequest(u, q.Method)
 	if err != nil {
 		return answer, &operator.Error{Kind: operator.Invalid, Message: "the address or the method cannot be used: " + err.Error()}
 	}
@@ -88,8 +88,8 @@ func (a *App) gatesOn(u *url.URL, method string) (gates []arrival) {
 	return gates
 }
 
-// whyRequest returns the request as a browser would send it, for matchers.
-func whyRequest(u *url.URL, method string) (*http.Request, error) {
+// browserRequest returns the request as a browser would send it, for matchers.
+func browserRequest(u *url.URL, method string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(context.Background(), method, u.String(), http.NoBody)
 	if err != nil {
 		return nil, err

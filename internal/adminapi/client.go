@@ -156,9 +156,9 @@ func (c *Client) EndSessions(ctx context.Context, who string) (operator.EndedSes
 	return call(ctx, c, endSessions, accountInput{who})
 }
 
-// Why implements operator.Operations.
-func (c *Client) Why(ctx context.Context, q operator.WhyQuery) (operator.Why, error) {
-	return call(ctx, c, why, q)
+// Explain implements operator.Operations.
+func (c *Client) Explain(ctx context.Context, q operator.ExplainQuery) (operator.Explanation, error) {
+	return call(ctx, c, explain, q)
 }
 
 // History implements operator.Operations.

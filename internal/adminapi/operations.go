@@ -29,7 +29,7 @@ var (
 	history       = define(http.MethodPost, "history", func(o operator.Operations, ctx context.Context, in historyInput) ([]operator.Event, error) {
 		return o.History(ctx, in.Who, in.N)
 	})
-	why         = define(http.MethodPost, "why", operator.Operations.Why)
+	explain     = define(http.MethodPost, "why", operator.Operations.Explain)
 	endSessions = define(http.MethodDelete, "sessions", forAccount(operator.Operations.EndSessions))
 	createToken = define(http.MethodPost, "tokens", operator.Operations.CreateToken)
 	listTokens  = define(http.MethodPost, "tokens_list", forAccount(operator.Operations.Tokens))

@@ -108,8 +108,8 @@ func (r *recorder) AllSessions(_ context.Context, site string, each func(operato
 	return each(sample[operator.Session]())
 }
 
-func (r *recorder) Why(_ context.Context, q operator.WhyQuery) (operator.Why, error) {
-	return record[operator.Why](r, "Why", q)
+func (r *recorder) Explain(_ context.Context, q operator.ExplainQuery) (operator.Explanation, error) {
+	return record[operator.Explanation](r, "Explain", q)
 }
 
 func (r *recorder) History(_ context.Context, who string, n int) ([]operator.Event, error) {

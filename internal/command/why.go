@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
 
-func (r *root) why() *cobra.Command {
-	q := operator.WhyQuery{}
+func (r *root) explain() *cobra.Command {
+	q := operator.ExplainQuery{}
 	cmd := r.command("why <email> <url> [--method <method>]", "Tells why a person can or cannot open a page",
 		`Judges a request to a page as the gate would, without a session of the person's, and prints each rule that has a say with its line in the
 Caddyfile. An arrow marks what decides. The reference is what a refused page and its line in the log show.
@@ -23,22 +23,22 @@ Example: caddy email-link why you@example.com https://app.example.com/admin`, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			q.Email, q.URL = args[0], args[1]
 			return r.withOperations(ctx, func(b operator.Operations) error {
-				w, err := b.Why(ctx, q)
+				w, err := b.Explain(ctx, q)
 				if err != nil {
 					return err
 				}
 				if r.json {
 					return r.print(out, w, "")
 				}
-				return printWhy(out, w)
+				return printExplanation(out, w)
 			})
 		})
 	cmd.Flags().StringVar(&q.Method, "method", http.MethodGet, "The method of the request")
 	return cmd
 }
 
-// printWhy prints the rules, and what comes of them.
-func printWhy(out io.Writer, w operator.Why) error {
+// printExplanation prints the rules, and what comes of them.
+func printExplanation(out io.Writer, w operator.Explanation) error {
 	var rows []string
 	for _, one := range w.Rules {
 		mark := ""

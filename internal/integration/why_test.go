@@ -131,7 +131,7 @@ func TestWHY1_WhyAPersonCannotOpenAPage(t *testing.T) {
 }
 
 // why asks the command.
-func (p *process) why(one whyCase) (w operator.Why) {
+func (p *process) why(one whyCase) (w operator.Explanation) {
 	p.t.Helper()
 	out := p.must("why", one.email, p.origin()+one.path, "--method", one.method, "--json")
 	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &w); err != nil {
@@ -141,7 +141,7 @@ func (p *process) why(one whyCase) (w operator.Why) {
 }
 
 // checkDecides looks at the rule that decides and at its line.
-func (p *process) checkDecides(one whyCase, w operator.Why, caddyfile []string) {
+func (p *process) checkDecides(one whyCase, w operator.Explanation, caddyfile []string) {
 	p.t.Helper()
 	var decides []operator.Rule
 	for _, r := range w.Rules {

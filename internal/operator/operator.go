@@ -32,8 +32,8 @@ type Operations interface {
 	AllSessions(ctx context.Context, site string, each func(Session) error) error
 	// History lists what happened to an account, the oldest first, with what happened to the flows that led to it.
 	History(ctx context.Context, who string, n int) ([]Event, error)
-	// Why judges a request to a page as the gate would, for a person, and says what decides.
-	Why(ctx context.Context, q WhyQuery) (Why, error)
+	// Explain judges a request to a page as the gate would, for a person, and says what decides.
+	Explain(ctx context.Context, q ExplainQuery) (Explanation, error)
 	// CreateToken makes a machine token, Tokens lists those of an account, or all when who is empty, RevokeToken ends one.
 	CreateToken(ctx context.Context, in MachineTokenInput) (MachineToken, error)
 	Tokens(ctx context.Context, who string) ([]MachineToken, error)

@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// WhyQuery asks what a person gets who opens a page.
-type WhyQuery struct {
+// ExplainQuery asks what a person gets who opens a page.
+type ExplainQuery struct {
 	Email string `json:"email"`
 	URL   string `json:"url"`
 	// Method is that of the request. Default: GET.
@@ -36,8 +36,8 @@ type Rule struct {
 	Decides bool `json:"decides,omitempty"`
 }
 
-// Why is what a person gets who opens a page.
-type Why struct {
+// Explanation is what a person gets who opens a page.
+type Explanation struct {
 	Email   string `json:"email"`
 	Account string `json:"account,omitempty"`
 	URL     string `json:"url"`
@@ -89,8 +89,8 @@ func (a *RouteAnswer) Decided() bool {
 	return false
 }
 
-// Why implements Operations.
-func (svc *Service) Why(ctx context.Context, q WhyQuery) (w Why, err error) {
+// Explain implements Operations.
+func (svc *Service) Explain(ctx context.Context, q ExplainQuery) (w Explanation, err error) {
 	if svc.Route == nil {
 		return w, errNotAvailable
 	}
@@ -98,11 +98,11 @@ func (svc *Service) Why(ctx context.Context, q WhyQuery) (w Why, err error) {
 	if err != nil {
 		return w, invalid("%q is not an email address: %v", q.Email, err)
 	}
-	w = Why{Email: addr.Display(), URL: q.URL, Method: strings.ToUpper(q.Method)}
+	w = Explanation{Email: addr.Display(), URL: q.URL, Method: strings.ToUpper(q.Method)}
 	if w.Method == "" {
 		w.Method = "GET"
 	}
-	account, found, err := svc.whyAccount(ctx, addr)
+	account, found, err := svc.accountOfMailbox(ctx, addr)
 	if err != nil {
 		return w, err
 	}
@@ -130,11 +130,11 @@ func (svc *Service) Why(ctx context.Context, q WhyQuery) (w Why, err error) {
 	if answer.Refused != 0 && answer.Refused != statusSignIn && answer.Refused != statusForbidden || answer.Decided() && answer.Refused == 0 {
 		return w, nil // what decides has to do with no account
 	}
-	return w, svc.whyPerson(ctx, &w, addr, account, found, last, answer)
+	return w, svc.explainPerson(ctx, &w, addr, account, found, last, answer)
 }
 
-// whyAccount returns the account of an address.
-func (svc *Service) whyAccount(ctx context.Context, addr address.Address) (a accounts.Account, found bool, err error) {
+// accountOfMailbox returns the account of an address.
+func (svc *Service) accountOfMailbox(ctx context.Context, addr address.Address) (a accounts.Account, found bool, err error) {
 	err = svc.Vault.Store.View(ctx, func(tx storage.Tx) error {
 		record, ok, err := tx.Accounts().ByMailbox(addr.Mailbox(svc.Vault.Ring))
 		if err != nil || !ok {
@@ -156,9 +156,9 @@ func newestAt(sessions []storage.Session, origin string) (last *storage.Session)
 	return last
 }
 
-// whyPerson adds what has to do with the account, its sessions, its limits and its mails. What keeps a person from signing in decides where no
+// explainPerson adds what has to do with the account, its sessions, its limits and its mails. What keeps a person from signing in decides where no
 // session is there.
-func (svc *Service) whyPerson(ctx context.Context, w *Why, addr address.Address, account accounts.Account, found bool, last *storage.Session, answer RouteAnswer) error {
+func (svc *Service) explainPerson(ctx context.Context, w *Explanation, addr address.Address, account accounts.Account, found bool, last *storage.Session, answer RouteAnswer) error {
 	add := func(rule, says string, decides bool) {
 		if decides {
 			for i := range w.Rules {
@@ -194,7 +194,7 @@ func (svc *Service) whyPerson(ctx context.Context, w *Why, addr address.Address,
 			w.Status = answer.Refused // it is met after signing in, too
 		}
 	}
-	return svc.whySignIn(ctx, w, addr, last == nil && needs && !decided, add)
+	return svc.explainSignIn(ctx, addr, last == nil && needs && !decided, add)
 }
 
 // signInStatus is that of the answer to a browser that has to sign in.
@@ -205,8 +205,8 @@ func signInStatus(method string) int {
 	return statusUnauthorized
 }
 
-// whySignIn adds what keeps mails from arriving.
-func (svc *Service) whySignIn(ctx context.Context, w *Why, addr address.Address, decides bool, add func(rule, says string, decides bool)) error {
+// explainSignIn adds what keeps mails from arriving.
+func (svc *Service) explainSignIn(ctx context.Context, addr address.Address, decides bool, add func(rule, says string, decides bool)) error {
 	spent, err := svc.spentLimits(ctx, addr.Typed())
 	if err != nil {
 		return err
