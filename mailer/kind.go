@@ -10,6 +10,8 @@ const (
 	KindLink Kind = "link"
 	// KindReset carries the link to the page that sets a new password, and no code.
 	KindReset Kind = "reset"
+	// KindProof carries the code by which a signed-in person proves an act on the account, and names that act. It carries no link that signs in.
+	KindProof Kind = "proof"
 	// KindAccountExists answers a sign-up for a mailbox that has an account. Where mails sign in at the site, its link and code
 	// sign in to that account.
 	KindAccountExists Kind = "exists"
@@ -23,4 +25,4 @@ const (
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{KindLink, KindReset, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice}
+var Kinds = []Kind{KindLink, KindReset, KindProof, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice}

@@ -90,7 +90,7 @@ type App struct {
 	// Resend says how often a mail may be asked for again.
 	Resend Resend `json:"resend,omitzero"`
 	// Limit holds rates such as `5-H`, by the name of the limit: `mail_ip` (60-H 300-D), `mail_address` (5-H),
-	// `mail_mailbox` (20-D), `mail_known` (5-D), `mail_work` (5-D), `mail_unknown` (500-H 2000-D), `mail_network` (50-H 200-D),
+	// `mail_mailbox` (20-D), `mail_known` (5-D), `mail_work` (5-D), `mail_unknown` (500-H 2000-D), `mail_network` (50-H 200-D), `mail_proof` (10-H 30-D),
 	// `redeem_ip` (60-H), `password_ip` (30-H), `password_mailbox` (10-H), `password_work` (5-H), `work_ip` (10-H 30-D).
 	Limit map[string][]string `json:"limit,omitempty"`
 	// Session says how long a sign-in lasts.

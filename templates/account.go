@@ -21,11 +21,24 @@ type Account struct {
 	Others   bool
 	// Passwords is set where people change their passwords, Password when this person has one.
 	Passwords, Password bool
-	Tokens              []AccountToken
-	Events              []AccountEvent
+	// Export is set where people download what is kept about the account: for the password where Current is set, else for a mailed code.
+	Export, Current bool
+	Tokens          []AccountToken
+	Events          []AccountEvent
 	// Done is what has just been done: "ended", "revoked", "saved", or empty.
 	Done    string
 	Problem Problem
+}
+
+// Prove is the page that takes the code which was mailed for one act on the account.
+type Prove struct {
+	// Act is "export".
+	Act string
+	// Address is where the code was mailed to, End when it stops working.
+	Address  string
+	End      time.Time
+	CodesOff bool
+	Problem  Problem
 }
 
 // SignedInBrowser is one browser that is signed in to an account.
@@ -67,7 +80,7 @@ var eventKeys = []string{
 	"event.changed.password", "event.changed.name", "event.changed.language",
 	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
-	"event.changed.token.created", "event.changed.token.revoked", "event.other",
+	"event.changed.token.created", "event.changed.token.revoked", "event.exported", "event.mailed.proof", "event.other",
 }
 
 // key returns the message of an event.

@@ -147,6 +147,8 @@ type Confirm struct {
 // ConfirmCancel is the page of an opened cancel link.
 type ConfirmCancel struct {
 	Token string
+	// Proof is set when the request was for a code for an act on the account: the browser that asked is signed out.
+	Proof bool
 	// Mute is for how long the press of the button holds back mails that the same browser asks for.
 	Mute    time.Duration
 	Account string
@@ -161,8 +163,8 @@ type ConfirmNone struct {
 	Flow bool
 }
 
-// Cancelled follows a pressed cancel button.
-type Cancelled struct{}
+// Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked.
+type Cancelled struct{ SignedOut bool }
 
 // Dead is the one page of every link that does not work.
 type Dead struct {
@@ -260,13 +262,14 @@ func (Dead) page() string          { return "dead" }
 func (Incomplete) page() string    { return "incomplete" }
 func (Home) page() string          { return "home" }
 func (Account) page() string       { return "account" }
+func (Prove) page() string         { return "prove" }
 func (SignOut) page() string       { return "sign-out" }
 func (Refused) page() string       { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
 	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"account", "sign-out", "refused",
+	"account", "prove", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
@@ -284,6 +287,8 @@ type Mail struct {
 	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both; one
 	// of the kind mailer.KindAccountExists may have none.
 	Code string
+	// Act is what the code of a mailer.KindProof does: "export".
+	Act string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time
 	Device  string

@@ -41,8 +41,8 @@ func TestLoad_MistakesNameFileLineAndRemedy(t *testing.T) {
 		{"an unknown field of a page", "pages/sign-out.html", page + "\n{{.Page.Mail}}{{end}}", []string{
 			"sign-out.html:2:", "field Mail in type templates.PageFacts; there is .SignedIn, .Email",
 		}},
-		{"a field of another page", "pages/cancelled.html", page + "\n{{.Page.Email}}{{end}}", []string{
-			"cancelled.html:2:", "field Email in type templates.PageFacts; there is nothing in Cancelled",
+		{"a field of another page", "pages/no-flow.html", page + "\n{{.Page.Email}}{{end}}", []string{
+			"no-flow.html:2:", "field Email in type templates.PageFacts; there is nothing in NoFlowPage",
 		}},
 		{"an unknown field of a problem", "pages/sign-in.html", page + "\n{{.Page.Problem.Text}}{{end}}", []string{
 			"sign-in.html:2:", "field Text in type templates.Problem; there is .Code, .Wait, .Min, .Address, .Mail, .Reserve, .Challenge, .Character, .Position, .Is, .NewPassword",

@@ -170,6 +170,8 @@ func confirmSamples() []PageSample {
 		Mute:  time.Hour,
 		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device,
 	}
+	cancelProof := cancel
+	cancelProof.Proof = true
 	first := up
 	first.AskPassword, first.MinLength, first.Username = true, 12, "jo@example.com"
 	reset := confirm
@@ -196,6 +198,8 @@ func confirmSamples() []PageSample {
 		{"confirm-reset-common", 400, sampleFrame, refused(PasswordTooCommon)},
 		{"confirm-reset-same", 400, sampleFrame, refused(PasswordSameAsCurrent)},
 		{"confirm-cancel", 200, sampleFrame, cancel},
+		{"confirm-cancel-proof", 200, sampleFrame, cancelProof},
+		{"cancelled-proof", 200, sampleFrame, Cancelled{SignedOut: true}},
 		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
 		{"confirm-none-code", 200, sampleFrame, ConfirmNone{Flow: true}},
 		{"cancelled", 200, sampleFrame, Cancelled{}},
@@ -222,6 +226,11 @@ func homeSamples() []PageSample {
 	account, full := accountSamples()
 	badName := account
 	badName.Name, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
+	wrongPassword := full
+	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
+	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
+	proveWrong, proveOff := prove, prove
+	proveWrong.Problem, proveOff.Problem, proveOff.CodesOff = Problem{Code: WrongCode}, Problem{Code: CodesOff}, true
 	return []PageSample{
 		{"home-launcher", 200, sampleFrame, launcher},
 		{"home-launcher-empty", 200, sampleFrame, portal},
@@ -232,6 +241,10 @@ func homeSamples() []PageSample {
 		{"account", 200, sampleFrame, account},
 		{"account-full", 200, sampleFrame, full},
 		{"account-name", 400, sampleFrame, badName},
+		{"account-current", 403, sampleFrame, wrongPassword},
+		{"prove", 200, sampleFrame, prove},
+		{"prove-refused", 403, sampleFrame, proveWrong},
+		{"prove-off", 403, sampleFrame, proveOff},
 		{"sign-out", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com"}},
 		{"signed-out", 200, sampleFrame, SignOut{}},
 	}
@@ -248,7 +261,7 @@ func accountSamples() (account, full Account) {
 	phone := this
 	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
 	full.Name, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
-	full.Passwords, full.Password = true, true
+	full.Passwords, full.Password, full.Export, account.Export = true, true, true, true
 	full.Tokens = []AccountToken{
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
 		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
@@ -320,6 +333,7 @@ func MailSamples() []MailSample {
 			m.Link, m.Code, m.SignUp, m.Ends = sampleLink, "12345678", true, sampleTime.Add(24*time.Hour)
 		})},
 		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = mailer.KindReset, sampleLink, sampleTime.Add(30*time.Minute) })},
+		{"proof-export", with(func(m *Mail) { m.Kind, m.Act, m.Code = mailer.KindProof, "export", "12345678" })},
 		{"exists", with(func(m *Mail) {
 			m.Kind, m.SignUp, m.Link, m.Code = mailer.KindAccountExists, true, sampleLink, "12345678"
 		})},

@@ -19,6 +19,8 @@ const (
 	AltchaCookie = "_altcha"
 	// PortalCookie is a random value by which a site knows a browser that it has led to the portal; it opens nothing by itself.
 	PortalCookie = "_portal"
+	// ProofCookie holds the pending proof of one act on the account.
+	ProofCookie = "_proof"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 	cookieSecure = "__Host-" + cookieBase
 )
 
-var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoffCookie, LanguageCookie, AltchaCookie, PortalCookie}
+var cookieKinds = [...]string{SessionCookie, FlowCookie, TokenCookie, KnownCookie, HandoffCookie, LanguageCookie, AltchaCookie, PortalCookie, ProofCookie}
 
 // CookieName returns the name of a cookie of ours: "__Host-email_link" and the kind, without "__Host-" on plain http.
 func CookieName(kind string, secure bool) string {
@@ -38,7 +40,7 @@ func CookieName(kind string, secure bool) string {
 
 // Cookies are the values of our cookies in a request, empty where the request has none.
 type Cookies struct {
-	Session, Flow, Token, Known, Handoff, Language, Altcha, Portal string
+	Session, Flow, Token, Known, Handoff, Language, Altcha, Portal, Proof string
 	// Doubled is set when a name came twice. Another site may have set the second one, so such a name counts as missing.
 	Doubled bool
 }
@@ -66,7 +68,7 @@ func ExtractCookies(header http.Header, secure bool) Cookies {
 		}
 		return t.values[kind]
 	}
-	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handoff: value(4), Language: value(5), Altcha: value(6), Portal: value(7)}
+	c := Cookies{Session: value(0), Flow: value(1), Token: value(2), Known: value(3), Handoff: value(4), Language: value(5), Altcha: value(6), Portal: value(7), Proof: value(8)}
 	c.Doubled = t.doubled
 	return c
 }

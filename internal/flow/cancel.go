@@ -12,7 +12,7 @@ import (
 
 // Cancel does what the link "this wasn't me" promises: it ends its one flow, and for LinkPreview.Mute mails to this mailbox that the
 // same browser asks for from the same network do not leave. Browsers that are known for the mailbox, networks of the account's
-// sessions, and every other flow, go on.
+// sessions, and every other flow, go on. Of a proof it ends the session that asked as well.
 // h is LinkPreview.H as the form sent it back.
 //
 // Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
@@ -61,6 +61,13 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 }
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
+	if l.flow.Purpose == Proof {
+		// Whoever asked is signed in, and not the owner.
+		if err := s.Sessions.EndIn(tx, l.flow.Account, l.private.Session); err != nil {
+			return err
+		}
+		return s.finishCancelled(tx, site, requester, l, now, rec)
+	}
 	p, mute := l.private, muteFor(requester, l.flow)
 	if mute == outbox.MuteByOwner {
 		if alive, err := s.Sessions.Alive(tx, requester.Session); err != nil {
@@ -77,6 +84,11 @@ func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTa
 			return err
 		}
 	}
+	return s.finishCancelled(tx, site, requester, l, now, rec)
+}
+
+// finishCancelled ends the flow of a pressed "this wasn't me", and uses its token up.
+func (s *Service) finishCancelled(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
 	if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
 		return orConflict(err)
 	}

@@ -51,10 +51,12 @@ const (
 	SignIn = outbox.SignIn
 	// Reset proves the same, and sets a new password.
 	Reset = outbox.Reset
+	// Proof proves one act of a signed-in person on the account, and nothing else.
+	Proof = outbox.Proof
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation, Reset}
+var purposes = [...]string{SignIn, Activation, Reset, Proof}
 
 // Bounds that no option changes.
 const (
@@ -94,7 +96,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change, start, done, enter) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done, enter, proof) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)

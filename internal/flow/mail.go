@@ -50,8 +50,10 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		seed = m.claims.FID.Seed(s.Ring, p.Generation, m.claims.Mail)
 	} else {
 		end = token.Ends(f.Key)
-		if d.link, err = s.storedToken(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
-			return d, err
+		if f.Purpose != Proof { // which no link proves
+			if d.link, err = s.storedToken(token.New(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenLink, f); err != nil {
+				return d, err
+			}
 		}
 		if d.cancel, err = s.storedToken(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
 			return d, err
@@ -62,7 +64,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
+		Act: string(p.Act), App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	payload.SignInEnds = min(payload.Ends, s.Clock.ToWall(m.now.Add(m.site.Lifetimes.SignIn)).Unix())
 	payload.NoSignInLink = !m.site.mailsLink(SignIn)

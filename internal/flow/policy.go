@@ -176,10 +176,15 @@ func (s Site) signInEnds(f storage.Flow) time.Time {
 
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
 // that could prefer otherwise. A reset has a link and never a code: it ends on a page with a form, which a link leads to, and
-// a code typed into a page that an attacker has led there would give the account away.
-func (s Site) mailsLink(purpose string) bool { return purpose != SignIn || s.Methods.Link }
+// a code typed into a page that an attacker has led there would give the account away. A proof has a code whatever people sign in with, and no
+// link: it holds in the browser that asked alone.
+func (s Site) mailsLink(purpose string) bool {
+	return purpose != Proof && (purpose != SignIn || s.Methods.Link)
+}
 
-func (s Site) mailsCode(purpose string) bool { return purpose != Reset && s.Methods.Code }
+func (s Site) mailsCode(purpose string) bool {
+	return purpose == Proof || purpose != Reset && s.Methods.Code
+}
 
 // about returns what passwords of a person here are not to be made of.
 func (s Site) about(email, name string) password.Words {

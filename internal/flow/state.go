@@ -23,6 +23,7 @@ const (
 	labelConfirm     = "flow confirm"
 	labelKnownTag    = "known browser tag"
 	labelKnown       = "known browser"
+	labelProof       = "proof cookie"
 )
 
 // private is what a flow holds under seal.
@@ -44,6 +45,9 @@ type private struct {
 	Generation int `json:"generation,omitempty"`
 	// Reserve is set when the mailbox's limit was spent: the mails leave for a network of the account's sessions only.
 	Reserve bool `json:"reserve,omitempty"`
+	// Act is what a proof proves, and Session the id of the session that asked.
+	Act     Act    `json:"act,omitempty"`
+	Session string `json:"session,omitempty"`
 	// App is set where an app has started the flow.
 	App *appFlow `json:"app,omitempty"`
 }

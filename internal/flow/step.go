@@ -28,6 +28,7 @@ const (
 	stepStart    = "start"
 	stepDone     = "done"
 	stepEnter    = "enter"
+	stepProof    = "proof"
 )
 
 // Outcomes of steps, for logs and metrics.
@@ -159,6 +160,7 @@ const (
 	eventReplayed  = "replayed"
 	eventDenied    = "denied"
 	eventDone      = "done"
+	eventExported  = "exported"
 )
 
 // record is what a step has to tell after its commit.

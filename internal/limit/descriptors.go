@@ -19,6 +19,7 @@ const (
 	MailWork        = "mail_work"
 	MailUnknown     = "mail_unknown"
 	MailNetwork     = "mail_network"
+	MailProof       = "mail_proof"
 	RedeemIP        = "redeem_ip"
 	PasswordIP      = "password_ip"
 	PasswordMailbox = "password_mailbox"
@@ -87,6 +88,10 @@ var descriptors = []Descriptor{
 	{
 		Name: MailNetwork, Defaults: "50-H 200-D", key: byNetwork, whole: MailUnknown,
 		Doc: "the share of one network, a /24 or a /48, in mail_unknown",
+	},
+	{
+		Name: MailProof, Defaults: "10-H 30-D", key: byMailbox,
+		Doc: "codes for acts on an account, mailed to its owner at the request of a signed-in browser",
 	},
 	{
 		Name: RedeemIP, Defaults: "60-H", key: byClient,

@@ -161,7 +161,11 @@ func (m *Manager) revoke(ctx context.Context, id, accountID string, by storage.E
 func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err error) {
 	now := m.clock.Now()
 	if accountID != "" && m.issued.isLoaded() {
-		return m.listOf(ctx, accountID, now)
+		err = m.store.View(ctx, func(tx storage.Tx) (err error) {
+			list, err = m.ListIn(tx, accountID)
+			return err
+		})
+		return list, err
 	}
 	after := storage.Key{End: now.Unix()}
 	for {
@@ -189,32 +193,33 @@ func (m *Manager) List(ctx context.Context, accountID string) (list []Token, err
 	}
 }
 
-// listOf is List for one account, whose tokens are known by their keys.
-func (m *Manager) listOf(ctx context.Context, accountID string, now time.Time) (list []Token, err error) {
-	grants := m.issued.of(accountID)
+// ListIn is List for one account in the caller's step. Errors: [ErrNotLoaded], and the store's.
+func (m *Manager) ListIn(tx storage.Tx, accountID string) (list []Token, err error) {
+	if !m.issued.isLoaded() {
+		return nil, ErrNotLoaded
+	}
+	now, grants := m.clock.Now(), m.issued.of(accountID)
 	slices.SortFunc(grants, func(a, b *grant) int {
 		return cmp.Or(cmp.Compare(a.key.End, b.key.End), bytes.Compare(a.key.Digest[:], b.key.Digest[:]))
 	})
 	var records []storage.MachineToken
-	var ended []bool
-	err = m.store.View(ctx, func(tx storage.Tx) (err error) {
-		records = records[:0]
-		for _, g := range grants {
-			t, found, err := tx.MachineTokens().Get(g.key)
-			if err != nil {
-				return err
-			}
-			if found && g.key.Alive(now) {
-				records = append(records, t)
-			}
+	for _, g := range grants {
+		t, found, err := tx.MachineTokens().Get(g.key)
+		if err != nil {
+			return nil, err
 		}
-		ended, err = m.haveEnded(tx, records)
-		return err
-	})
+		if found && g.key.Alive(now) {
+			records = append(records, t)
+		}
+	}
+	ended, err := m.haveEnded(tx, records)
+	if err != nil {
+		return nil, err
+	}
 	for i, t := range records {
 		list = append(list, Token{MachineToken: t, Name: m.name(t), Ended: ended[i]})
 	}
-	return list, err
+	return list, nil
 }
 
 // haveEnded reports of each token whether it has ended before its time.

@@ -262,7 +262,7 @@ func (w *Worker) logResumed(ctx context.Context) {
 func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts.Account, epoch uint64) (l Message, err error) {
 	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
-		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App,
+		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App, Act: p.Act,
 	}
 	if a.Email != "" {
 		l.To = a.Email
@@ -280,7 +280,7 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 	l.Cancel = p.Base + "/cancel?t=" + cancel
 	noLink, noCode := p.NoLink, p.NoCode || kind == mailer.KindReset
 	switch kind {
-	case mailer.KindLink, mailer.KindReset:
+	case mailer.KindLink, mailer.KindReset, mailer.KindProof:
 	case mailer.KindAccountExists:
 		if w.Clock.ToWall(w.Clock.Now()).Unix() >= p.SignInEnds {
 			return l, nil

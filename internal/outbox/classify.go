@@ -174,8 +174,11 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 	case !found:
 		drop = dropNoRecipient
 	}
-	if purpose == Reset {
+	switch purpose {
+	case Reset:
 		return mailer.KindReset, drop
+	case Proof:
+		return mailer.KindProof, drop
 	}
 	return mailer.KindLink, drop
 }

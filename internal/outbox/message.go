@@ -15,6 +15,8 @@ const (
 	SignIn = "sign_in"
 	// Reset is the purpose of a mail that leads to a new password.
 	Reset = "reset"
+	// Proof is the purpose of a mail by which the owner of an account proves one act on it.
+	Proof = "proof"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 	// Alert is the purpose of a mail that alerts the operator.
@@ -24,7 +26,7 @@ const (
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
 	Kind mailer.Kind
-	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Notice or Alert.
+	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Proof, Notice or Alert.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
 	Site, Base string
@@ -43,6 +45,8 @@ type Message struct {
 	Device, Network string
 	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
 	Ends time.Time
+	// Act is what the code of a mail of the purpose Proof does.
+	Act string
 	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
 	// Subject and Text are those of an alert, which no template writes.

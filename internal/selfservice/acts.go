@@ -19,10 +19,12 @@ const (
 	Sessions Act = "sessions"
 	// Tokens is to see and revoke machine tokens.
 	Tokens Act = "tokens"
+	// Export is to download everything that is kept about the account.
+	Export Act = "export"
 )
 
 // AllActs lists all acts.
-func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens} }
+func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens, Export} }
 
 // Names lists the words of all acts.
 func Names() []string {

@@ -1,18 +1,21 @@
 // Package selfservice is what people do with their own accounts: they see where they are signed in and what has happened, end sessions,
 // revoke machine tokens, and change their name and the language of their mails.
 //
-// A session is proof enough for all of it: nothing here grants access or reveals a secret.
+// A session is proof enough for what grants no access and reveals nothing. Everything else is done in a step that proves that very act: see
+// flow.Perform.
 package selfservice
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -20,6 +23,9 @@ import (
 
 // MaxEvents is how many events an [Overview] lists at most.
 const MaxEvents = 50
+
+// maxExported is how many events an export holds at most: more than a person causes in the 90 days for which they are kept.
+const maxExported = 10_000
 
 // ErrNotFound is returned when the account has no such session or token.
 var ErrNotFound = machinetoken.ErrNotFound
@@ -74,7 +80,8 @@ type Event struct {
 // Overview is everything that the page of an account shows.
 type Overview struct {
 	Account accounts.Account
-	// Password is set if the account has one.
+	// Created is when the account was made, by the wall clock. Password is set if it has one.
+	Created  time.Time
 	Password bool
 	// Sessions are the live ones, the one that asks first, then by their last use.
 	Sessions []Session
@@ -89,17 +96,55 @@ type Client struct {
 	Site, Network string
 }
 
-// Overview returns what the account of a session has. Errors: the store's.
-func (s *Service) Overview(ctx context.Context, l *session.Live) (Overview, error) {
-	o := Overview{Account: l.Account}
-	sessions, err := s.Sessions.List(ctx, l.Account.ID)
+// Overview returns what the account of a session has. Errors: machinetoken.ErrNotLoaded, and the store's.
+func (s *Service) Overview(ctx context.Context, l *session.Live) (o Overview, err error) {
+	err = s.Store.View(ctx, func(tx storage.Tx) (err error) {
+		o, err = s.overview(tx, l, isTelling, MaxEvents)
+		return err
+	})
 	if err != nil {
 		return Overview{}, err
 	}
-	o.Sessions = s.browsers(sessions, l)
-	tokens, err := s.Machines.List(ctx, l.Account.ID)
+	return o, nil
+}
+
+// Export returns what an act to export the account does: it fills o with everything that is kept about it, in the step that proves the act.
+func (s *Service) Export(l *session.Live, o *Overview) flow.Perform {
+	return func(tx storage.Tx, act flow.Act) (err error) {
+		if act != flow.Export {
+			return fmt.Errorf("selfservice: %q is no export", act)
+		}
+		*o, err = s.overview(tx, l, nil, maxExported)
+		return err
+	}
+}
+
+// overview returns what an account has, with those of its events that are wanted; nil: each.
+func (s *Service) overview(tx storage.Tx, l *session.Live, wanted func(storage.Event) bool, events int) (o Overview, err error) {
+	id := l.Account.ID
+	a, found, err := s.Accounts.Get(tx, id)
+	if err != nil || !found {
+		return o, cmp.Or(err, session.ErrEnded)
+	}
+	o.Account = a
+	c, _, err := s.Accounts.Credentials(tx, id)
 	if err != nil {
-		return Overview{}, err
+		return o, err
+	}
+	o.Password = !c.Passwords.Current.IsZero()
+	record, _, err := tx.Accounts().Get(id)
+	if err != nil {
+		return o, err
+	}
+	o.Created = s.wall(record.Created)
+	sessions, err := s.Sessions.ListIn(tx, id)
+	if err != nil {
+		return o, err
+	}
+	o.Sessions = s.browsers(sessions, l)
+	tokens, err := s.Machines.ListIn(tx, id)
+	if err != nil {
+		return o, err
 	}
 	for _, t := range tokens {
 		if !t.Ended {
@@ -108,26 +153,14 @@ func (s *Service) Overview(ctx context.Context, l *session.Live) (Overview, erro
 			})
 		}
 	}
-	err = s.Store.View(ctx, func(tx storage.Tx) error {
-		c, _, err := s.Accounts.Credentials(tx, l.Account.ID)
-		if err != nil {
-			return err
-		}
-		o.Password = !c.Passwords.Current.IsZero()
-		found, err := tx.Events().List(storage.EventFilter{Account: l.Account.ID, Match: isTelling}, MaxEvents)
-		o.Events = nil
-		for _, e := range found {
-			o.Events = append(o.Events, Event{
-				Time: s.wall(e.Time), Name: e.Name, Purpose: e.Purpose, Outcome: e.Outcome, Site: e.Site, Client: e.Client,
-				Operator: e.Operator != storage.Operator{},
-			})
-		}
-		return err
-	})
-	if err != nil {
-		return Overview{}, err
+	list, err := tx.Events().List(storage.EventFilter{Account: id, Match: wanted}, events)
+	for _, e := range list {
+		o.Events = append(o.Events, Event{
+			Time: s.wall(e.Time), Name: e.Name, Purpose: e.Purpose, Outcome: e.Outcome, Site: e.Site, Client: e.Client,
+			Operator: e.Operator != storage.Operator{},
+		})
 	}
-	return o, nil
+	return o, err
 }
 
 // wall returns a time of the gate's clock as people read it.
@@ -169,7 +202,7 @@ func (s *Service) browsers(all []storage.Session, l *session.Live) []Session {
 // isTelling reports whether an event says something to the owner of the account that no other event of the same act says.
 func isTelling(e storage.Event) bool {
 	switch e.Name {
-	case "signed_in", "signed_out", "cancelled", "replayed", "changed":
+	case "signed_in", "signed_out", "cancelled", "replayed", "changed", "exported":
 		return true
 	case "mailed":
 		return e.Outcome == "sent" && e.Purpose != "notice"

@@ -78,6 +78,21 @@ func (m *Manager) EndOther(ctx context.Context, l *Live, sid string, audit ...st
 	return ended && err == nil, err
 }
 
+// EndIn ends, in the caller's step, the session of an account with this sid, as [Manager.End] does. It does nothing if there is none.
+func (m *Manager) EndIn(tx storage.Tx, accountID, sid string) error {
+	list, err := tx.Sessions().ByAccount(accountID, listMax)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.ID == sid {
+			_, err := deleteSession(tx, s.Key)
+			return err
+		}
+	}
+	return nil
+}
+
 // EndOthers ends all sessions of an account but l and those that end with it, and returns how many. The step appends the events given to the
 // audit log where it has ended any, with the time and the account. Errors: [ErrEnded] if l has ended, and the store's.
 func (m *Manager) EndOthers(ctx context.Context, l *Live, audit ...storage.Event) (ended int, err error) {
@@ -223,28 +238,32 @@ func (m *Manager) changed(c storage.Change) {
 }
 
 // List returns the live sessions of an account, at most 1000.
-func (m *Manager) List(ctx context.Context, accountID string) ([]storage.Session, error) {
-	now := m.clock.Now()
-	var list []storage.Session
-	err := m.store.View(ctx, func(tx storage.Tx) error {
-		list = nil
-		all, err := tx.Sessions().ByAccount(accountID, listMax)
-		if err != nil {
-			return err
-		}
-		for _, s := range all {
-			v, err := m.validate(tx, s, now)
-			if err != nil {
-				return err
-			}
-			if v.ok {
-				list = append(list, s)
-			}
-		}
-		return nil
+func (m *Manager) List(ctx context.Context, accountID string) (list []storage.Session, err error) {
+	err = m.store.View(ctx, func(tx storage.Tx) (err error) {
+		list, err = m.ListIn(tx, accountID)
+		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	return list, nil
+}
+
+// ListIn is List in the caller's step.
+func (m *Manager) ListIn(tx storage.Tx, accountID string) (list []storage.Session, err error) {
+	now := m.clock.Now()
+	all, err := tx.Sessions().ByAccount(accountID, listMax)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		v, err := m.validate(tx, s, now)
+		if err != nil {
+			return nil, err
+		}
+		if v.ok {
+			list = append(list, s)
+		}
 	}
 	return list, nil
 }

@@ -67,7 +67,9 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 	f := templates.Account{
 		Email: o.Account.Email, Name: o.Account.Name, MayName: x.Site.may(selfservice.Name), Language: x.mailLanguage(o.Account.Language),
 		Sessions: x.Site.may(selfservice.Sessions), Passwords: x.changesPassword(), Password: o.Password, Problem: p.words(),
+		Current: x.passwords() && o.Password,
 	}
+	f.Export = x.Site.may(selfservice.Export) && (f.Current || !x.Site.NoMail)
 	if p.code == templates.InvalidName {
 		f.Name = name
 	}
@@ -175,20 +177,27 @@ type accountEvent struct {
 	Operator bool `json:"operator,omitempty"`
 }
 
+// accountBody is what people may see of the account on this site.
 func (x *exchange) accountBody(o selfservice.Overview) accountBody {
+	if !x.Site.may(selfservice.Sessions) {
+		o.Sessions = nil
+	}
+	if !x.Site.may(selfservice.Tokens) {
+		o.Tokens = nil
+	}
+	return wholeBody(o)
+}
+
+func wholeBody(o selfservice.Overview) accountBody {
 	a := o.Account
 	b := accountBody{
 		Sub: a.ID, Email: a.Email, Name: a.Name, Language: a.Language, Roles: a.Roles, Password: o.Password, Events: []accountEvent{},
 	}
-	if x.Site.may(selfservice.Sessions) {
-		for _, s := range o.Sessions {
-			b.Sessions = append(b.Sessions, accountSession{s.ID, s.Sites, s.Device, s.Network, s.Methods, s.SignedIn, s.Seen, s.Ends, s.Current})
-		}
+	for _, s := range o.Sessions {
+		b.Sessions = append(b.Sessions, accountSession{s.ID, s.Sites, s.Device, s.Network, s.Methods, s.SignedIn, s.Seen, s.Ends, s.Current})
 	}
-	if x.Site.may(selfservice.Tokens) {
-		for _, t := range o.Tokens {
-			b.Tokens = append(b.Tokens, accountToken{t.ID, t.Name, t.Site, t.Scopes, t.Created, t.Ends})
-		}
+	for _, t := range o.Tokens {
+		b.Tokens = append(b.Tokens, accountToken{t.ID, t.Name, t.Site, t.Scopes, t.Created, t.Ends})
 	}
 	for _, e := range o.Events {
 		b.Events = append(b.Events, accountEvent{e.Time, e.Name, e.Purpose, e.Outcome, e.Site, e.Client, e.Operator})

@@ -63,7 +63,7 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	result := x.Clock.ToWall(o.Started)
 	if o.Cancel {
 		return templates.ConfirmCancel{
-			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(),
+			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(), Proof: o.Purpose == flow.Proof,
 		}
 	}
 	page := templates.Confirm{

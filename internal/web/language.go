@@ -76,7 +76,7 @@ func (x *exchange) here(facts templates.PageFacts) string {
 	}
 	p, below := strings.CutPrefix(x.r.URL.Path, x.Site.Prefix+"/")
 	_, _, linked := tokenRoute("/" + p)
-	done := linked && x.r.URL.RawQuery == "done" // the page after a cancel
+	done := linked && (x.r.URL.RawQuery == "done" || x.r.URL.RawQuery == accountEnded) // the page after a cancel
 	switch {
 	case !below:
 		return cmp.Or(x.requestedPage(), "/")

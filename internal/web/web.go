@@ -117,6 +117,8 @@ var routes = map[string]route{
 	"/account/sessions": {get: (*exchange).accountForm, post: (*exchange).endSessions},
 	"/account/tokens":   {get: (*exchange).accountForm, post: (*exchange).revokeToken},
 	"/account/name":     {get: (*exchange).accountForm, post: (*exchange).setName},
+	"/account/export":   {get: (*exchange).accountForm, post: (*exchange).export},
+	"/account/proof":    {get: (*exchange).proofPage, post: (*exchange).prove},
 	"/account/language": {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
 
 	"/link":      {get: (*exchange).link},

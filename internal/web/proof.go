@@ -1,0 +1,130 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
+	"github.com/caddy-email-link/caddy-email-link/templates"
+)
+
+// proofPath is the page that takes the code of an act.
+const proofPath = accountPath + "/proof"
+
+// export hands out everything that is kept about the account: for its password on this very form, or for the code that is mailed for it.
+func (x *exchange) export() {
+	fields, ok := x.readAccountForm(selfservice.Export, "current", usernameField)
+	if !ok {
+		return
+	}
+	if fields["current"] != "" {
+		var o selfservice.Overview
+		err := x.Flows.ProveByPassword(x.r.Context(), x.Site.Site, x.requester(), fields["current"], flow.Export, x.Self.Export(x.Live, &o))
+		if err != nil {
+			x.refuseAct(x.problemOf(err))
+			return
+		}
+		x.download(o)
+		return
+	}
+	cookie, pending, err := x.Flows.RequestProof(x.r.Context(), x.Site.Site, x.requester(), flow.Export)
+	if err != nil {
+		x.refuseAct(x.problemOf(err))
+		return
+	}
+	x.setCookie(boundary.ProofCookie, cookie, pending.End.Sub(x.Clock.Now()))
+	if x.json {
+		x.replyOK(http.StatusAccepted, proofBody{Status: "sent", ExpiresIn: seconds(pending.End.Sub(x.Clock.Now()))})
+		return
+	}
+	x.redirect(x.path(proofPath))
+}
+
+// proofBody is the answer to a request for a code.
+type proofBody struct {
+	Status string `json:"status"`
+	// ExpiresIn is in seconds.
+	ExpiresIn int `json:"expires_in"`
+}
+
+// refuseAct shows the page of the account, with what is wrong.
+func (x *exchange) refuseAct(p problem) {
+	if x.json || p.code == templates.SignInRequired || p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
+		x.refuseWith(p)
+		return
+	}
+	x.showAccount(p, "")
+}
+
+// proofPage asks for the code, and says what it does.
+func (x *exchange) proofPage() {
+	if !x.refuseSignedOut() {
+		x.showProof(problem{status: http.StatusOK})
+	}
+}
+
+func (x *exchange) showProof(p problem) {
+	pending, err := x.Flows.PendingProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof)
+	switch {
+	case errors.Is(err, flow.ErrNoFlow) && !x.json:
+		x.redirect(x.path(accountPath))
+	case err != nil:
+		x.refuseWith(x.problemOf(err))
+	case x.json:
+		x.methodNotAllowedOr(proofPath)
+	default:
+		x.refuseOn(p, templates.Prove{
+			Act: string(pending.Act), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
+		})
+	}
+}
+
+// prove takes the code, and does what it was mailed for.
+func (x *exchange) prove() {
+	fields, ok := x.readAccountForm(selfservice.Export, "code")
+	if !ok {
+		return
+	}
+	var o selfservice.Overview
+	err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.Self.Export(x.Live, &o))
+	if err != nil {
+		if p := x.problemOf(err); x.json || p.field != "code" {
+			x.refuseProof(p)
+		} else {
+			x.showProof(p)
+		}
+		return
+	}
+	x.clearCookie(boundary.ProofCookie)
+	x.download(o)
+}
+
+// refuseProof answers where there is no code to take any more: the page of the account is where another one is asked for.
+func (x *exchange) refuseProof(p problem) {
+	if p.code == templates.NoFlow && !x.json {
+		x.redirect(x.path(accountPath))
+		return
+	}
+	x.refuseWith(p)
+}
+
+// exportBody is the account as its owner downloads it.
+type exportBody struct {
+	Created time.Time `json:"created"`
+	accountBody
+}
+
+// download answers with a file.
+func (x *exchange) download(o selfservice.Overview) {
+	text, err := json.MarshalIndent(exportBody{o.Created, wholeBody(o)}, "", "  ")
+	if err != nil {
+		x.refuse(http.StatusInternalServerError, templates.Internal)
+		return
+	}
+	x.w.Header().Set("Content-Disposition", `attachment; filename="account.json"`)
+	x.answer(http.StatusOK, "application/json", text)
+}
