@@ -45,8 +45,8 @@ func Nodes(store storage.Store, n int) []*Node {
 }
 
 // later is a time that no test lives to see, and never one long ago.
-func later() time.Time { return time.Now().Add(24 * time.Hour) }
-func never() time.Time { return time.Now().Add(-24 * time.Hour) }
+func later() time.Time { return time.Now().Add(24 * time.Hour) }  //nolint:forbidigo // the time of the process, as a real store has it
+func never() time.Time { return time.Now().Add(-24 * time.Hour) } //nolint:forbidigo // the time of the process, as a real store has it
 
 // Poll delivers what the others have published; what is known is then fresh.
 func (n *Node) Poll() {
@@ -166,7 +166,7 @@ func (n *Node) Outage() (serveUntil time.Time, out bool) {
 func (n *Node) Now() (now time.Time, within time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return time.Now().Add(n.offset), time.Millisecond
+	return time.Now().Add(n.offset), time.Millisecond //nolint:forbidigo // the time of the process, as a real store has it
 }
 
 // RunExclusive implements storage.Shared.
