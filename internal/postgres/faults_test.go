@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -155,6 +156,32 @@ func TestDUR2_PacketsAreSwallowedUnderLoad(t *testing.T) {
 	// The server has ended every connection of the time before, with what it may have had of a step.
 	if again := compare(t, open(t, postgres.Options{Schema: s.Schema()}), outcomes); again != happened {
 		t.Errorf("%d happened, and %d when the last connection had ended", happened, again)
+	}
+}
+
+// TestDUR2_ALostSessionHoldsTheLockOfItsOwnProcess: the server does not learn that a connection has gone, and holds the lock for it. The
+// process ends that session, takes the lock again and is not another process to itself meanwhile.
+func TestDUR2_ALostSessionHoldsTheLockOfItsOwnProcess(t *testing.T) {
+	p := server.NewProxy(t)
+	schema := pgtest.Schema()
+	s := open(t, postgres.Options{DSN: p.DSN(), Schema: schema})
+	holder := func() string {
+		return server.Value(t, fmt.Sprintf("select coalesce(max(pid::text), '') from pg_locks where locktype = 'advisory' and objsubid = 1 and granted and "+
+			"(classid::bigint << 32 | objid::bigint) = %d", postgres.LockNumber(schema)))
+	}
+	look := func() error {
+		return s.View(t.Context(), func(tx storage.Tx) error { _, _, err := tx.Meta().Get("x"); return err })
+	}
+	before := holder()
+	p.Silence(true)
+	if err := look(); !errors.Is(err, storage.ErrUnreachable) { // meanwhile the watch has given its connection up
+		t.Errorf("View = %v, want ErrUnreachable", err)
+	}
+	p.Silence(false)
+	for after := holder(); after == "" || after == before; after = holder() {
+		if err := look(); errors.Is(err, storage.ErrLocked) {
+			t.Fatalf("it takes itself for another process: %v", err)
+		}
 	}
 }
 
