@@ -197,16 +197,16 @@ func (c *comparison) waits() error {
 		{"asking", tripsOfAsk, func(int) error { _, err := c.far.ask(c.far.seq.Add(1)); return err }},
 		{"following a link", tripsOfUse, func(i int) error { return c.far.redeem(list[i]) }},
 	} {
-		var took []float64
+		var durations []float64
 		p50, err := c.turn(c.far, func() (float64, error) {
 			for i := range list {
 				began := time.Now()
 				if err := one.call(i); err != nil {
 					return 0, err
 				}
-				took = append(took, float64(time.Since(began).Microseconds())/1000)
+				durations = append(durations, float64(time.Since(began).Microseconds())/1000)
 			}
-			return median(took), nil
+			return median(durations), nil
 		})
 		if err != nil {
 			return err
