@@ -69,17 +69,35 @@ type MetaRecord struct {
 	Value []byte
 }
 
-// RecordKind and its like implement [Record].
-func (Account) RecordKind() RecordKind       { return KindAccounts }
-func (EpochRecord) RecordKind() RecordKind   { return KindEpochs }
-func (Flow) RecordKind() RecordKind          { return KindFlows }
-func (Token) RecordKind() RecordKind         { return KindTokens }
-func (Session) RecordKind() RecordKind       { return KindSessions }
-func (MachineToken) RecordKind() RecordKind  { return KindMachineTokens }
+// RecordKind implements [Record].
+func (Account) RecordKind() RecordKind { return KindAccounts }
+
+// RecordKind implements [Record].
+func (EpochRecord) RecordKind() RecordKind { return KindEpochs }
+
+// RecordKind implements [Record].
+func (Flow) RecordKind() RecordKind { return KindFlows }
+
+// RecordKind implements [Record].
+func (Token) RecordKind() RecordKind { return KindTokens }
+
+// RecordKind implements [Record].
+func (Session) RecordKind() RecordKind { return KindSessions }
+
+// RecordKind implements [Record].
+func (MachineToken) RecordKind() RecordKind { return KindMachineTokens }
+
+// RecordKind implements [Record].
 func (CounterRecord) RecordKind() RecordKind { return KindCounters }
-func (Mail) RecordKind() RecordKind          { return KindMails }
-func (EventRecord) RecordKind() RecordKind   { return KindEvents }
-func (MetaRecord) RecordKind() RecordKind    { return KindMeta }
+
+// RecordKind implements [Record].
+func (Mail) RecordKind() RecordKind { return KindMails }
+
+// RecordKind implements [Record].
+func (EventRecord) RecordKind() RecordKind { return KindEvents }
+
+// RecordKind implements [Record].
+func (MetaRecord) RecordKind() RecordKind { return KindMeta }
 
 // Records reads and stores records as they are, so that they can move to another engine. Other steps use the intents of a kind.
 type Records interface {

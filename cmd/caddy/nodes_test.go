@@ -142,8 +142,9 @@ func (c *cluster) await(what string, b *browser, good func(page string) bool) {
 	c.t.Helper()
 	begun := time.Now()
 	for i, n := range c.nodes {
-		for page := ""; ; {
-			if _, page = n.browser(b.cookies).do(http.MethodGet, c.origin+"/", ""); good(page) {
+		for {
+			_, page := n.browser(b.cookies).do(http.MethodGet, c.origin+"/", "")
+			if good(page) {
 				break
 			}
 			if time.Since(begun) > gatetest.Patience {

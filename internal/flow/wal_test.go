@@ -3,11 +3,9 @@
 package flow
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/enginetest"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -27,15 +25,10 @@ func TestRL4_ARefusalByALimitWritesNothing(t *testing.T) {
 		}
 	})
 	enginetest.Use(t, server.DSN())
-	conn, err := pgx.Connect(t.Context(), server.DSN())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
 	written := func() (transactions, bytes int64) {
 		t.Helper()
-		const sql = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint"
-		if err := conn.QueryRow(t.Context(), sql).Scan(&transactions, &bytes); err != nil {
+		value := server.Value(t, "select pg_snapshot_xmax(pg_current_snapshot()) || ' ' || (pg_current_wal_insert_lsn() - '0/0')::bigint")
+		if _, err := fmt.Sscan(value, &transactions, &bytes); err != nil {
 			t.Fatal(err)
 		}
 		return transactions, bytes

@@ -273,8 +273,8 @@ func TestSES3_UsesAreGathered(t *testing.T) {
 	}
 	a.update(func(tx storage.Tx) error {
 		p, found, err := tx.Sessions().Get(portalSession.Key)
-		if !found || p.IdleEnd.Before(a.time.Clock().Now()) {
-			t.Errorf("the portal's session: %v, idle end %v", found, p.IdleEnd)
+		if err != nil || !found || p.IdleEnd.Before(a.time.Clock().Now()) {
+			t.Errorf("the portal's session: %v, %v, idle end %v", found, err, p.IdleEnd)
 		}
 		_, err = tx.Sessions().Delete(s.Key) // untold
 		return err

@@ -109,7 +109,7 @@ func (t records) Put(r storage.Record) error {
 	case storage.Token:
 		return t.create(bTokens, r.Key, encodeToken(r))
 	case storage.Session:
-		return sessions{t.tx}.Create(r)
+		return sessions(t).Create(r)
 	case storage.MachineToken:
 		return t.create(bMachineTokens, r.Key, encodeMachineToken(r))
 	case storage.CounterRecord:
@@ -118,9 +118,9 @@ func (t records) Put(r storage.Record) error {
 		}
 		return t.create(bCounters, r.Key, appendNumber(nil, uint64(r.Count)))
 	case storage.Mail:
-		return outbox{t.tx}.store(r)
+		return outbox(t).store(r)
 	case storage.EventRecord:
-		return events{t.tx}.append(r.Event, r.End)
+		return events(t).append(r.Event, r.End)
 	case storage.MetaRecord:
 		return t.putNew(bMeta, []byte(r.Name), append([]byte{}, r.Value...))
 	}
