@@ -266,6 +266,12 @@ func (b *browser) types(label, text string) *browser {
 	return b.does(chromedp.SendKeys(field(label), text))
 }
 
+// retypes types in the place of what is in the field.
+func (b *browser) retypes(label, text string) *browser {
+	b.t.Helper()
+	return b.does(chromedp.Focus(field(label)), chromedp.KeyEvent("a", chromedp.KeyModifiers(2)), chromedp.KeyEvent(text))
+}
+
 // presses presses the button, or follows the link, with these words.
 func (b *browser) presses(words string) *browser {
 	b.t.Helper()

@@ -108,7 +108,7 @@ func TestTOK8_TypedCode(t *testing.T) {
 	}
 	b.lacks(code, m.code())
 	b.types("Code from the email", "12").presses("Continue").at("/email-link/code", 400).says("eight digits", "That did not work.")
-	b.types("Code from the email", wrong).presses("Continue").at("/email-link/code", 403).says("This code does not work")
+	b.retypes("Code from the email", wrong).presses("Continue").at("/email-link/code", 403).says("This code does not work")
 	// Grouped as in the mail, and with a dash.
 	b.types("Code from the email", " "+code[:4]+"-"+code[4:]).presses("Continue").isApp("/kept", "anna@example.com")
 	if got := b.element("methods"); got != "code" {

@@ -86,6 +86,7 @@ func TestKeyboardOnly(t *testing.T) {
 
 	b.tabsTo("Code from the email")
 	b.keys("11").enter().at("/email-link/code", 400)
+	b.does(chromedp.KeyEvent("a", chromedp.KeyModifiers(2))) // what was typed is still there
 	b.keys(fmt.Sprint(g.mail("anna@nowhere.example.com").code())).enter().isApp("/kept", "anna@nowhere.example.com")
 
 	b.open(g.origin + "/email-link/")
