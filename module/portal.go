@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -298,7 +299,7 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 		}
 	}
 	for origin, s := range sites {
-		s.Admits = anyAdmits(admits[origin])
+		s.Admits, s.LogRefusal = anyAdmits(admits[origin]), logRefusal(admits[origin][0], origin)
 		if i := slices.IndexFunc(p.apps, func(app web.PortalSite) bool { return app.Origin == origin }); i >= 0 {
 			s.Name, s.Logo = p.apps[i].Name, p.apps[i].Logo
 		}
@@ -309,7 +310,9 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 		}
 		for _, h := range stars {
 			if found, ok := gate.Resolve(h.site.Origins, gate.HostOf(origin)); ok && found == origin {
-				return &web.PortalSite{Origin: origin, Base: origin + h.site.Prefix, Name: gate.HostOf(origin), Admits: anyAdmits([]*gate.Site{h.site})}
+				return &web.PortalSite{
+					Origin: origin, Base: origin + h.site.Prefix, Name: gate.HostOf(origin), Admits: anyAdmits([]*gate.Site{h.site}), LogRefusal: logRefusal(h.site, origin),
+				}
 			}
 		}
 		return nil
@@ -327,6 +330,11 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 	if p.handler != nil {
 		p.handler.site.Template.FormActions = slices.Sorted(maps.Keys(actions))
 	}
+}
+
+// logRefusal returns what tells the log that a site does not admit an account at an origin. Of several outermost handlers it is the first one's line.
+func logRefusal(s *gate.Site, origin string) func(*http.Request, *accounts.Account) string {
+	return func(r *http.Request, account *accounts.Account) string { return s.LogRefusal(r, origin, account) }
 }
 
 // anyAdmits reports whether an account passes one of the outermost handlers of a site.

@@ -197,6 +197,19 @@ func (s *Site) reference(st *requestState, reason web.Refusal, at string) string
 	return base32.StdEncoding.EncodeToString(d[:5])
 }
 
+// LogRefusal writes the line of the log about an account that the portal leads to no page of an origin of this site, and returns the reference for
+// the portal's page. It is the one that the site itself would give.
+func (s *Site) LogRefusal(r *http.Request, origin string, a *accounts.Account) (reference string) {
+	rt := s.gate.latch.enter(r.Context())
+	if rt == nil {
+		return ""
+	}
+	at := clock.Reading{Now: rt.Clock.Now()}
+	st := &requestState{runtime: rt, outer: s, site: s.of(origin), principal: explained{of: a, proven: at.Now}, at: at}
+	s.logRefusal(r, st, web.Forbidden)
+	return st.visit.Reference
+}
+
 // logRefusal gives a refusal its reference, for the page, and writes the line that carries it.
 func (s *Site) logRefusal(r *http.Request, st *requestState, reason web.Refusal) {
 	word := refusalWords[reason]

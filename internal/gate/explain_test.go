@@ -52,6 +52,25 @@ func TestWHY2_ARefusalAndItsLineHaveOneReference(t *testing.T) {
 	}
 }
 
+// TestWHY2_ThePortalsRefusalHasTheSitesReference: the page at which a portal refuses an account for a site has the reference that the site itself
+// gives, and the log has the line.
+func TestWHY2_ThePortalsRefusalHasTheSitesReference(t *testing.T) {
+	f := newFixture(t, led, func(s *Site) {
+		s.Require = Require{Roles: [][]string{{"owner"}}}
+		s.Line = func(option string, _ int) string { return "Caddyfile:" + option }
+	})
+	portal := httptest.NewRequest(http.MethodGet, portalOrigin+testPrefix+"/?app="+testOrigin, http.NoBody)
+	got := f.LogRefusal(arrive(portal), testOrigin, &f.account)
+	line := `outcome=forbidden account=` + f.account.ID + ` site=` + testOrigin
+	if text := f.log.String(); !strings.Contains(text, line) || !strings.Contains(text, `reference=`+got+` at="Caddyfile:require role"`) {
+		t.Errorf("the log has no line with %q and %q:\n%s", line, got, text)
+	}
+	e := f.Explain(httptest.NewRequest(http.MethodGet, testOrigin+"/", http.NoBody), f.Site, f.rt, &f.account, f.time.Clock().Now())
+	if len(got) != 8 || got != e.Reference {
+		t.Errorf("the reference is %q, of the site itself %q", got, e.Reference)
+	}
+}
+
 // TestWHY1_ExplainIsWhatServeDoes: with a proof of now and with an older one, of the account and of nobody.
 func TestWHY1_ExplainIsWhatServeDoes(t *testing.T) {
 	f := newFixture(t, func(s *Site) { s.MaxAge = time.Hour })

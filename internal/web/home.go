@@ -18,9 +18,12 @@ func (x *exchange) home() {
 	}
 	if app := x.refusedApp(); app != nil {
 		p := problem{status: http.StatusForbidden, code: templates.Forbidden}
-		x.refuseOn(p, templates.Refused{Status: p.status, Problem: p.words(), Email: x.Live.Account.Email, App: app.Name, NextSteps: []templates.NextStep{
-			{Kind: templates.StepOtherAddress, Address: x.path("/sign-in?other=1")}, {Kind: templates.StepAccount, Address: x.path("/")},
-		}})
+		x.Reference = app.LogRefusal(x.r, &x.Live.Account)
+		x.refuseOn(p, templates.Refused{
+			Status: p.status, Problem: p.words(), Email: x.Live.Account.Email, App: app.Name, Reference: x.Reference, NextSteps: []templates.NextStep{
+				{Kind: templates.StepOtherAddress, Address: x.path("/sign-in?other=1")}, {Kind: templates.StepAccount, Address: x.path("/")},
+			},
+		})
 		return
 	}
 	l := x.Live

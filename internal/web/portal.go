@@ -32,6 +32,8 @@ type PortalSite struct {
 	Logo File
 	// Admits reports whether an account passes what the site requires.
 	Admits func(a *accounts.Account) bool
+	// LogRefusal writes the line of the log about an account that the site does not admit, and returns the reference that line and page show.
+	LogRefusal func(r *http.Request, a *accounts.Account) (reference string)
 }
 
 // isPortal reports whether this site is the portal.

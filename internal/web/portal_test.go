@@ -55,12 +55,13 @@ func newSeveral(t *testing.T) *several {
 	s.pages.Flows.Store = s.writes
 	portal := &Portal{Origin: authOrigin, Base: authOrigin + "/email-link"}
 	everybody := func(*accounts.Account) bool { return true }
+	reference := func(*http.Request, *accounts.Account) string { return "K7QF2MAB" }
 	for _, origin := range []string{authOrigin, photosOrigin, filesOrigin} {
 		site := *s.site
 		site.Origin, site.Portal, site.Led, site.FormActions, site.Name = origin, portal, origin != authOrigin, nil, ""
 		s.sites[origin] = &site
 		if site.Led {
-			portal.Sites = append(portal.Sites, PortalSite{Origin: origin, Base: origin + site.Prefix, Name: site.Host(), Admits: everybody})
+			portal.Sites = append(portal.Sites, PortalSite{Origin: origin, Base: origin + site.Prefix, Name: site.Host(), Admits: everybody, LogRefusal: reference})
 		}
 	}
 	portal.Site = func(origin string) *PortalSite {
@@ -488,5 +489,18 @@ func TestPORT9_NoCookieIsForMoreThanItsHost(t *testing.T) {
 			!strings.Contains(line, "HttpOnly") || !strings.Contains(line, "SameSite=Lax") || !strings.Contains(line, "Path=/;") {
 			t.Errorf("a cookie is %s", line)
 		}
+	}
+}
+
+// TestWHY2_ThePortalsRefusalHasAReference goes to a site that does not admit the account: the portal's page shows the reference of that refusal.
+func TestWHY2_ThePortalsRefusalHasAReference(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	p := s.person()
+	p.signIn(known, "")
+	s.site.Portal.Site(photosOrigin).Admits = func(*accounts.Account) bool { return false }
+	a := p.visit(photosOrigin + "/album")
+	if a.status != http.StatusForbidden || !strings.Contains(a.body, "403 · K7QF2MAB") {
+		t.Errorf("%d by way of %v\n%s", a.status, p.trail, a.body)
 	}
 }
