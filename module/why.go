@@ -44,7 +44,7 @@ func (a *App) explainRequest(c *core, q operator.RouteQuestion) (answer operator
 			outer = h
 		}
 		e := h.site.Explain(r, outer.site, rt, q.Account, q.Proven)
-		if a.explain(&answer, one, e, q); answer.Refused != 0 || e.Own || answer.Decided() {
+		if a.explain(&answer, one, e, q, r); answer.Refused != 0 || e.Own || answer.Decided() {
 			break
 		}
 	}
@@ -107,7 +107,7 @@ func browserRequest(u *url.URL, method string) (*http.Request, error) {
 }
 
 // explain adds what one gate makes of a request.
-func (a *App) explain(answer *operator.RouteAnswer, at arrival, e gate.Explanation, q operator.RouteQuestion) {
+func (a *App) explain(answer *operator.RouteAnswer, at arrival, e gate.Explanation, q operator.RouteQuestion, r *http.Request) {
 	h := at.handler
 	name := "email_link"
 	if at.chance != always {
@@ -125,6 +125,10 @@ func (a *App) explain(answer *operator.RouteAnswer, at arrival, e gate.Explanati
 		return
 	case e.Own:
 		answer.Add("path", h.Source.line("path"), "a page of the gate's own, which anybody may open", true)
+		return
+	case e.Refusal == web.PortalOnly && r.URL.Path == "/":
+		answer.Refuse(http.StatusSeeOther, "")
+		answer.Add("portal", a.Source.line("portal"), "leads to the portal's own page", true)
 		return
 	case e.Refusal == web.PortalOnly:
 		answer.Refuse(http.StatusNotFound, "")

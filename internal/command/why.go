@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,8 @@ func printExplanation(out io.Writer, w operator.Explanation) error {
 	}
 	text := "the request goes on to the app"
 	switch {
+	case w.Status == 0 && slices.ContainsFunc(w.Rules, func(r operator.Rule) bool { return r.Decides }):
+		text = "the answer is a page of the gate's own"
 	case w.Status == http.StatusSeeOther, w.Status == http.StatusUnauthorized:
 		text = "the browser is led to the sign-in page"
 	case w.Status != 0:

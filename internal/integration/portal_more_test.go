@@ -49,14 +49,20 @@ func (v *visitor) entry(host, path string) string {
 	return ""
 }
 
-// TestPORT3_AKillForgetsNoUse uses an entry, kills the gate as a power cut would and uses it again, in a browser that holds the binder and
-// no session: it opens nothing. Then that browser goes the whole way, with the portal's session of before the kill.
-func TestPORT3_AKillForgetsNoUse(t *testing.T) {
+// startSeveralAsProcess runs the portal and its sites in a process of its own, beside a site that has nothing to do with the portal.
+func startSeveralAsProcess(t *testing.T) *process {
+	t.Helper()
 	hosts := ""
 	for _, host := range []string{"localhost", "auth.localhost", "photos.localhost", "files.localhost", "staff.localhost"} {
 		hosts += " http://" + host + ":$PORT"
 	}
-	p := startProcess(t, setup{global: several, sites: severalSites + "\nhttp://localhost:$PORT {\n\temail_link {\n\t\tportal off\n\t}\n\treverse_proxy $BACKEND\n}\n", baseURL: strings.TrimSpace(hosts)})
+	return startProcess(t, setup{global: several, sites: severalSites + "\nhttp://localhost:$PORT {\n\temail_link {\n\t\tportal off\n\t}\n\treverse_proxy $BACKEND\n}\n", baseURL: strings.TrimSpace(hosts)})
+}
+
+// TestPORT3_AKillForgetsNoUse uses an entry, kills the gate as a power cut would and uses it again, in a browser that holds the binder and
+// no session: it opens nothing. Then that browser goes the whole way, with the portal's session of before the kill.
+func TestPORT3_AKillForgetsNoUse(t *testing.T) {
+	p := startSeveralAsProcess(t)
 	v := p.visitor()
 	v.signUp("ada@example.com", "")
 	entry := v.entry("photos", "/album")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,18 +108,7 @@ func TestWHY1_WhyAPersonCannotOpenAPage(t *testing.T) {
 		if w.Reference == "" {
 			continue
 		}
-		if !strings.Contains(body, w.Reference) || strings.Contains(body, "require") || strings.Contains(body, "Caddyfile") {
-			t.Errorf("WHY-2: %+v: the page has not the reference %s, or more:\n%s", one, w.Reference, body)
-		}
-		err := p.cmd.Await(10*time.Millisecond, func() error { // what the process has written comes by a pipe
-			if !strings.Contains(p.out.String(), `"reference":"`+w.Reference+`"`) {
-				return errors.New("no line of the log has the reference " + w.Reference)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Errorf("WHY-2: %v", err)
-		}
+		p.checkReference(one, w.Reference, body)
 	}
 	p.checkWhyMails(caddyfile)
 	if out, err := p.command("why", "ada@example.com", "http://nobody.example/x"); err == nil || !strings.Contains(out, "no site with email_link answers for nobody.example; there are: "+p.origin()) {
@@ -130,10 +120,86 @@ func TestWHY1_WhyAPersonCannotOpenAPage(t *testing.T) {
 	}
 }
 
+// TestWHY1_WhyAtASiteOfAPortal: what 'why' says of people who sign in at a portal is what their browsers get, wherever they are led.
+func TestWHY1_WhyAtASiteOfAPortal(t *testing.T) {
+	t.Parallel()
+	p := startSeveralAsProcess(t)
+	ada := p.visitor()
+	ada.signUp("ada@example.com", "")
+	browsers := map[string]*visitor{"ada@example.com": ada, "nobody@example.com": p.visitor()}
+	text, err := os.ReadFile(filepath.Join(p.dir, "Caddyfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caddyfile := strings.Split(string(text), "\n")
+	auth, photos, staff := p.portalAt("auth"), p.portalAt("photos"), p.portalAt("staff")
+	for _, one := range []struct {
+		whyCase
+		status int
+		// final is the status at the end, and trail the hosts that the browser comes by.
+		final int
+		trail string
+	}{
+		{whyCase{"nobody@example.com", photos + "/x", "GET", "account", ""}, 303, 200, "photos photos auth auth"},
+		{whyCase{"ada@example.com", photos + "/x", "GET", "session", ""}, 303, 200, "photos photos auth photos photos"},
+		{whyCase{"ada@example.com", photos + "/x", "GET", "", ""}, 0, 200, "photos"},
+		{whyCase{"ada@example.com", staff + "/x", "GET", "require role staff", "require role staff"}, 403, 403, "staff staff auth auth"},
+		{whyCase{"ada@example.com", auth + "/x", "GET", "portal", "portal http"}, 404, 404, "auth"},
+		{whyCase{"ada@example.com", auth + "/", "GET", "portal", "portal http"}, 303, 200, "auth auth"},
+		{whyCase{"ada@example.com", auth + "/email-link/", "GET", "path", ""}, 0, 200, "auth"},
+		{whyCase{"ada@example.com", "/x", "GET", "session", ""}, 303, 200, "localhost localhost"},
+	} {
+		w := p.why(one.whyCase)
+		browser := browsers[one.email]
+		address := one.path
+		if strings.HasPrefix(address, "/") {
+			address = p.origin() + address
+		}
+		res, body := browser.visit(http.MethodGet, address, nil)
+		var trail []string
+		for _, at := range browser.trail {
+			host, _, _ := strings.Cut(at, ":")
+			trail = append(trail, strings.TrimSuffix(host, ".localhost"))
+		}
+		if got := strings.Join(trail, " "); w.Status != one.status || res.StatusCode != one.final || got != one.trail {
+			t.Errorf("%+v: 'why' says %d, the browser gets %d by way of %s", one, w.Status, res.StatusCode, got)
+		}
+		p.checkDecides(one.whyCase, w, caddyfile)
+		led := strings.HasPrefix(one.path, photos) || strings.HasPrefix(one.path, staff)
+		if says := slices.ContainsFunc(w.Rules, func(r operator.Rule) bool { return r.Says == "people sign in at "+auth+" for this site" }); says != led {
+			t.Errorf("%+v: the portal: %+v", one, w.Rules)
+		}
+		if one.status == http.StatusForbidden {
+			p.checkReference(one.whyCase, w.Reference, body)
+		}
+	}
+}
+
+// checkReference looks for the reference of a refusal in its page, which says no more, and in the log.
+func (p *process) checkReference(one whyCase, reference, body string) {
+	p.t.Helper()
+	if reference == "" || !strings.Contains(body, reference) || strings.Contains(body, "require") || strings.Contains(body, "Caddyfile") {
+		p.t.Errorf("WHY-2: %+v: the page has not the reference %q, or more:\n%s", one, reference, body)
+	}
+	err := p.cmd.Await(10*time.Millisecond, func() error { // what the process has written comes by a pipe
+		if !strings.Contains(p.out.String(), `"reference":"`+reference+`"`) {
+			return errors.New("no line of the log has the reference " + reference)
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Errorf("WHY-2: %v", err)
+	}
+}
+
 // why asks the command.
 func (p *process) why(one whyCase) (w operator.Explanation) {
 	p.t.Helper()
-	out := p.must("why", one.email, p.origin()+one.path, "--method", one.method, "--json")
+	address := one.path
+	if strings.HasPrefix(address, "/") {
+		address = p.origin() + address
+	}
+	out := p.must("why", one.email, address, "--method", one.method, "--json")
 	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &w); err != nil {
 		p.t.Fatalf("%v\n%s", err, out)
 	}

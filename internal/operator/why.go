@@ -43,7 +43,7 @@ type Explanation struct {
 	URL     string `json:"url"`
 	Method  string `json:"method"`
 	Rules   []Rule `json:"rules"`
-	// Status is that of the gate's answer to the person's browser, 0 if the request goes on to the app.
+	// Status is that of the gate's answer to the person's browser, 0 if the request goes on to the app or to a page of the gate's own.
 	Status int `json:"status,omitempty"`
 	// Reference is what the page and the log show of a refusal.
 	Reference string `json:"reference,omitempty"`
@@ -119,7 +119,10 @@ func (svc *Service) Explain(ctx context.Context, q ExplainQuery) (w Explanation,
 	if err != nil {
 		return w, err
 	}
-	last := newestAt(sessions, answer.Origin)
+	last := newestAt(sessions, answer.Origin, answer.Portal != "")
+	if last == nil && answer.Portal != "" {
+		last = newestAt(sessions, answer.Portal, false)
+	}
 	if last != nil {
 		question.Proven = last.AuthTime
 		if answer, err = svc.Route(question); err != nil {
@@ -146,10 +149,11 @@ func (svc *Service) accountOfMailbox(ctx context.Context, addr address.Address) 
 	return a, found, err
 }
 
-// newestAt returns the session at a site whose proof is the newest, nil if there is none.
-func newestAt(sessions []storage.Session, origin string) (last *storage.Session) {
+// newestAt returns the session at a site whose proof is the newest, nil if there is none. At a site whose people sign in at a portal only those count
+// that the portal has opened.
+func newestAt(sessions []storage.Session, origin string, led bool) (last *storage.Session) {
 	for i, s := range sessions {
-		if s.Site == origin && (last == nil || s.AuthTime.After(last.AuthTime)) {
+		if s.Site == origin && (!led || !s.Parent.IsZero()) && (last == nil || s.AuthTime.After(last.AuthTime)) {
 			last = &sessions[i]
 		}
 	}
@@ -183,18 +187,23 @@ func (svc *Service) explainPerson(ctx context.Context, w *Explanation, addr addr
 	if !found {
 		return nil
 	}
-	if last != nil {
-		add("session", fmt.Sprintf("signed in at %s since %s", last.Site, svc.displayTime(last.AuthTime).Format(time.RFC3339)), false)
-	} else {
-		add("session", "not signed in there: the sign-in page comes first", needs && !decided)
-		if needs {
-			w.Status = signInStatus(w.Method)
-		}
-		if decided {
-			w.Status = answer.Refused // it is met after signing in, too
-		}
+	first := needs && !decided && (last == nil || last.Site != answer.Origin)
+	switch {
+	case last == nil:
+		add("session", "not signed in there: the sign-in page comes first", first)
+	case last.Site == answer.Origin:
+		add("session", svc.signedInAt(last), false)
+	default:
+		add("session", svc.signedInAt(last)+", which leads there without a mail", first)
 	}
-	return svc.explainSignIn(ctx, addr, last == nil && needs && !decided, add)
+	if first { // what is met after signing in, too, has its status already
+		w.Status = signInStatus(w.Method)
+	}
+	return svc.explainSignIn(ctx, addr, last == nil && first, add)
+}
+
+func (svc *Service) signedInAt(s *storage.Session) string {
+	return fmt.Sprintf("signed in at %s since %s", s.Site, svc.displayTime(s.AuthTime).Format(time.RFC3339))
 }
 
 // signInStatus is that of the answer to a browser that has to sign in.
