@@ -66,7 +66,7 @@ check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a
 	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
 	scripts/isolated $(GO) test -race -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
 	scripts/isolated scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres $(TESTFLAGS) $(ON_POSTGRES)
-	scripts/isolated scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres -run PORT $(TESTFLAGS) $(ON_POSTGRES_LONG) # the rest takes minutes: make postgres
+	scripts/isolated scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres -run 'PORT|WHY' $(TESTFLAGS) $(ON_POSTGRES_LONG) ./internal/operator # the rest takes minutes: make postgres
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
 	scripts/isolated $(GO) -C internal/e2e test -race -timeout 20m -tags e2e $(TESTFLAGS) ./...
 	scripts/isolated $(GO) -C cmd/xbuild test -timeout 20m -tags xbuild $(TESTFLAGS) ./...
