@@ -41,6 +41,11 @@ func (g *gateOf) Backup(_ context.Context, w io.Writer) error {
 	return errors.Join(err, g.broken)
 }
 
+func (g *gateOf) Events(_ context.Context, q operator.EventQuery) ([]operator.Event, error) {
+	g.asked = append(g.asked, fmt.Sprintf("Events %d", q.N))
+	return nil, g.broken
+}
+
 func (g *gateOf) DeleteAccount(_ context.Context, who string) (operator.ChangedAccount, error) {
 	g.asked = append(g.asked, "DeleteAccount "+who)
 	return operator.ChangedAccount{}, g.broken

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -76,7 +77,6 @@ On a terminal lists have a bold header, unless NO_COLOR is set, and their total.
 		CobraFunc: func(cmd *cobra.Command) {
 			r := &root{host: host}
 			r.prepare(cmd)
-			cmd.SetFlagErrorFunc(flagError)
 			cmd.Args = onlyCommands
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(r.commands()...)
@@ -126,8 +126,9 @@ func (r *root) gateCommands() []*cobra.Command {
 	}
 }
 
-// prepare gives cmd the flags that all commands share, and the end of their help.
+// prepare gives cmd the flags that all commands share, the words of their errors, and the end of their help.
 func (r *root) prepare(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(flagError)
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&r.address, "address", "", "The admin address of the running Caddy")
 	flags.StringVarP(&r.config, "config", "c", "", "The configuration file (default: ./Caddyfile if there is one)")
@@ -159,9 +160,16 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 	return refuse(cmd, errors.New(text+"there are "+strings.Join(names, ", ")))
 }
 
-// flagError words the error of an option: with the one that was probably meant, and where all are listed.
+// flagError words the error of an option: with what to write instead, or the option that was probably meant, and where all are listed.
 func flagError(cmd *cobra.Command, err error) error {
 	text := err.Error() + "; "
+	var malformed *strconv.NumError
+	if errors.As(err, &malformed) {
+		text = strings.TrimSuffix(err.Error(), " flag: "+malformed.Error()) + ": write a whole number, such as 100; "
+		if malformed.Func == "ParseBool" {
+			text = strings.TrimSuffix(err.Error(), " flag: "+malformed.Error()) + ": write the option without a value; "
+		}
+	}
 	if mistyped, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 		var names []string
 		for _, word := range strings.Fields(cmd.Flags().FlagUsages()) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/caddy-email-link/caddy-email-link/internal/adminapi"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
 )
@@ -181,5 +183,31 @@ func TestEvents_RowsNameTheOperator(t *testing.T) {
 	}
 	if got := eventRow(operator.Event{Event: "mailed"}); !strings.HasSuffix(got, "\t-") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestEvents_AValueThatIsNoneSaysWhatToWrite gives options values of another kind, and then does as the message says.
+func TestEvents_AValueThatIsNoneSaysWhatToWrite(t *testing.T) {
+	t.Parallel()
+	command := func(r *root) *cobra.Command {
+		cmd := r.events()
+		r.prepare(cmd)
+		return cmd
+	}
+	for value, want := range map[string]string{
+		"-n=abc":                     `"-n, --number": write a whole number, such as 100; `,
+		"--number=1.5":               `"-n, --number": write a whole number, such as 100; `,
+		"-n=99999999999999999999999": `"-n, --number": write a whole number, such as 100; `,
+		"--operators=maybe":          `"--operators": write the option without a value; `,
+	} {
+		g := &gateOf{}
+		_, errs, err := g.run(t, command, "", value)
+		if err == nil || !strings.Contains(errs, want) || strings.Contains(errs, "strconv") || len(g.asked) > 0 {
+			t.Errorf("%s: %v, %q, asked %v", value, err, errs, g.asked)
+		}
+	}
+	g := &gateOf{}
+	if _, errs, err := g.run(t, command, "", "-n", "100", "--operators"); err != nil || errs != "" || !slices.Equal(g.asked, []string{"Events 100"}) {
+		t.Errorf("as the messages say: %v, %q, asked %v", err, errs, g.asked)
 	}
 }
