@@ -80,7 +80,7 @@ func (g *gateOf) run(t *testing.T, command func(r *root) *cobra.Command, input s
 	r.configuration = configuration{read: true, text: fmt.Appendf(nil, `{"admin":{"listen":"unix/%s"}}`, socket)}
 	cmd := command(r)
 	var o, e strings.Builder
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // cobra takes those of the test for nil
 	cmd.SetIn(strings.NewReader(input))
 	cmd.SetOut(&o)
 	cmd.SetErr(&e)
