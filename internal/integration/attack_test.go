@@ -34,6 +34,25 @@ type topic struct {
 	text string   // guarded by mu
 }
 
+// checkStored looks whether the database holds, while an alert is being posted, that it was sent: whoever is killed now sends it no second time.
+func checkStored(t *testing.T, kind string) {
+	parts, ok := module.Running()
+	if !ok {
+		t.Error("an alert is posted while no gate runs")
+		return
+	}
+	err := parts.Store.View(context.Background(), func(tx storage.Tx) error {
+		value, _, err := tx.Meta().Get("alerts")
+		if err == nil && !strings.Contains(string(value), `"`+kind+`":`) {
+			t.Errorf("%s is posted before it is stored: %s", kind, value)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // posted is an alert as it was posted.
 type posted struct {
 	Kind  string
@@ -49,6 +68,7 @@ func newTopic(t *testing.T) *topic {
 		if err := json.Unmarshal(body, &one); err != nil || r.Header.Get("Authorization") == "" {
 			t.Errorf("posted %v: %s", r.Header, body)
 		}
+		checkStored(t, one.Kind)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.all, s.text = append(s.all, one), s.text+string(body)
