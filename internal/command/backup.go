@@ -20,7 +20,8 @@ func (r *root) backup() *cobra.Command {
 	var withKey bool
 	cmd := r.command("backup <file> [--with-key]", "Writes a consistent copy of the database",
 		`Writes a consistent copy of the database while the gate keeps running; a database in PostgreSQL is backed up by pg_dump and the other tools
-of its server instead. The copy is of no use without the master key that the command names. With --with-key the key is written beside it; together they open every address, so keep them as you keep passwords.
+of its server instead. The copy is of no use without the master key that the command names. With --with-key the key is written beside it;
+together they open every address, so keep them as you keep passwords.
 
 A restored backup has the accounts. Sessions and links from before no longer work.
 

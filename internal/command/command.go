@@ -306,7 +306,7 @@ func printable(s string) string {
 // group makes a command that only has commands below it.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
-		Use: use, Short: short,
+		Use: use + " <command>", Short: short,
 		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -15,8 +15,8 @@ import (
 
 func (r *root) nodes() *cobra.Command {
 	return r.command("nodes", "Lists the Caddys that share the database",
-		"Lists the Caddys that share a database in PostgreSQL, as far as they were heard of in the last half minute, and what each has other than the\n"+
-			"one that answers: its configuration, its keys, its clock, its version.\n\nExample: caddy email-link nodes", 0, 0,
+		"Lists the Caddys that have used a database in PostgreSQL in the last half minute, and in what each differs from the one that answers: in its\n"+
+			"configuration, keys, clock or version.\n\nExample: caddy email-link nodes", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {
 				list, err := b.Nodes(ctx)
@@ -41,9 +41,10 @@ func (r *root) nodes() *cobra.Command {
 }
 
 func (r *root) reseal() *cobra.Command {
-	return r.command("reseal", "Seals the database by the first key of secret",
-		"Seals the database by the first key of the option secret. Where several Caddys share a database none does that by itself: give each\n"+
-			"'secret old new', then 'secret new old', run this, and take the old key away. It is refused while a Caddy lacks the new key.\n\n"+
+	return r.command("reseal", "Seals the database with the first key of the option secret",
+		"Seals the database with the first key of the option secret, which ends the use of an old key. Where several Caddys share a database none does\n"+
+			"that by itself. Write 'secret <old> <new>' into the configuration of each, then 'secret <new> <old>', run this command, and take the old\n"+
+			"key away. It is refused while one of the Caddys lacks the new key.\n\n"+
 			"Example: caddy email-link reseal", 0, 0,
 		func(ctx context.Context, _ []string, out io.Writer) error {
 			return r.withOperations(ctx, func(b operator.Operations) error {

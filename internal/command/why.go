@@ -15,12 +15,15 @@ import (
 func (r *root) explain() *cobra.Command {
 	q := operator.ExplainQuery{}
 	cmd := r.command("why <email> <url> [--method <method>]", "Tells why a person can or cannot open a page",
-		`Judges a request to a page as the gate would, without a session of the person's, and prints each rule that has a say with its line in the
-Caddyfile. An arrow marks what decides. The reference is what a refused page and its line in the log show.
+		`Judges a request to a page as the gate would, and prints each rule that has a say with its line in the Caddyfile: public paths, require,
+max_age, the portal, and the account, its session, spent limits and waiting mails. An arrow marks what decides. The app gets no request, and the
+person need not be signed in. The reference is what a refused page and its line in the log show.
 
-It succeeds whatever the answer is, and fails if no site answers for the address.
+Exit code 0 whatever the answer is, 1 if no site answers for the address.
 
-Example: caddy email-link why you@example.com https://app.example.com/admin`, 2, 2,
+Examples:
+  caddy email-link why you@example.com https://app.example.com/admin
+  caddy email-link why you@example.com https://app.example.com/upload --method PUT`, 2, 2,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			q.Email, q.URL = args[0], args[1]
 			return r.withOperations(ctx, func(b operator.Operations) error {
