@@ -243,6 +243,8 @@ func (s *sending) dispatch() (leased int, wait time.Duration, err error) {
 	for i, l := range s.lanes {
 		l.waits.Store(err == nil && len(mails[i]) == free[i])
 		s.release(l, free[i]-len(mails[i]))
+	}
+	for i, l := range s.lanes { // with the free senders given back: a new mail finds one for the lane it moves to
 		s.start(d, l, mails[i], now, nil)
 		leased += len(mails[i])
 	}
