@@ -253,3 +253,25 @@ func (o only) Cookies(u *url.URL) []*http.Cookie {
 	}
 	return nil
 }
+
+// TestPORT14_ThePortalsFormsMayLeadToItsSites looks at the origins to which the pages of a portal may send forms: also of sites that a star
+// admits, or that name their address themselves, and of none that keeps its own pages.
+func TestPORT14_ThePortalsFormsMayLeadToItsSites(t *testing.T) {
+	own := func(host, line string) string {
+		return "http://" + host + ".localhost:$PORT {\n\temail_link {\n\t\tbase_url http://" + host + ".localhost:$PORT\n" + line + "\t}\n\treverse_proxy $BACKEND\n}\n"
+	}
+	w := start(t, setup{
+		global: several, baseURL: "http://auth.localhost:$PORT http://photos.localhost:$PORT http://*.home.localhost:$PORT",
+		sites: severalSites[:strings.Index(severalSites, "http://files")] + own("own", "") + own("apart", "\t\tportal off\n") +
+			"http://*.home.localhost:$PORT {\n\temail_link\n\treverse_proxy $BACKEND\n}\n",
+	})
+	v := w.visitor()
+	res, _ := v.open("auth", "/email-link/sign-in")
+	_, policy, _ := strings.Cut(res.Header.Get("Content-Security-Policy"), "form-action ")
+	policy, _, _ = strings.Cut(policy, ";")
+	for host, want := range map[string]bool{"photos": true, "*.home": true, "own": true, "apart": false} {
+		if got := strings.Contains(policy+" ", " "+w.portalAt(host)+" "); got != want {
+			t.Errorf("forms of the portal may lead to %s: %v (%s)", host, got, policy)
+		}
+	}
+}
