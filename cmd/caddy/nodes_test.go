@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,11 +54,11 @@ func newCluster(t *testing.T) *cluster {
 		n := &node{place: &place{t: t, dir: t.TempDir(), admin: gatetest.Address(t), site: gatetest.Address(t)}}
 		_, port, _ := net.SplitHostPort(n.site)
 		n.write("Caddyfile", gatetest.Config{
-			Admin: n.admin, BaseURL: c.origin, Mailer: "none", Storage: "postgres {\n\t\t\tdsn \"" + dsn + "\"\n\t\t\tserve_cached 10m\n\t\t}", Secret: "{env.GATE_SECRET}",
-			Gate: "scopes calendar\n\t\tlimit redeem_ip 100000-H",
-			Sites: "http://localhost:" + port + " {\n\tbind 127.0.0.1\n\temail_link {\n\t\trequire scope calendar session\n\t}\n" +
+			Admin: n.admin, BaseURL: c.at("auth") + " " + c.at("photos"), Mailer: "none", Storage: "postgres {\n\t\t\tdsn \"" + dsn + "\"\n\t\t\tserve_cached 10m\n\t\t}", Secret: "{env.GATE_SECRET}",
+			Gate: "scopes calendar\n\t\tlimit redeem_ip 100000-H\n\t\tportal " + c.at("auth"),
+			Sites: "http://localhost:" + port + " {\n\tbind 127.0.0.1\n\temail_link {\n\t\tbase_url " + c.origin + "\n\t\tportal off\n\t\trequire scope calendar session\n\t}\n" +
 				"\thandle /app/* {\n\t\treverse_proxy " + app + " {\n\t\t\tflush_interval -1\n\t\t}\n\t}\n" +
-				"\thandle {\n\t\trespond \"hello {http.auth.user.email} {http.auth.user.roles}\"\n\t}\n}\n",
+				"\thandle {\n\t\trespond \"hello {http.auth.user.email} {http.auth.user.roles}\"\n\t}\n}\n" + portalSites(port),
 		}.String())
 		n.transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", n.site)
@@ -111,7 +110,7 @@ func (c *cluster) signIn(email string) *browser {
 	c.t.Helper()
 	c.nodes[0].must("accounts", "add", email)
 	b := c.nodes[0].browser(nil)
-	if status, page := b.open(firstLine(c.nodes[0].must("link", email))); status != 200 || !strings.HasPrefix(page, "hello "+email) {
+	if status, page := b.open(c.link(email)); status != 200 || !strings.HasPrefix(page, "hello "+email) {
 		c.t.Fatalf("signing in: %d %q", status, page)
 	}
 	c.welcome(b, "hello "+email)
@@ -227,7 +226,7 @@ func (c *cluster) says(want string) {
 }
 
 // TestNODE1_EndsReachEveryNode ends and changes things by one of three Caddys, and by a command on the database where no Caddy answers. The
-// other two know of it, and end what is in flight.
+// other two know of it, and end what is in flight. At last the steps of a portal, each on a node of its own.
 func TestNODE1_EndsReachEveryNode(t *testing.T) {
 	c := newCluster(t)
 	first, last := c.nodes[0], c.nodes[2]
@@ -270,11 +269,12 @@ func TestNODE1_EndsReachEveryNode(t *testing.T) {
 	first.must("accounts", "set", "roles@example.com", "--role", "admin")
 	c.welcome(b, "hello roles@example.com admin")
 
-	token := firstLine(first.must("tokens", "create", "roles@example.com", "--scope", "calendar"))
+	token := firstLine(first.must("tokens", "create", "roles@example.com", "--scope", "calendar", "--site", c.origin))
 	id := regexp.MustCompile(`"id":\s*"([^"]+)"`).FindStringSubmatch(first.must("tokens", "list", "--json"))[1]
 	c.token("made", token, http.StatusOK)
 	c.nodes[1].must("tokens", "revoke", id) // made on another node
 	c.token("revoked", token, http.StatusUnauthorized)
+	c.handOver("portal@example.com")
 }
 
 // token waits until each node answers a token with a status.
@@ -309,7 +309,7 @@ func TestTOK1_OneOfManyOverThreeNodes(t *testing.T) {
 	c := newCluster(t)
 	c.nodes[0].must("accounts", "add", "ada@example.com")
 	for range 3 {
-		link := firstLine(c.nodes[0].must("link", "ada@example.com"))
+		link := c.link("ada@example.com")
 		var browsers []*browser
 		var forms []string
 		for i := range 50 {
@@ -349,7 +349,7 @@ func TestNODE2_ANodeThatIsCutOff(t *testing.T) {
 	c := newCluster(t)
 	b, unseen := c.signIn("ada@example.com"), c.nodes[0].browser(nil)
 	stays := c.signIn("bob@example.com")
-	if status, _ := unseen.open(firstLine(c.nodes[0].must("link", "bob@example.com"))); status != http.StatusOK {
+	if status, _ := unseen.open(c.link("bob@example.com")); status != http.StatusOK {
 		t.Fatal(status)
 	}
 	last := c.nodes[2]
@@ -394,7 +394,7 @@ func eventually(t *testing.T, what string, good func() bool) {
 	t.Helper()
 	for begun := time.Now(); !good(); time.Sleep(20 * time.Millisecond) { // polling another process
 		if time.Since(begun) > gatetest.Patience {
-			t.Fatal(errors.New("never: " + what))
+			t.Fatal("never: " + what)
 		}
 	}
 }
