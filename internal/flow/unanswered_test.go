@@ -74,6 +74,10 @@ var unansweredSteps = map[string]func(g *gate, b *browser, id string) (first, ag
 	"ask": func(g *gate, b *browser, _ string) (first, again func() error) {
 		first = func() error { _, err := b.ask(SignIn, ada); return err }
 		return first, func() error {
+			// Mails leave in no order: what the first request has queued, if it was committed, goes before the next one.
+			if err := g.worker.Flush(context.Background()); err != nil {
+				return err
+			}
 			if err := first(); err != nil {
 				return err
 			}
