@@ -233,7 +233,9 @@ func (s *sending) dispatch() (leased int, wait time.Duration, err error) {
 	now := s.Clock.Now()
 	mails, next := make([][]storage.Mail, len(s.lanes)), time.Time{}
 	err = s.Store.Update(s.stop, func(tx storage.Tx) (err error) {
-		next, err = s.lease(tx, now, free, mails)
+		if next, err = s.lease(tx, now, free, mails); err == nil {
+			err = s.stop.Err() // a mail may have been moved here by the step that was to be the last
+		}
 		return err
 	})
 	if err != nil {
