@@ -225,20 +225,26 @@ type holdReport struct {
 // holder is the process that holds requests open.
 type holder struct {
 	*child
-	out *json.Decoder
+	// report is what the process says on standard output. It is a file of ours: what the process says last is there when it has ended.
+	report *os.File
 }
 
 // hold opens requests, without waiting for them to be open.
 func (b *bench) hold(what holding) (*holder, error) {
 	h := &holder{}
-	var in *json.Encoder
-	var err error
-	h.child, err = b.start(self("hold"), func(c *exec.Cmd) {
-		w, _ := c.StdinPipe()
-		r, _ := c.StdoutPipe()
-		in, h.out = json.NewEncoder(w), json.NewDecoder(r)
-	})
+	report, w, err := os.Pipe()
 	if err != nil {
+		return nil, err
+	}
+	var in *json.Encoder
+	h.report = report
+	h.child, err = b.start(self("hold"), func(c *exec.Cmd) {
+		stdin, _ := c.StdinPipe()
+		in, c.Stdout = json.NewEncoder(stdin), w
+	})
+	_ = w.Close()
+	if err != nil {
+		_ = report.Close()
 		return nil, err
 	}
 	if err := in.Encode(what); err != nil {
@@ -251,8 +257,9 @@ func (b *bench) hold(what holding) (*holder, error) {
 func (h *holder) end() (time.Time, error) {
 	said := make(chan holdReport, 1)
 	go func() {
+		defer h.report.Close()
 		var last holdReport
-		if err := h.out.Decode(&last); err != nil {
+		if err := json.NewDecoder(h.report).Decode(&last); err != nil {
 			last.Err = err.Error()
 		}
 		said <- last
