@@ -40,13 +40,6 @@ type BesideStorage interface {
 	OpenBeside(ctx context.Context) (storage.Store, error)
 }
 
-// ExclusiveStorage is a [StorageGuest] whose place several processes use, and that one of them can have for itself.
-type ExclusiveStorage interface {
-	StorageGuest
-	// OpenExclusive opens the place and keeps all others out. It returns storage.ErrLocked, with the name of a process, while there are any.
-	OpenExclusive(ctx context.Context) (storage.Store, error)
-}
-
 // SchemaGuest is a [StorageGuest] whose schema operators may make themselves.
 type SchemaGuest interface {
 	StorageGuest
@@ -57,7 +50,8 @@ type SchemaGuest interface {
 // MovableStorage is a [StorageGuest] from which, or to which, everything moves with the command `migrate`.
 type MovableStorage interface {
 	StorageGuest
-	// OpenToMove opens the place for this process alone. With existing it refuses a place where nothing has been kept, instead of making it.
+	// OpenToMove opens the place for this process alone and keeps all others out. It returns storage.ErrLocked, with the name of a process, while
+	// there are any. With existing it refuses a place where nothing has been kept, instead of making it.
 	OpenToMove(ctx context.Context, existing bool) (storage.Store, error)
 	// Capacity returns how many bytes may be kept there, and whether that is known.
 	Capacity() (bytes uint64, known bool, err error)

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Act is something on an account that a session alone is no proof for, because whoever holds it gets something.
+// Act is something on an account that a session alone does not prove, because it gives something away.
 type Act string
 
 // Export hands out everything that the gate knows of the account.
@@ -136,7 +136,7 @@ func (s *Service) PendingProof(ctx context.Context, site Site, requester Request
 	return p, nil
 }
 
-// findProof returns the open proof of a cookie that the session of this browser has asked for. It refuses where there is none.
+// findProof returns the open proof of a cookie that the session of this browser has asked for. It refuses a browser without one.
 func (s *Service) findProof(tx storage.Tx, site Site, requester Requester, cookie string, now time.Time, forUpdate bool,
 ) (f storage.Flow, p private, addr address.Address, err error) {
 	if requester.Session == nil {

@@ -116,16 +116,15 @@ func openShared(ctx context.Context, o postgres.Options) (storage.Store, error) 
 	return store, nil
 }
 
-// OpenExclusive opens the database where no node uses it, and keeps nodes out.
-func (s *Storage) OpenExclusive(ctx context.Context) (storage.Store, error) {
-	return openExclusive(ctx, s.options)
-}
-
-// OpenToMove is OpenExclusive. With existing it refuses a schema without tables of a gate instead of making them.
+// OpenToMove opens the database where no node uses it, and keeps nodes out. With existing it refuses a schema without tables of a gate instead of making them.
 func (s *Storage) OpenToMove(ctx context.Context, existing bool) (storage.Store, error) {
 	o := s.options
 	o.Existing = existing
-	return openExclusive(ctx, o)
+	store, err := postgres.Open(ctx, o)
+	if err != nil {
+		return nil, err // and no store, not even one that is nil
+	}
+	return store, nil
 }
 
 // Capacity knows nothing of the disk of a server.
@@ -134,15 +133,6 @@ func (s *Storage) Capacity() (bytes uint64, known bool, err error) { return 0, f
 // EmptyAdvice says how the place becomes empty.
 func (s *Storage) EmptyAdvice() string {
 	return "drop schema " + cmp.Or(s.Schema, postgres.DefaultSchema) + " cascade"
-}
-
-// openExclusive returns no store with an error, not even one that is nil.
-func openExclusive(ctx context.Context, o postgres.Options) (storage.Store, error) {
-	store, err := postgres.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return store, nil
 }
 
 // DemandsSecret reports that the master keys have to be configured: a key file on one machine would be none beside a database that

@@ -16,11 +16,10 @@ import (
 )
 
 var (
-	_ module.SharedStorage    = (*Storage)(nil)
-	_ module.BesideStorage    = (*Storage)(nil)
-	_ module.SchemaGuest      = (*Storage)(nil)
-	_ module.ExclusiveStorage = (*Storage)(nil)
-	_ module.MovableStorage   = (*Storage)(nil)
+	_ module.SharedStorage  = (*Storage)(nil)
+	_ module.BesideStorage  = (*Storage)(nil)
+	_ module.SchemaGuest    = (*Storage)(nil)
+	_ module.MovableStorage = (*Storage)(nil)
 )
 
 func TestCFG1_TheBlockAndTheLineAreRead(t *testing.T) {
