@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,11 @@ func newMariaDB(t *testing.T) *mariadb {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	m := &mariadb{t: t, client: program(t, "mariadb", "mariadb-client"), socket: filepath.Join(dir, "sql.sock")}
+	// Each server deletes what looks like a temporary table of a former one: those of a neighbour too, where they share a directory.
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(temporary, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var as []string
 	if os.Getuid() == 0 {
 		mysql, err := user.Lookup("mysql")
@@ -53,18 +59,20 @@ func newMariaDB(t *testing.T) *mariadb {
 		}
 		uid, _ := strconv.Atoi(mysql.Uid)
 		gid, _ := strconv.Atoi(mysql.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
+		for _, path := range []string{dir, temporary} {
+			if err := os.Chown(path, uid, gid); err != nil {
+				t.Fatal(err)
+			}
 		}
 		as = []string{"--user=mysql"}
 	}
-	data := "--datadir=" + filepath.Join(dir, "data")
-	args := append([]string{"--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"}, as...)
+	where := []string{"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--tmpdir=" + temporary}
+	args := slices.Concat(where, []string{"--auth-root-authentication-method=normal", "--skip-test-db"}, as)
 	if out, err := exec.CommandContext(t.Context(), install, args...).CombinedOutput(); err != nil { //nolint:gosec // found above
 		t.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
 	var log bytes.Buffer
-	args = append([]string{"--no-defaults", data, "--socket=" + m.socket, "--skip-networking", "--innodb-buffer-pool-size=16M"}, as...)
+	args = slices.Concat(where, []string{"--socket=" + m.socket, "--skip-networking", "--innodb-buffer-pool-size=16M"}, as)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), server, args...) //nolint:gosec // found above
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
