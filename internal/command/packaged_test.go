@@ -1,15 +1,19 @@
 package command
 
 import (
+	"sync"
 	"testing"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
 
+// registerPackaged registers once for the process, however often its tests run: Caddy takes each name once.
+var registerPackaged = sync.OnceFunc(func() { registerTopLevel(Host{}) })
+
 // TestPackagedCommandsStandBesideCaddys registers what the program of the packages has at its top: a name that Caddy has as well panics.
 func TestPackagedCommandsStandBesideCaddys(t *testing.T) {
-	registerTopLevel(Host{})
+	registerPackaged()
 	for _, own := range (&root{}).commands() {
 		registered, ok := caddycmd.Commands()[own.Name()]
 		if !ok {
