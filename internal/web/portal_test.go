@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -437,7 +438,7 @@ func mustQuery(t *testing.T, address string) url.Values {
 }
 
 // TestPORT6_TenThousandStrangersLeaveNothing opens pages as strangers do, whose requests follow the whole way to the portal's form, some with
-// what is sealed under another key: nothing is written, and the file is as large as before.
+// what is sealed under another key: nothing is written, the file is as large as before, and the database holds as many records of each kind.
 func TestPORT6_TenThousandStrangersLeaveNothing(t *testing.T) {
 	s := newSeveral(t)
 	ring, _, err := keyring.Open([][]byte{[]byte("a master key of another gate's own")}, nil)
@@ -456,7 +457,7 @@ func TestPORT6_TenThousandStrangersLeaveNothing(t *testing.T) {
 		}
 		return info.Size()
 	}
-	before := size()
+	before, records := size(), enginetest.CountRecords(t, s.state.Store)
 	for i := range 2500 { // four navigations each
 		p := s.person()
 		open := p.stop(fmt.Sprintf("%s/album/%d", photosOrigin, i), "/email-link/open")
@@ -470,6 +471,9 @@ func TestPORT6_TenThousandStrangersLeaveNothing(t *testing.T) {
 	}
 	if s.writes.updates != 0 || size() != before {
 		t.Errorf("%d steps wrote; the file has %d bytes, before %d", s.writes.updates, size(), before)
+	}
+	if after := enginetest.CountRecords(t, s.state.Store); !maps.Equal(after, records) {
+		t.Errorf("the database holds %v, before %v", after, records)
 	}
 }
 
