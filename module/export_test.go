@@ -25,3 +25,23 @@ func (a *App) OpenSuffixes() (list []string) {
 	}
 	return list
 }
+
+// PathAt returns the path of the gate's pages at an origin, and whether its people sign in at a portal, as mails and operators have it.
+func (a *App) PathAt(origin string) (path string, led bool) {
+	site, ok := a.gate.Site(origin)
+	if !ok {
+		return "", false
+	}
+	return site.Prefix, site.Led
+}
+
+// Launcher returns the origins that the portal shows.
+func (a *App) Launcher() (list []string) {
+	for _, s := range a.portal.web.Sites {
+		list = append(list, s.Origin)
+	}
+	return list
+}
+
+// FormActions returns the origins to which the portal's pages may send forms.
+func (a *App) FormActions() []string { return a.portal.handler.site.Template.FormActions }

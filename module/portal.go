@@ -284,13 +284,15 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 			continue
 		}
 		for _, o := range h.site.Origins {
-			if actions[o.String()] = true; o.Wildcard() {
+			if o.Wildcard() {
+				actions[o.String()] = true
 				stars = append(stars, h)
 				continue
 			}
-			if reached := c.reached[h]; reached != nil && !reached[""] && !slices.ContainsFunc(slices.Collect(maps.Keys(reached)), func(host string) bool { return hostMatches(o.Host(), host) != never }) {
+			if !c.mayAnswer(h, o.String()) {
 				continue
 			}
+			actions[o.String()] = true
 			if sites[o.String()] == nil {
 				order = append(order, o.String())
 				sites[o.String()] = &web.PortalSite{Origin: o.String(), Base: o.String() + h.site.Prefix, Name: gate.HostOf(o.String())}
@@ -309,7 +311,7 @@ func (p *portal) collect(c *configuration, handlers []*Handler) {
 			return s
 		}
 		for _, h := range stars {
-			if found, ok := gate.Resolve(h.site.Origins, gate.HostOf(origin)); ok && found == origin {
+			if found, ok := gate.Resolve(h.site.Origins, gate.HostOf(origin)); ok && found == origin && c.mayAnswer(h, origin) {
 				return &web.PortalSite{
 					Origin: origin, Base: origin + h.site.Prefix, Name: gate.HostOf(origin), Admits: anyAdmits([]*gate.Site{h.site}), LogRefusal: logRefusal(h.site, origin),
 				}

@@ -1,11 +1,14 @@
 package module
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
@@ -26,6 +29,41 @@ func (c *configuration) findHosts(arrivals []arrival) {
 
 // isInner reports whether all requests that come to a handler have passed another one of ours.
 func (c *configuration) isInner(h *Handler) bool { return c.reached[h] != nil && !c.first[h] }
+
+// answers reports whether requests for an origin come to a handler and have passed no other one of ours. A host that no matcher names comes
+// to those of a star above it, and to those that take all.
+func (c *configuration) answers(h *Handler, origin *url.URL) bool {
+	if !c.first[h] || !c.listensFor(h, origin) {
+		return false
+	}
+	host := origin.Hostname()
+	if c.hosts[host] {
+		return c.reached[h][host]
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(c.hosts)) {
+		if hostMatches(pattern, host) != never {
+			return c.reached[h][pattern]
+		}
+	}
+	return c.reached[h][""]
+}
+
+// mayAnswer is as answers, and true where that is not known.
+func (c *configuration) mayAnswer(h *Handler, origin string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (c.reached[h] == nil || c.answers(h, u))
+}
+
+// listensFor reports whether a server with a handler listens on the port of an origin. Where none does something in front of Caddy leads
+// from that port to another one, and it may be any.
+func (c *configuration) listensFor(h *Handler, origin *url.URL) bool {
+	here := doctor.Listener{Scheme: origin.Scheme, Port: cmp.Or(origin.Port(), map[string]string{"http": "80", "https": "443"}[origin.Scheme])}
+	listens := func(list []doctor.Listener) bool { return len(list) == 0 || slices.Contains(list, here) }
+	if slices.ContainsFunc(c.positions, func(p *position) bool { return p.handler == h && listens(c.listens[p.server]) }) {
+		return true
+	}
+	return !slices.ContainsFunc(slices.Collect(maps.Values(c.listens)), listens)
+}
 
 // admitted returns the origins that a handler answers for. A star in base_url trusts every name below it, and the holder of one
 // of them could have links mailed that lead to it (CWE-640). So it stands for the hosts that the matchers on the way to the

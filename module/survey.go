@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,6 +55,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	}
 	for _, h := range a.handlers {
 		if !h.Off {
+			h.site.Answers = func(origin *url.URL) bool { return a.configuration.answers(h, origin) }
 			a.gate.AddSite(h.site)
 		}
 	}

@@ -45,6 +45,8 @@ type Site struct {
 	// come to this site.
 	Others                           []OtherSite
 	OthersInAnyCase, RewrittenBefore bool
+	// Answers reports whether requests for an origin come to this site before any other; nil: that is not known.
+	Answers func(origin *url.URL) bool
 	// Led is set where people sign in at the portal, and Portal at the portal itself, behind whose pages there is nothing.
 	Led, Portal bool
 	// Line returns where an option is written, the n-th of its lines; nil: nothing is known.
@@ -141,26 +143,40 @@ func (s *Site) of(origin string) *web.Site {
 	return s.makeSite(origin)
 }
 
-// Site returns the site of an origin of the configuration: for mails, which name the origin alone, and for operators.
+// Site returns the site of an origin of the configuration: for mails, which name the origin alone, and for operators. Where sites share a
+// list of origins it is the one to which its requests come, as far as that is known.
 func (g *Gate) Site(origin string) (site *web.Site, ok bool) {
 	u, err := url.Parse(origin)
 	if err != nil {
 		return nil, false
 	}
+	var first *Site
 	for _, s := range g.sites {
-		if found, ok := Resolve(s.Origins, u.Host); ok && found == origin {
+		found, ok := Resolve(s.Origins, u.Host)
+		switch {
+		case !ok || found != origin:
+		case s.Answers != nil && s.Answers(u):
 			return s.of(origin), true
+		case first == nil:
+			first = s
 		}
 	}
-	return nil, false
+	if first == nil {
+		return nil, false
+	}
+	return first.of(origin), true
 }
 
 // Sites returns the sites of all origins without a star, in the order of the configuration.
 func (g *Gate) Sites() (list []*web.Site) {
+	seen := map[string]bool{}
 	for _, s := range g.sites {
 		for _, o := range s.Origins {
-			site := s.sites[o.text]
-			if site != nil && !slices.ContainsFunc(list, func(one *web.Site) bool { return one.Origin == site.Origin }) {
+			if o.wildcard || seen[o.text] {
+				continue
+			}
+			seen[o.text] = true
+			if site, ok := g.Site(o.text); ok {
 				list = append(list, site)
 			}
 		}
