@@ -96,8 +96,8 @@ func offline(configuration []byte) (*App, error) {
 		// The defaults say where the database and the key are.
 		cfg.AppsRaw = caddy.ModuleMap{"email_link": json.RawMessage(`{"mailer":{"transport":"none"}}`)}
 	}
-	// What the guests and the other apps log while they are set up is for the one who starts Caddy.
-	quiet := &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN"}}}}
+	// What the other apps log while they are set up, warnings included, is for the one who starts Caddy.
+	quiet := &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}
 	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: cfg.AppsRaw, StorageRaw: cfg.StorageRaw, Logging: quiet})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"golang.org/x/net/idna"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
@@ -20,9 +22,9 @@ import (
 // explainRequest follows a request through the routes to the gates that it comes to, and has each judge it. It asks no matcher that depends on more than
 // host, path and method: what such a one decides is told as a condition.
 func (a *App) explainRequest(c *core, q operator.RouteQuestion) (answer operator.RouteAnswer, err error) {
-	u, err := url.Parse(q.URL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return answer, &operator.Error{Kind: operator.Invalid, Message: fmt.Sprintf("%q is not the address of a page, such as https://app.example.com/page", q.URL)}
+	u, err := parsePageAddress(q.URL)
+	if err != nil {
+		return answer, err
 	}
 	gates := a.gatesOn(u, q.Method)
 	if len(gates) == 0 {
@@ -56,6 +58,22 @@ func (a *App) explainRequest(c *core, q operator.RouteQuestion) (answer operator
 		answer.Add("portal", a.Source.line("portal"), "people sign in at "+answer.Portal+" for this site", false)
 	}
 	return answer, nil
+}
+
+// parsePageAddress reads the address of a page as a browser does: a host of other than ASCII letters is asked for by its A-labels.
+func parsePageAddress(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	var escape url.EscapeError
+	switch {
+	case errors.As(err, &escape):
+		return nil, &operator.Error{Kind: operator.Invalid, Message: fmt.Sprintf("%q holds %q, which is no escape: the gate answers every such request with 400; write %%25 for a percent sign", text, string(escape))}
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, &operator.Error{Kind: operator.Invalid, Message: fmt.Sprintf("%q is not the address of a page, such as https://app.example.com/page", text)}
+	}
+	if ascii, err := idna.Lookup.ToASCII(u.Hostname()); err == nil {
+		u.Host = strings.Replace(u.Host, u.Hostname(), ascii, 1)
+	}
+	return u, nil
 }
 
 // gatesOn returns the gates that a request comes to, in their order.
@@ -124,7 +142,7 @@ func (a *App) explain(answer *operator.RouteAnswer, at arrival, e gate.Explanati
 		answer.Add("base_url", at, "names no such host", true)
 		return
 	case e.Own:
-		answer.Add("path", h.Source.line("path"), "a page of the gate's own, which anybody may open", true)
+		answer.Add("path", h.Source.line("path"), "a page of the gate's own, which no rule of the site guards", true)
 		return
 	case e.Refusal == web.PortalOnly && r.URL.Path == "/":
 		answer.Refuse(http.StatusSeeOther, "")

@@ -95,8 +95,6 @@ func (e AccountEvent) key() string {
 		switch e.Purpose {
 		case "account", "token":
 			key += "." + e.Purpose + "." + e.Outcome
-		case "sign_in", "reset":
-			key += ".password" // the purpose of the flow that has set one
 		default:
 			key += "." + e.Purpose
 		}

@@ -269,7 +269,7 @@ func accountSamples() (account, full Account) {
 	for i, e := range []AccountEvent{
 		{Name: "signed_in", Outcome: "portal", Site: "Photos", Network: "192.0.2.0/24"},
 		{Name: "changed", Purpose: "account", Outcome: "changed", Operator: true},
-		{Name: "changed", Purpose: "reset", Outcome: "link"},
+		{Name: "changed", Purpose: "password", Outcome: "reset"},
 		{Name: "mailed", Purpose: "reset", Outcome: "sent"},
 		{Name: "unheard"},
 	} {

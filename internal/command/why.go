@@ -58,8 +58,10 @@ func printExplanation(out io.Writer, w operator.Explanation) error {
 	switch {
 	case w.Status == 0 && slices.ContainsFunc(w.Rules, func(r operator.Rule) bool { return r.Decides }):
 		text = "the answer is a page of the gate's own"
-	case w.Status == http.StatusSeeOther, w.Status == http.StatusUnauthorized:
+	case w.Status == http.StatusSeeOther:
 		text = "the browser is led to the sign-in page"
+	case w.Status == http.StatusUnauthorized:
+		text = "the answer is 401 Unauthorized; only a GET is led to the sign-in page"
 	case w.Status != 0:
 		text = fmt.Sprintf("the answer is %d %s", w.Status, http.StatusText(w.Status))
 	}

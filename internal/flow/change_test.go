@@ -49,10 +49,26 @@ func TestSES1_ChangingThePasswordGivesANewSessionAndEndsAllOthers(t *testing.T) 
 		if mail := b.newest(ada); mail.kind != mailer.KindPasswordChanged || mail.link != "" {
 			t.Errorf("mailed %q, want the notice", mail.kind)
 		}
+		checkPasswordEvent(t, g, id, outcomeChanged)
 		_, err := g.stranger(2).signIn(ada, oldWords)
 		wantInvalid(t, err, "password", "refused")
 		must[Done](t)(g.stranger(2).signIn(ada, newWords))
 	})
+}
+
+// checkPasswordEvent looks for the one line of the audit log about a changed password: it names what was changed, as all lines about changes do.
+func checkPasswordEvent(t *testing.T, g *gate, id, outcome string) {
+	t.Helper()
+	err := g.bolt.View(t.Context(), func(tx storage.Tx) error {
+		list, err := tx.Events().List(storage.EventFilter{Match: func(e storage.Event) bool { return e.Name == eventChanged }}, 10)
+		if len(list) != 1 || list[0].Purpose != "password" || list[0].Outcome != outcome || list[0].Account != id {
+			t.Errorf("events: %+v, want one of password %s", list, outcome)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestChange_NeedsTheCurrentPasswordAndAGoodNewOne(t *testing.T) {

@@ -82,13 +82,21 @@ func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kin
 	return tx.Outbox().Enqueue(m)
 }
 
-// recordEvents writes what has happened to an account without a flow.
+// recordEvents writes what has happened to an account. What a step changes is the password; the line says so as those of owners and operators do,
+// by what was changed and how, and not by the purpose of the flow.
 func (s *Service) recordEvents(tx storage.Tx, rec *record, e authentication, names ...string) error {
 	for _, name := range names {
-		if err := rec.add(tx, storage.Event{
+		event := storage.Event{
 			Time: e.now, Name: name, Purpose: rec.purpose, Outcome: e.method, Account: e.account.ID, Flow: rec.flow,
 			Site: e.site.Origin, Client: boundary.NetworkText(e.requester.Client),
-		}, e.now.Add(storage.EventLifetime)); err != nil {
+		}
+		if name == eventChanged {
+			event.Purpose, event.Outcome = purposePassword, outcomeChanged
+			if rec.purpose == Reset {
+				event.Outcome = outcomeReset
+			}
+		}
+		if err := rec.add(tx, event, e.now.Add(storage.EventLifetime)); err != nil {
 			return err
 		}
 	}

@@ -263,6 +263,7 @@ func TestFLOW3_AResetEndsEverySessionAndTellsTheOwner(t *testing.T) {
 		if n := g.events(eventChanged); n != 1 {
 			t.Errorf("%d events, want 1", n)
 		}
+		checkPasswordEvent(t, g, id, outcomeReset)
 	})
 }
 

@@ -163,6 +163,13 @@ const (
 	eventExported  = "exported"
 )
 
+// Of an event that a password was changed: its purpose, and its outcome if a mail had proven the mailbox. If the old password had to be
+// given, the outcome is outcomeChanged.
+const (
+	purposePassword = "password"
+	outcomeReset    = "reset"
+)
+
 // record is what a step has to tell after its commit.
 type record struct {
 	// purpose is known once a flow has been found.

@@ -59,7 +59,7 @@ func (s *Site) line(option string, n int) string {
 
 // Explanation is what the gate would do with a request, and why.
 type Explanation struct {
-	// Known is false for a host that is in no base_url. Own is set for the gate's own pages, which anybody may open.
+	// Known is false for a host that is in no base_url. Own is set for the gate's own pages, which no rule of the site guards.
 	Known, Own bool
 	// Need is what the request needs.
 	Need Need

@@ -90,6 +90,7 @@ func TestWHY1_WhyAPersonCannotOpenAPage(t *testing.T) {
 		{"nobody@example.com", "/open%2fx", "GET", "account", ""},
 		{"nobody@example.com", "/read/x", "GET", "", ""},
 		{"nobody@example.com", "/read/x", "POST", "account", ""},
+		{"nobody@example.com", "/x", "HEAD", "account", ""},
 		{"ada@example.com", "/x", "TRACE", "method", "email_link"},
 		{"ada@example.com", "/a%00b", "GET", "path", "email_link"},
 	}

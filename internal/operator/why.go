@@ -206,9 +206,9 @@ func (svc *Service) signedInAt(s *storage.Session) string {
 	return fmt.Sprintf("signed in at %s since %s", s.Site, svc.displayTime(s.AuthTime).Format(time.RFC3339))
 }
 
-// signInStatus is that of the answer to a browser that has to sign in.
+// signInStatus is that of the answer to a browser that has to sign in: only a page that a person opens leads to the form.
 func signInStatus(method string) int {
-	if method == "GET" || method == "HEAD" {
+	if method == "GET" {
 		return statusSignIn
 	}
 	return statusUnauthorized
