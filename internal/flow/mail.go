@@ -64,7 +64,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		Act: string(p.Act), App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
+		Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	payload.SignInEnds = min(payload.Ends, s.Clock.ToWall(m.now.Add(m.site.Lifetimes.SignIn)).Unix())
 	payload.NoSignInLink = !m.site.mailsLink(SignIn)

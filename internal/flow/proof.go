@@ -9,17 +9,22 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
+	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// Act is something on an account that a session alone does not prove, because it gives something away.
-type Act string
+// Act is something on an account that a session alone does not prove, with its values.
+type Act = outbox.Act
 
-// Export hands out everything that the gate knows of the account.
-const Export Act = "export"
+// Kinds of acts.
+const (
+	// Export hands out everything that the gate knows of the account.
+	Export = "export"
+)
 
-// Perform does an act in the step that proves it. It may run more than once; only what it did last counts.
+// Perform does an act in the step that proves it. It may run more than once; only what it did last counts. It refuses by [Refuse]; any
+// other error undoes the step, and the proof is as it was.
 type Perform func(tx storage.Tx, act Act) error
 
 // PendingProof is an act that waits for the code of its mail.
@@ -220,17 +225,20 @@ func (s *Service) redeemProof(tx storage.Tx, site Site, requester Requester, coo
 	if err := perform(tx, p.Act); err != nil {
 		return err
 	}
-	return s.recordProof(tx, rec, site, requester, now, methodCode)
+	return s.recordProof(tx, rec, site, requester, now, p.Act, methodCode)
 }
 
 // recordProof writes to the audit log that an act was proven and done.
-func (s *Service) recordProof(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, method string) error {
+func (s *Service) recordProof(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, act Act, method string) error {
 	e := storage.Event{
 		Time: now, Account: rec.account, Flow: rec.flow, Site: site.Origin, Client: boundary.NetworkText(requester.Client),
 	}
 	e.Name, e.Purpose, e.Outcome = eventConfirmed, Proof, method
 	if err := rec.add(tx, e, now.Add(storage.EventLifetime)); err != nil {
 		return err
+	}
+	if act.Kind != Export { // what another act has changed is in the events of its own step
+		return nil
 	}
 	e.Name, e.Purpose, e.Outcome = eventExported, "account", outcomeOK
 	return rec.add(tx, e, now.Add(storage.EventLifetime))
@@ -299,5 +307,5 @@ func (c *passwordChange) proveStep(tx storage.Tx, k accountSnapshot, right bool,
 	if err := perform(tx, act); err != nil {
 		return err
 	}
-	return s.recordProof(tx, rec, c.site, c.requester, c.now, methodPassword)
+	return s.recordProof(tx, rec, c.site, c.requester, c.now, act, methodPassword)
 }

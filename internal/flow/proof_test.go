@@ -63,9 +63,9 @@ func TestOWN1_ACodeDoesWhatItsMailSays(t *testing.T) {
 	g.account("ada@example.com")
 	owner := g.signedIn("ada@example.com")
 	thief := *owner // a copy of all cookies
-	const other = Act("another")
+	other := Act{Kind: "another"}
 	theirs, stolen := thief.proof(other)
-	own, m := owner.proof(Export)
+	own, m := owner.proof(Act{Kind: Export})
 	if m.kind != mailer.KindProof || m.link != "" || m.code == "" || m.cancel == "" {
 		t.Fatalf("the mail is %+v", m)
 	}
@@ -86,7 +86,7 @@ func TestOWN1_ACodeDoesWhatItsMailSays(t *testing.T) {
 	if err := submit(owner, own, m.code); err != nil {
 		t.Fatal(err)
 	}
-	if len(done.done) != 1 || done.done[0] != Export {
+	if len(done.done) != 1 || done.done[0].Kind != Export {
 		t.Errorf("%v was done, want the export alone", done.done)
 	}
 	if err := submit(owner, own, m.code); !errors.Is(err, ErrNoFlow) {
@@ -132,7 +132,7 @@ func TestOWN1_NothingElseIsAProof(t *testing.T) {
 			g := newGate(t)
 			g.account("ada@example.com")
 			b := g.signedIn("ada@example.com")
-			cookie, m := b.proof(Export)
+			cookie, m := b.proof(Act{Kind: Export})
 			by := change(g, b, &m.code, &cookie)
 			var done acts
 			if err := g.SubmitProof(context.Background(), g.site, by.requester(), cookie, m.code, done.perform); err == nil || len(done.done) != 0 {
@@ -147,7 +147,7 @@ func TestOWN1_ACodeSignsNobodyIn(t *testing.T) {
 	g := newGate(t)
 	g.account("ada@example.com")
 	b := g.signedIn("ada@example.com")
-	cookie, m := b.proof(Export)
+	cookie, m := b.proof(Act{Kind: Export})
 	r := g.browser().requester()
 	r.FlowCookie = cookie
 	if done, err := g.SubmitCode(context.Background(), g.site, r, m.code); !errors.Is(err, ErrNoFlow) {
@@ -160,7 +160,7 @@ func TestOWN1_AttemptsAreCounted(t *testing.T) {
 	g := newGate(t)
 	g.account("ada@example.com")
 	b := g.signedIn("ada@example.com")
-	cookie, m := b.proof(Export)
+	cookie, m := b.proof(Act{Kind: Export})
 	wrong := "00000000"
 	if m.code == wrong {
 		wrong = "00000001"
@@ -176,7 +176,7 @@ func TestOWN1_AttemptsAreCounted(t *testing.T) {
 	if err := g.SubmitProof(context.Background(), g.site, b.requester(), cookie, m.code, done.perform); !errors.As(err, &invalid) || invalid.Code != "off" || len(done.done) != 0 {
 		t.Errorf("the right one after them: %v, %v was done", err, done.done)
 	}
-	if p, err := g.PendingProof(context.Background(), g.site, b.requester(), cookie); err != nil || !p.CodeOff || p.Act != Export {
+	if p, err := g.PendingProof(context.Background(), g.site, b.requester(), cookie); err != nil || !p.CodeOff || p.Act.Kind != Export {
 		t.Errorf("the page says %+v, %v", p, err)
 	}
 }
@@ -186,7 +186,7 @@ func TestOWN1_OneOfFiftyIsDone(t *testing.T) {
 	g := newGate(t)
 	g.account("ada@example.com")
 	b := g.signedIn("ada@example.com")
-	cookie, m := b.proof(Export)
+	cookie, m := b.proof(Act{Kind: Export})
 	requester := b.requester()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -212,7 +212,7 @@ func TestOWN1_ThisWasNotMeEndsTheSessionThatAsked(t *testing.T) {
 	g := newGate(t)
 	g.account("ada@example.com")
 	thief, owner := g.signedIn("ada@example.com"), g.signedIn("ada@example.com")
-	cookie, m := thief.proof(Export)
+	cookie, m := thief.proof(Act{Kind: Export})
 	asked := thief.requester()
 	anybody := g.browser()
 	o, err := g.Open(context.Background(), g.site, anybody.requester(), m.cancel)
@@ -237,9 +237,9 @@ func TestOWN1_CodesHaveALimitOfTheirOwn(t *testing.T) {
 	g.account("ada@example.com")
 	b := g.signedIn("ada@example.com")
 	for range 10 {
-		b.proof(Export)
+		b.proof(Act{Kind: Export})
 	}
-	_, _, err := g.RequestProof(context.Background(), g.site, b.requester(), Export)
+	_, _, err := g.RequestProof(context.Background(), g.site, b.requester(), Act{Kind: Export})
 	if l := new(Limited); !errors.As(err, &l) || l.Name != limit.MailProof {
 		t.Errorf("the eleventh in an hour: %v", err)
 	}

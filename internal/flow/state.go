@@ -46,7 +46,7 @@ type private struct {
 	// Reserve is set when the mailbox's limit was spent: the mails leave for a network of the account's sessions only.
 	Reserve bool `json:"reserve,omitempty"`
 	// Act is what a proof proves, and Session the id of the session that asked.
-	Act     Act    `json:"act,omitempty"`
+	Act     Act    `json:"act,omitzero"`
 	Session string `json:"session,omitempty"`
 	// App is set where an app has started the flow.
 	App *appFlow `json:"app,omitempty"`

@@ -59,6 +59,10 @@ func (r *refusal) Unwrap() error { return r.reason }
 // and view return the reason without the mark.
 func refuse(reason error) error { return &refusal{reason} }
 
+// Refuse returns the error with which a [Perform] refuses an act that was proven: the proof is used up, and what the step has written stays. The
+// step's caller gets the reason.
+func Refuse(reason error) error { return refuse(reason) }
+
 // orRefuse returns err, or refuses for the reason if err is nil.
 func orRefuse(err, reason error) error {
 	if err != nil {

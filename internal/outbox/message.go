@@ -23,6 +23,24 @@ const (
 	Alert = "alert"
 )
 
+// Act is one thing on an account that a session alone does not prove, because it gives something away: its kind, and the values that it is done
+// with. The mail of its code names all of it.
+type Act struct {
+	// Kind is one of those of package flow.
+	Kind string `json:"kind"`
+	// Token describes the machine token that is to be made; nil for acts of another kind.
+	Token *NewToken `json:"token,omitempty"`
+}
+
+// NewToken is the machine token that an act makes.
+type NewToken struct {
+	// Name is what its owner calls it, Site the origin that it works at.
+	Name   string        `json:"name"`
+	Site   string        `json:"site"`
+	Scopes []string      `json:"scopes"`
+	TTL    time.Duration `json:"ttl"`
+}
+
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
 	Kind mailer.Kind
@@ -46,7 +64,7 @@ type Message struct {
 	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
 	Ends time.Time
 	// Act is what the code of a mail of the purpose Proof does.
-	Act string
+	Act Act
 	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
 	// Subject and Text are those of an alert, which no template writes.

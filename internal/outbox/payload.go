@@ -60,7 +60,7 @@ type Payload struct {
 	App       bool `json:"app,omitempty"`
 	NoAccount bool `json:"no_account,omitempty"`
 	// Act is what the code does, for the purpose Proof.
-	Act string `json:"act,omitempty"`
+	Act Act `json:"act,omitzero"`
 	// Notice is the kind of a notice; empty: mailer.KindNewDevice.
 	Notice mailer.Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.

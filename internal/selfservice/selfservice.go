@@ -2,20 +2,18 @@
 // revoke machine tokens, and change their name and the language of their mails.
 //
 // A session is proof enough for what grants no access and reveals nothing. Everything else is done in a step that proves that very act: see
-// flow.Perform.
+// [Service.Perform].
 package selfservice
 
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
-	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -106,17 +104,6 @@ func (s *Service) Overview(ctx context.Context, l *session.Live) (o Overview, er
 		return Overview{}, err
 	}
 	return o, nil
-}
-
-// Export returns what an act to export the account does: it fills o with everything that is kept about it, in the step that proves the act.
-func (s *Service) Export(l *session.Live, o *Overview) flow.Perform {
-	return func(tx storage.Tx, act flow.Act) (err error) {
-		if act != flow.Export {
-			return fmt.Errorf("selfservice: %q is no export", act)
-		}
-		*o, err = s.overview(tx, l, nil, maxExported)
-		return err
-	}
 }
 
 // overview returns what an account has, with those of its events that are wanted; nil: each.

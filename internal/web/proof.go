@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
@@ -15,23 +16,25 @@ import (
 // proofPath is the page that takes the code of an act.
 const proofPath = accountPath + "/proof"
 
-// export hands out everything that is kept about the account: for its password on this very form, or for the code that is mailed for it.
+// export hands out everything that is kept about the account.
 func (x *exchange) export() {
-	fields, ok := x.readAccountForm(selfservice.Export, "current", usernameField)
-	if !ok {
-		return
+	if fields, ok := x.readAccountForm(selfservice.Export, "current", usernameField); ok {
+		x.act(flow.Act{Kind: flow.Export}, fields["current"])
 	}
-	if fields["current"] != "" {
-		var o selfservice.Overview
-		err := x.Flows.ProveByPassword(x.r.Context(), x.Site.Site, x.requester(), fields["current"], flow.Export, x.Self.Export(x.Live, &o))
-		if err != nil {
+}
+
+// act does an act that needs a proof: for the password of the account, which its form has sent along, or for the code that is mailed for it.
+func (x *exchange) act(act flow.Act, password string) {
+	if password != "" {
+		var done selfservice.Performed
+		if err := x.Flows.ProveByPassword(x.r.Context(), x.Site.Site, x.requester(), password, act, x.Self.Perform(x.Live, x.Site.may, &done)); err != nil {
 			x.refuseAct(x.problemOf(err))
 			return
 		}
-		x.download(o)
+		x.performed(done)
 		return
 	}
-	cookie, pending, err := x.Flows.RequestProof(x.r.Context(), x.Site.Site, x.requester(), flow.Export)
+	cookie, pending, err := x.Flows.RequestProof(x.r.Context(), x.Site.Site, x.requester(), act)
 	if err != nil {
 		x.refuseAct(x.problemOf(err))
 		return
@@ -42,6 +45,11 @@ func (x *exchange) export() {
 		return
 	}
 	x.redirect(x.path(proofPath))
+}
+
+// performed answers an act that was done.
+func (x *exchange) performed(done selfservice.Performed) {
+	x.download(done.Overview)
 }
 
 // proofBody is the answer to a request for a code.
@@ -78,20 +86,26 @@ func (x *exchange) showProof(p problem) {
 		x.methodNotAllowedOr(proofPath)
 	default:
 		x.refuseOn(p, templates.Prove{
-			Act: string(pending.Act), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
+			Act: pending.Act.Kind, Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
 		})
 	}
 }
 
 // prove takes the code, and does what it was mailed for.
 func (x *exchange) prove() {
-	fields, ok := x.readAccountForm(selfservice.Export, "code")
+	if x.refuseSignedOut() {
+		return
+	}
+	if !slices.ContainsFunc(selfservice.ProvenActs(), x.Site.may) {
+		x.refuse(http.StatusNotFound, templates.NotFound)
+		return
+	}
+	fields, ok := x.readAccountForm("", "code")
 	if !ok {
 		return
 	}
-	var o selfservice.Overview
-	err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.Self.Export(x.Live, &o))
-	if err != nil {
+	var done selfservice.Performed
+	if err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.Self.Perform(x.Live, x.Site.may, &done)); err != nil {
 		if p := x.problemOf(err); x.json || p.field != "code" {
 			x.refuseProof(p)
 		} else {
@@ -100,7 +114,7 @@ func (x *exchange) prove() {
 		return
 	}
 	x.clearCookie(boundary.ProofCookie)
-	x.download(o)
+	x.performed(done)
 }
 
 // refuseProof answers where there is no code to take any more: the page of the account is where another one is asked for.

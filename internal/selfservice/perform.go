@@ -1,0 +1,44 @@
+package selfservice
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/storage"
+)
+
+// permissions are the words by which an operator permits acts that need a proof.
+var permissions = map[string]Act{
+	flow.Export: Export,
+}
+
+// ProvenActs lists the words of the acts that need a proof.
+func ProvenActs() []Act { return slices.Collect(maps.Values(permissions)) }
+
+// Performed is what an act that was proven has done.
+type Performed struct {
+	Act flow.Act
+	// Overview is what an export hands out.
+	Overview Overview
+}
+
+// Perform returns what does an act on the account of a session, in the step that proves it, and fills p with what came of it. An act that may
+// reports to be withheld is refused with flow.ErrNoFlow.
+func (s *Service) Perform(l *session.Live, may func(Act) bool, p *Performed) flow.Perform {
+	return func(tx storage.Tx, act flow.Act) (err error) {
+		if word, ok := permissions[act.Kind]; ok && !may(word) {
+			return flow.Refuse(flow.ErrNoFlow)
+		}
+		*p = Performed{Act: act}
+		switch act.Kind {
+		case flow.Export:
+			p.Overview, err = s.overview(tx, l, nil, maxExported)
+			return err
+		default:
+			return fmt.Errorf("selfservice: no act is of the kind %q", act.Kind)
+		}
+	}
+}
