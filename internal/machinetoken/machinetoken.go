@@ -193,9 +193,6 @@ func orNone(l *Live, err error) (*Live, error) {
 	return l, nil
 }
 
-// confirmWait bounds how long a request waits for the store about a token that is cached: a database that takes longer is away.
-const confirmWait = time.Second
-
 // confirm asks the store whether a cached token that other nodes may have revoked is as it was. While the database cannot be reached it
 // is, for as long as it may be served.
 func (m *Manager) confirm(ctx context.Context, l *Live) (same bool, err error) {
@@ -205,9 +202,10 @@ func (m *Manager) confirm(ctx context.Context, l *Live) (same bool, err error) {
 		}
 		return false, storage.ErrUnreachable
 	}
-	asking, cancel := context.WithTimeout(ctx, confirmWait)
-	defer cancel()
-	_, same, err = l.recheck(asking)
+	err = m.freshness.Ask(ctx, func(ctx context.Context) (err error) {
+		_, same, err = l.recheck(ctx)
+		return err
+	})
 	if err != nil && ctx.Err() == nil && m.freshness.MayServe() {
 		return true, nil
 	}

@@ -25,8 +25,11 @@ const (
 	pollEvery, pollAlone = 250 * time.Millisecond, 900 * time.Millisecond
 	// pollWait bounds one poll, so that a database that is gone is known soon.
 	pollWait = time.Second
-	// pollTries is how many polls fail until the database is taken for gone: one may have failed because this process was stopped meanwhile.
+	// pollTries is how many polls in a row fail until the database is taken for gone. The first may only have shown that its connection broke.
 	pollTries = 2
+	// pollStopped is how long a poll takes only where this process was stopped meanwhile (SIGSTOP, a frozen container): the database has
+	// not had the time to answer, so the poll says nothing about it.
+	pollStopped = 2 * pollWait
 	// changesLife is how long a change can be read. A node that was away for nearly as long takes everything for changed.
 	changesLife, longestAway = "1 hour", 50 * time.Minute
 	// channel is where notices come.
@@ -47,6 +50,9 @@ type follower struct {
 	since      uint64
 	seen       map[int64]bool
 	lastAnswer time.Time
+
+	// failed is how many polls in a row have failed.
+	failed int
 
 	last atomic.Pointer[poll]
 	// out is set while the database cannot be reached, displaced while a process has it that works alone.
@@ -115,23 +121,25 @@ const (
 func (f *follower) run() {
 	defer f.close()
 	ctx := f.store.ctx
-	for failed := 0; ctx.Err() == nil; {
-		if failed == 0 {
+	for ctx.Err() == nil {
+		if f.failed == 0 {
 			f.wait(ctx)
 		}
 		if ctx.Err() != nil {
 			return
 		}
+		begun := time.Now()
 		err := f.poll(ctx)
 		if f.store.replaced.Swap(false) {
-			f.forget() // what another server may not have is asked for before it is used
+			f.store.pool.Reset() // no connection from before is used before the caller has asked what this is
+			f.forget()           // what another server may not have is asked for before it is used
 		}
 		if err == nil || ctx.Err() != nil {
-			failed = 0
+			f.failed = 0
 			continue
 		}
 		f.close() // another connection may get through
-		if failed++; failed < pollTries {
+		if !f.isGone(time.Since(begun)) {
 			continue
 		}
 		if !f.out.Swap(true) {
@@ -140,6 +148,15 @@ func (f *follower) run() {
 		}
 		pause(ctx, resolvePause)
 	}
+}
+
+// isGone counts a poll that has failed after a time, and reports whether the database is to be taken for gone: what is cached may then be
+// served although it may have ended elsewhere.
+func (f *follower) isGone(took time.Duration) bool {
+	if took < pollStopped {
+		f.failed++
+	}
+	return f.failed >= pollTries
 }
 
 // forget makes everything that is cached be read again.
@@ -199,6 +216,10 @@ func (f *follower) poll(ctx context.Context) error {
 	got, err := f.read(rows)
 	if err != nil {
 		return unreachable(err)
+	}
+	if !f.store.isMade(got.made) { // pg_restore has put back an earlier state under the connection
+		f.close()
+		return errIncarnation
 	}
 	f.deliver(got, begun, time.Since(begun))
 	return nil
@@ -273,8 +294,10 @@ func (f *follower) err() error {
 
 // answer is what a poll is answered.
 type answer struct {
-	oldest  uint64
-	at      time.Time
+	oldest uint64
+	at     time.Time
+	// made is the transaction that has made the schema.
+	made    string
 	changes []storage.Change
 	seen    map[int64]bool
 }
@@ -288,7 +311,7 @@ func (f *follower) read(rows pgx.Rows) (got answer, err error) {
 		var account *string
 		var ends *time.Time
 		var digest []byte
-		if err := rows.Scan(&got.oldest, &got.at, &pos, &kind, &account, &ends, &digest); err != nil {
+		if err := rows.Scan(&got.oldest, &got.at, &got.made, &pos, &kind, &account, &ends, &digest); err != nil {
 			return got, err
 		}
 		if pos == nil {

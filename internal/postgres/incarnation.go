@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -66,4 +67,15 @@ func (s *Store) sameIncarnation(ctx context.Context, conn *pgx.Conn) error {
 		return errIncarnation
 	}
 	return nil
+}
+
+// isMade reports whether the schema is the one that the store has been working on, by the transaction that has made it. Where it is not, the
+// follower makes everybody look again.
+func (s *Store) isMade(by string) bool {
+	want := s.incarnation.Load()
+	if want == nil || strings.Fields(*want)[2] == by {
+		return true
+	}
+	s.replaced.Store(true)
+	return false
 }

@@ -34,8 +34,9 @@ func newNodes(schema string) nodes {
 	table, duties, changes := schema+".nodes", schema+".duties", schema+".changes"
 	return nodes{
 		id: base64.RawURLEncoding.EncodeToString(id),
-		poll: "select s.oldest::text::numeric::bigint, clock_timestamp(), c.pos, c.kind, c.account, c.ends, c.digest " +
-			"from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest) s " +
+		poll: "select s.oldest::text::numeric::bigint, clock_timestamp(), s.made, c.pos, c.kind, c.account, c.ends, c.digest " +
+			"from (select pg_snapshot_xmin(pg_current_snapshot()) as oldest, " +
+			"coalesce((select xmin::text from " + schema + ".migrations where number = 1), '') as made) s " +
 			"left join " + changes + " c on c.xid >= $1::text::xid8 and c.node <> $2 and $1::text <> '0' order by c.pos",
 		publish: "insert into " + changes + " (node, kind, account, ends, digest) values ($1, $2, $3, $4, $5)",
 		announce: "insert into " + table + " (id, host, pid, version, schema, config, secrets) values ($1, $2, $3, $4, $5, $6, $7) " +

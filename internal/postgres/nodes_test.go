@@ -300,3 +300,49 @@ func TestNODE1_ANodeOnAnotherServerLooksAgain(t *testing.T) {
 	}
 	publish(t, node, "ada") // it works on the new one
 }
+
+// TestREST2_PutBackUnderRunningNodes restores a dump of their own tables under two nodes: each forgets what it has read, and takes no step
+// before it has asked what the database is now.
+func TestREST2_PutBackUnderRunningNodes(t *testing.T) {
+	schema := pgtest.Schema()
+	nodes := openNodes(t, postgres.Options{Schema: schema}, 2)
+	step := func(tx storage.Tx) error { return tx.Meta().Put("x", nil) }
+	heard := make(chan int, 999)
+	var was []string
+	for i, node := range nodes {
+		incarnation, err := node.Incarnation(t.Context())
+		if err == nil {
+			err = node.Update(t.Context(), step)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		was = append(was, incarnation)
+		node.Subscribe(func(c storage.Change) {
+			if c.Kind == storage.ChangeAll {
+				select {
+				case heard <- i:
+				default:
+				}
+			}
+		})
+	}
+	dump := server.Tool(t, "pg_dump", "postgres", nil, "--format=custom", "--schema="+schema)
+	server.Tool(t, "pg_restore", "postgres", dump, "--clean", "--if-exists", "--single-transaction")
+	for told := map[int]bool{}; len(told) < len(nodes); {
+		told[<-heard] = true
+	}
+	for i, node := range nodes {
+		if i == 0 { // one of them, because a refusal takes its time
+			if err := node.Update(t.Context(), step); !errors.Is(err, storage.ErrUnreachable) {
+				t.Errorf("it takes a step on what was put back: %v", err)
+			}
+		}
+		if now, err := node.Incarnation(t.Context()); err != nil || now == was[i] {
+			t.Errorf("node %d: it is still %q, %v", i+1, now, err)
+		}
+		if err := node.Update(t.Context(), step); err != nil {
+			t.Errorf("node %d after it has asked: %v", i+1, err)
+		}
+	}
+}

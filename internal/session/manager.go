@@ -139,9 +139,6 @@ func (m *Manager) FindAt(ctx context.Context, now time.Time, cookie, site string
 	return l, nil
 }
 
-// confirmWait bounds how long a request waits for the store about a session that is cached: a database that takes longer is away.
-const confirmWait = time.Second
-
 // confirm asks the store about a cached session that other nodes may have ended. While the database cannot be reached it returns what
 // memory has, for as long as that may be served.
 func (m *Manager) confirm(ctx context.Context, l *Live, cookie string, now time.Time) (*Live, error) {
@@ -151,9 +148,11 @@ func (m *Manager) confirm(ctx context.Context, l *Live, cookie string, now time.
 		}
 		return nil, storage.ErrUnreachable
 	}
-	asking, cancel := context.WithTimeout(ctx, confirmWait)
-	defer cancel()
-	alive, same, err := l.recheck(asking)
+	var alive, same bool
+	err := m.freshness.Ask(ctx, func(ctx context.Context) (err error) {
+		alive, same, err = l.recheck(ctx)
+		return err
+	})
 	switch {
 	case err != nil && ctx.Err() == nil && m.freshness.MayServe():
 		return l, nil
