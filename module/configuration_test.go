@@ -87,3 +87,76 @@ func checkShapes(t *testing.T, shapes []shape) {
 		})
 	}
 }
+
+// TestNODE3_WhatNodesMustHaveAlike changes one thing at a time of a configuration, and looks which part of it nodes are told to differ in.
+func TestNODE3_WhatNodesMustHaveAlike(t *testing.T) {
+	const base = `{
+	email_link {
+		base_url https://app.example.com https://b.example.com
+		from no-reply@example.com
+		mailer none
+		scopes files calendar
+		session idle 1h
+		limit redeem_ip 10-H
+	}
+}
+
+app.example.com {
+	email_link {
+		require role admin
+	}
+}
+
+b.example.com {
+	email_link {
+		optional
+	}
+}
+`
+	parts := func(text string) map[string]string {
+		t.Helper()
+		app, err := provisioned(t, text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		got := map[string]string{}
+		for _, part := range strings.Fields(app.Digest()) {
+			name, digest, _ := strings.Cut(part, ":")
+			got[name] = digest
+		}
+		return got
+	}
+	was := parts(base)
+	for _, c := range []struct{ from, to, differs string }{
+		{"mailer none", "mailer none\n\t\tlog_client full", ""},
+		{"mailer none", "mailer none\n\t\taccent 1f5fbf", ""},
+		{"mailer none", "mailer none\n\t\tsign_in code link", ""}, // the default
+		{"files calendar", "calendar files", ""},
+		{"app.example.com https://b.example.com", "b.example.com https://app.example.com", ""},
+		{"app.example.com {", "app.example.com:8443 {", ""},
+		{"require role admin", "require role users", "sites"},
+		{"optional", "max_age 1h", "sites"},
+		{"optional", "public /x", "sites"},
+		{"optional", "sign_up open", "sites"},
+		{"b.example.com\n", "b.example.com https://c.example.com\n", "sites"},
+		{"mailer none", "mailer none\n\t\tsign_up open", "sign-in"},
+		{"mailer none", "mailer none\n\t\tsign_in link", "sign-in"},
+		{"mailer none", "mailer none\n\t\tlinks stateless", "sign-in"},
+		{"10-H", "11-H", "limits"},
+		{"idle 1h", "idle 2h", "lifetimes"},
+		{"files calendar", "files", "scopes"},
+	} {
+		if !strings.Contains(base, c.from) {
+			t.Fatalf("no %q", c.from)
+		}
+		differs := ""
+		for name, digest := range parts(strings.Replace(base, c.from, c.to, 1)) {
+			if was[name] != digest {
+				differs += name
+			}
+		}
+		if differs != c.differs {
+			t.Errorf("%q in the place of %q: differs in %q, want %q", c.to, c.from, differs, c.differs)
+		}
+	}
+}

@@ -45,3 +45,6 @@ func (a *App) Launcher() (list []string) {
 
 // FormActions returns the origins to which the portal's pages may send forms.
 func (a *App) FormActions() []string { return a.portal.handler.site.Template.FormActions }
+
+// Digest is what tells this configuration apart from those of other nodes.
+func (a *App) Digest() string { return a.digest() }

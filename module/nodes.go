@@ -2,6 +2,7 @@ package module
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -41,38 +46,77 @@ func buildVersion() string {
 	return "devel"
 }
 
-// digest returns what tells two configurations apart that nodes must have alike, in twelve hexadecimal digits. Listeners, paths of files and
-// the mailer may differ.
+// digest returns what tells two configurations apart that nodes must have alike, part by part: `sites:1f0c33ab limits:…`. Listeners, paths of
+// files, who may ask the forward-auth endpoint and the mailer may differ.
 func (a *App) digest() string {
-	type site struct {
-		Origins []string
-		Prefix  string
-		Require Require
-	}
-	alike := struct {
-		BaseURL, SignIn, Scopes []string
-		SignUp                  *SignUp
-		Links                   string
-		Lifetime                Lifetime
-		Resend                  Resend
-		Limit                   map[string][]string
-		Session                 Session
-		Password                Password
-		Sites                   []site
-	}{a.BaseURL, a.SignIn, a.Scopes, a.SignUp, a.Links, a.Lifetime, a.Resend, a.Limit, a.Session, a.Password, nil}
+	var sites []string
 	for _, h := range a.handlers {
-		s := site{Prefix: h.site.Prefix, Require: h.Require}
-		for _, o := range h.origins {
-			s.Origins = append(s.Origins, o.String())
-		}
-		alike.Sites = append(alike.Sites, s)
+		sites = append(sites, fingerprint(h.alike()))
 	}
-	text, err := json.Marshal(alike)
+	slices.Sort(sites)
+	portal := ""
+	if a.portal != nil {
+		portal = a.portal.origin.String()
+	}
+	signIn := struct {
+		Methods, Account []string
+		SignUp           *SignUp
+		Links            string
+		Password         Password
+	}{sorted(orDefault(a.SignIn, "link", "code")), sorted(a.Account), a.SignUp, cmp.Or(a.Links, "stored"), a.Password}
+	parts := []string{}
+	for _, part := range []struct {
+		name  string
+		value any
+	}{
+		{"sites", []any{texts(a.origins), sites}},
+		{"portal", portal},
+		{"sign-in", signIn},
+		{"limits", []any{a.Limit, a.Resend}},
+		{"lifetimes", []any{a.Lifetime, a.Session}},
+		{"scopes", sorted(a.Scopes)},
+	} {
+		parts = append(parts, part.name+":"+fingerprint(part.value))
+	}
+	return strings.Join(parts, " ")
+}
+
+// alike is what nodes must have alike of a site.
+func (h *Handler) alike() any {
+	return struct {
+		Origins         []string
+		Prefix          string
+		Protect, Public caddyhttp.RawMatcherSets
+		Optional        bool
+		Require         Require
+		Audience        string
+		Identity        *Identity
+		Headers         []Header
+		ClientHeaders   []string
+		SignUp          *SignUp
+		MaxAge          caddy.Duration
+		Portal          string
+	}{
+		texts(h.origins), h.site.Prefix, h.ProtectRaw, h.PublicRaw, h.Optional, h.Require, h.Audience, h.Identity, h.Headers, h.ClientHeaders,
+		h.SignUp, h.MaxAge, h.Portal,
+	}
+}
+
+func texts(origins []gate.Origin) (list []string) {
+	for _, o := range origins {
+		list = append(list, o.String())
+	}
+	return sorted(list)
+}
+
+// fingerprint returns eight hexadecimal digits of a digest of a value.
+func fingerprint(value any) string {
+	text, err := json.Marshal(value)
 	if err != nil {
 		return "" // lists, texts and numbers always marshal
 	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:4])
 }
 
 // announce tells the other nodes what this one is. A node that cannot say so works all the same.

@@ -34,7 +34,7 @@ type Shared interface {
 type NodeInfo struct {
 	// Version is that of the build.
 	Version string
-	// Config is a digest of the configuration that nodes must have alike, Secrets the fingerprints of its master keys.
+	// Config is a text that differs where the configuration differs that nodes must have alike, Secrets the fingerprints of its master keys.
 	Config  string
 	Secrets []string
 }

@@ -308,6 +308,36 @@ func cancelMutes(t *testing.T, byOwner bool, lasts time.Duration) {
 	})
 }
 
+// TestNODE1_ACancelByASessionThatHasEndedElsewhere presses the button in a browser whose session has ended since it was found, as on a node
+// that has not heard of the end yet: it mutes for no longer than anybody's press does.
+func TestNODE1_ACancelByASessionThatHasEndedElsewhere(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newGate(t)
+		g.account("ada@example.com")
+		ada := g.browser()
+		must[Done](t)(ada.press(ada.mustAsk(SignIn, "ada@example.com").link))
+		mail := g.stranger(1).mustAsk(SignIn, "ada@example.com")
+		stale := ada.requester()
+		o := must[LinkPreview](t)(g.Open(context.Background(), g.site, stale, mail.cancel))
+		if err := g.Sessions.End(context.Background(), stale.Session); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Cancel(context.Background(), g.site, stale, mail.cancel, o.H); err != nil {
+			t.Fatal(err)
+		}
+		before := len(g.inbox.to("ada@example.com"))
+		g.stranger(1).mustAsk(SignIn, "ada@example.com")
+		if n := len(g.inbox.to("ada@example.com")); n != before {
+			t.Errorf("%d mails from a muted network", n-before)
+		}
+		g.fake.Advance(time.Hour)
+		g.stranger(1).mustAsk(SignIn, "ada@example.com")
+		if n := len(g.inbox.to("ada@example.com")); n != before+1 {
+			t.Error("a session that has ended mutes for longer than an hour")
+		}
+	})
+}
+
 // TestFAIR3_NoCancelMutesAnOwnNetwork presses the button of a mail that was asked for in a network where the account has a session.
 func TestFAIR3_NoCancelMutesAnOwnNetwork(t *testing.T) {
 	bothModes(t, func(t *testing.T) {

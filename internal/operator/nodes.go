@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -17,7 +18,7 @@ type Node struct {
 	Version string `json:"version,omitempty"`
 	// Schema is the newest change of the schema that it knows.
 	Schema int `json:"schema"`
-	// Config is a digest of what nodes must have alike, Secrets are the fingerprints of its keys.
+	// Config has a digest of each part of what nodes must have alike, Secrets are the fingerprints of its keys.
 	Config  string   `json:"config,omitempty"`
 	Secrets []string `json:"secrets,omitempty"`
 	// Skew is how far the clock of its machine is ahead of the database's, in seconds.
@@ -68,7 +69,7 @@ func (svc *Service) Nodes(ctx context.Context) ([]Node, error) {
 // differs says what a node has other than this gate, or than a newer one.
 func (svc *Service) differs(n storage.Node, newest int) (list []string) {
 	if n.Config != "" && svc.Self.Config != "" && n.Config != svc.Self.Config {
-		list = append(list, "another configuration: give all nodes the same sites, limits, lifetimes and scopes")
+		list = append(list, fmt.Sprintf("another configuration (%s): make that the same on all nodes", strings.Join(otherParts(n.Config, svc.Self.Config), ", ")))
 	}
 	for _, secret := range svc.Self.Secrets {
 		if len(n.Secrets) > 0 && !slices.Contains(n.Secrets, secret) {
@@ -82,6 +83,20 @@ func (svc *Service) differs(n storage.Node, newest int) (list []string) {
 		list = append(list, fmt.Sprintf("an older version, which knows the schema %d of %d: upgrade it", n.Schema, newest))
 	}
 	return list
+}
+
+// otherParts names the parts of a configuration that differ: each is a name, a colon and a digest.
+func otherParts(one, two string) (names []string) {
+	parts := strings.Fields(two)
+	for _, part := range strings.Fields(one) {
+		if name, _, named := strings.Cut(part, ":"); named && !slices.Contains(parts, part) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 { // a version that has other parts
+		return []string{"all of it"}
+	}
+	return names
 }
 
 // Reseal implements Operations. It is refused while a node lacks the key: after its next start that node could not open the database.

@@ -37,15 +37,20 @@ func newNodes(t *testing.T, self storage.NodeInfo) (svc *operator.Service, other
 
 // TestNODE3_NodesThatDifferAreNamed: configuration and keys.
 func TestNODE3_NodesThatDifferAreNamed(t *testing.T) {
-	self := storage.NodeInfo{Version: "v1", Config: "c1", Secrets: []string{"new", "old"}}
+	self := storage.NodeInfo{Version: "v1", Config: "sites:1 limits:1", Secrets: []string{"new", "old"}}
 	svc, other := newNodes(t, self)
 	for _, c := range []struct {
 		info storage.NodeInfo
 		want []string
 	}{
 		{self, nil},
-		{storage.NodeInfo{Version: "v2", Config: "c1", Secrets: []string{"old", "new"}}, nil},
-		{storage.NodeInfo{Version: "v1", Config: "c2", Secrets: []string{"old"}}, []string{"another configuration", "it lacks the key new"}},
+		{storage.NodeInfo{Version: "v2", Config: "sites:1 limits:1", Secrets: []string{"old", "new"}}, nil},
+		{
+			storage.NodeInfo{Version: "v1", Config: "sites:1 limits:2", Secrets: []string{"old"}},
+			[]string{"another configuration (limits): ", "it lacks the key new"},
+		},
+		{storage.NodeInfo{Config: "sites:2 limits:2"}, []string{"another configuration (sites, limits): "}},
+		{storage.NodeInfo{Config: "3f"}, []string{"another configuration (all of it): "}},
 		{storage.NodeInfo{}, nil}, // it has not said yet
 	} {
 		if err := other.Announce(t.Context(), c.info); err != nil {
