@@ -152,8 +152,8 @@ func (f *follower) run() {
 
 // isGone counts a poll that has failed after a time, and reports whether the database is to be taken for gone: what is cached may then be
 // served although it may have ended elsewhere.
-func (f *follower) isGone(took time.Duration) bool {
-	if took < pollStopped {
+func (f *follower) isGone(duration time.Duration) bool {
+	if duration < pollStopped {
 		f.failed++
 	}
 	return f.failed >= pollTries

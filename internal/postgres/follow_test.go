@@ -59,20 +59,20 @@ func TestNODE3_ClocksThatDifferAreToldAndRefused(t *testing.T) {
 // TestNODE1_APollThatFails: one that failed by itself says nothing yet, and one during which this process was stopped never does.
 func TestNODE1_APollThatFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		took []time.Duration
-		gone bool
+		durations []time.Duration
+		gone      bool
 	}{
-		"one":               {took: []time.Duration{time.Second}},
-		"two":               {took: []time.Duration{time.Second, time.Second}, gone: true},
-		"stopped":           {took: []time.Duration{10 * time.Second, 3 * time.Second, time.Second}},
-		"stopped meanwhile": {took: []time.Duration{time.Second, 10 * time.Second, time.Second}, gone: true},
+		"one":               {durations: []time.Duration{time.Second}},
+		"two":               {durations: []time.Duration{time.Second, time.Second}, gone: true},
+		"stopped":           {durations: []time.Duration{10 * time.Second, 3 * time.Second, time.Second}},
+		"stopped meanwhile": {durations: []time.Duration{time.Second, 10 * time.Second, time.Second}, gone: true},
 	} {
 		f, gone := &follower{}, false
-		for _, took := range c.took {
+		for _, duration := range c.durations {
 			if gone {
 				t.Errorf("%s: gone too soon", name)
 			}
-			gone = f.isGone(took)
+			gone = f.isGone(duration)
 		}
 		if gone != c.gone {
 			t.Errorf("%s: gone %v", name, gone)
