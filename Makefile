@@ -20,6 +20,10 @@ ON_POSTGRES_LONG := ./internal/flow ./internal/web
 NESTED := cmd/packages cmd/xbuild examples/mailer internal/e2e
 PEERS  := internal/bench/peers
 
+# Each process under the race detector sleeps a second before it exits, for what other threads may still report: with hundreds of commands and
+# restarts that is minutes, and what they do has ended before.
+export GORACE ?= atexit_sleep_ms=0
+
 # The version of the packages, such as 0.2.0; empty for the commit's.
 VERSION ?=
 
