@@ -16,6 +16,7 @@ import (
 // TestNODE1_CommandsOnAnotherMachine runs each command where no admin endpoint answers, while a Caddy has the database: they work there, and
 // what they change reaches that Caddy.
 func TestNODE1_CommandsOnAnotherMachine(t *testing.T) {
+	t.Parallel()
 	p, _ := newPostgresPlace(t)
 	p.edit("\t\tsecret", "\t\tscopes calendar\n\t\tsecret")
 	p.edit("\temail_link\n\trespond", "\temail_link {\n\t\trequire scope calendar session\n\t}\n\trespond")
@@ -85,6 +86,7 @@ func TestNODE1_CommandsOnAnotherMachine(t *testing.T) {
 
 // TestREST2_Restored: the command ends everything at once, while Caddy runs and while it does not.
 func TestREST2_Restored(t *testing.T) {
+	t.Parallel()
 	for _, postgres := range []bool{false, true} {
 		p := newPlace(t)
 		if postgres {

@@ -19,7 +19,21 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
-func TestMain(m *testing.M) { gatetest.Main(m, main) }
+// TestMain sets the variables of the configurations once, so that the tests can run beside each other. What a test has set for the Caddy that
+// it starts, which is this program as well, stays.
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{
+		"GATE_SECRET": "a master key of thirty-two bytes", "OTHER_SECRET": "another master key of thirty-two bytes", "GATE_DB_PASSWORD": "s3cret-w0rd",
+	} {
+		if _, ok := os.LookupEnv(name); ok {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	gatetest.Main(m, main)
+}
 
 // place is a directory with a Caddyfile, in which the program runs with its own data directory.
 type place struct {

@@ -28,6 +28,7 @@ func signIn(t *testing.T, p *place) (b *browser, link string) {
 
 // TestREST2_APromotedStandby fails over while Caddy runs: what it may have lost ends by itself, unless the option says that nothing is lost.
 func TestREST2_APromotedStandby(t *testing.T) {
+	t.Parallel()
 	for _, keep := range []bool{false, true} {
 		p, server := newPostgresPlace(t)
 		standby := server.Copy(t, "--write-recovery-conf")
@@ -92,6 +93,7 @@ func (p *place) mailed() string {
 // TestREST2_OldBackupsOfPostgreSQL puts an old state back in each way that PostgreSQL knows. Nothing that was handed out before lives, neither
 // what was used meanwhile nor what was not; accounts stay, and what is made afterwards lives on.
 func TestREST2_OldBackupsOfPostgreSQL(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct {
 		name string
 		// save takes a backup, and returns what puts it back.
@@ -140,6 +142,7 @@ func TestREST2_OldBackupsOfPostgreSQL(t *testing.T) {
 		}},
 	} {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			archive := pgtest.PublicDir(t)
 			p, server := newPostgresPlace(t, "archive_mode=on", "archive_command=cp %p "+archive+"/%f")
 			p.edit("\t\tsecret", "\t\tlinks stateless\n\t\tscopes calendar\n\t\tsecret")

@@ -28,6 +28,7 @@ func written(t *testing.T, out string) []string {
 // TestMOVE1_AWholeGateThereAndBack: a session that is signed in, a link that is not used, a machine token and a key live through a move to
 // PostgreSQL and back, with the configuration that the command says to write.
 func TestMOVE1_AWholeGateThereAndBack(t *testing.T) {
+	t.Parallel()
 	server := pgtest.StartFor(t)
 	p := newPlace(t, "storage bbolt gate.db", "scopes calendar")
 	p.edit("storage bbolt gate.db", "storage bbolt "+filepath.Join(p.dir, "gate.db"))
@@ -94,6 +95,7 @@ func TestMOVE1_AWholeGateThereAndBack(t *testing.T) {
 
 // TestMOVE2_WhatPostgreSQLRefuses: nothing is made on a server before the source was looked at.
 func TestMOVE2_WhatPostgreSQLRefuses(t *testing.T) {
+	t.Parallel()
 	server := pgtest.StartFor(t)
 	p := newPlace(t)
 	file, dsn := filepath.Join(p.dir, "gate.db"), "postgres://gate@localhost/postgres?host="+server.Dir

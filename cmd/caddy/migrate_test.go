@@ -20,6 +20,7 @@ func (p *place) refusesMove(from, to string, words ...string) {
 
 // TestMOVE2_RefusalsNameTheRemedy obeys each of them where that can be seen.
 func TestMOVE2_RefusalsNameTheRemedy(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "storage bbolt gate.db")
 	file, other, third := filepath.Join(p.dir, "gate.db"), filepath.Join(p.dir, "other.db"), filepath.Join(p.dir, "third.db")
 	p.edit("storage bbolt gate.db", "storage bbolt "+file)
@@ -34,7 +35,6 @@ func TestMOVE2_RefusalsNameTheRemedy(t *testing.T) {
 
 	p.edit("bbolt "+file, "bbolt "+other)
 	p.edit("storage bbolt", "secret {env.OTHER_SECRET}\n\t\tstorage bbolt")
-	t.Setenv("OTHER_SECRET", "another master key of thirty-two bytes")
 	p.must("accounts", "add", "eve@example.com", "--create")
 	p.refusesMove(file, third, "the source:", "name the configuration with its key with --config")
 	p.edit("secret {env.OTHER_SECRET}\n\t\tstorage bbolt", "storage bbolt")

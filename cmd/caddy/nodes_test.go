@@ -42,7 +42,6 @@ type node struct {
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	server := pgtest.StartFor(t)
-	t.Setenv("GATE_SECRET", "a master key of thirty-two bytes")
 	c := &cluster{t: t, server: server, origin: "http://localhost:" + gatetest.Port(t), proxy: server.NewProxy(t)}
 	var app string
 	c.app, app = newStreams(t)
@@ -228,6 +227,7 @@ func (c *cluster) says(want string) {
 // TestNODE1_EndsReachEveryNode ends and changes things by one of three Caddys, and by a command on the database where no Caddy answers. The
 // other two know of it, and end what is in flight. At last the steps of a portal, each on a node of its own.
 func TestNODE1_EndsReachEveryNode(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	first, last := c.nodes[0], c.nodes[2]
 	text, err := os.ReadFile(filepath.Join(first.dir, "Caddyfile"))
@@ -306,6 +306,7 @@ func (c *cluster) token(what, token string, want int) {
 
 // TestTOK1_OneOfManyOverThreeNodes presses the button of one link in fifty browsers at once, a third of them on each node.
 func TestTOK1_OneOfManyOverThreeNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.nodes[0].must("accounts", "add", "ada@example.com")
 	for range 3 {
@@ -346,6 +347,7 @@ func TestTOK1_OneOfManyOverThreeNodes(t *testing.T) {
 // TestNODE2_ANodeThatIsCutOff takes the database away from one of three nodes. It serves who was there before, says so, and serves nobody
 // else; when it is back, it knows what has ended meanwhile.
 func TestNODE2_ANodeThatIsCutOff(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	b, unseen := c.signIn("ada@example.com"), c.nodes[0].browser(nil)
 	stays := c.signIn("bob@example.com")

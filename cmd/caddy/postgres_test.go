@@ -20,8 +20,6 @@ import (
 func newPostgresPlace(t *testing.T, settings ...string) (*place, *pgtest.Server) {
 	t.Helper()
 	server := pgtest.StartFor(t, append(settings, "log_statement=all", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1")...)
-	t.Setenv("GATE_SECRET", "a master key of thirty-two bytes")
-	t.Setenv("GATE_DB_PASSWORD", "s3cret-w0rd")
 	dsn := strings.ReplaceAll(server.DSN(), "user=", "password={env.GATE_DB_PASSWORD} user=")
 	return newPlace(t, `storage postgres "`+dsn+`"`, "secret {env.GATE_SECRET}"), server
 }
@@ -45,6 +43,7 @@ func secrets(t *testing.T, browsers ...*browser) (list []string) {
 }
 
 func TestREST1_NothingUsableInPostgreSQL(t *testing.T) {
+	t.Parallel()
 	p, server := newPostgresPlace(t)
 	stop := p.start()
 	p.must("accounts", "add", "anna@example.com")
@@ -87,6 +86,7 @@ func TestREST1_NothingUsableInPostgreSQL(t *testing.T) {
 }
 
 func TestSTO1_TheWholeOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	p, server := newPostgresPlace(t)
 	stop := p.start()
 	p.must("accounts", "add", "anna@example.com")
