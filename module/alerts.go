@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +14,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/alert"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
-	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
-	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // Alerts says who is alerted when something looks wrong.
@@ -223,6 +220,9 @@ func (h *alertHandler) line(r slog.Record) (l alert.Line) {
 			into = &l.Account
 		case "client":
 			into = &l.Client
+		case "spent":
+			l.Spent = int(a.Value.Int64())
+			return true
 		default:
 			return true
 		}
@@ -245,9 +245,6 @@ func (h *alertHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *alertHandler) WithGroup(name string) slog.Handler {
 	return &alertHandler{h.Handler.WithGroup(name), h.sink, h.attrs}
 }
-
-// metaAlerts holds when the last alert of each kind was sent, in seconds since 1970.
-const metaAlerts = "alerts"
 
 // alertInterval is how often it is looked for what is due.
 const alertInterval = time.Minute
@@ -284,7 +281,7 @@ func (c *core) alert(ctx context.Context) {
 	if len(due) == 0 {
 		return
 	}
-	claimed, err := c.claimAlerts(ctx, d.alerts, due, now)
+	claimed, err := alert.Claim(ctx, c.Store, c.Ring, now, d.alerts.site, d.alerts.to, due)
 	if err != nil {
 		c.log.Warn("alerts could not be stored, and wait", "event", "alert", "error", err)
 		return
@@ -305,42 +302,4 @@ func (c *core) alert(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-}
-
-// claimAlerts stores that alerts are sent, and queues their mails. It returns those of which none was sent within the hour.
-func (c *core) claimAlerts(ctx context.Context, set *alertSettings, due []alert.Alert, now time.Time) (claimed []alert.Alert, err error) {
-	err = c.Store.Update(ctx, func(tx storage.Tx) error {
-		claimed = nil
-		value, _, err := tx.Meta().GetForUpdate(metaAlerts)
-		if err != nil {
-			return err
-		}
-		last := map[alert.Kind]int64{}
-		_ = json.Unmarshal(value, &last) // what cannot be read is as nothing
-		for _, a := range due {
-			if now.Sub(time.Unix(last[a.Kind], 0)) < alert.Interval {
-				continue
-			}
-			last[a.Kind] = now.Unix()
-			claimed = append(claimed, a)
-			if set.to == "" || a.Kind == alert.NoMail {
-				continue
-			}
-			m, err := outbox.NewAlert(c.Ring, now, set.to, set.site+": "+a.Title(), a.Text(set.site))
-			if err != nil {
-				return err
-			}
-			if err := tx.Outbox().Enqueue(m); err != nil {
-				return err
-			}
-		}
-		if len(claimed) == 0 {
-			return nil
-		}
-		if value, err = json.Marshal(last); err != nil {
-			return err
-		}
-		return tx.Meta().Put(metaAlerts, value)
-	})
-	return claimed, err
 }

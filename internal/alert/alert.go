@@ -66,7 +66,7 @@ var words = map[Kind]struct{ title, counted, advice string }{
 		"'caddy email-link mail list' shows why, and 'caddy email-link mail retry --all' sends them again.",
 	},
 	Budget: {
-		"half of the mails that unknown browsers share are spent", "networks that have spent their share",
+		"half of the mails that unknown browsers share are spent", "mails, by networks that have spent their share",
 		"Mails to accounts and known browsers go on. 'caddy email-link limits show shared' shows what is spent.",
 	},
 	NoMail: {

@@ -62,6 +62,8 @@ func (e *entry) weight() int { return max(0, e.n+len(e.members)-e.confirmed) }
 // Line is a line of the log, as far as it counts.
 type Line struct {
 	Event, Outcome, Purpose, Limit, Rate, Account, Client string
+	// Spent is how many mails a network has had that has spent its share.
+	Spent int
 }
 
 // Requested counts a request for a mail to a mailbox, or an attempt at its password, that comes from an unknown browser. mailbox tells mailboxes
@@ -109,7 +111,8 @@ func (c *Counter) Line(now time.Time, l Line) {
 func (c *Counter) denied(now time.Time, l Line, network string) {
 	switch {
 	case l.Rate != "" && network != "":
-		c.add(Budget, now, network)
+		e := c.entry(Budget, now, network, network)
+		e.n = max(e.n, l.Spent)
 	case l.Rate != "":
 		c.at(Budget, now).met = true
 	case l.Outcome != "limited":

@@ -75,6 +75,14 @@ func TestALERT3_EachKindHasItsRule(t *testing.T) {
 		{"a dead letter", lines(1, Line{Event: "mailed", Outcome: "dead", Account: "acc"}), "dead_letters"},
 		{"a dead letter that was an alert", lines(9, Line{Event: "mailed", Outcome: "dead", Purpose: "alert"}), ""},
 		{"a network has spent its share", lines(9, Line{Event: "denied", Outcome: "limited", Rate: "50-H", Client: "203.0.113.0/24"}), ""},
+		{"half of the whole is spent, after a network has spent its share", func(c *Counter) {
+			lines(1, Line{Event: "denied", Outcome: "limited", Rate: "50-H", Client: "203.0.113.0/24", Spent: 2})(c)
+			lines(1, Line{Event: "denied", Outcome: "limited", Rate: "50-H", Client: "198.51.100.0/24", Spent: 50})(c)
+			lines(1, Line{Event: "denied", Outcome: "limited", Rate: "500-H"})(c)
+			if due := c.Due(start); len(due) != 1 || due[0].Total != 52 || due[0].Keys[0] != (Key{"198.51.100.0/24", 50}) {
+				t.Errorf("%+v, want the mails of each network, the most first", due)
+			}
+		}, "budget"},
 		{"half of the whole is spent", lines(1, Line{Event: "denied", Outcome: "limited", Rate: "500-H"}), "budget"},
 		{"no mail leaves", lines(1, Line{Event: "mailed", Outcome: "stopped"}), "no_mail"},
 		{"one mail is tried again", lines(3, Line{Event: "mailed", Outcome: "retry", Purpose: "sign_in"}), ""},

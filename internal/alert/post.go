@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -73,18 +74,43 @@ func (p Post) Host() string {
 }
 
 // Poster posts alerts. It follows no redirect, reads no body and keeps no connection.
-type Poster struct{ client *http.Client }
+type Poster struct {
+	// client goes anywhere, by a proxy if the environment names one; local goes to this machine only, whatever a name server says and whatever
+	// proxy there is.
+	client, local *http.Client
+}
 
 // NewPoster returns a Poster.
 func NewPoster() *Poster {
-	return &Poster{&http.Client{
+	dialer := &net.Dialer{Timeout: postTimeout}
+	own := &net.Dialer{Timeout: postTimeout, Control: onlyThisMachine}
+	return &Poster{client: newClient(dialer, http.ProxyFromEnvironment), local: newClient(own, nil)}
+}
+
+func newClient(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, error)) *http.Client {
+	return &http.Client{
 		Timeout:       postTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: postTimeout}).DialContext,
-			DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10, ForceAttemptHTTP2: true,
+			Proxy: proxy, DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10, ForceAttemptHTTP2: true,
 		},
-	}}
+	}
+}
+
+// onlyThisMachine refuses connections to other machines: a name below localhost may be known to a name server all the same.
+func onlyThisMachine(_, address string, _ syscall.RawConn) error {
+	if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().Unmap().IsLoopback() {
+		return errors.New("the name leads to another machine, and plain http goes to this one only")
+	}
+	return nil
+}
+
+// clientFor returns the client that may post to an address.
+func (p *Poster) clientFor(to Post) *http.Client {
+	if u, err := url.Parse(to.URL); err != nil || u.Scheme != "http" || to.Insecure {
+		return p.client
+	}
+	return p.local
 }
 
 // Send posts one alert.
@@ -106,7 +132,7 @@ func (p *Poster) Send(ctx context.Context, to Post, site string, a Alert) error 
 	if to.Header != "" {
 		r.Header.Set(to.Header, to.Value)
 	}
-	res, err := p.client.Do(r)
+	res, err := p.clientFor(to).Do(r)
 	if err != nil {
 		return withoutAddress(err)
 	}

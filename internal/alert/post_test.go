@@ -43,6 +43,38 @@ func TestALERT2_WhereAlertsMayBePostedTo(t *testing.T) {
 	}
 }
 
+// TestALERT2_PlainHTTPStaysOnThisMachine: a name below localhost may lead elsewhere by a name server, and no proxy gets what is for this machine.
+func TestALERT2_PlainHTTPStaysOnThisMachine(t *testing.T) {
+	p := NewPoster()
+	for _, at := range []string{"192.0.2.1:80", "[2001:db8::1]:80", "0.0.0.0:80", "", "nobody"} {
+		if onlyThisMachine("tcp", at, nil) == nil {
+			t.Errorf("plain http goes to %q", at)
+		}
+	}
+	for _, at := range []string{"127.0.0.1:80", "127.9.9.9:8080", "[::1]:80", "[::ffff:127.0.0.1]:80"} {
+		if err := onlyThisMachine("tcp", at, nil); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	if p.local.Transport.(*http.Transport).Proxy != nil {
+		t.Error("a proxy may get what is for this machine")
+	}
+	for _, one := range []struct {
+		post Post
+		want *http.Client
+	}{
+		{Post{URL: "http://ntfy.localhost/topic"}, p.local},
+		{Post{URL: "HTTP://127.0.0.1/topic"}, p.local},
+		{Post{URL: "http://ntfy.example.com/topic", Insecure: true}, p.client},
+		{Post{URL: "https://ntfy.example.com/topic"}, p.client},
+		{Post{URL: "HTTPS://ntfy.example.com/topic"}, p.client},
+	} {
+		if p.clientFor(one.post) != one.want {
+			t.Errorf("%+v goes the wrong way", one.post)
+		}
+	}
+}
+
 // endless answers 200 and then a body without an end, and notes how much of it could be written.
 func endless(written *atomic.Int64, ended chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +129,7 @@ func TestALERT2_APostFollowsAndReadsNothing(t *testing.T) {
 	defer never.Close()
 
 	p := NewPoster()
-	p.client.Timeout = time.Minute // of a slow machine
+	p.local.Timeout = time.Minute // of a slow machine
 	a := Alert{Kind: Failures, Since: start, Until: start, Keys: []Key{{"203.0.113.0/24", 12}}, Total: 12}
 	send := func(url string, asJSON bool) error {
 		return p.Send(context.Background(), Post{URL: url + "/topic-s3cret", Header: "Authorization", Value: "Bearer s3cret", JSON: asJSON}, "Example", a)
@@ -116,9 +148,9 @@ func TestALERT2_APostFollowsAndReadsNothing(t *testing.T) {
 	if written.Load() > 10<<20 {
 		t.Errorf("%d bytes of the body went out", written.Load())
 	}
-	p.client.Timeout = 50 * time.Millisecond // it ends by this, whatever the machine does meanwhile
+	p.local.Timeout = 50 * time.Millisecond // it ends by this, whatever the machine does meanwhile
 	late := send(never.URL, false)
-	p.client.Timeout = time.Minute
+	p.local.Timeout = time.Minute
 	for name, one := range map[string]struct {
 		err  error
 		want string

@@ -29,6 +29,8 @@ type Share struct {
 	// NetworkSpent is the rate of the network that refused, empty if none did; HalfSpent is the rate of the whole of which half
 	// has been spent with this charge, empty if it has not.
 	NetworkSpent, HalfSpent string
+	// Spent is how many mails the network has had at NetworkSpent. Its share is a tenth of what the others have left, so these may be few.
+	Spent int64
 
 	period time.Duration // that of NetworkSpent
 }
@@ -81,7 +83,7 @@ func (p Prepared) share(used []int64) (Share, error) {
 			s.RetryAt = ends
 		}
 		if c.name == MailNetwork && c.rate.Period > s.period {
-			s.NetworkSpent, s.period = rateName(c.rate), c.rate.Period
+			s.NetworkSpent, s.Spent, s.period = rateName(c.rate), used[i], c.rate.Period
 		}
 	}
 	if !s.Paid {
@@ -121,7 +123,7 @@ func (s Share) Log(ctx context.Context, log *slog.Logger, network string) {
 	if network != "" {
 		log.LogAttrs(ctx, slog.LevelWarn, "a network has spent its share of mails: more of them wait, except those to accounts",
 			slog.String("event", "denied"), slog.String("outcome", "limited"), slog.String("limit", MailNetwork),
-			slog.String("rate", s.NetworkSpent), slog.String("client", network))
+			slog.String("rate", s.NetworkSpent), slog.Int64("spent", s.Spent), slog.String("client", network))
 	}
 	if s.HalfSpent != "" {
 		log.LogAttrs(ctx, slog.LevelWarn, "half of the mails that unknown browsers may request are spent: above all of them more wait, except those to accounts",

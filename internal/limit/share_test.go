@@ -55,7 +55,7 @@ func TestFAIR1_ANetworkSpendsATenthAtMost(t *testing.T) {
 			if share.Turn != int64(paid)+map[bool]int64{true: 0, false: 1}[share.Paid] {
 				t.Fatalf("%s: turn %d after %d", clients, share.Turn, paid)
 			}
-			if !share.Paid && (share.NetworkSpent == "" || !share.RetryAt.After(s.now)) {
+			if !share.Paid && (share.NetworkSpent == "" || share.Spent != int64(paid) || !share.RetryAt.After(s.now)) {
 				t.Fatalf("%s: %+v", clients, share)
 			}
 		}
