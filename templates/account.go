@@ -76,7 +76,7 @@ var eventKeys = []string{
 	"event.signed_in.link", "event.signed_in.code", "event.signed_in.pwd", "event.signed_in.portal",
 	"event.signed_out.here", "event.signed_out.everywhere",
 	"event.mailed.sign_in", "event.mailed.activation", "event.mailed.reset",
-	"event.requested", "event.denied", "event.cancelled", "event.replayed",
+	"event.requested", "event.denied", "event.cancelled", "event.cancelled.new_device", "event.replayed",
 	"event.changed.password", "event.changed.name", "event.changed.language",
 	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
@@ -91,6 +91,10 @@ func (e AccountEvent) key() string {
 		key += "." + e.Outcome
 	case "mailed":
 		key += "." + e.Purpose
+	case "cancelled":
+		if e.Purpose == "new_device" {
+			key += "." + e.Purpose
+		}
 	case "changed":
 		switch e.Purpose {
 		case "account", "token":

@@ -149,6 +149,8 @@ type ConfirmCancel struct {
 	Token string
 	// Proof is set when the request was for a code for an act on the account: the browser that asked is signed out.
 	Proof bool
+	// NewDevice is set when the mail was about a sign-in from a new device: that browser is signed out.
+	NewDevice bool
 	// Mute is for how long the press of the button holds back mails that the same browser asks for.
 	Mute    time.Duration
 	Account string
@@ -163,8 +165,9 @@ type ConfirmNone struct {
 	Flow bool
 }
 
-// Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked.
-type Cancelled struct{ SignedOut bool }
+// Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked, NewDevice when a
+// new device.
+type Cancelled struct{ SignedOut, NewDevice bool }
 
 // Dead is the one page of every link that does not work.
 type Dead struct {
@@ -315,8 +318,11 @@ func (m Mail) SignUpURL() string { return m.Origin + m.Prefix + "/sign-up" }
 // ResetURL is the plain address of the form that asks for a new password, the same for everybody.
 func (m Mail) ResetURL() string { return m.Origin + m.Prefix + "/reset" }
 
-// HomeURL is the plain address of a signed-in person's own page.
-func (m Mail) HomeURL() string { return m.Origin + m.Prefix + "/" }
+// AccountURL is the plain address of the page of a signed-in person's own account.
+func (m Mail) AccountURL() string { return m.Origin + m.Prefix + "/account" }
+
+// NewDevice reports whether the mail is about a sign-in from a new device: its cancel link signs that browser out.
+func (m Mail) NewDevice() bool { return m.Kind == mailer.KindNewDevice }
 
 // Rendered is a mail in words.
 type Rendered struct {

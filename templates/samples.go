@@ -170,6 +170,8 @@ func confirmSamples() []PageSample {
 		Mute:  time.Hour,
 		Token: "c2FtcGxl", Account: "j•••@example.com", Asked: confirm.Asked, Device: confirm.Device,
 	}
+	cancelDevice := cancel
+	cancelDevice.NewDevice = true
 	cancelProof := cancel
 	cancelProof.Proof = true
 	first := up
@@ -199,6 +201,8 @@ func confirmSamples() []PageSample {
 		{"confirm-reset-same", 400, sampleFrame, refused(PasswordSameAsCurrent)},
 		{"confirm-cancel", 200, sampleFrame, cancel},
 		{"confirm-cancel-proof", 200, sampleFrame, cancelProof},
+		{"confirm-cancel-device", 200, sampleFrame, cancelDevice},
+		{"cancelled-device", 200, sampleFrame, Cancelled{NewDevice: true}},
 		{"cancelled-proof", 200, sampleFrame, Cancelled{SignedOut: true}},
 		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
 		{"confirm-none-code", 200, sampleFrame, ConfirmNone{Flow: true}},
@@ -344,8 +348,8 @@ func MailSamples() []MailSample {
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = mailer.KindNoAccount, true })},
 		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindPasswordChanged, "" })},
 		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = mailer.KindPasswordChanged, "", "" })},
-		{"new-device", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindNewDevice, "" })},
-		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = mailer.KindNewDevice, "", "" })},
+		{"new-device", with(func(m *Mail) { m.Kind = mailer.KindNewDevice })},
+		{"new-device-no-network", with(func(m *Mail) { m.Kind, m.Network = mailer.KindNewDevice, "" })},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Cancel does what the link "this wasn't me" promises: it ends its one flow, and for LinkPreview.Mute mails to this mailbox that the
 // same browser asks for from the same network do not leave. Browsers that are known for the mailbox, networks of the account's
-// sessions, and every other flow, go on. Of a proof it ends the session that asked as well.
+// sessions, and every other flow, go on. Of a proof and of a sign-in from a new device it ends the session instead of muting.
 // h is LinkPreview.H as the form sent it back.
 //
 // Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
@@ -61,8 +61,8 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 }
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
-	if l.flow.Purpose == Proof {
-		// Whoever asked is signed in, and not the owner.
+	if l.flow.Purpose == Proof || l.flow.Purpose == NewDevice {
+		// The browser is signed in, and not the owner's.
 		if err := s.Sessions.EndIn(tx, l.flow.Account, l.private.Session); err != nil {
 			return err
 		}

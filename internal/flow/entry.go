@@ -57,14 +57,6 @@ func (s *Service) openSession(tx storage.Tx, done *Done, e authentication) (err 
 	return err
 }
 
-// noticeNewDevice informs the owner of a sign-in from a browser that has not signed in to this mailbox before.
-func (s *Service) noticeNewDevice(tx storage.Tx, e authentication, flowID string) error {
-	if s.isKnownBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now) {
-		return nil
-	}
-	return s.enqueueNotice(tx, e, mailer.KindNewDevice, flowID)
-}
-
 // enqueueNotice queues a mail that informs the account's owner of what has happened, and from which browser.
 func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kind, flowID string) error {
 	if e.site.NoMail {

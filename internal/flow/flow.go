@@ -53,10 +53,12 @@ const (
 	Reset = outbox.Reset
 	// Proof proves one act of a signed-in person on the account, and nothing else.
 	Proof = outbox.Proof
+	// NewDevice signs out a browser that has signed in from a new device.
+	NewDevice = outbox.NewDevice
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation, Reset, Proof}
+var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice}
 
 // Bounds that no option changes.
 const (
@@ -225,7 +227,8 @@ type Pending struct {
 type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation, SignIn or Reset; Cancel is set when the token is the one of "this wasn't me".
+	// Purpose is Activation, SignIn or Reset; Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and
+	// NewDevice as well.
 	Purpose string
 	Cancel  bool
 	// Mute is for how long the press of "this wasn't me" holds back further mails that the same browser asks for.

@@ -11,7 +11,6 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
-	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -272,7 +271,7 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 		return rec, err
 	}
 	if notify {
-		if err := s.enqueueNotice(tx, e, mailer.KindNewDevice, ""); err != nil {
+		if err := s.enqueueNewDevice(tx, e, p.done.Session, ""); err != nil {
 			return rec, err
 		}
 	}

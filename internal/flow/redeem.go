@@ -189,7 +189,7 @@ func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e a
 	}
 	switch effect(r.flow) {
 	case SignIn:
-		err = s.noticeNewDevice(tx, e, r.flow.ID)
+		err = s.noticeNewDevice(tx, e, done.Session, r.flow.ID)
 	case Reset:
 		names = append(names, eventChanged)
 		err = s.enqueueNotice(tx, e, mailer.KindPasswordChanged, r.flow.ID)

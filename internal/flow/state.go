@@ -24,6 +24,7 @@ const (
 	labelKnownTag    = "known browser tag"
 	labelKnown       = "known browser"
 	labelProof       = "proof cookie"
+	labelNewDevice   = "new device"
 )
 
 // private is what a flow holds under seal.
@@ -45,7 +46,7 @@ type private struct {
 	Generation int `json:"generation,omitempty"`
 	// Reserve is set when the mailbox's limit was spent: the mails leave for a network of the account's sessions only.
 	Reserve bool `json:"reserve,omitempty"`
-	// Act is what a proof proves, and Session the id of the session that asked.
+	// Act is what a proof proves, and Session the id of the session that asked, or that a new device has opened.
 	Act     Act    `json:"act,omitzero"`
 	Session string `json:"session,omitempty"`
 	// App is set where an app has started the flow.

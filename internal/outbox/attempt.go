@@ -271,6 +271,9 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 		l.Locale = a.Language
 	}
 	if m.Purpose == Notice {
+		if p.Ends != 0 {
+			l.Cancel = p.Base + "/cancel?t=" + token.NewCancel(w.Ring, p.Seed, NewDevice, m.Site, m.End)
+		}
 		return l, nil
 	}
 	link, cancel, err := w.links(m, p, a.ID, epoch)

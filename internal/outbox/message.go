@@ -17,6 +17,8 @@ const (
 	Reset = "reset"
 	// Proof is the purpose of a mail by which the owner of an account proves one act on it.
 	Proof = "proof"
+	// NewDevice is the purpose of the flow whose link, in a mail about a sign-in from a new device, signs that browser out. The mail's is Notice.
+	NewDevice = "new_device"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 	// Alert is the purpose of a mail that alerts the operator.
@@ -61,7 +63,7 @@ type Message struct {
 	RequestedAt time.Time
 	// Device is the asking browser from a closed list of names; Network is its address prefix.
 	Device, Network string
-	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero for a notice.
+	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero where there is none of them.
 	Ends time.Time
 	// Act is what the code of a mail of the purpose Proof does.
 	Act Act

@@ -9,6 +9,9 @@ import (
 // listMax bounds how many sessions of one account are listed or searched.
 const listMax = 1000
 
+// searchMax bounds among how many sessions of one account that with a sid is looked for.
+const searchMax = 1_000_000
+
 // End ends one session, its parent if it has one, and with that all other children of it: a session that goes on at the portal would
 // open the others again. When it returns no error nothing is let in by the session's cookie any more. The step that ends it appends the
 // events given to the audit log, with the time and the account.
@@ -60,7 +63,7 @@ func (m *Manager) EndOther(ctx context.Context, l *Live, sid string, audit ...st
 		if err := m.mustLive(tx, l); err != nil {
 			return err
 		}
-		list, err := tx.Sessions().ByAccount(l.Session.Account, listMax)
+		list, err := tx.Sessions().ByAccount(l.Session.Account, searchMax)
 		if err != nil {
 			return err
 		}
@@ -80,7 +83,7 @@ func (m *Manager) EndOther(ctx context.Context, l *Live, sid string, audit ...st
 
 // EndIn ends, in the caller's step, the session of an account with this sid, as [Manager.End] does. It does nothing if there is none.
 func (m *Manager) EndIn(tx storage.Tx, accountID, sid string) error {
-	list, err := tx.Sessions().ByAccount(accountID, listMax)
+	list, err := tx.Sessions().ByAccount(accountID, searchMax)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,6 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 	}
 	s = storage.Session{
 		Key:      p.CookieKey(m.ring, label, in.Site),
-		ID:       token.NewID(),
 		Account:  a.ID,
 		Mailbox:  in.Mailbox,
 		Epochs:   epochs,
@@ -81,6 +80,9 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		Device:   in.Device,
 		Network:  networkOf(in.Client),
 	}
+	if s.ID, err = nextID(tx, a.ID, in.Replaces); err != nil {
+		return "", storage.Session{}, err
+	}
 	if in.Parent != nil {
 		s.Parent, s.Methods, s.AuthTime = in.Parent.Key, in.Parent.Methods, in.Parent.AuthTime
 	}
@@ -88,6 +90,19 @@ func (m *Manager) Open(tx storage.Tx, a accounts.Account, in OpenInput) (cookie 
 		return "", storage.Session{}, err
 	}
 	return cookie, s, nil
+}
+
+// nextID returns the sid of a new session: that of the one whose place it takes where the account is the same. So what was said about a browser's
+// session, such as that it is to end, holds for the session that it has now.
+func nextID(tx storage.Tx, account string, replaces storage.Key) (string, error) {
+	if replaces.IsZero() {
+		return token.NewID(), nil
+	}
+	old, found, err := tx.Sessions().Get(replaces)
+	if err == nil && found && old.Account == account {
+		return old.ID, nil
+	}
+	return token.NewID(), err
 }
 
 // create stores a session in the place of another one, if there is one.

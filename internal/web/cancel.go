@@ -11,8 +11,8 @@ import (
 // cancel opens the link of "this wasn't me", which is parked as every other is. Without a token it is the page that follows a
 // pressed button.
 func (x *exchange) cancel() {
-	if query := x.r.URL.RawQuery; query == "done" || query == accountEnded {
-		x.page(http.StatusOK, templates.Cancelled{SignedOut: query == accountEnded})
+	if query := x.r.URL.RawQuery; query == "done" || query == accountEnded || query == "device" {
+		x.page(http.StatusOK, templates.Cancelled{SignedOut: query == accountEnded, NewDevice: query == "device"})
 		return
 	}
 	x.openToken(false)
@@ -30,9 +30,12 @@ func (x *exchange) confirmCancel(h string) {
 		x.replyOK(http.StatusOK, map[string]string{"status": "cancelled"})
 		return
 	}
-	if cancelled.Purpose == flow.Proof { // the browser that asked is signed out
+	switch cancelled.Purpose {
+	case flow.Proof: // the browser that asked is signed out
 		x.redirect(x.path("/cancel?" + accountEnded))
-		return
+	case flow.NewDevice:
+		x.redirect(x.path("/cancel?device"))
+	default:
+		x.redirect(x.path("/cancel?done"))
 	}
-	x.redirect(x.path("/cancel?done"))
 }

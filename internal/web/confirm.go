@@ -64,6 +64,7 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	if o.Cancel {
 		return templates.ConfirmCancel{
 			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(), Proof: o.Purpose == flow.Proof,
+			NewDevice: o.Purpose == flow.NewDevice,
 		}
 	}
 	page := templates.Confirm{

@@ -111,3 +111,28 @@ func TestOWN1_ThisWasNotMeSaysWhatItDoes(t *testing.T) {
 	owner.get("/email-link/cancel?ended").wants(t, 200, "").says(t, "The browser that made it is signed out")
 	thief.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
 }
+
+// TestOWN5_TheMailSignsTheNewBrowserOut opens the link of the mail about a new device as a scanner and its owner do, in the window of another browser.
+func TestOWN5_TheMailSignsTheNewBrowserOut(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	g.account(known)
+	b, owner := g.browser().signsIn(known), g.browser()
+	mails := g.deliver()
+	if len(mails) != 1 || mails[0].Subject != "New sign-in to Example" || strings.Contains(mails[0].Text, "/link?t=") {
+		t.Fatalf("%+v", mails)
+	}
+	link := g.find(cancelPattern, mails[0].Text)
+	g.browser().get(link).wants(t, 303, "/email-link/confirm")
+	owner.get(link).wants(t, 303, "/email-link/confirm")
+	page := owner.get("/email-link/confirm").wants(t, 200, "").says(t, "You did not sign in?", "j•••@example.com", "that browser is signed out").lacks(t, known)
+	b.get("/email-link/account").wants(t, 200, "")
+	owner.post("/email-link/confirm", "h", g.find(hPattern, page.body)).wants(t, 303, "/email-link/cancel?device")
+	owner.get("/email-link/cancel?device").wants(t, 200, "").says(t, "That browser is signed out", "Change the password")
+	b.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	b.signsIn(known)
+	if mails := g.deliver(); len(mails) != 0 {
+		t.Errorf("%d more mails about a browser that is known", len(mails))
+	}
+	b.get("/email-link/account").says(t, "A new browser was signed out")
+}
