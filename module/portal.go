@@ -172,6 +172,7 @@ func (p *portal) bindOwn(h *Handler) ([]gate.Origin, error) {
 		given  bool
 	}{
 		{"optional", h.Optional},
+		{"a matcher behind email_link", len(h.ProtectRaw) > 0 || len(h.site.Access.Protect) > 0},
 		{"public", len(h.PublicRaw) > 0 || len(h.site.Access.Public) > 0},
 		{"require", !h.Require.Empty()},
 		{"max_age", h.MaxAge > 0},
@@ -214,13 +215,8 @@ func (a *App) checkPortal(arrivals []arrival) error {
 	if err := p.checkOrigins(a); err != nil {
 		return err
 	}
-	for _, at := range arrivals {
-		if at.host != p.origin.Host() || at.status/100 == 3 || at.kind == nothingKind || at.kind == gateKind && at.handler == p.handler || at.failed {
-			continue
-		}
-		if at.kind == gateKind || at.kind == backendKind || !slices.Contains(at.gates, p.handler) && at.hosted {
-			return a.Source.wrap("portal", fmt.Errorf("requests for the portal's host %s come to %s: nothing but email_link may answer there, on no port, because cookies do not tell ports apart and whoever answers gets the portal's; give the portal a site of its own with email_link alone", p.origin.Host(), at.title()))
-		}
+	if err := p.checkArrivals(a, arrivals); err != nil {
+		return err
 	}
 	if p.handler == nil {
 		c.warn("portal", fmt.Sprintf("%s: no site answers for the portal %s, so nobody can sign in", a.Source.prefix("portal"), p.origin),
@@ -238,6 +234,28 @@ func (a *App) checkPortal(arrivals []arrival) error {
 	for _, app := range p.apps {
 		if p.web.Site(app.Origin) == nil {
 			return a.Source.wrap("portal", fmt.Errorf("portal: app %s is no site that the portal signs in for; %s", app.Origin, p.known()))
+		}
+	}
+	return nil
+}
+
+// checkArrivals refuses whatever else the requests for the portal's host come to, on any port.
+func (p *portal) checkArrivals(a *App, arrivals []arrival) error {
+	for _, one := range a.configuration.positions {
+		if one.outer != nil && one.outer.handler == p.handler {
+			return one.handler.Source.wrap("", fmt.Errorf("the site of the portal %s has email_link a second time: remove it, for nothing is behind the portal", p.origin))
+		}
+	}
+	for _, at := range arrivals {
+		if at.host != p.origin.Host() || at.status/100 == 3 || at.kind == nothingKind || at.kind == gateKind && at.handler == p.handler {
+			continue
+		}
+		if at.failed && at.kind != backendKind {
+			continue // a page that says what went wrong
+		}
+		if at.kind == gateKind || at.kind == backendKind || !slices.Contains(at.gates, p.handler) && at.hosted {
+			return a.Source.wrap("portal", fmt.Errorf("requests for the portal's host %[1]s come to %[2]s: nothing but email_link may answer there, on no port, because cookies do not tell ports apart and whoever answers gets the portal's; "+
+				"give the portal a site of its own with email_link alone, and keep its host out of every other one: by the names of hosts in place of a star or of no host, or by '@others not host %[1]s' around what answers", p.origin.Host(), at.title()))
 		}
 	}
 	return nil

@@ -346,6 +346,8 @@ func fastCGI(h *reverseproxy.Handler) bool {
 func (a arrival) title() string {
 	text := "'file_server'"
 	switch a.kind {
+	case gateKind:
+		text = "'email_link'"
 	case answerKind:
 		text = "'respond'"
 		if _, ok := a.module.(*caddyhttp.StaticResponse); !ok {
