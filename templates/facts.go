@@ -163,6 +163,8 @@ type ConfirmCancel struct {
 type ConfirmNone struct {
 	// Flow is set when this browser waits for a mail.
 	Flow bool
+	// Portal is set where people sign in at a portal, and a sign-in by way of it did not come to its end.
+	Portal bool
 }
 
 // Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked, NewDevice when a

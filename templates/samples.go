@@ -206,6 +206,7 @@ func confirmSamples() []PageSample {
 		{"cancelled-proof", 200, sampleFrame, Cancelled{SignedOut: true}},
 		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
 		{"confirm-none-code", 200, sampleFrame, ConfirmNone{Flow: true}},
+		{"confirm-none-portal", 200, sampleFrame, ConfirmNone{Portal: true}},
 		{"cancelled", 200, sampleFrame, Cancelled{}},
 		{"dead", 410, sampleFrame, Dead{}},
 		{"dead-reset", 410, sampleFrame, Dead{Reset: true}},

@@ -44,13 +44,18 @@ func (x *exchange) showParked(p problem, name string) {
 	x.refuseOn(p, x.previewFacts(preview, p, name))
 }
 
-// noParkedToken is /confirm of a browser that has opened no link.
+// noParkedToken is /confirm of a browser that has opened no link. Where people sign in at a portal, what was parked is an entry, unless the
+// browser has a flow that an app has started.
 func (x *exchange) noParkedToken() {
-	if x.json {
+	led := x.Site.Led && x.Cookies.Flow == ""
+	switch {
+	case x.json:
 		x.refuse(http.StatusNotFound, templates.NoFlow)
-		return
+	case led && x.Live != nil: // the button was pressed twice
+		x.redirect("/")
+	default:
+		x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code, Portal: led})
 	}
-	x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code})
 }
 
 // previewFacts fills the page. Only the browser that asked sees the whole address; in another one a password manager does not

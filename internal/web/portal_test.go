@@ -344,6 +344,39 @@ func TestPORT15_OnlyANavigationHandsOver(t *testing.T) {
 	}
 }
 
+// TestPORT10_AMinuteThatIsOver presses the button of a parked entry when the browser has forgotten it, and twice: the first is told that it is
+// not signed in yet, and not to open a link again, of which there is none.
+func TestPORT10_AMinuteThatIsOver(t *testing.T) {
+	s := newSeveral(t)
+	s.account(known)
+	p := s.person()
+	p.signIn(known, "")
+	p.header = http.Header{"Accept": {"text/html"}} // what a text browser says
+	park := func() (h string) {
+		h = s.find(hPattern, p.visit(photosOrigin+"/album").body)
+		if p.at() != photosOrigin+"/email-link/confirm" {
+			t.Fatalf("led to %s", p.at())
+		}
+		return h
+	}
+	h := park()
+	delete(p.jar["photos.example.org"], boundary.CookieName(boundary.TokenCookie, true))
+	late := p.visit(photosOrigin+"/email-link/confirm", url.Values{"h": {h}})
+	if !strings.Contains(late.body, "You are not signed in yet") || strings.Contains(late.body, "Request a new link") || !strings.Contains(late.body, `href="/email-link/sign-in"`) {
+		t.Errorf("pressed late: %s", late.body)
+	}
+	h = park()
+	for range 2 {
+		if got := p.visit(photosOrigin+"/email-link/confirm", url.Values{"h": {h}}); got.body != "app of photos.example.org" {
+			t.Errorf("led to %s: %s", p.at(), got.body)
+		}
+	}
+	p.jar["files.example.net"] = map[string]string{boundary.CookieName(boundary.FlowCookie, true): "x"}
+	if got := p.visit(filesOrigin + "/email-link/confirm"); !strings.Contains(got.body, "No link is open here") {
+		t.Errorf("with a flow that an app has started: %s", got.body)
+	}
+}
+
 // TestPORT1_AnotherBrowserGetsNothing opens, in browsers other than the one that asked, the request and the entry of an attacker or of a
 // victim: the victim's own way begins, as the victim's own account, and no cookie of the other's is set.
 func TestPORT1_AnotherBrowserGetsNothing(t *testing.T) {
