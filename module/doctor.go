@@ -36,7 +36,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 	}
 	for _, p := range s.positions {
 		site := doctor.Site{
-			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.site.Prefix, OpenToAll: p.handler.openToAll(), OpenedByPath: s.openBy(p),
+			Hosts: p.hosts, Nested: p.outer != nil, Path: p.handler.site.Prefix, OpenToAll: p.handler.openToAll(), Portal: p.handler.site.Portal, OpenedByPath: s.openBy(p),
 			ClientHeaders: p.handler.ClientHeaders, OpenSuffixes: p.handler.openSuffixes,
 			Listens: s.listens[p.server], Forwarded: s.forwarded[p.server],
 			VerifyFrom: p.handler.site.Peers, TokenScopes: p.handler.Require.scopes(), InheritedScopes: p.inheritedScopes, InsideHandle: strings.Join(p.paths, " "),

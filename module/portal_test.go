@@ -22,7 +22,8 @@ auth.example.net {
 `
 
 // TestPORT13_ASiteIsTheOneThatAnswers asks for sites by their origin, as links of operators and mails do, where several sites have that origin in
-// their base_url: it is the one to which the requests come. Each is told by the path of its pages.
+// their base_url: it is the one to which the requests come. Each is told by the path of its pages, and asked for
+// in other letters than those of base_url.
 func TestPORT13_ASiteIsTheOneThatAnswers(t *testing.T) {
 	const backend = "\treverse_proxy localhost:3000\n}\n"
 	site := func(address, path, more string) string {
@@ -91,7 +92,7 @@ func TestPORT13_ASiteIsTheOneThatAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			for origin, want := range c.want {
-				path, led := app.PathAt(origin)
+				path, led := app.PathAt(strings.ToUpper(origin) + "/")
 				if led {
 					path += "*"
 				}

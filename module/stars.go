@@ -1,10 +1,8 @@
 package module
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -32,11 +30,11 @@ func (c *configuration) isInner(h *Handler) bool { return c.reached[h] != nil &&
 
 // answers reports whether requests for an origin come to a handler and have passed no other one of ours. A host that no matcher names comes
 // to those of a star above it, and to those that take all.
-func (c *configuration) answers(h *Handler, origin *url.URL) bool {
+func (c *configuration) answers(h *Handler, origin gate.Origin) bool {
 	if !c.first[h] || !c.listensFor(h, origin) {
 		return false
 	}
-	host := origin.Hostname()
+	host := origin.Host()
 	if c.hosts[host] {
 		return c.reached[h][host]
 	}
@@ -50,14 +48,14 @@ func (c *configuration) answers(h *Handler, origin *url.URL) bool {
 
 // mayAnswer is as answers, and true where that is not known.
 func (c *configuration) mayAnswer(h *Handler, origin string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && (c.reached[h] == nil || c.answers(h, u))
+	o, err := gate.ParseOrigin(origin)
+	return err == nil && (c.reached[h] == nil || c.answers(h, o))
 }
 
 // listensFor reports whether a server with a handler listens on the port of an origin. Where none does something in front of Caddy leads
 // from that port to another one, and it may be any.
-func (c *configuration) listensFor(h *Handler, origin *url.URL) bool {
-	here := doctor.Listener{Scheme: origin.Scheme, Port: cmp.Or(origin.Port(), map[string]string{"http": "80", "https": "443"}[origin.Scheme])}
+func (c *configuration) listensFor(h *Handler, origin gate.Origin) bool {
+	here := doctor.Listener{Scheme: origin.Scheme(), Port: origin.Port()}
 	listens := func(list []doctor.Listener) bool { return len(list) == 0 || slices.Contains(list, here) }
 	if slices.ContainsFunc(c.positions, func(p *position) bool { return p.handler == h && listens(c.listens[p.server]) }) {
 		return true

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/doctor"
+	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 )
 
 // configure binds the handlers of the configuration to the app, walks the routes of the http app and refuses what cannot work.
@@ -55,7 +55,7 @@ func (a *App) configure(ctx caddy.Context) error {
 	}
 	for _, h := range a.handlers {
 		if !h.Off {
-			h.site.Answers = func(origin *url.URL) bool { return a.configuration.answers(h, origin) }
+			h.site.Answers = func(origin gate.Origin) bool { return a.configuration.answers(h, origin) }
 			a.gate.AddSite(h.site)
 		}
 	}

@@ -113,6 +113,8 @@ type Site struct {
 	Nested bool
 	// OpenToAll is set when anybody with a mailbox can sign up and that nothing else is required.
 	OpenToAll bool
+	// Portal is set for the site at which people sign in for others, and behind which there is nothing.
+	Portal bool
 	// OpenedByPath names another site, where more people can sign up than here: accounts are good at every site that requires
 	// nothing. Empty: there is none.
 	OpenedByPath string

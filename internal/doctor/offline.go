@@ -117,6 +117,7 @@ func signUp(f Facts) []Finding {
 	r := report{check: "sign_up"}
 	for _, s := range f.Sites {
 		switch {
+		case s.Portal: // whom it lets in is a matter of the sites
 		case s.OpenToAll:
 			r.add(Warn, "anyone with a mailbox can reach "+s.title(),
 				"write 'sign_up open example.com' or 'require email *@example.com' if that is not meant")

@@ -31,6 +31,8 @@ func TestCheap(t *testing.T) {
 	t.Parallel()
 	open := site("app.example.com", "https://app.example.com")
 	open.OpenToAll = true
+	portal := open
+	portal.Portal = true
 	closed := site("admin.example.com", "https://admin.example.com")
 	closed.OpenedByPath = "app.example.com"
 	inner := site("other.example.com", "https://app.example.com")
@@ -85,6 +87,7 @@ func TestCheap(t *testing.T) {
 		{"asked", Facts{Sites: []Site{asked}}, "verify", OK, "only the listed", ""},
 		{"asked by all", Facts{Sites: []Site{askedByAll}}, "verify", Warn, "::/0' answers anyone", "only the addresses"},
 		{"closed", Facts{Sites: []Site{good}}, "sign_up", OK, "", ""},
+		{"a portal before closed sites", Facts{Sites: []Site{portal, good}}, "sign_up", OK, "", ""},
 		{"no proxies", Facts{Servers: []Server{{}}}, "trusted_proxies", OK, "no proxy is trusted", ""},
 		{"proxies", Facts{Servers: []Server{{TrustsProxies: true, Strict: true}}}, "trusted_proxies", OK, "the last one", ""},
 		{"credulous", Facts{Servers: []Server{{TrustsProxies: true}}}, "trusted_proxies", Warn, "believes addresses that clients invent", "trusted_proxies_strict"},

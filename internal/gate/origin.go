@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,12 @@ func (o Origin) Wildcard() bool { return o.wildcard }
 
 // Host returns the host without its port; for a wildcard it is the part behind the star, with its dot.
 func (o Origin) Host() string { return o.host }
+
+// Scheme returns http or https.
+func (o Origin) Scheme() string { return o.scheme }
+
+// Port returns the port, that of the scheme where the entry names none.
+func (o Origin) Port() string { return cmp.Or(o.port, defaultPort(o.scheme)) }
 
 // Below returns the origin of one label below a wildcard.
 func (o Origin) Below(label string) Origin {

@@ -3,7 +3,6 @@ package gate
 import (
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ type Site struct {
 	Others                           []OtherSite
 	OthersInAnyCase, RewrittenBefore bool
 	// Answers reports whether requests for an origin come to this site before any other; nil: that is not known.
-	Answers func(origin *url.URL) bool
+	Answers func(origin Origin) bool
 	// Led is set where people sign in at the portal, and Portal at the portal itself, behind whose pages there is nothing.
 	Led, Portal bool
 	// Line returns where an option is written, the n-th of its lines; nil: nothing is known.
@@ -143,19 +142,21 @@ func (s *Site) of(origin string) *web.Site {
 	return s.makeSite(origin)
 }
 
-// Site returns the site of an origin of the configuration: for mails, which name the origin alone, and for operators. Where sites share a
+// Site returns the site of an origin of the configuration: for mails, which name the origin alone, and for operators, who may spell it as
+// ParseOrigin reads it. Where sites share a
 // list of origins it is the one to which its requests come, as far as that is known.
 func (g *Gate) Site(origin string) (site *web.Site, ok bool) {
-	u, err := url.Parse(origin)
+	canonical, err := ParseOrigin(origin)
 	if err != nil {
 		return nil, false
 	}
+	origin = canonical.text
 	var first *Site
 	for _, s := range g.sites {
-		found, ok := Resolve(s.Origins, u.Host)
+		found, ok := Resolve(s.Origins, HostOf(origin))
 		switch {
 		case !ok || found != origin:
-		case s.Answers != nil && s.Answers(u):
+		case s.Answers != nil && s.Answers(canonical):
 			return s.of(origin), true
 		case first == nil:
 			first = s
