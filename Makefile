@@ -46,7 +46,7 @@ CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run homelab test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
+.PHONY: help run homelab cluster test check lint fmt fmt-check vet caddyfiles bench preview screenshots fuzz build e2e interop apps express mail-servers postgres kill-rounds reloads configurations sign-ups xbuild packages mutants tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ run: ## the quickstart: the gate, a demo backend and a page with the mails, on l
 homelab: build ## six apps on two domains behind one sign-in, on names below localhost: examples/homelab
 	XDG_DATA_HOME=$(CURDIR)/$(BUILD)/homelab $(BUILD)/caddy email-link accounts import examples/homelab/people.csv --create --config examples/homelab/Caddyfile
 	XDG_DATA_HOME=$(CURDIR)/$(BUILD)/homelab $(BUILD)/caddy run --config examples/homelab/Caddyfile
+
+cluster: build ## three nodes with one PostgreSQL behind a balancer, on localhost: examples/cluster
+	examples/cluster/run
 
 test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 	scripts/isolated $(GO) test $(TESTFLAGS) ./...
