@@ -62,7 +62,7 @@ func (b block) parse(d *caddyfile.Dispenser, nesting int) error {
 			return d.Errf("%s: %s belongs in %s", b.what, name, b.belongs)
 		}
 		if !known {
-			return d.Errf("unrecognized %s option %q; %s", b.what, name, expected(name, b.names()))
+			return d.Errf("unrecognized %s option %q; %s", b.what, name, nearest.Expected(name, b.names()))
 		}
 		if seen[name] && !slices.Contains(b.repeat, name) {
 			return d.Errf("%s: %s is given twice", b.what, name)
@@ -83,15 +83,6 @@ func (b block) names() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// expected lists the words that there are, after the one that was probably meant.
-func expected(mistyped string, words []string) string {
-	text := "expected one of " + strings.Join(words, ", ")
-	if meant := nearest.Word(mistyped, words); meant != "" {
-		return "did you mean " + meant + "? " + text
-	}
-	return text
 }
 
 // word reads exactly one argument.
@@ -166,7 +157,7 @@ func choice(d *caddyfile.Dispenser, name string, allowed []string, unavailable m
 		return "", d.Errf("%s %s is not available in this version%s", name, v, hint)
 	}
 	if !slices.Contains(allowed, v) {
-		return "", d.Errf("unrecognized %s value %q; %s", name, v, expected(v, allowed))
+		return "", d.Errf("unrecognized %s value %q; %s", name, v, nearest.Expected(v, allowed))
 	}
 	return v, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/mailer/mime"
 )
@@ -108,7 +109,7 @@ func checkLinks(s string) error {
 	case "", "stored", linksStateless:
 		return nil
 	default:
-		return fmt.Errorf("unrecognized links value %q; expected one of stored, stateless", s)
+		return fmt.Errorf("unrecognized links value %q; %s", s, nearest.Expected(s, []string{"stored", linksStateless}))
 	}
 }
 
@@ -122,7 +123,7 @@ func (s *SignUp) Check() error {
 	case "invite":
 		return errors.New("sign_up invite is not available in this version; accounts are added with 'caddy email-link accounts add'")
 	default:
-		return fmt.Errorf("unrecognized sign_up value %q; expected one of closed, open", s.Policy)
+		return fmt.Errorf("unrecognized sign_up value %q; %s", s.Policy, nearest.Expected(s.Policy, []string{"closed", "open"}))
 	}
 	if len(s.Domains) > 0 && s.Policy != "open" {
 		return errors.New("sign_up: domains stand behind 'open' only")
@@ -280,7 +281,7 @@ func checkIdentity(id *Identity, headers []Header) error {
 	switch id.Format {
 	case "", "jwe", "jws", "none":
 	default:
-		return fmt.Errorf("unrecognized identity format value %q; expected one of jwe, jws, none", id.Format)
+		return fmt.Errorf("unrecognized identity format value %q; %s", id.Format, nearest.Expected(id.Format, []string{"jwe", "jws", "none"}))
 	}
 	if id.Format == "jws" && id.Key != "" {
 		return errors.New("identity: format jws is signed only and uses no key; remove the key or write format jwe")

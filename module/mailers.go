@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/mailer/file"
 	"github.com/caddy-email-link/caddy-email-link/mailer/smtp"
@@ -136,7 +139,7 @@ func (m *MailerSMTP) option(d *caddyfile.Dispenser) error {
 	want := map[string]int{"tls": 1, "helo": 1, "timeout": 1, "ca": 1, "dkim": 3}
 	n, known := want[name]
 	if !known {
-		return d.Errf("unrecognized mailer smtp option %q; expected one of ca, dkim, helo, timeout, tls", name)
+		return d.Errf("unrecognized mailer smtp option %q; %s", name, nearest.Expected(name, slices.Sorted(maps.Keys(want))))
 	}
 	if len(args) != n {
 		return d.Errf("mailer smtp: %s takes %d, found %d", name, n, len(args))
@@ -144,7 +147,7 @@ func (m *MailerSMTP) option(d *caddyfile.Dispenser) error {
 	switch name {
 	case "tls":
 		if m.TLS = args[0]; m.TLS != smtp.StartTLS && m.TLS != smtp.ImplicitTLS && m.TLS != smtp.NoTLS {
-			return d.Errf("unrecognized tls value %q; expected one of implicit, none, starttls", m.TLS)
+			return d.Errf("unrecognized tls value %q; %s", m.TLS, nearest.Expected(m.TLS, []string{smtp.ImplicitTLS, smtp.NoTLS, smtp.StartTLS}))
 		}
 	case "helo":
 		m.HELO = args[0]

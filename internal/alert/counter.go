@@ -97,13 +97,22 @@ func (c *Counter) Line(now time.Time, l Line) {
 	case "denied":
 		c.denied(now, l, network)
 	case "confirmed":
-		if w := c.windows[Mailboxes]; w != nil && w.entries[network] != nil {
-			w.entries[network].confirmed++
+		c.confirmed(network)
+	case "signed_in":
+		if l.Outcome == "pwd" { // who signs in by a mail has confirmed it
+			c.confirmed(network)
 		}
 	case "replayed":
 		c.add(Replays, now, cmp.Or(l.Account, network, "unknown"))
 	case "mailed":
 		c.mailed(now, l)
+	}
+}
+
+// confirmed counts that a request of a network turned out well.
+func (c *Counter) confirmed(network string) {
+	if w := c.windows[Mailboxes]; w != nil && w.entries[network] != nil {
+		w.entries[network].confirmed++
 	}
 }
 

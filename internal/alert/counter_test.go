@@ -104,8 +104,24 @@ func TestALERT3_AnOfficeThatSignsInIsNoAttack(t *testing.T) {
 			c.Line(start, Line{Event: "confirmed", Client: "10.0.1.0/24"})
 		}
 	}
+	for i := range 150 { // and so do those who sign in with their passwords, on a first day
+		c.Requested(start, client(256), uint64(i), "a•••@example.com")
+		if i%10 > 0 {
+			c.Line(start, Line{Event: "signed_in", Outcome: "pwd", Client: "10.1.0.0/24"})
+		}
+	}
 	if due := c.Due(start); len(due) > 0 {
 		t.Errorf("an alert: %+v", due)
+	}
+	for i := range 40 { // whoever has signed in by mail is counted once
+		c.Requested(start, client(512), uint64(i), "a•••@example.com")
+		if i < 15 {
+			c.Line(start, Line{Event: "confirmed", Client: "10.2.0.0/24"})
+			c.Line(start, Line{Event: "signed_in", Outcome: "link", Client: "10.2.0.0/24"})
+		}
+	}
+	if due := c.Due(start); kinds(due) != "mailboxes" {
+		t.Errorf("25 of 40 do not confirm: %v", kinds(due))
 	}
 }
 

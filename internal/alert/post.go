@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,8 @@ func (p Post) Check() error {
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("the address is no URL that begins with https://")
+	case !validPort(u):
+		return errors.New("the port of the address is no number from 1 to 65535")
 	case u.User != nil:
 		return errors.New("the address holds a user or a password: write them as a header, 'post <url> Authorization {env.X}'")
 	case u.Scheme == "http" && !p.Insecure && !isLoopback(u.Hostname()):
@@ -52,6 +55,15 @@ func (p Post) Check() error {
 		return fmt.Errorf("the value of the header %s is empty, or holds characters that no header may have", p.Header)
 	}
 	return nil
+}
+
+// validPort reports whether the port of an address is none, or one that can be connected to.
+func validPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0
 }
 
 // isLoopback reports whether a host is this machine, whatever a name server says.

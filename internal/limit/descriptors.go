@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/nearest"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -153,7 +154,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("limit %s is called %s now; write 'limit %s'", name, now, now)
 	}
 	if !slices.Contains(Names(), name) {
-		return fmt.Errorf("unrecognized limit %q; expected one of %s", name, strings.Join(Names(), ", "))
+		return fmt.Errorf("unrecognized limit %q; %s", name, nearest.Expected(name, Names()))
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 // Package nearest finds the word that was probably meant by one that is mistyped.
 package nearest
 
+import "strings"
+
 // Word returns the word that takes the fewest edits to get to from a mistyped one: letters that are changed, missing, too many or swapped with
 // their neighbour. It returns the empty text where none is within two edits, or one for a word of three letters, and the first of several that
 // are as near.
@@ -12,6 +14,15 @@ func Word(mistyped string, words []string) string {
 		}
 	}
 	return best
+}
+
+// Expected lists the words that there are, after the one that was probably meant by a mistyped one.
+func Expected(mistyped string, words []string) string {
+	text := "expected one of " + strings.Join(words, ", ")
+	if meant := Word(mistyped, words); meant != "" {
+		return "did you mean " + meant + "? " + text
+	}
+	return text
 }
 
 // distance is the optimal string alignment distance of two texts, by bytes.

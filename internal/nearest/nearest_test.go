@@ -2,6 +2,17 @@ package nearest
 
 import "testing"
 
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	for mistyped, want := range map[string]string{
+		"mail_ipp": "did you mean mail_ip? expected one of mail_ip, redeem_ip", "x": "expected one of mail_ip, redeem_ip",
+	} {
+		if got := Expected(mistyped, []string{"mail_ip", "redeem_ip"}); got != want {
+			t.Errorf("%q: %q, want %q", mistyped, got, want)
+		}
+	}
+}
+
 func TestWord(t *testing.T) {
 	t.Parallel()
 	words := []string{"accent", "base_url", "from", "sign_in", "sign_up", "storage", "open", "list", "show", "set"}
