@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -21,7 +22,7 @@ func (x *exchange) home() {
 		x.Reference = app.LogRefusal(x.r, &x.Live.Account)
 		x.refuseOn(p, templates.Refused{
 			Status: p.status, Problem: p.words(), Email: x.Live.Account.Email, App: app.Name, Reference: x.Reference, NextSteps: []templates.NextStep{
-				{Kind: templates.StepOtherAddress, Address: x.path("/sign-in?other=1")}, {Kind: templates.StepAccount, Address: x.path("/")},
+				{Kind: templates.StepOtherAddress, Address: x.path("/sign-in?other=1&return_to=") + url.QueryEscape(x.path(openPath)+"?app="+url.QueryEscape(app.Origin))}, {Kind: templates.StepAccount, Address: x.path("/")},
 			},
 		})
 		return

@@ -91,8 +91,12 @@ func (x *exchange) toPortal(page string) bool {
 		x.setCookie(boundary.PortalCookie, binder, flow.BinderLifetime)
 	}
 	open := openPath + "?r=" + request
-	if page == "/sign-up" {
-		open = page + "?return_to=" + url.QueryEscape(strings.TrimPrefix(x.Site.Portal.Base, x.Site.Portal.Origin)+open)
+	back = "return_to=" + url.QueryEscape(strings.TrimPrefix(x.Site.Portal.Base, x.Site.Portal.Origin)+open)
+	switch {
+	case page == "/sign-up":
+		open = page + "?" + back
+	case x.Live != nil && query.Has("other"): // open would lead back with the account in use
+		open = page + "?other=1&" + back
 	}
 	x.leadTo(x.Site.Portal.Base+open, page)
 	return true
