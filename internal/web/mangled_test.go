@@ -43,7 +43,8 @@ func TestTOK6_AnIncompleteLinkSaysSo(t *testing.T) {
 		b := g.browser()
 		mail := b.asks(known).Text
 		link := g.find(linkPattern, mail)
-		for _, cut := range []string{link[:len(link)-1], link[:len(link)-12], link + "xyz", "/email-link/link", "/email-link/link?x=1"} {
+		// Cut by one character: a token of another length that only punctuation follows, as - and _ are, would be left by chance.
+		for _, cut := range []string{link[:len(link)-2] + "x", link[:len(link)-12], link + "xyz", "/email-link/link", "/email-link/link?x=1"} {
 			a := b.get(cut).wants(t, 410, "").says(t, "This link is not complete", "Copy the whole link", "type the code from the same email", `id="code"`)
 			if len(a.header.Values("Set-Cookie")) != 0 {
 				t.Errorf("%s sets a cookie", cut)
