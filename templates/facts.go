@@ -135,6 +135,8 @@ type Confirm struct {
 	SameBrowser bool
 	// App is set when an app with users of its own has asked: the press of the button leads on to it and is all.
 	App bool
+	// Portal is set when no link led here: a portal at which this browser is signed in did.
+	Portal bool
 	// Code is set when the code of the mail may be typed where it was asked for.
 	Code bool
 	// SignedInAs is the address of another account this browser is signed in to, empty otherwise.

@@ -185,6 +185,7 @@ func confirmSamples() []PageSample {
 	refused := func(c Code) Confirm { r := reset; r.Problem = Problem{Code: c, Min: 12}; return r }
 	return []PageSample{
 		{"confirm", 200, sampleFrame, confirm},
+		{"confirm-portal", 200, sampleFrame, Confirm{Token: "h", Account: "a•••@example.com", SameBrowser: true, Portal: true}},
 		{"confirm-other-browser", 200, sampleFrame, other},
 		{"confirm-other-no-code", 200, sampleFrame, noCode},
 		{"confirm-other-account", 200, sampleFrame, signedIn},

@@ -287,7 +287,7 @@ func (x *exchange) confirmEntry(press bool) bool {
 		x.useEntry(text, cmp.Or(fields["h"], "none"), preview)
 	default:
 		x.page(http.StatusOK, templates.Confirm{
-			Token: preview.H, Account: preview.Masked, SameBrowser: true, SignedInAs: preview.OtherAccount,
+			Token: preview.H, Account: preview.Masked, SameBrowser: true, SignedInAs: preview.OtherAccount, Portal: true,
 		})
 	}
 	return true

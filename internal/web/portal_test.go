@@ -151,7 +151,10 @@ func TestPORT10_AMinuteThatIsOver(t *testing.T) {
 	p.signIn(known, "")
 	p.header = http.Header{"Accept": {"text/html"}} // what a text browser says
 	park := func() (h string) {
-		h = s.find(hPattern, p.visit(photosOrigin+"/album").body)
+		page := p.visit(photosOrigin + "/album").body
+		if h = s.find(hPattern, page); strings.Contains(page, "This link") {
+			t.Errorf("no link has led to %s", page)
+		}
 		if p.at() != photosOrigin+"/email-link/confirm" {
 			t.Fatalf("led to %s", p.at())
 		}
