@@ -54,6 +54,7 @@ func (a *App) facts(ctx context.Context, c *core) doctor.Facts {
 			return err
 		})
 		f.NoAccount = err == nil && !any && !s.optional()
+		f.Unreadable = err
 	}
 	return f
 }
@@ -112,8 +113,8 @@ func (a *App) diagnose(ctx context.Context, c *core, to string) ([]doctor.Findin
 	f := a.facts(ctx, c)
 	if c != nil {
 		n.AnswerNonce = c.AnswerNonce
-		if err := errors.Join(a.tokenFacts(ctx, c, &f), a.nodeFacts(ctx, c, &f)); err != nil {
-			return nil, err
+		if f.Unreadable == nil { // each further try may take as long as the first one
+			f.Unreadable = errors.Join(a.tokenFacts(ctx, c, &f), a.nodeFacts(ctx, c, &f))
 		}
 	}
 	return append(doctor.Offline(f), n.Check(ctx, f)...), nil

@@ -77,6 +77,18 @@ type Facts struct {
 	Now     time.Time
 	// Nodes are the processes that share the database.
 	Nodes []Node
+	// Unreadable is why the database could not be read, nil where it was or where nobody has tried. What is in it is not looked at then.
+	Unreadable error
+}
+
+// database reports that the database could not be read: the other checks say what else is wrong on such a day.
+func database(f Facts) []Finding {
+	if f.Unreadable == nil {
+		return nil
+	}
+	r := report{check: "storage"}
+	r.add(Fail, f.Unreadable.Error(), "nobody signs in until it answers again; accounts, tokens and nodes were not looked at")
+	return r.list
 }
 
 // Node is a process that shares the database. Differs says what it has other than this one.
@@ -157,7 +169,7 @@ type Server struct {
 // Offline makes the checks that need no network, in a fixed order.
 func Offline(f Facts) []Finding {
 	var list []Finding
-	for _, check := range []func(Facts) []Finding{secrets, baseURL, addresses, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens, nodes} {
+	for _, check := range []func(Facts) []Finding{database, secrets, baseURL, addresses, signUp, names, public, scopes, verify, routes, proxies, cookies, files, mails, accounts, tokens, nodes} {
 		list = append(list, check(f)...)
 	}
 	return list
