@@ -22,7 +22,9 @@ const (
 	KindPasswordChanged Kind = "password-changed"
 	// KindNewDevice informs an account's owner of a sign-in from a browser not seen before. It carries no link that signs in.
 	KindNewDevice Kind = "new-device"
+	// KindAccountDeleted informs the owner of an account that it was deleted, and carries the link that keeps it until it is gone.
+	KindAccountDeleted Kind = "account-deleted"
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{KindLink, KindReset, KindProof, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice}
+var Kinds = []Kind{KindLink, KindReset, KindProof, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice, KindAccountDeleted}

@@ -82,12 +82,22 @@ func (a *App) open(c *core, set *templates.Set) {
 	a.gate.Start(&gate.Runtime{
 		Vault: c.Vault, Flows: p.Flows,
 		Pages: &web.Pages{
-			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(a.log), Templates: set, Clock: c.Clock, Log: a.log,
+			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(a.log), RequiredRoles: a.requiredRoles(), Templates: set, Clock: c.Clock, Log: a.log,
 			JWKS:        func() []byte { return jwks(c) },
 			Health:      func() (time.Time, error) { return healthy(c.Vault) },
 			AnswerNonce: c.AnswerNonce,
 		},
 	})
+}
+
+// requiredRoles returns the roles that a handler requires.
+func (a *App) requiredRoles() (list []string) {
+	for _, h := range a.handlers {
+		for _, group := range h.Require.Role {
+			list = append(list, group...)
+		}
+	}
+	return list
 }
 
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.

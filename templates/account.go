@@ -23,8 +23,10 @@ type Account struct {
 	Passwords, Password bool
 	// Export is set where people download what is kept about the account: for the password where Current is set, else for a mailed code.
 	Export, Current bool
-	Tokens          []AccountToken
-	Events          []AccountEvent
+	// Delete is set where people delete their accounts.
+	Delete bool
+	Tokens []AccountToken
+	Events []AccountEvent
 	// Done is what has just been done: "ended", "revoked", "saved", or empty.
 	Done    string
 	Problem Problem
@@ -32,13 +34,37 @@ type Account struct {
 
 // Prove is the page that takes the code which was mailed for one act on the account.
 type Prove struct {
-	// Act is "export".
+	// Act is "export" or "delete".
 	Act string
 	// Address is where the code was mailed to, End when it stops working.
 	Address  string
 	End      time.Time
 	CodesOff bool
 	Problem  Problem
+}
+
+// Delete is the page on which a person deletes the account.
+type Delete struct {
+	// Email is the account's address, Typed what was typed in its place.
+	Email, Typed string
+	// Current is set where the account's password is asked for; else a code is mailed.
+	Current bool
+	// LastRoles are the roles that a site requires and that no other account has.
+	LastRoles []string
+	// Grace is for how long the account is kept.
+	Grace   time.Duration
+	Problem Problem
+}
+
+// Deleted is the page that follows.
+type Deleted struct{ Grace time.Duration }
+
+// ConfirmUndo is the page of an opened link that keeps a deleted account.
+type ConfirmUndo struct {
+	Token, Account string
+	// Ends is when the account is gone.
+	Ends    time.Time
+	Problem Problem
 }
 
 // SignedInBrowser is one browser that is signed in to an account.
@@ -78,7 +104,7 @@ var eventKeys = []string{
 	"event.mailed.sign_in", "event.mailed.activation", "event.mailed.reset",
 	"event.requested", "event.denied", "event.cancelled", "event.cancelled.new_device", "event.replayed",
 	"event.changed.password", "event.changed.name", "event.changed.language",
-	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled",
+	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled", "event.changed.account.deleting", "event.changed.account.kept",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
 	"event.changed.token.created", "event.changed.token.revoked", "event.exported", "event.mailed.proof", "event.other",
 }

@@ -170,8 +170,8 @@ type ConfirmNone struct {
 }
 
 // Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked, NewDevice when a
-// new device.
-type Cancelled struct{ SignedOut, NewDevice bool }
+// new device, and Undone when an account is not deleted.
+type Cancelled struct{ SignedOut, NewDevice, Undone bool }
 
 // Dead is the one page of every link that does not work.
 type Dead struct {
@@ -270,13 +270,16 @@ func (Incomplete) page() string    { return "incomplete" }
 func (Home) page() string          { return "home" }
 func (Account) page() string       { return "account" }
 func (Prove) page() string         { return "prove" }
+func (Delete) page() string        { return "delete" }
+func (Deleted) page() string       { return "deleted" }
+func (ConfirmUndo) page() string   { return "confirm-undo" }
 func (SignOut) page() string       { return "sign-out" }
 func (Refused) page() string       { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
-	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"account", "prove", "sign-out", "refused",
+	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-undo", "confirm-none", "cancelled", "dead", "incomplete", "home",
+	"account", "prove", "delete", "deleted", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.

@@ -61,6 +61,9 @@ const (
 	PasswordReused            Code = "password_reused"
 	PasswordInvalidCharacters Code = "password_invalid_characters"
 
+	// OtherAddress: what was typed is not the address of the account that is to be deleted.
+	OtherAddress Code = "other_address"
+
 	Internal Code = "internal"
 )
 
@@ -70,7 +73,7 @@ var Codes = []Code{
 	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
-	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters,
+	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters, OtherAddress,
 }
 
 // Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.

@@ -203,6 +203,8 @@ func confirmSamples() []PageSample {
 		{"confirm-cancel", 200, sampleFrame, cancel},
 		{"confirm-cancel-proof", 200, sampleFrame, cancelProof},
 		{"confirm-cancel-device", 200, sampleFrame, cancelDevice},
+		{"confirm-undo", 200, sampleFrame, ConfirmUndo{Token: "c2FtcGxl", Account: "j•••@example.com", Ends: sampleTime.Add(50 * time.Hour)}},
+		{"kept", 200, sampleFrame, Cancelled{Undone: true}},
 		{"cancelled-device", 200, sampleFrame, Cancelled{NewDevice: true}},
 		{"cancelled-proof", 200, sampleFrame, Cancelled{SignedOut: true}},
 		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
@@ -235,6 +237,9 @@ func homeSamples() []PageSample {
 	wrongPassword := full
 	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
 	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
+	deletion := Delete{Email: "jo@example.com", Grace: 72 * time.Hour}
+	lastDeletion := deletion
+	lastDeletion.Current, lastDeletion.LastRoles, lastDeletion.Typed, lastDeletion.Problem = true, []string{"admin", "staff"}, "jo@example.org", Problem{Code: OtherAddress}
 	proveWrong, proveOff := prove, prove
 	proveWrong.Problem, proveOff.Problem, proveOff.CodesOff = Problem{Code: WrongCode}, Problem{Code: CodesOff}, true
 	return []PageSample{
@@ -248,6 +253,10 @@ func homeSamples() []PageSample {
 		{"account-full", 200, sampleFrame, full},
 		{"account-name", 400, sampleFrame, badName},
 		{"account-current", 403, sampleFrame, wrongPassword},
+		{"delete", 200, sampleFrame, deletion},
+		{"delete-last", 400, sampleFrame, lastDeletion},
+		{"deleted", 200, sampleFrame, Deleted{Grace: 72 * time.Hour}},
+		{"prove-delete", 200, sampleFrame, Prove{Act: "delete", Address: prove.Address, End: prove.End}},
 		{"prove", 200, sampleFrame, prove},
 		{"prove-refused", 403, sampleFrame, proveWrong},
 		{"prove-off", 403, sampleFrame, proveOff},
@@ -267,7 +276,7 @@ func accountSamples() (account, full Account) {
 	phone := this
 	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
 	full.Name, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
-	full.Passwords, full.Password, full.Export, account.Export = true, true, true, true
+	full.Passwords, full.Password, full.Export, account.Export, full.Delete = true, true, true, true, true
 	full.Tokens = []AccountToken{
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
 		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
@@ -348,6 +357,10 @@ func MailSamples() []MailSample {
 		{"no-account", with(func(m *Mail) { m.Kind = mailer.KindNoAccount })},
 		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = mailer.KindNoAccount, true })},
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = mailer.KindNoAccount, true })},
+		{"proof-delete", with(func(m *Mail) { m.Kind, m.Act, m.Code = mailer.KindProof, "delete", "12345678" })},
+		{"account-deleted", with(func(m *Mail) {
+			m.Kind, m.Cancel, m.Link, m.Ends = mailer.KindAccountDeleted, "", sampleLink, sampleTime.Add(72*time.Hour)
+		})},
 		{"password-changed", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindPasswordChanged, "" })},
 		{"password-changed-no-network", with(func(m *Mail) { m.Kind, m.Cancel, m.Network = mailer.KindPasswordChanged, "", "" })},
 		{"new-device", with(func(m *Mail) { m.Kind = mailer.KindNewDevice })},

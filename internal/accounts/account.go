@@ -1,5 +1,7 @@
 package accounts
 
+import "time"
+
 // Status decides whether an account may sign in.
 type Status string
 
@@ -21,4 +23,6 @@ type Account struct {
 	Status Status
 	// Language is a BCP 47 tag, empty when unknown.
 	Language string
+	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it. It is zero for all others.
+	Deletes time.Time
 }

@@ -49,6 +49,8 @@ type private struct {
 	Email    string `json:"email"`
 	Name     string `json:"name,omitempty"`
 	Language string `json:"language,omitempty"`
+	// Deletion is set while the owner deletes the account.
+	Deletion *deletion `json:"deletion,omitempty"`
 }
 
 // NewAccount is the input of [Service.Create].
@@ -166,7 +168,7 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 		r.Created = n.Created
 	}
 	r.Password = password.History{Current: n.Password}.Seal(s.Ring, r.ID)
-	if err := s.seal(&r, private{n.Address.Typed(), n.Name, n.Language}); err != nil {
+	if err := s.seal(&r, private{Email: n.Address.Typed(), Name: n.Name, Language: n.Language}); err != nil {
 		return Account{}, err
 	}
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
@@ -221,13 +223,21 @@ func (s *Service) SetRoles(tx storage.Tx, id string, roles []string) error {
 }
 
 // SetStatus enables or disables an account. Both raise the epochs: sessions and links of a disabled account stay ended when it
-// is enabled again, and so do those requested in between.
+// is enabled again, and so do those requested in between. Of an account that its owner is deleting, disabling makes that an undo leaves it
+// disabled, and enabling is an undo.
 func (s *Service) SetStatus(tx storage.Tx, id string, status storage.Status) error {
 	if status != storage.StatusActive && status != storage.StatusDisabled {
 		return &InvalidError{"status", "is neither active nor disabled"}
 	}
-	return s.change(tx, id, true, func(r *storage.Account, _ *private) bool {
-		changed := r.Status != status
+	return s.change(tx, id, true, func(r *storage.Account, p *private) bool {
+		changed := r.Status != status || p.Deletion != nil
+		switch {
+		case p.Deletion == nil:
+		case status == storage.StatusActive:
+			p.Deletion = nil
+		default:
+			p.Deletion.Disabled = true
+		}
 		r.Status = status
 		return changed
 	})
@@ -360,6 +370,9 @@ func (s *Service) open(r storage.Account, found bool, err error) (Account, bool,
 	}
 	if r.Status == storage.StatusActive {
 		a.Status = Active
+	}
+	if p.Deletion != nil {
+		a.Deletes = time.Unix(p.Deletion.Due, 0)
 	}
 	return a, true, nil
 }

@@ -156,6 +156,8 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 			err = s.recordReplay(tx, c.site, c.requester, l, c.now, &rec)
 		}
 		return done, rec, orRefuse(err, ErrDead)
+	case o.Purpose == UndoDeletion:
+		return done, rec, refuse(ErrChanged)
 	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
 		return done, rec, refuse(ErrChanged)
 	case l.unanswered != nil:

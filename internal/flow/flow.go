@@ -55,10 +55,12 @@ const (
 	Proof = outbox.Proof
 	// NewDevice signs out a browser that has signed in from a new device.
 	NewDevice = outbox.NewDevice
+	// UndoDeletion keeps an account that its owner has deleted.
+	UndoDeletion = outbox.UndoDeletion
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice}
+var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice, UndoDeletion}
 
 // Bounds that no option changes.
 const (
@@ -98,7 +100,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change, start, done, enter, proof) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done, enter, proof, undo) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
@@ -227,7 +229,7 @@ type Pending struct {
 type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation, SignIn or Reset; Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and
+	// Purpose is Activation, SignIn, Reset or UndoDeletion, for which Undo is to be called; Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and
 	// NewDevice as well.
 	Purpose string
 	Cancel  bool

@@ -176,11 +176,11 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	o.Address, o.Masked = shown.Display(), shown.Masked()
 	o.OtherAccount = otherAccount(requester, f)
 	o.AskName = !o.Cancel && o.Purpose == Activation && site.AskName && !o.App
-	if !o.Cancel && o.Purpose != SignIn && s.OffersPasswords(site) && !o.App {
+	if !o.Cancel && (o.Purpose == Activation || o.Purpose == Reset) && s.OffersPasswords(site) && !o.App {
 		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
 	}
 	o.OneClick = l.valid && !o.Cancel && requester.Navigation && o.SameBrowser && p.Origin && o.OtherAccount == "" && !o.AskName &&
-		!o.AskPassword && (!o.App || f.Purpose != Reset)
+		!o.AskPassword && f.Purpose != UndoDeletion && (!o.App || f.Purpose != Reset)
 	o.H = s.previewBinding(text, o.Cancel, f, requester)
 	return o, nil
 }

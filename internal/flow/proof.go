@@ -21,6 +21,8 @@ type Act = outbox.Act
 const (
 	// Export hands out everything that the gate knows of the account.
 	Export = "export"
+	// Delete disables the account, and deletes it a while later unless its owner undoes that. The step of the proof does it.
+	Delete = "delete"
 )
 
 // Perform does an act in the step that proves it. It may run more than once; only what it did last counts. It refuses by [Refuse]; any
@@ -193,6 +195,9 @@ func (s *Service) SubmitProof(ctx context.Context, site Site, requester Requeste
 		})
 	}()
 	s.report(ctx, stepProof, site, requester.Client, rec, err)
+	if err == nil {
+		s.wake()
+	}
 	return err
 }
 
@@ -222,10 +227,18 @@ func (s *Service) redeemProof(tx storage.Tx, site Site, requester Requester, coo
 	if ok, err := tx.Flows().Finish(f.Key, storage.FlowRedeemed, digest, storage.Key{}); err != nil || !ok {
 		return orConflict(err)
 	}
-	if err := perform(tx, p.Act); err != nil {
+	if err := s.perform(tx, rec, site, requester, now, p.Act, perform); err != nil {
 		return err
 	}
 	return s.recordProof(tx, rec, site, requester, now, p.Act, methodCode)
+}
+
+// perform does an act that was proven.
+func (s *Service) perform(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, act Act, perform Perform) error {
+	if err := perform(tx, act); err != nil || act.Kind != Delete {
+		return err
+	}
+	return s.beginDeletion(tx, rec, site, requester, now)
 }
 
 // recordProof writes to the audit log that an act was proven and done.
@@ -253,6 +266,9 @@ func (s *Service) ProveByPassword(ctx context.Context, site Site, requester Requ
 	c := passwordChange{s: s, site: site, requester: requester, in: ChangeInput{Current: password}, now: s.Clock.Now()}
 	rec, err := c.prove(ctx, act, perform)
 	s.report(ctx, stepProof, site, requester.Client, rec, err)
+	if err == nil {
+		s.wake()
+	}
 	return err
 }
 
@@ -304,7 +320,7 @@ func (c *passwordChange) proveStep(tx storage.Tx, k accountSnapshot, right bool,
 	if err != nil || !alive || k.Account.Status != accounts.Active {
 		return orRefuse(err, ErrSignedOut)
 	}
-	if err := perform(tx, act); err != nil {
+	if err := s.perform(tx, rec, c.site, c.requester, c.now, act, perform); err != nil {
 		return err
 	}
 	return s.recordProof(tx, rec, c.site, c.requester, c.now, act, methodPassword)

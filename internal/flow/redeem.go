@@ -34,6 +34,9 @@ func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlo
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
 	}
+	if f.Purpose == UndoDeletion {
+		return s.validateUndo(tx, f, now)
+	}
 	if ok, err = isActive(tx, f, now, forUpdate); err != nil || !ok {
 		return a, false, err
 	}

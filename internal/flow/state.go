@@ -25,6 +25,7 @@ const (
 	labelKnown       = "known browser"
 	labelProof       = "proof cookie"
 	labelNewDevice   = "new device"
+	labelUndo        = "undo of a deletion"
 )
 
 // private is what a flow holds under seal.

@@ -29,6 +29,7 @@ const (
 	stepDone     = "done"
 	stepEnter    = "enter"
 	stepProof    = "proof"
+	stepUndo     = "undo"
 )
 
 // Outcomes of steps, for logs and metrics.

@@ -20,6 +20,8 @@ type Account struct {
 	Language string    `json:"language,omitempty"`
 	Status   string    `json:"status"`
 	Created  time.Time `json:"created"`
+	// Deletes is when it is gone, because its owner has deleted it; zero for all others.
+	Deletes time.Time `json:"deletes,omitzero"`
 }
 
 // AccountInput describes an account to add.
@@ -115,7 +117,9 @@ func (svc *Service) Accounts(ctx context.Context, each func(Account) error) erro
 }
 
 func toAccount(e accounts.Entry) Account {
-	return Account{ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created}
+	return Account{
+		ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created, Deletes: e.Deletes,
+	}
 }
 
 // account returns an account by its id or its address.

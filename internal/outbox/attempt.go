@@ -271,7 +271,11 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 		l.Locale = a.Language
 	}
 	if m.Purpose == Notice {
-		if p.Ends != 0 {
+		switch {
+		case p.Ends == 0:
+		case kind == mailer.KindAccountDeleted:
+			l.Link = p.Base + "/link?t=" + token.New(w.Ring, p.Seed, UndoDeletion, m.Site, m.End)
+		default:
 			l.Cancel = p.Base + "/cancel?t=" + token.NewCancel(w.Ring, p.Seed, NewDevice, m.Site, m.End)
 		}
 		return l, nil

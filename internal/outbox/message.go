@@ -19,6 +19,8 @@ const (
 	Proof = "proof"
 	// NewDevice is the purpose of the flow whose link, in a mail about a sign-in from a new device, signs that browser out. The mail's is Notice.
 	NewDevice = "new_device"
+	// UndoDeletion is the purpose of the flow whose link, in the mail about a deleted account, keeps that account. The mail's is Notice.
+	UndoDeletion = "undo_deletion"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 	// Alert is the purpose of a mail that alerts the operator.

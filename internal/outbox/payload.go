@@ -40,8 +40,8 @@ type Payload struct {
 	Claims *token.Claims `json:"claims,omitempty"`
 	// RequestedAt is when it was asked for, by the system's clock, in seconds since 1970.
 	RequestedAt int64 `json:"asked"`
-	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970. A notice with an end has the link "this wasn't
-	// me" of a flow of the purpose NewDevice.
+	// Ends is when the flow ends as people see it, by the system's clock, in seconds since 1970. A notice with an end has the link of a flow
+	// of the purpose NewDevice or UndoDeletion.
 	Ends int64 `json:"ends,omitempty"`
 	// SignUpOpen is set when signing up was open to this address when it was asked for.
 	SignUpOpen bool `json:"open,omitempty"`

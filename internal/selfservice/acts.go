@@ -21,10 +21,12 @@ const (
 	Tokens Act = "tokens"
 	// Export is to download everything that is kept about the account.
 	Export Act = "export"
+	// Delete is to delete the account.
+	Delete Act = "delete"
 )
 
 // AllActs lists all acts.
-func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens, Export} }
+func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens, Export, Delete} }
 
 // Names lists the words of all acts.
 func Names() []string {

@@ -1,6 +1,7 @@
 package selfservice
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 // permissions are the words by which an operator permits acts that need a proof.
 var permissions = map[string]Act{
 	flow.Export: Export,
+	flow.Delete: Delete,
 }
 
 // ProvenActs lists the words of the acts that need a proof.
@@ -37,8 +39,31 @@ func (s *Service) Perform(l *session.Live, may func(Act) bool, p *Performed) flo
 		case flow.Export:
 			p.Overview, err = s.overview(tx, l, nil, maxExported)
 			return err
+		case flow.Delete: // which package flow does itself
+			return nil
 		default:
 			return fmt.Errorf("selfservice: no act is of the kind %q", act.Kind)
 		}
 	}
+}
+
+// LastOf returns those of roles that the account has and that no other active account has.
+func (s *Service) LastOf(ctx context.Context, l *session.Live, roles []string) (last []string, err error) {
+	err = s.Store.View(ctx, func(tx storage.Tx) error {
+		last = nil
+		for _, role := range l.Account.Roles {
+			if !slices.Contains(roles, role) {
+				continue
+			}
+			other, err := s.Accounts.HasOther(tx, l.Account.ID, role)
+			if err != nil {
+				return err
+			}
+			if !other {
+				last = append(last, role)
+			}
+		}
+		return nil
+	})
+	return last, err
 }

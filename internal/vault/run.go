@@ -69,7 +69,8 @@ func (v *Vault) sweepOnce(ctx context.Context) error {
 	return err
 }
 
-// Sweep persists the clock, deletes expired records in small transactions, and returns how many it has deleted. While the clock is in
+// Sweep persists the clock, deletes the accounts that their owners have deleted a while ago and expired records in small transactions, and returns
+// how many records it has deleted. While the clock is in
 // doubt it deletes nothing, so that a clock that was wrong for a while destroys nothing.
 //
 // The clock is persisted first, so that what has been deleted stays expired in a process that starts with the system's clock set
@@ -78,6 +79,15 @@ func (v *Vault) Sweep(ctx context.Context) (deleted int, err error) {
 	now := v.Clock.Now()
 	if err := v.SaveClock(ctx); err != nil {
 		return 0, err
+	}
+	if _, doubtful := v.Clock.Stepped(); !doubtful {
+		gone, err := v.Accounts.DeleteDue(ctx, now)
+		if err != nil {
+			return 0, err
+		}
+		if gone > 0 {
+			v.log.InfoContext(ctx, "accounts that their owners had deleted are gone", "event", "changed", "purpose", "account", "outcome", "deleted", "accounts", gone)
+		}
 	}
 	for {
 		if _, doubtful := v.Clock.Stepped(); doubtful {

@@ -8,11 +8,15 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
+// cancelledDevice is the query of the page that says that a new device was signed out.
+const cancelledDevice = "device"
+
 // cancel opens the link of "this wasn't me", which is parked as every other is. Without a token it is the page that follows a
 // pressed button.
 func (x *exchange) cancel() {
-	if query := x.r.URL.RawQuery; query == "done" || query == accountEnded || query == "device" {
-		x.page(http.StatusOK, templates.Cancelled{SignedOut: query == accountEnded, NewDevice: query == "device"})
+	switch query := x.r.URL.RawQuery; query {
+	case "done", accountEnded, cancelledDevice, deletionUndone:
+		x.page(http.StatusOK, templates.Cancelled{SignedOut: query == accountEnded, NewDevice: query == cancelledDevice, Undone: query == deletionUndone})
 		return
 	}
 	x.openToken(false)
@@ -34,7 +38,7 @@ func (x *exchange) confirmCancel(h string) {
 	case flow.Proof: // the browser that asked is signed out
 		x.redirect(x.path("/cancel?" + accountEnded))
 	case flow.NewDevice:
-		x.redirect(x.path("/cancel?device"))
+		x.redirect(x.path("/cancel?" + cancelledDevice))
 	default:
 		x.redirect(x.path("/cancel?done"))
 	}

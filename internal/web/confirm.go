@@ -72,6 +72,9 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 			NewDevice: o.Purpose == flow.NewDevice,
 		}
 	}
+	if o.Purpose == flow.UndoDeletion {
+		return templates.ConfirmUndo{Token: o.H, Account: account, Ends: x.Clock.ToWall(o.End), Problem: p.words()}
+	}
 	page := templates.Confirm{
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: result,
 		Device: o.Device, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
@@ -150,6 +153,10 @@ func (x *exchange) confirm() {
 	preview, err := x.Flows.Open(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Token)
 	if err == nil && preview.Cancel {
 		x.confirmCancel(fields["h"])
+		return
+	}
+	if err == nil && preview.Purpose == flow.UndoDeletion {
+		x.undoDeletion(fields["h"])
 		return
 	}
 	if err != nil && !errors.Is(err, flow.ErrDead) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
@@ -49,7 +50,12 @@ func (x *exchange) act(act flow.Act, password string) {
 
 // performed answers an act that was done.
 func (x *exchange) performed(done selfservice.Performed) {
-	x.download(done.Overview)
+	switch done.Act.Kind {
+	case flow.Delete:
+		x.deleted()
+	default:
+		x.download(done.Overview)
+	}
 }
 
 // proofBody is the answer to a request for a code.
@@ -63,6 +69,10 @@ type proofBody struct {
 func (x *exchange) refuseAct(p problem) {
 	if x.json || p.code == templates.SignInRequired || p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
 		x.refuseWith(p)
+		return
+	}
+	if strings.HasSuffix(x.r.URL.Path, deletePath) {
+		x.showDelete(p, x.Live.Account.Email)
 		return
 	}
 	x.showAccount(p, "")

@@ -77,13 +77,15 @@ type Visit struct {
 	Reference string
 }
 
-// Pages serves our own pages. All fields but JWKS, Health, AnswerNonce and Log are required. It is safe for concurrent use.
+// Pages serves our own pages. All fields but RequiredRoles, JWKS, Health, AnswerNonce and Log are required. It is safe for concurrent use.
 type Pages struct {
 	Flows     *flow.Service
 	Sessions  *session.Manager
 	Self      *selfservice.Service
 	Templates *templates.Set
 	Clock     *clock.Clock
+	// RequiredRoles are those that a site requires; it may be empty.
+	RequiredRoles []string
 	// Log gets a line for what no other package writes; nil disables logging.
 	Log *slog.Logger
 	// JWKS returns the public signing keys as JSON; nil: /jwks.json is 404.
@@ -119,6 +121,7 @@ var routes = map[string]route{
 	"/account/name":     {get: (*exchange).accountForm, post: (*exchange).setName},
 	"/account/export":   {get: (*exchange).accountForm, post: (*exchange).export},
 	"/account/proof":    {get: (*exchange).proofPage, post: (*exchange).prove},
+	"/account/delete":   {get: (*exchange).deletePage, post: (*exchange).delete},
 	"/account/language": {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
 
 	"/link":      {get: (*exchange).link},
