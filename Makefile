@@ -37,11 +37,13 @@ BENCH ?=
 MUTANTS ?=
 
 # How long each fuzz target runs, how many rounds of kill -9 the engine and the gate go through, how many reloads are compared
-# with bare Caddy, how many sign-ups are never finished, and how many configurations are composed, from which seed.
+# with bare Caddy, how many sign-ups are never finished, and how many configurations are composed, from which seed, and
+# how often each thing is ended on three nodes.
 FUZZTIME ?= 20s
 ROUNDS   ?= 200
 RELOADS  ?= 100
 SIGN_UPS ?= 50000
+CLUSTER_ROUNDS ?= 200
 CONFIGURATIONS ?= 5000
 SEED           ?= 1
 
@@ -151,6 +153,10 @@ postgres: ## the storage engine on Debian's PostgreSQL: the suites, kill -9, cut
 .PHONY: migrate
 migrate: ## long: 100 000 accounts and sessions from a file to PostgreSQL and back, killed three times each way
 	MIGRATE_ACCOUNTS=100000 scripts/isolated $(GO) test -count 1 -timeout 1h -tags postgres -run MOVE1_ThereAndBackKilled -v ./internal/migrate
+
+.PHONY: cluster-rounds
+cluster-rounds: ## long: three nodes: ends under load, stops, kills, clocks (apt-get install faketime), rolling changes; CLUSTER_ROUNDS (200) of each
+	CLUSTER_ROUNDS=$(CLUSTER_ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 2h -tags postgres -run 'NODE|TOK1_OneOfMany|RL4_ACap' -v ./cmd/caddy
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...

@@ -43,6 +43,8 @@ type place struct {
 	site  string
 	// log is what the Caddy that start ran last has printed.
 	log *gatetest.Output
+	// caddy is that Caddy.
+	caddy *gatetest.Child
 }
 
 func newPlace(t *testing.T, options ...string) *place {
@@ -112,7 +114,7 @@ func (p *place) start() (stop func()) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.log = caddy.Output
+	p.caddy, p.log = caddy, caddy.Output
 	p.t.Cleanup(caddy.Stop)
 	err = caddy.Await(20*time.Millisecond, func() error {
 		resp, err := http.Get(p.origin() + "/email-link/health")

@@ -46,8 +46,8 @@ func startBalancer(t *testing.T, origin string, nodes ...string) *place {
 // TestNODE1_TheClusterExample runs the example as it is written, with ports of the test's own: one browser is known at every node, also when
 // one of them has gone.
 func TestNODE1_TheClusterExample(t *testing.T) {
+	t.Parallel()
 	server := pgtest.StartFor(t)
-	t.Setenv("CLUSTER_SECRET", "a master key of thirty-two bytes")
 	origin, mails := "http://localhost:"+gatetest.Port(t), t.TempDir()
 	var nodes []*place
 	var sites []string
@@ -57,7 +57,7 @@ func TestNODE1_TheClusterExample(t *testing.T) {
 		_, port, _ := net.SplitHostPort(p.site)
 		p.write("Caddyfile", example(t, "Caddyfile", [2]string{"localhost:919{$NODE}", p.admin}, [2]string{"localhost:918{$NODE}", "localhost:" + port},
 			[2]string{"{$NODE}", strconv.Itoa(i + 1)}, [2]string{"{$CLUSTER_DATABASE}", server.DSN()}, [2]string{"http://localhost:9180", origin},
-			[2]string{"build/cluster/mails", mails}, [2]string{"shutdown_delay 3s", "shutdown_delay 10ms"}))
+			[2]string{"build/cluster/mails", mails}, [2]string{"{env.CLUSTER_SECRET}", "{env.GATE_SECRET}"}, [2]string{"shutdown_delay 3s", "shutdown_delay 10ms"}))
 		stop = p.start()
 		nodes, sites = append(nodes, p), append(sites, p.site)
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -19,57 +18,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
-	"github.com/caddy-email-link/caddy-email-link/internal/pgtest"
 )
-
-// cluster is several Caddys with one database and one site, as behind a balancer.
-type cluster struct {
-	t      *testing.T
-	server *pgtest.Server
-	origin string
-	nodes  []*node
-	proxy  *pgtest.Proxy
-	app    streams
-}
-
-// node is one of them. A browser reaches it at the origin of the site.
-type node struct {
-	*place
-	transport *http.Transport
-}
-
-// newCluster starts three nodes. The last one reaches the database by a proxy.
-func newCluster(t *testing.T) *cluster {
-	t.Helper()
-	server := pgtest.StartFor(t)
-	c := &cluster{t: t, server: server, origin: "http://localhost:" + gatetest.Port(t), proxy: server.NewProxy(t)}
-	var app string
-	c.app, app = newStreams(t)
-	for i := range 3 {
-		dsn := server.DSN()
-		if i == 2 {
-			dsn = c.proxy.DSN()
-		}
-		n := &node{place: &place{t: t, dir: t.TempDir(), admin: gatetest.Address(t), site: gatetest.Address(t)}}
-		_, port, _ := net.SplitHostPort(n.site)
-		n.write("Caddyfile", gatetest.Config{
-			Admin: n.admin, BaseURL: c.at("auth") + " " + c.at("photos"), Mailer: "none", Storage: "postgres {\n\t\t\tdsn \"" + dsn + "\"\n\t\t\tserve_cached 10m\n\t\t}", Secret: "{env.GATE_SECRET}",
-			Gate: "scopes calendar\n\t\tlimit redeem_ip 100000-H\n\t\tportal " + c.at("auth"),
-			Sites: "http://localhost:" + port + " {\n\tbind 127.0.0.1\n\temail_link {\n\t\tbase_url " + c.origin + "\n\t\tportal off\n\t\trequire scope calendar session\n\t}\n" +
-				"\thandle /app/* {\n\t\treverse_proxy " + app + " {\n\t\t\tflush_interval -1\n\t\t}\n\t}\n" +
-				"\thandle {\n\t\trespond \"hello {http.auth.user.email} {http.auth.user.roles}\"\n\t}\n}\n" + portalSites(port),
-		}.String())
-		n.transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", n.site)
-		}}
-		t.Cleanup(n.transport.CloseIdleConnections)
-		c.nodes = append(c.nodes, n)
-	}
-	for _, n := range c.nodes {
-		n.start()
-	}
-	return c
-}
 
 // streams is an app whose requests last until they are ended. It says when the body of one begins and ends.
 type streams struct{ uploads chan string }
@@ -309,7 +258,7 @@ func TestTOK1_OneOfManyOverThreeNodes(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.nodes[0].must("accounts", "add", "ada@example.com")
-	for range 3 {
+	for range longRounds(3) {
 		link := c.link("ada@example.com")
 		var browsers []*browser
 		var forms []string
