@@ -158,7 +158,8 @@ func (x *exchange) open() {
 	if ok {
 		site = x.Site.Portal.Site(request.Site)
 	}
-	if site == nil || x.r.Method != http.MethodGet {
+	_, says := x.r.Header["Sec-Fetch-Mode"]
+	if site == nil || x.r.Method != http.MethodGet || says && !boundary.OneClickHeaders(x.r) { // a frame, or a request of a script
 		x.redirect(x.path("/"))
 		return
 	}
