@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -52,4 +53,40 @@ func TestNODE3_AServerWhoseClockIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNODE1_AChangeThatCommitsAfterLaterOnes disables an account by a transaction that commits five seconds after it began, while later ones
+// come and go: the nodes know of it within a second of its commit.
+func TestNODE1_AChangeThatCommitsAfterLaterOnes(t *testing.T) {
+	onlyLong(t)
+	c := newCluster(t)
+	b := c.enter("late@example.com")
+	account, err := c.nodes[0].client().Account(t.Context(), "late@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan struct{})
+	go func() {
+		defer close(committed)
+		c.server.Tool(t, "psql", "postgres", []byte("begin; insert into email_link.changes (node, kind, account) values ('elsewhere', 1, '"+account.ID+"'); "+
+			"update email_link.accounts set status = 2, ver = ver + 1 where id = '"+account.ID+"'; select pg_sleep(5); commit; select pg_notify('email_link', '');"),
+			"-q", "-v", "ON_ERROR_STOP=1")
+	}()
+	later := 0
+	for done := false; !done; later++ {
+		other := c.enter(fmt.Sprintf("user%d@example.com", later))
+		if status, _ := c.nodes[1].browser(other.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", ""); status != http.StatusOK {
+			t.Errorf("signing out: %d", status)
+		}
+		c.refused("a later end", other)
+		select {
+		case <-committed:
+			done = true
+		default:
+		}
+	}
+	t.Logf("the last request that was let in was sent %s after the commit, which came after %d later ends", c.awaitOthers(b, "", func(_ int, page string) bool {
+		return !strings.HasPrefix(page, "hello")
+	}), later)
+	c.refused("the late end", b)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -349,5 +350,62 @@ func TestREST2_OneNodeEndsWhatWasRestored(t *testing.T) {
 	}
 	if !alive(t, both[0], old) {
 		t.Error("the second node has ended a session that was opened since")
+	}
+}
+
+// TestKEY1_AVerifierThatAsksAnyNodeKnowsEachKey rotates the key on one of three nodes again and again while another one signs. Each hears of
+// the others once a minute only. Whoever has fetched the keys from any node since the lead began knows the key of each assertion, and so does
+// whoever fetches them while an assertion works.
+func TestKEY1_AVerifierThatAsksAnyNodeKnowsEachKey(t *testing.T) {
+	now := clock.NewFake(noon)
+	store := openStore(t, filepath.Join(t.TempDir(), "test.db"))
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	nodes := enginetest.Nodes(store, 3)
+	var vaults []*Vault
+	for _, n := range nodes {
+		v, err := Open(t.Context(), Config{Store: n, Masters: masters(master(1)), Clock: now.Clock()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vaults = append(vaults, v)
+	}
+	const minutes, works = 180, 5
+	lead := int(keyring.SigningLead/time.Minute) - 1 // the last minute is that of the poll
+	var minted []string
+	listed := make([][]map[string]bool, len(nodes))
+	for minute := range minutes {
+		if minute%40 == 3 {
+			if _, err := vaults[0].RotateSigningKey(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at := now.Clock().Now()
+		minted = append(minted, vaults[1].Signing.Current(at).ID)
+		for i, v := range vaults {
+			ids := map[string]bool{}
+			for _, k := range v.Signing.Listed(at) {
+				ids[k.ID] = true
+			}
+			listed[i] = append(listed[i], ids)
+			for fetched := max(0, minute-lead); fetched <= minute; fetched++ {
+				if !listed[i][fetched][minted[minute]] {
+					t.Fatalf("minute %d: who fetched the keys from node %d in minute %d does not know the key of an assertion", minute, i+1, fetched)
+				}
+			}
+			if old := minted[max(0, minute-works)]; !ids[old] {
+				t.Fatalf("minute %d: node %d lists the key no more that has signed an assertion which works", minute, i+1)
+			}
+		}
+		now.Advance(time.Minute)
+		for _, n := range nodes {
+			n.Poll()
+		}
+	}
+	if slices.Compact(minted)[0] == minted[len(minted)-1] {
+		t.Error("no other key has come to sign")
 	}
 }
