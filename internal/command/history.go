@@ -50,6 +50,9 @@ func historyText(e operator.Event) string {
 		"changed": "changed: " + e.Purpose + " " + e.Outcome, "exported": "exported: " + e.Purpose,
 	}
 	text := cmp.Or(strings.TrimSpace(words[e.Event]), e.Event)
+	if e.Event == "requested" && e.Command != "" {
+		text = "a link was printed" // by an operator: no mail was requested
+	}
 	if e.Purpose != "" && e.Event != "changed" && e.Event != "exported" {
 		text += " (" + e.Purpose + ")"
 	}

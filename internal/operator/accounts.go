@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -18,8 +19,8 @@ type Account struct {
 	Roles []string `json:"roles,omitempty"`
 	// Language is a BCP 47 tag, empty where mails follow the browser that asks.
 	Language string    `json:"language,omitempty"`
-	Status   string    `json:"status"`
-	Created  time.Time `json:"created"`
+	Status   string    `json:"status,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
 	// Deletes is when it is gone, because its owner has deleted it; zero for all others.
 	Deletes time.Time `json:"deletes,omitzero"`
 }
@@ -146,6 +147,9 @@ func (svc *Service) account(ctx context.Context, who string) (Account, error) {
 
 // find returns the id of an account that is named by its id or its address.
 func (svc *Service) find(ctx context.Context, who string) (id string, err error) {
+	if strings.TrimSpace(who) == "" {
+		return "", invalid("the account is empty: name it by its address or id")
+	}
 	var a accounts.Account
 	var found bool
 	if addr, bad := address.Parse(who); bad == nil {

@@ -50,7 +50,7 @@ func (svc *Service) subject(words []string) (limit.Subject, error) {
 		}
 		mailbox, err := address.Parse(word)
 		if err != nil {
-			return s, invalid("%q is neither an IP address nor an email address", word)
+			return s, invalid("%q is neither an IP address nor an email address, and only the word %s stands for everybody", word, LimitShared)
 		}
 		if !s.Mailbox.IsZero() {
 			return s, invalid("%s is a second mailbox: name one", word)

@@ -95,7 +95,7 @@ func (svc *Service) emailOf(ctx context.Context, id string) (string, error) {
 // EndSessions implements Operations.
 func (svc *Service) EndSessions(ctx context.Context, who string) (EndedSessions, error) {
 	id, sessions, err := svc.withSessions(ctx, who)
-	if refusal := (*Error)(nil); errors.As(err, &refusal) && !strings.Contains(who, "@") {
+	if refusal := (*Error)(nil); errors.As(err, &refusal) && refusal.Kind == NotFound && !strings.Contains(who, "@") {
 		return svc.endSession(ctx, who)
 	}
 	if err != nil {

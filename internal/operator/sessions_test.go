@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -45,6 +46,12 @@ func TestSES1_OneSessionEndsByItsID(t *testing.T) {
 		ended, err := b.EndSessions(ctx, ann.ID)
 		if err != nil || ended.Session != ann.ID || ended.ID != ann.Account || ended.SessionsEnded != 1 {
 			t.Errorf("end: %+v, %v", ended, err)
+		}
+		if text, err := json.Marshal(ended); err != nil || strings.Contains(string(text), "status") || strings.Contains(string(text), "created") {
+			t.Errorf("end: %s has what was not looked up, %v", text, err)
+		}
+		if _, err := b.EndSessions(ctx, " "); err == nil || !strings.Contains(err.Error(), "name it by its address or id") {
+			t.Errorf("of nothing: %v", err)
 		}
 		if left := live(""); len(left) != 1 || left["bob@example.com"].ID == "" {
 			t.Errorf("left: %+v", left)
