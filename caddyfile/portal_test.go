@@ -50,7 +50,7 @@ func TestPORT11_APortalThatCannotBeOne(t *testing.T) {
 		"another entry":           {base + " https://auth.example.com:8443", auth, own + photo, "cookies do not tell ports apart"},
 		"a star at a port":        {base, auth, own + photo + "*.example.com:8443 {\n\treverse_proxy localhost:9\n}\n", "nothing but email_link may answer there, on no port"},
 		"sign_up at a site":       {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tsign_up open\n\t}\n\treverse_proxy localhost:9\n}\n", "people sign up at the portal"},
-		"a word but off":          {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal on\n\t}\n\treverse_proxy localhost:9\n}\n", "portal"},
+		"a word but off":          {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal on\n\t}\n\treverse_proxy localhost:9\n}\n", `portal: "on" is not off; the portal itself is written in the global option email_link`},
 		"off inside a handle":     {base, auth, own + "photos.example.org {\n\temail_link\n\thandle /staff/* {\n\t\temail_link {\n\t\t\tportal off\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", "write 'portal off' in the one of Caddyfile:"},
 		"off as it says":          {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal off\n\t}\n\thandle /staff/* {\n\t\temail_link {\n\t\t\trequire role staff\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", ""},
 		"sign_up inside":          {base, auth, own + "photos.example.org {\n\temail_link {\n\t\tportal off\n\t}\n\thandle /staff/* {\n\t\temail_link {\n\t\t\tsign_up open\n\t\t}\n\t\treverse_proxy localhost:9\n\t}\n\treverse_proxy localhost:9\n}\n", "write 'sign_up' in the one of"},

@@ -131,12 +131,7 @@ func siteBlock(h httpcaddyfile.Helper, handler *module.Handler, public *[]caddyf
 				return nil
 			},
 			"headers": func(d *caddyfile.Dispenser) error { return headers(d, handler) },
-			"portal": func(d *caddyfile.Dispenser) (err error) {
-				if handler.Portal, err = choice(d, "portal", []string{"off"}, nil); err != nil {
-					return err
-				}
-				return end(d, "portal")
-			},
+			"portal":  func(d *caddyfile.Dispenser) error { return word(d, &handler.Portal) },
 			"sign_up": func(d *caddyfile.Dispenser) error { return signUp(d, &handler.SignUp) },
 			"max_age": func(d *caddyfile.Dispenser) error { return duration(d, "max_age", 0, &handler.MaxAge) },
 			"service_workers": func(d *caddyfile.Dispenser) (err error) {
