@@ -12,8 +12,17 @@ const (
 	KindReset Kind = "reset"
 	// KindProof carries the code by which a signed-in person proves an act on the account, and names that act. It carries no link that signs in.
 	KindProof Kind = "proof"
-	// KindAccountExists answers a sign-up for a mailbox that has an account. Where mails sign in at the site, its link and code
-	// sign in to that account.
+	// KindAddressNew carries the link and the code by which a mailbox confirms that it becomes that of an account, and KindAddressConsent the link
+	// by which the present one agrees. Neither signs in.
+	KindAddressNew     Kind = "address-new"
+	KindAddressConsent Kind = "address-consent"
+	// KindAddressChanged informs both mailboxes of an account of a change of its address. That to the mailbox which the account had before carries
+	// the link that takes the account back, unless an earlier mailbox has one.
+	KindAddressChanged Kind = "address-changed"
+	// KindAddressRestored informs both mailboxes that one has taken the account back.
+	KindAddressRestored Kind = "address-restored"
+	// KindAccountExists answers a sign-up for a mailbox that has an account, and the wish to make that mailbox the one of another account. Where
+	// mails sign in at the site, its link and code sign in to that account in answer to a sign-up.
 	KindAccountExists Kind = "exists"
 	// KindNoAccount answers a sign-in or a reset for a mailbox without an account, where sign-up is open.
 	KindNoAccount Kind = "no-account"
@@ -27,4 +36,4 @@ const (
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{KindLink, KindReset, KindProof, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice, KindAccountDeleted}
+var Kinds = []Kind{KindLink, KindReset, KindProof, KindAddressNew, KindAddressConsent, KindAddressChanged, KindAddressRestored, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice, KindAccountDeleted}

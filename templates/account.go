@@ -24,18 +24,19 @@ type Account struct {
 	// Export is set where people download what is kept about the account: for the password where Current is set, else for a mailed code.
 	Export, Current bool
 	// Delete is set where people delete their accounts.
-	Delete bool
-	Tokens []AccountToken
-	Events []AccountEvent
-	// Done is what has just been done: "ended", "revoked", "saved", or empty.
+	Delete  bool
+	Tokens  []AccountToken
+	Events  []AccountEvent
+	Address AccountAddress
+	// Done is what has just been done: "ended", "revoked", "saved", "stopped", "changed", or empty.
 	Done    string
 	Problem Problem
 }
 
 // Prove is the page that takes the code which was mailed for one act on the account.
 type Prove struct {
-	// Act is "export" or "delete".
-	Act string
+	// Act is "export", "delete" or "address"; New is the new address of the latter.
+	Act, New string
 	// Address is where the code was mailed to, End when it stops working.
 	Address  string
 	End      time.Time
@@ -104,6 +105,7 @@ var eventKeys = []string{
 	"event.mailed.sign_in", "event.mailed.activation", "event.mailed.reset",
 	"event.requested", "event.denied", "event.cancelled", "event.cancelled.new_device", "event.replayed",
 	"event.changed.password", "event.changed.name", "event.changed.language",
+	"event.changed.address", "event.changed.address_stopped", "event.changed.take_back", "event.mailed.address_consent",
 	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled", "event.changed.account.deleting", "event.changed.account.kept",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
 	"event.changed.token.created", "event.changed.token.revoked", "event.exported", "event.mailed.proof", "event.other",

@@ -279,7 +279,7 @@ func (Refused) page() string       { return "refused" }
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
 	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-undo", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"account", "prove", "delete", "deleted", "sign-out", "refused",
+	"account", "prove", "delete", "deleted", "confirm-address", "address-done", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
@@ -297,8 +297,10 @@ type Mail struct {
 	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both; one
 	// of the kind mailer.KindAccountExists may have none.
 	Code string
-	// Act is what the code of a mailer.KindProof does: "export".
+	// Act is what the code of a mailer.KindProof does: "export", "address".
 	Act string
+	// Address is the new address, or the one that came back, where the mailbox may know it; empty otherwise.
+	Address string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time
 	Device  string

@@ -11,10 +11,14 @@ type Code string
 
 // Problems that a page or a JSON answer may name.
 const (
-	BadForm          Code = "bad_form"
-	InvalidEmail     Code = "invalid_email"
-	MissingEmail     Code = "missing_email"
-	InvalidName      Code = "invalid_name"
+	BadForm      Code = "bad_form"
+	InvalidEmail Code = "invalid_email"
+	MissingEmail Code = "missing_email"
+	InvalidName  Code = "invalid_name"
+	// SameAddress and AddressNotAdmitted: an account cannot be given the address by its owner.
+	SameAddress        Code = "same_address"
+	AddressNotAdmitted Code = "address_not_admitted"
+
 	MalformedCode    Code = "malformed_code"
 	WrongCode        Code = "wrong_code"
 	CodesOff         Code = "codes_off"
@@ -69,7 +73,7 @@ const (
 
 // Codes lists every problem; each has its message "problem.<code>".
 var Codes = []Code{
-	BadForm, InvalidEmail, MissingEmail, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
+	BadForm, InvalidEmail, MissingEmail, SameAddress, AddressNotAdmitted, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
 	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,

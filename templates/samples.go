@@ -42,7 +42,7 @@ var (
 
 // PageSamples lists every state of every page.
 func PageSamples() []PageSample {
-	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), refusedSamples())
+	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), addressSamples(), refusedSamples())
 }
 
 // signInSamples lists the states of the page to sign in.
@@ -259,6 +259,7 @@ func homeSamples() []PageSample {
 		{"prove-delete", 200, sampleFrame, Prove{Act: "delete", Address: prove.Address, End: prove.End}},
 		{"prove", 200, sampleFrame, prove},
 		{"prove-refused", 403, sampleFrame, proveWrong},
+		{"prove-address", 200, sampleFrame, Prove{Act: "address", New: "jo@new.example.com", Address: "jo@example.com", End: prove.End}},
 		{"prove-off", 403, sampleFrame, proveOff},
 		{"sign-out", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com"}},
 		{"signed-out", 200, sampleFrame, SignOut{}},
@@ -292,6 +293,49 @@ func accountSamples() (account, full Account) {
 		full.Events = append(full.Events, e)
 	}
 	return account, full
+}
+
+// addressSamples lists the pages of a change of the address.
+func addressSamples() []PageSample {
+	account, _ := accountSamples()
+	account.Current = true
+	with := func(a AccountAddress, p Problem) Account { b := account; b.Address, b.Problem = a, p; return b }
+	change := AddressChange{Address: "jo@new.example.com", Code: true, End: sampleTime.Add(24 * time.Hour)}
+	half, other := change, change
+	half.Present, other.New = true, true
+	confirm := ConfirmAddress{
+		Token: "c2FtcGxl", Kind: "address", Address: "jo@new.example.com", Asked: sampleTime.Add(-2 * time.Minute), Device: "Safari on iPhone",
+	}
+	consent := confirm
+	consent.Kind, consent.Address, consent.New = "consent", "jo@example.com", "jo@new.example.com"
+	back := confirm
+	back.Kind, back.Address = "back", "jo@example.com"
+	changed := back
+	changed.Problem = Problem{Code: Changed}
+	samples := []PageSample{
+		{"account-address", 200, sampleFrame, with(AccountAddress{Form: true}, Problem{})},
+		{"account-address-operator", 200, sampleFrame, with(AccountAddress{Operator: true}, Problem{})},
+		{"account-address-refused", 403, sampleFrame, with(AccountAddress{Form: true, Typed: "jo@new.example.com", Refused: true}, Problem{Code: AddressNotAdmitted})},
+		{"account-address-same", 400, sampleFrame, with(AccountAddress{Form: true, Typed: "jo@example.com", Refused: true}, Problem{Code: SameAddress})},
+		{"account-address-current", 403, sampleFrame, with(AccountAddress{Form: true, Typed: "jo@new.example.com", Refused: true}, Problem{Code: WrongCurrent})},
+		{"account-address-none", 200, sampleFrame, with(AccountAddress{Form: true, Change: &change}, Problem{})},
+		{"account-address-half", 200, sampleFrame, with(AccountAddress{Form: true, Change: &half}, Problem{})},
+		{"account-address-other", 200, sampleFrame, with(AccountAddress{Form: true, Change: &other}, Problem{})},
+		{"account-address-code", 403, sampleFrame, with(AccountAddress{Form: true, Change: &half}, Problem{Code: WrongCode})},
+		{"confirm-address", 200, sampleFrame, confirm},
+		{"confirm-address-consent", 200, sampleFrame, consent},
+		{"confirm-address-back", 200, sampleFrame, back},
+		{"confirm-address-changed", 409, sampleFrame, changed},
+	}
+	for _, what := range []string{"new", "old", "changed", "restored"} {
+		samples = append(samples, PageSample{"address-done-" + what, 200, sampleFrame, AddressDone{what}})
+	}
+	for _, done := range []string{"stopped", "changed"} {
+		a := with(AccountAddress{Form: true}, Problem{})
+		a.Done = done
+		samples = append(samples, PageSample{"account-address-" + done, 200, sampleFrame, a})
+	}
+	return samples
 }
 
 // refusedSamples lists the errors.
@@ -353,6 +397,26 @@ func MailSamples() []MailSample {
 			m.Kind, m.SignUp, m.Link, m.Code = mailer.KindAccountExists, true, sampleLink, "12345678"
 		})},
 		{"exists-code-only", with(func(m *Mail) { m.Kind, m.SignUp, m.Code = mailer.KindAccountExists, true, "12345678" })},
+		{"proof-address", with(func(m *Mail) {
+			m.Kind, m.Act, m.Address, m.Code = mailer.KindProof, "address", "jo@new.example.com", "12345678"
+		})},
+		{"address-new", with(func(m *Mail) {
+			m.Kind, m.Link, m.Code, m.Ends = mailer.KindAddressNew, sampleLink, "12345678", sampleTime.Add(24*time.Hour)
+		})},
+		{"address-consent", with(func(m *Mail) {
+			m.Kind, m.Link, m.Address, m.Ends = mailer.KindAddressConsent, sampleLink, "jo@new.example.com", sampleTime.Add(24*time.Hour)
+		})},
+		{"address-changed-back", with(func(m *Mail) {
+			m.Kind, m.Link, m.Address, m.Cancel = mailer.KindAddressChanged, sampleLink, "jo@new.example.com", ""
+			m.Ends = sampleTime.Add(7 * 24 * time.Hour)
+		})},
+		{"address-changed-old", with(func(m *Mail) {
+			m.Kind, m.Address, m.Cancel, m.Device, m.Network = mailer.KindAddressChanged, "jo@new.example.com", "", "", ""
+		})},
+		{"address-changed-new", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindAddressChanged, "" })},
+		{"address-restored", with(func(m *Mail) { m.Kind, m.Address, m.Cancel = mailer.KindAddressRestored, "jo@example.com", "" })},
+		{"address-restored-new", with(func(m *Mail) { m.Kind, m.Cancel = mailer.KindAddressRestored, "" })},
+		{"exists-address", with(func(m *Mail) { m.Kind = mailer.KindAccountExists })},
 		{"exists-plain", with(func(m *Mail) { m.Kind, m.SignUp = mailer.KindAccountExists, true })},
 		{"no-account", with(func(m *Mail) { m.Kind = mailer.KindNoAccount })},
 		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = mailer.KindNoAccount, true })},

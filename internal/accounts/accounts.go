@@ -31,7 +31,7 @@ const label = "account"
 var (
 	// ErrNotFound is returned when no account has the id.
 	ErrNotFound = errors.New("account: not found")
-	// ErrTaken is returned when the mailbox belongs to an account already.
+	// ErrTaken is returned when the mailbox belongs to an account already, or is reserved for the one that has given it up: see [Service.ChangeAddress].
 	ErrTaken = errors.New("account: the mailbox has an account already")
 	// ErrDamaged is returned when the sealed part of an account does not open.
 	ErrDamaged = errors.New("account: damaged")
@@ -51,6 +51,9 @@ type private struct {
 	Language string `json:"language,omitempty"`
 	// Deletion is set while the owner deletes the account.
 	Deletion *deletion `json:"deletion,omitempty"`
+	// Change is an unfinished change of the address, TakeBack what undoes a finished one.
+	Change   *addressChange `json:"change,omitempty"`
+	TakeBack *takeBack      `json:"take_back,omitempty"`
 }
 
 // NewAccount is the input of [Service.Create].
@@ -101,13 +104,18 @@ func (s *Service) Lookup(ctx context.Context, email string) (a Account, found bo
 	return a, found, nil
 }
 
-// ByEmail is Lookup in a transaction of the caller's.
+// ByEmail returns whom mail to email is for, in a transaction of the caller's. A mailbox that is reserved for the account which has given it up
+// is for a disabled account, which gets none: see [Service.RestoreAddress].
 func (s *Service) ByEmail(tx storage.Tx, email string) (a Account, found bool, err error) {
 	addr, err := address.Parse(email)
 	if err != nil {
 		return Account{}, false, nil
 	}
-	return s.ByAddress(tx, addr)
+	if a, found, err = s.ByAddress(tx, addr); err != nil || found {
+		return a, found, err
+	}
+	id, err := s.reservedFor(tx, addr.Mailbox(s.Ring))
+	return Account{ID: id, Status: Disabled}, id != "", err
 }
 
 // Get returns the account with this id.
@@ -144,7 +152,7 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 		}
 	}
 	mailbox := n.Address.Mailbox(s.Ring)
-	if _, taken, err := tx.Accounts().ByMailboxForUpdate(mailbox); err != nil || taken {
+	if taken, err := s.isTaken(tx, mailbox, ""); err != nil || taken {
 		return Account{}, orElse(err, ErrTaken)
 	}
 	if n.ID == "" {
@@ -248,6 +256,11 @@ func (s *Service) Delete(tx storage.Tx, id string) error {
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {
 		return orElse(err, ErrNotFound)
+	}
+	if p, err := s.unseal(r); err == nil { // an account whose records do not open can be deleted like any other
+		if err := release(tx, p.TakeBack); err != nil {
+			return err
+		}
 	}
 	if err := raiseEpochs(tx, r); err != nil {
 		return err

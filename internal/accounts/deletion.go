@@ -133,8 +133,10 @@ func (s *Service) deleteDue(tx storage.Tx, id string, now time.Time) (gone bool,
 }
 
 // isProtected reports whether nothing about the account may be final yet. This is the place for whatever promises a person more time than
-// [DeletionGrace].
-func (p *private) isProtected(time.Time) bool { return false }
+// [DeletionGrace]: the mailbox that the account had before a change of its address may take it back.
+func (p *private) isProtected(now time.Time) bool {
+	return p.TakeBack != nil && p.TakeBack.Flow.key().Alive(now)
+}
 
 // changeDeletions changes the accounts that are about to be deleted.
 func changeDeletions(tx storage.Tx, change func(all map[string]int64)) error {

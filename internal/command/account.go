@@ -34,6 +34,9 @@ func changedText(a operator.ChangedAccount, change operator.AccountChange) strin
 		return fmt.Sprintf("enabled %s: it can sign in again\n", email)
 	}
 	var has []string
+	if change.Email != nil {
+		has = append(has, "this address ("+sessionsEnded(a.SessionsEnded)+")")
+	}
 	if change.Name != nil {
 		has = append(has, "the name "+quoted(a.Name))
 	}

@@ -148,16 +148,20 @@ Example: caddy email-link accounts show you@example.com`, 1, 1,
 }
 
 func (r *root) accountsSet() *cobra.Command {
-	var name, language string
+	var name, language, email string
 	var roles []string
 	var cmd *cobra.Command
-	cmd = r.command("set <email or id> [--name <name>] [--role <role>]… [--language <tag>]", "Changes an account's name, roles or language",
-		`Changes an account's name, roles or language. The roles you give replace all it had; --role "" leaves it with none. Without a
+	cmd = r.command("set <email or id> [--email <address>] [--name <name>] [--role <role>]… [--language <tag>]",
+		"Changes an account's address, name, roles or language",
+		`Changes an account's address, name, roles or language. A new address ends its sessions, tokens, links and flows, and an email tells both mailboxes. The roles you give replace all it had; --role "" leaves it with none. Without a
 language, mails are in that of the browser that asks for them.
 
 Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			var change operator.AccountChange
+			if cmd.Flags().Changed("email") {
+				change.Email = &email
+			}
 			if cmd.Flags().Changed("name") {
 				change.Name = &name
 			}
@@ -171,10 +175,11 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 				change.Language = &language
 			}
 			if change == (operator.AccountChange{}) {
-				return errors.New("nothing to change: give --name, --role or --language")
+				return errors.New("nothing to change: give --email, --name, --role or --language")
 			}
 			return r.change(ctx, args[0], change, out)
 		})
+	cmd.Flags().StringVar(&email, "email", "", "The new address; both mailboxes are told")
 	cmd.Flags().StringVar(&name, "name", "", "The person's name")
 	cmd.Flags().StringArrayVar(&roles, "role", nil, "A role; may be given more than once")
 	cmd.Flags().StringVar(&language, "language", "", "The language of mails, such as de")

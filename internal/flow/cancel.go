@@ -49,7 +49,7 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 			case subtle.ConstantTimeCompare([]byte(o.H), []byte(h)) != 1:
 				return refuse(ErrChanged)
 			}
-			done = Cancelled{Purpose: l.flow.Purpose, Masked: l.addr.Masked()}
+			done = Cancelled{Purpose: o.Purpose, Masked: o.Masked}
 			return s.cancel(tx, site, requester, l, now, &rec)
 		})
 	}()
@@ -61,7 +61,7 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 }
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
-	if l.flow.Purpose == Proof || l.flow.Purpose == NewDevice {
+	if p := l.flow.Purpose; p == Proof || p == NewDevice || l.purpose == AddressConsent {
 		// The browser is signed in, and not the owner's.
 		if err := s.Sessions.EndIn(tx, l.flow.Account, l.private.Session); err != nil {
 			return err

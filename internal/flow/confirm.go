@@ -156,7 +156,7 @@ func (c *confirmation) run(tx storage.Tx) (done Done, rec record, err error) {
 			err = s.recordReplay(tx, c.site, c.requester, l, c.now, &rec)
 		}
 		return done, rec, orRefuse(err, ErrDead)
-	case o.Purpose == UndoDeletion:
+	case o.Purpose == UndoDeletion, IsAddressPurpose(l.purpose):
 		return done, rec, refuse(ErrChanged)
 	case o.Cancel, c.in.OneClick && !o.OneClick, !c.in.OneClick && !c.matchesPreview(o):
 		return done, rec, refuse(ErrChanged)

@@ -25,6 +25,8 @@ type authentication struct {
 	method string
 	// ephemeral is set when the session is to end with the browser.
 	ephemeral bool
+	// newAddress is what a notice of a change of the address tells, empty where its mailbox may not know it.
+	newAddress string
 }
 
 // EphemeralLifetime is how long a session lives at most that is to end with the browser: some browsers bring their tabs back, cookies included.
@@ -65,6 +67,7 @@ func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kin
 	m, err := s.newMail(outbox.Payload{
 		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
 		Device: cutDevice(e.requester.Device), Network: boundary.NetworkText(e.requester.Client), FlowID: flowID, Notice: kind,
+		Address:     e.newAddress,
 		RequestedAt: s.Clock.ToWall(e.now).Unix(),
 	}, e.now, e.now.Add(noticeLifetime))
 	if err != nil {
@@ -82,7 +85,9 @@ func (s *Service) recordEvents(tx storage.Tx, rec *record, e authentication, nam
 			Time: e.now, Name: name, Purpose: rec.purpose, Outcome: e.method, Account: e.account.ID, Flow: rec.flow,
 			Site: e.site.Origin, Client: boundary.NetworkText(e.requester.Client),
 		}
-		if name == eventChanged {
+		if name == eventChanged && IsAddressPurpose(rec.purpose) {
+			event.Outcome = outcomeChanged
+		} else if name == eventChanged {
 			event.Purpose, event.Outcome = purposePassword, outcomeChanged
 			if rec.purpose == Reset {
 				event.Outcome = outcomeReset

@@ -15,6 +15,8 @@ var (
 	ErrNoFlow = errors.New("flow: no flow in this browser")
 	// ErrClosed reports that signing up is not open to this address, by the address alone.
 	ErrClosed = errors.New("flow: signing up is not open to this address")
+	// ErrAddressClosed reports that people cannot have this address here by themselves, by the address alone.
+	ErrAddressClosed = errors.New("flow: the address is one that could not sign up here")
 	// ErrNoMail reports that no mail leaves this gate: people ask the contact for a link.
 	ErrNoMail = errors.New("flow: no mail leaves")
 	// ErrUnavailable wraps every failure of the store: nothing is handed out, whether or not the step happened.

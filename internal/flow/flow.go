@@ -57,10 +57,15 @@ const (
 	NewDevice = outbox.NewDevice
 	// UndoDeletion keeps an account that its owner has deleted.
 	UndoDeletion = outbox.UndoDeletion
+	// Address gives an account another address, once the mailbox of that one and, by AddressConsent, the present one have confirmed it.
+	Address        = outbox.Address
+	AddressConsent = outbox.AddressConsent
+	// TakeBack undoes that.
+	TakeBack = outbox.TakeBack
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice, UndoDeletion}
+var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice, UndoDeletion, Address, AddressConsent, TakeBack}
 
 // Bounds that no option changes.
 const (
@@ -100,7 +105,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change, start, done, enter, proof, undo) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done, enter, proof, undo, address) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
@@ -229,8 +234,8 @@ type Pending struct {
 type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation, SignIn, Reset or UndoDeletion, for which Undo is to be called; Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and
-	// NewDevice as well.
+	// Purpose is Activation, SignIn, Reset, UndoDeletion, for which Undo is to be called, or one of those for which ConfirmAddress is: see
+	// IsAddressPurpose. Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and NewDevice as well.
 	Purpose string
 	Cancel  bool
 	// Mute is for how long the press of "this wasn't me" holds back further mails that the same browser asks for.
@@ -263,6 +268,8 @@ type LinkPreview struct {
 	Destination string
 	// App is set when an app has started the flow: it leads on to the app, and opens no session here.
 	App bool
+	// NewAddress is the one that the account of Address is about to have, for the purposes Address and AddressConsent.
+	NewAddress string
 }
 
 // ConfirmInput is the press of the button, or the one click.

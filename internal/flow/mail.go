@@ -31,6 +31,8 @@ type mailInput struct {
 	// reserve is set when the mailbox's limit was spent: the mail leaves for a network of the account's sessions only.
 	reserve bool
 	now     time.Time
+	// newAddress is what a mail about a change of the address tells, empty where the mailbox may not know it.
+	newAddress string
 }
 
 // nextMail returns the claims of one more mail of a stateless flow, before its resend is taken.
@@ -55,8 +57,10 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 				return d, err
 			}
 		}
-		if d.cancel, err = s.storedToken(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
-			return d, err
+		if f.Purpose != TakeBack { // which has nothing to cancel
+			if d.cancel, err = s.storedToken(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
+				return d, err
+			}
 		}
 	}
 	d.code = token.CodeDigest(s.Ring, m.cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
@@ -64,10 +68,13 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
+		Address: m.newAddress, Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	payload.SignInEnds = min(payload.Ends, s.Clock.ToWall(m.now.Add(m.site.Lifetimes.SignIn)).Unix())
 	payload.NoSignInLink = !m.site.mailsLink(SignIn)
+	if f.Purpose == TakeBack {
+		payload.Account = f.Account
+	}
 	if m.claims != nil {
 		payload.Mailbox, payload.Claims = f.Mailbox, m.claims
 	}

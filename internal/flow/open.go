@@ -99,7 +99,9 @@ func (s *Service) CleanToken(site Site, value string) (text string, ends time.Ti
 
 // linkTarget is a token that was found, and its flow.
 type linkTarget struct {
-	token   storage.Token
+	token storage.Token
+	// purpose is the token's own, which differs from that of its flow for AddressConsent.
+	purpose string
 	flow    storage.Flow
 	private private
 	addr    address.Address
@@ -134,6 +136,9 @@ func (s *Service) find(tx storage.Tx, site Site, parsed parsedToken, now time.Ti
 		}
 		purpose, cancel := purposes[i/2], i%2 == 1
 		l.flow, found, err = tx.Flows().Get(l.token.Flow)
+		if l.purpose = purpose; purpose == AddressConsent { // the second token of a change of the address
+			purpose = Address
+		}
 		if err != nil || !found || l.flow.Purpose != purpose || l.flow.Site != site.Origin ||
 			cancel != (l.token.Kind == storage.TokenCancel) {
 			return l, false, err
@@ -147,6 +152,9 @@ func (s *Service) find(tx storage.Tx, site Site, parsed parsedToken, now time.Ti
 // preview fills what the page of a token says, and judges whether the token is good.
 func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *linkTarget, text string, now time.Time) (LinkPreview, error) {
 	f, p := l.flow, l.private
+	if IsAddressPurpose(l.purpose) {
+		return s.previewAddress(tx, site, requester, l, text, now)
+	}
 	o := LinkPreview{
 		Purpose: effect(f), Cancel: l.token.Kind == storage.TokenCancel, Site: f.Site, Device: p.Device, Network: p.Network,
 		Started: f.Started, End: f.Key.Ends(), ReturnTo: p.ReturnTo, SameBrowser: s.ownsFlow(site, requester.FlowCookie, f, p),

@@ -155,8 +155,10 @@ func setDefault(d *time.Duration, value time.Duration) {
 // lifetime returns how long a flow of this purpose lives.
 func (s Site) lifetime(purpose string) time.Duration {
 	switch purpose {
-	case Activation:
+	case Activation, Address:
 		return s.Lifetimes.Activation
+	case TakeBack:
+		return TakeBackLifetime
 	case Reset:
 		return s.Lifetimes.Reset
 	default:
@@ -177,13 +179,20 @@ func (s Site) signInEnds(f storage.Flow) time.Time {
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
 // that could prefer otherwise. A reset has a link and never a code: it ends on a page with a form, which a link leads to, and
 // a code typed into a page that an attacker has led there would give the account away. A proof has a code whatever people sign in with, and no
-// link: it holds in the browser that asked alone.
+// link: it holds in the browser that asked alone. A new mailbox confirms by either; the one before agrees by a link, and takes back by one.
 func (s Site) mailsLink(purpose string) bool {
 	return purpose != Proof && (purpose != SignIn || s.Methods.Link)
 }
 
 func (s Site) mailsCode(purpose string) bool {
-	return purpose == Proof || purpose != Reset && s.Methods.Code
+	switch purpose {
+	case Proof, Address:
+		return true
+	case Reset, AddressConsent, TakeBack:
+		return false
+	default:
+		return s.Methods.Code
+	}
 }
 
 // about returns what passwords of a person here are not to be made of.

@@ -23,6 +23,8 @@ const (
 	Export = "export"
 	// Delete disables the account, and deletes it a while later unless its owner undoes that. The step of the proof does it.
 	Delete = "delete"
+	// NewAddress begins the change of the account's address to that of Act.Email. It is done by BeginAddressChange.
+	NewAddress = "address"
 )
 
 // Perform does an act in the step that proves it. It may run more than once; only what it did last counts. It refuses by [Refuse]; any

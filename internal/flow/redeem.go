@@ -107,6 +107,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	}
 	if purpose == Activation && r.private.App == nil {
 		r.newAccount = accounts.LookUpNew(&ahead)
+		ahead.Meta = append(ahead.Meta, accounts.ReservationName(r.flow.Mailbox))
 	}
 	if err := tx.Prefetch(ahead); err != nil {
 		return done, rec, err

@@ -26,6 +26,8 @@ const (
 	labelProof       = "proof cookie"
 	labelNewDevice   = "new device"
 	labelUndo        = "undo of a deletion"
+	labelAddress     = "address cookie"
+	labelTakeBack    = "take-back"
 )
 
 // private is what a flow holds under seal.

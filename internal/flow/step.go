@@ -30,6 +30,7 @@ const (
 	stepEnter    = "enter"
 	stepProof    = "proof"
 	stepUndo     = "undo"
+	stepAddress  = "address"
 )
 
 // Outcomes of steps, for logs and metrics.
@@ -142,7 +143,7 @@ func outcome(err error) string {
 		return outcomeInvalid
 	case errors.Is(err, ErrDead), errors.Is(err, ErrReplayed):
 		return outcomeDead
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrNoMail), errors.Is(err, ErrDisabled):
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrAddressClosed), errors.Is(err, ErrNoMail), errors.Is(err, ErrDisabled):
 		return outcomeClosed
 	case errors.Is(err, ErrChanged):
 		return outcomeChanged

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -35,6 +36,8 @@ type AccountInput struct {
 
 // AccountChange describes what to change about an account; nil leaves a field as it is.
 type AccountChange struct {
+	// Email is the new address, which ends everything of the account; both mailboxes are told.
+	Email    *string   `json:"email,omitempty"`
 	Name     *string   `json:"name,omitempty"`
 	Roles    *[]string `json:"roles,omitempty"`
 	Language *string   `json:"language,omitempty"`
@@ -176,7 +179,19 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 	if change.Status != nil {
 		outcome = map[string]string{"active": "enabled", "disabled": "disabled"}[*change.Status]
 	}
+	var addr address.Address
+	if change.Email != nil {
+		var err error
+		if addr, err = address.Parse(*change.Email); err != nil {
+			return ChangedAccount{}, invalid("the address cannot be used: %v", err)
+		}
+	}
 	id, ended, err := svc.change(ctx, who, outcome, func(tx storage.Tx, id string) error {
+		if change.Email != nil {
+			if err := svc.setAddress(tx, id, addr); err != nil {
+				return err
+			}
+		}
 		if change.Name != nil {
 			if err := svc.Vault.Accounts.SetName(tx, id, *change.Name); err != nil {
 				return err
@@ -200,11 +215,36 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 	if err != nil {
 		return ChangedAccount{}, err
 	}
-	if change.Status == nil || *change.Status != "disabled" {
+	if change.Email == nil && (change.Status == nil || *change.Status != "disabled") {
 		ended = 0
+	}
+	if change.Email != nil && svc.Wake != nil {
+		svc.Wake()
 	}
 	a, err := svc.account(ctx, id)
 	return ChangedAccount{a, ended}, err
+}
+
+// setAddress gives an account another address, and tells both mailboxes where the configuration names a site that people sign in at.
+func (svc *Service) setAddress(tx storage.Tx, id string, addr address.Address) error {
+	a, found, err := svc.Vault.Accounts.Get(tx, id)
+	if err != nil || !found {
+		return cmp.Or(err, accounts.ErrNotFound)
+	}
+	if err := svc.Vault.Accounts.SetAddress(tx, id, addr); err != nil {
+		if errors.Is(err, accounts.ErrTaken) {
+			err = conflict("%s has an account already, or may be taken back by the one that had it: choose another address", addr.Display())
+		}
+		return err
+	}
+	site, _, err := svc.signInSite("")
+	if err != nil && len(svc.Sites) > 0 {
+		site, err = svc.Sites[0], nil
+	}
+	if err != nil {
+		return nil //nolint:nilerr // there is no site whose name a mail could bear
+	}
+	return svc.Flows.NoticeAddress(tx, site, a, addr)
 }
 
 // DeleteAccount implements Operations.

@@ -263,6 +263,7 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
 		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App, Act: p.Act,
+		Address: p.Address,
 	}
 	if a.Email != "" {
 		l.To = a.Email
@@ -284,12 +285,14 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 	if err != nil {
 		return l, err
 	}
-	l.Cancel = p.Base + "/cancel?t=" + cancel
+	if m.Purpose != TakeBack { // there is nothing to cancel: the change has happened
+		l.Cancel = p.Base + "/cancel?t=" + cancel
+	}
 	noLink, noCode := p.NoLink, p.NoCode || kind == mailer.KindReset
 	switch kind {
-	case mailer.KindLink, mailer.KindReset, mailer.KindProof:
+	case mailer.KindLink, mailer.KindReset, mailer.KindProof, mailer.KindAddressNew, mailer.KindAddressConsent, mailer.KindAddressChanged:
 	case mailer.KindAccountExists:
-		if w.Clock.ToWall(w.Clock.Now()).Unix() >= p.SignInEnds {
+		if m.Purpose == Address || w.Clock.ToWall(w.Clock.Now()).Unix() >= p.SignInEnds {
 			return l, nil
 		}
 		l.Ends, noLink = unix(p.SignInEnds), p.NoSignInLink

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -73,7 +74,7 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		if a, found, err = lookup(tx, d, m.Purpose, p); err != nil {
 			return err
 		}
-		j = classification{account: a.ID}
+		j = classification{account: cmp.Or(a.ID, p.Account)}
 		j.message.Kind, j.drop = chooseKind(m.Purpose, p, a, found)
 		if j.drop == "" {
 			if err := w.checkLimits(tx, d, m, p, &j, found); err != nil {
@@ -81,9 +82,12 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 			}
 		}
 		var expired string
-		if p.Claims != nil {
+		switch {
+		case p.Claims != nil:
 			expired, epoch, err = checkStateless(tx, m, p, a.ID, now)
-		} else {
+		case boundFromStart(m.Purpose):
+			expired, err = checkBound(tx, m, now)
+		default:
 			expired, err = bindAccount(tx, m, a.ID, now)
 		}
 		if err == nil && expired != "" && j.drop == "" {
@@ -153,6 +157,9 @@ func lookup(tx storage.Tx, d *Delivery, purpose string, p Payload) (a accounts.A
 	if p.App {
 		return a, !p.NoAccount && purpose != Activation, nil
 	}
+	if purpose == TakeBack { // whoever has the mailbox now
+		return a, false, nil
+	}
 	return d.Accounts.ByEmail(tx, p.To)
 }
 
@@ -163,9 +170,18 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 		drop = dropNoRecipient
 	}
 	switch {
+	case purpose == TakeBack:
+		return mailer.KindAddressChanged, ""
+	case purpose == AddressConsent:
+		if !found {
+			drop = dropNoRecipient
+		}
+		return mailer.KindAddressConsent, drop
+	case purpose == Address && !found:
+		return mailer.KindAddressNew, drop
 	case p.NoAccount:
 		return mailer.KindNoAccount, drop
-	case purpose == Activation && found:
+	case (purpose == Activation || purpose == Address) && found:
 		return mailer.KindAccountExists, drop
 	case purpose == Activation:
 		return mailer.KindLink, drop
@@ -191,6 +207,9 @@ func (w *Worker) lookups(m storage.Mail, p Payload, now time.Time) storage.Looku
 	}
 	if !m.Flow.IsZero() {
 		l.Flows = []storage.Key{m.Flow}
+	}
+	if addr, err := address.Parse(p.To); err == nil && !p.App {
+		l.Meta = []string{accounts.ReservationName(addr.Mailbox(w.Ring))}
 	}
 	for _, duration := range [...]time.Duration{MuteByOwner, MuteByOthers} {
 		l.Counters = append(l.Counters, mute(p.LimitKey, p.Network, p.Device, duration).keys(w.Ring, now)...)
@@ -281,6 +300,34 @@ func checkStateless(tx storage.Tx, m storage.Mail, p Payload, id string, now tim
 		return dropAccountChanged, e.Account, nil
 	}
 	return "", e.Account, nil
+}
+
+// boundFromStart reports whether a flow of a purpose is bound to its account by the step that makes it: whom its mails go to changes nothing
+// about it.
+func boundFromStart(purpose string) bool {
+	return purpose == Address || purpose == AddressConsent || purpose == TakeBack
+}
+
+// checkBound returns why a flow that has been bound from the start cannot have mail any more. A take-back ends by the global epoch alone.
+func checkBound(tx storage.Tx, m storage.Mail, now time.Time) (expired string, err error) {
+	f, found, err := tx.Flows().Get(m.Flow)
+	if err != nil || !found {
+		return dropExpired, err
+	}
+	e, err := storage.ReadEpochs(tx, f.Mailbox, f.Account, true)
+	if err != nil {
+		return "", err
+	}
+	if m.Purpose == TakeBack {
+		e.Mailbox, e.Account = f.Epochs.Mailbox, f.Epochs.Account
+	}
+	if f, found, err = tx.Flows().GetForUpdate(m.Flow); err != nil || !found || f.State != storage.FlowOpen || !f.Key.Alive(now) {
+		return dropExpired, err
+	}
+	if e != f.Epochs {
+		return dropAccountChanged, nil
+	}
+	return "", nil
 }
 
 // bindAccount notes the account with its flow, and returns why the flow cannot have mail any more.

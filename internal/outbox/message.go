@@ -21,6 +21,12 @@ const (
 	NewDevice = "new_device"
 	// UndoDeletion is the purpose of the flow whose link, in the mail about a deleted account, keeps that account. The mail's is Notice.
 	UndoDeletion = "undo_deletion"
+	// Address is the purpose of a mail by which a mailbox confirms that it becomes that of an account.
+	Address = "address"
+	// AddressConsent is the purpose of a mail by which the present mailbox of an account agrees to that.
+	AddressConsent = "address_consent"
+	// TakeBack is the purpose of a mail by which the mailbox that an account had before may take it back.
+	TakeBack = "take_back"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 	// Alert is the purpose of a mail that alerts the operator.
@@ -32,6 +38,8 @@ const (
 type Act struct {
 	// Kind is one of those of package flow.
 	Kind string `json:"kind"`
+	// Email is the new address; empty for acts of another kind.
+	Email string `json:"email,omitempty"`
 	// Token describes the machine token that is to be made; nil for acts of another kind.
 	Token *NewToken `json:"token,omitempty"`
 }
@@ -48,7 +56,7 @@ type NewToken struct {
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
 	Kind mailer.Kind
-	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Proof, Notice or Alert.
+	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Proof, Address, AddressConsent, TakeBack, Notice or Alert.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
 	Site, Base string
@@ -69,6 +77,8 @@ type Message struct {
 	Ends time.Time
 	// Act is what the code of a mail of the purpose Proof does.
 	Act Act
+	// Address is the new address, for mailboxes that may know it, of a mail about a change of the address. It is empty in all others.
+	Address string
 	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
 	// Subject and Text are those of an alert, which no template writes.

@@ -62,11 +62,13 @@ type Payload struct {
 	NoAccount bool `json:"no_account,omitempty"`
 	// Act is what the code does, for the purpose Proof.
 	Act Act `json:"act,omitzero"`
+	// Address is the new address, for a mail about its change to a mailbox that may know it.
+	Address string `json:"address,omitempty"`
 	// Notice is the kind of a notice; empty: mailer.KindNewDevice.
 	Notice mailer.Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.
 	Name string `json:"name,omitempty"`
-	// Account is the account's id, for a notice.
+	// Account is the account's id, for a notice and a take-back.
 	Account string `json:"account,omitempty"`
 	// Subject and Text are what an alert says.
 	Subject string `json:"subject,omitempty"`

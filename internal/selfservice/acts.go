@@ -19,6 +19,8 @@ const (
 	Sessions Act = "sessions"
 	// Tokens is to see and revoke machine tokens.
 	Tokens Act = "tokens"
+	// Address is to change the address, to one that could sign up.
+	Address Act = "address"
 	// Export is to download everything that is kept about the account.
 	Export Act = "export"
 	// Delete is to delete the account.
@@ -26,7 +28,7 @@ const (
 )
 
 // AllActs lists all acts.
-func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens, Export, Delete} }
+func AllActs() []Act { return []Act{Name, Password, Sessions, Tokens, Address, Export, Delete} }
 
 // Names lists the words of all acts.
 func Names() []string {

@@ -13,8 +13,9 @@ import (
 
 // permissions are the words by which an operator permits acts that need a proof.
 var permissions = map[string]Act{
-	flow.Export: Export,
-	flow.Delete: Delete,
+	flow.Export:     Export,
+	flow.Delete:     Delete,
+	flow.NewAddress: Address,
 }
 
 // ProvenActs lists the words of the acts that need a proof.

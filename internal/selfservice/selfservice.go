@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -192,7 +193,7 @@ func isTelling(e storage.Event) bool {
 	case "signed_in", "signed_out", "cancelled", "replayed", "changed", "exported":
 		return true
 	case "mailed":
-		return e.Outcome == "sent" && e.Purpose != "notice"
+		return e.Outcome == "sent" && e.Purpose != "notice" && e.Purpose != flow.Address && e.Purpose != flow.TakeBack
 	case "denied":
 		return e.Outcome == "refused"
 	case "requested":

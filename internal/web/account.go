@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/templates"
@@ -21,6 +22,8 @@ const (
 	accountEnded   = "ended"
 	accountRevoked = "revoked"
 	accountSaved   = "saved"
+	accountStopped = "stopped"
+	accountChanged = "changed"
 )
 
 // maxShownSessions is how many browsers the page lists; JSON lists them all.
@@ -52,13 +55,21 @@ func (x *exchange) account() {
 // showAccount shows the account, with what was wrong with a form: name is the one that was refused.
 func (x *exchange) showAccount(p problem, name string) {
 	o, err := x.Self.Overview(x.r.Context(), x.Live)
+	var change *flow.AddressChange
+	if err == nil {
+		change, err = x.addressChange()
+	}
 	switch {
 	case err != nil:
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 	case x.json && p.status == http.StatusOK:
-		x.replyOK(http.StatusOK, x.accountBody(o))
+		body := x.accountBody(o)
+		body.AddressChange = x.addressChangeBody(change)
+		x.replyOK(http.StatusOK, body)
 	default:
-		x.refuseOn(p, x.accountFacts(o, p, name))
+		f := x.accountFacts(o, p, name)
+		f.Address = x.addressFacts(change)
+		x.refuseOn(p, f)
 	}
 }
 
@@ -75,7 +86,7 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 		f.Name = name
 	}
 	switch done := x.r.URL.RawQuery; done {
-	case accountEnded, accountRevoked, accountSaved:
+	case accountEnded, accountRevoked, accountSaved, accountStopped, accountChanged:
 		f.Done = done
 	}
 	if f.Sessions {
@@ -141,7 +152,9 @@ type accountBody struct {
 	Password bool             `json:"password"`
 	Sessions []accountSession `json:"sessions,omitempty"`
 	Tokens   []accountToken   `json:"tokens,omitempty"`
-	Events   []accountEvent   `json:"events"`
+	// AddressChange is the change of the address that waits for its mailboxes.
+	AddressChange *addressChangeBody `json:"address_change,omitempty"`
+	Events        []accountEvent     `json:"events"`
 }
 
 type accountSession struct {

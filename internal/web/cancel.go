@@ -35,7 +35,7 @@ func (x *exchange) confirmCancel(h string) {
 		return
 	}
 	switch cancelled.Purpose {
-	case flow.Proof: // the browser that asked is signed out
+	case flow.Proof, flow.AddressConsent: // the browser that asked is signed out
 		x.redirect(x.path("/cancel?" + accountEnded))
 	case flow.NewDevice:
 		x.redirect(x.path("/cancel?" + cancelledDevice))

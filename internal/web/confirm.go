@@ -15,6 +15,10 @@ func (x *exchange) confirmPage() {
 	if x.confirmEntry(false) {
 		return
 	}
+	if page, ok := addressDone[x.r.URL.RawQuery]; ok {
+		x.page(http.StatusOK, page)
+		return
+	}
 	x.showParked(problem{status: http.StatusOK}, "")
 }
 
@@ -68,12 +72,16 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 	result := x.Clock.ToWall(o.Started)
 	if o.Cancel {
 		return templates.ConfirmCancel{
-			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(), Proof: o.Purpose == flow.Proof,
+			Token: o.H, Mute: o.Mute, Account: o.Masked, Asked: result, Device: o.Device, Problem: p.words(),
+			Proof:     o.Purpose == flow.Proof || o.Purpose == flow.AddressConsent,
 			NewDevice: o.Purpose == flow.NewDevice,
 		}
 	}
 	if o.Purpose == flow.UndoDeletion {
 		return templates.ConfirmUndo{Token: o.H, Account: account, Ends: x.Clock.ToWall(o.End), Problem: p.words()}
+	}
+	if flow.IsAddressPurpose(o.Purpose) {
+		return x.confirmAddressFacts(o, p)
 	}
 	page := templates.Confirm{
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: result,
@@ -114,6 +122,8 @@ type confirmBody struct {
 	Destination string `json:"destination,omitempty"`
 	// App is set when an app has started the flow: it ends in a hand-over and not in a session here.
 	App bool `json:"app,omitempty"`
+	// NewAddress is the address that the account is to have, where the link goes to its present one.
+	NewAddress string `json:"new_address,omitempty"`
 }
 
 func previewBody(o flow.LinkPreview) confirmBody {
@@ -121,8 +131,9 @@ func previewBody(o flow.LinkPreview) confirmBody {
 		H: o.H, Purpose: o.Purpose, Cancel: o.Cancel, Account: o.Masked, Site: o.Site, Device: o.Device, Network: o.Network,
 		SameBrowser: o.SameBrowser, OtherAccount: o.OtherAccount, AskName: o.AskName, AskPassword: o.AskPassword,
 		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination, App: o.App,
+		NewAddress: o.NewAddress,
 	}
-	if o.SameBrowser && !o.Cancel {
+	if (o.SameBrowser || flow.IsAddressPurpose(o.Purpose)) && !o.Cancel {
 		b.Account = o.Address
 	}
 	return b
@@ -157,6 +168,10 @@ func (x *exchange) confirm() {
 	}
 	if err == nil && preview.Purpose == flow.UndoDeletion {
 		x.undoDeletion(fields["h"])
+		return
+	}
+	if err == nil && flow.IsAddressPurpose(preview.Purpose) {
+		x.confirmAddress(fields["h"])
 		return
 	}
 	if err != nil && !errors.Is(err, flow.ErrDead) {

@@ -1,6 +1,9 @@
 package web
 
 import (
+	"cmp"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -13,9 +16,19 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 		SignUp: l.Purpose == outbox.Activation, Reset: l.Purpose == outbox.Reset, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
 		Asked: l.RequestedAt, Device: l.Device, Network: l.Network, Ends: l.Ends,
 		App: l.App, Act: l.Act.Kind,
+		Address: cmp.Or(l.Address, displayed(l.Act.Email)),
 	}
 	if m.Site == "" {
 		m.Site = m.Host
 	}
 	return m
+}
+
+// displayed returns an address for people to read: homographs in punycode.
+func displayed(email string) string {
+	addr, err := address.Parse(email)
+	if err != nil {
+		return ""
+	}
+	return addr.Display()
 }

@@ -37,6 +37,8 @@ func (x *exchange) problemOf(err error) problem {
 		return problem{status: http.StatusConflict, code: templates.Changed}
 	case errors.Is(err, flow.ErrNoFlow):
 		return problem{status: http.StatusNotFound, code: templates.NoFlow}
+	case errors.Is(err, flow.ErrAddressClosed):
+		return problem{status: http.StatusForbidden, code: templates.AddressNotAdmitted, field: "email"}
 	case errors.Is(err, flow.ErrClosed):
 		return problem{status: http.StatusForbidden, code: templates.SignUpClosed}
 	case errors.Is(err, flow.ErrNoMail):
@@ -81,6 +83,9 @@ func problemOfField(invalid *flow.Invalid) problem {
 	switch invalid.Field {
 	case "email":
 		p.code = templates.InvalidEmail
+		if invalid.Code == "same" {
+			p.code = templates.SameAddress
+		}
 	case "name":
 		p.code = templates.InvalidName
 	case "password", "current":

@@ -27,8 +27,8 @@ func (x *exchange) export() {
 // act does an act that needs a proof: for the password of the account, which its form has sent along, or for the code that is mailed for it.
 func (x *exchange) act(act flow.Act, password string) {
 	if password != "" {
-		var done selfservice.Performed
-		if err := x.Flows.ProveByPassword(x.r.Context(), x.Site.Site, x.requester(), password, act, x.Self.Perform(x.Live, x.Site.may, &done)); err != nil {
+		var done performedAct
+		if err := x.Flows.ProveByPassword(x.r.Context(), x.Site.Site, x.requester(), password, act, x.perform(&done)); err != nil {
 			x.refuseAct(x.problemOf(err))
 			return
 		}
@@ -49,7 +49,12 @@ func (x *exchange) act(act flow.Act, password string) {
 }
 
 // performed answers an act that was done.
-func (x *exchange) performed(done selfservice.Performed) {
+func (x *exchange) performed(done performedAct) {
+	if done.address.Cookie != "" {
+		x.addressStarted(done.address)
+		return
+	}
+	x.clearCookie(boundary.ProofCookie)
 	switch done.Act.Kind {
 	case flow.Delete:
 		x.deleted()
@@ -96,7 +101,7 @@ func (x *exchange) showProof(p problem) {
 		x.methodNotAllowedOr(proofPath)
 	default:
 		x.refuseOn(p, templates.Prove{
-			Act: pending.Act.Kind, Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
+			Act: pending.Act.Kind, New: displayed(pending.Act.Email), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
 		})
 	}
 }
@@ -114,8 +119,8 @@ func (x *exchange) prove() {
 	if !ok {
 		return
 	}
-	var done selfservice.Performed
-	if err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.Self.Perform(x.Live, x.Site.may, &done)); err != nil {
+	var done performedAct
+	if err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.perform(&done)); err != nil {
 		if p := x.problemOf(err); x.json || p.field != "code" {
 			x.refuseProof(p)
 		} else {
@@ -123,7 +128,6 @@ func (x *exchange) prove() {
 		}
 		return
 	}
-	x.clearCookie(boundary.ProofCookie)
 	x.performed(done)
 }
 

@@ -124,6 +124,10 @@ var routes = map[string]route{
 	"/account/delete":   {get: (*exchange).deletePage, post: (*exchange).delete},
 	"/account/language": {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
 
+	"/account/address":      {get: (*exchange).accountForm, post: (*exchange).changeAddress},
+	"/account/address/code": {get: (*exchange).accountForm, post: (*exchange).addressCode},
+	"/account/address/stop": {get: (*exchange).accountForm, post: (*exchange).stopAddressChange},
+
 	"/link":      {get: (*exchange).link},
 	"/confirm":   {get: (*exchange).confirmPage, post: (*exchange).confirm},
 	"/cancel":    {get: (*exchange).cancel},
@@ -149,7 +153,9 @@ type exchange struct {
 	originChecked bool
 	// misdirected is set when no site of ours has this Host: no form works at such an address.
 	misdirected bool
-	values      headerValues
+	// refusedAddress is the form for a new address that this page is to show again.
+	refusedAddress refusedAddress
+	values         headerValues
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {

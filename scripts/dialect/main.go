@@ -101,6 +101,7 @@ var exceptions = map[string]string{
 	"identity startWire.State":             "the member of the JSON",
 	"templates Confirm.Asked":              "operators' own templates name it",
 	"templates ConfirmCancel.Asked":        "operators' own templates name it",
+	"templates ConfirmAddress.Asked":       "operators' own templates name it, as those of the other two",
 	"templates Mail.Asked":                 "operators' own templates name it",
 	"internal/operator Mail.State":         "the member of the JSON: a mail waits or is dead",
 	"internal/operator MachineToken.State": "the member of the JSON",
