@@ -141,9 +141,9 @@ func (g *gate) requester(n int64) flow.Requester {
 	return flow.Requester{Client: client(n), Device: "Firefox on Linux", Locale: "en", Origin: true}
 }
 
-// client is the n-th address, each in a network of its own for a while.
+// client is the n-th address. Those that follow each other are in networks of their own, which limits count as well.
 func client(n int64) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(11 + n>>24&63), byte(n >> 16), byte(n >> 8), byte(n)})
+	return netip.AddrFrom4([4]byte{byte(11 + n>>24&63), byte(n), byte(n >> 8), byte(n >> 16)})
 }
 
 // emailOf is the address of the n-th person.

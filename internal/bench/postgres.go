@@ -26,6 +26,8 @@ const (
 	distance = 2 * time.Millisecond
 	// tripsOfAsk and tripsOfUse are the round trips of the two steps, which TestSTO3_RoundTripsOfTheSteps counts.
 	tripsOfAsk, tripsOfUse = 2, 3
+	// warmers are as many callers at once as ever are: the statements of a message depend on how many steps it ends.
+	warmers = 64
 	// connections is the size of the pool.
 	connections = 32
 )
@@ -121,7 +123,7 @@ func (c *comparison) warm() error {
 				return err
 			}
 			var next atomic.Int64
-			if _, err := during(time.Minute, connections, func() (bool, error) {
+			if _, err := during(time.Minute, warmers, func() (bool, error) {
 				i := next.Add(1)
 				if i > int64(len(list)) {
 					return false, nil
@@ -277,7 +279,7 @@ func (g *gate) prepareAtOnce(many int) ([]pending, error) {
 	list, errs := make([]pending, many), make([]error, many)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range 16 {
+	for range warmers {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(many); i = next.Add(1) - 1 {
 				n := g.seq.Add(1)

@@ -18,6 +18,8 @@ import (
 // The probes let the server notice within half a minute that a connection is lost, and free what it holds.
 var perSession = map[string]string{
 	"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
+	// Each statement finds its rows by an index. It is planned once for a connection, and not by the size of a table on that day.
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off",
 	"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "20000",
 }
 

@@ -3,7 +3,9 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,29 +19,27 @@ var errNegative = errors.New("postgres: a negative amount")
 type counter struct {
 	// n is the count that the step sees, stored the one that was read.
 	n, stored int64
-	// most is the largest stored count at which every amount that the step has spent fits.
-	most int64
-	// exact is set when what the step was told depends on the very count.
-	exact, write bool
+	// least and most bound the stored count at which every amount that the step has refunded and spent fits.
+	least, most int64
+	write       bool
 }
 
 type counters struct{ *tx }
 
 // texts of the statements on counters.
-type counterTexts struct{ get, list, put, spend, refund, set string }
+type counterTexts struct{ get, list, put, add string }
 
 func newCounterTexts(schema string) counterTexts {
 	table := schema + ".counters"
-	must := "select " + schema + ".must((select count(*) from changed) = 1)"
 	return counterTexts{
 		get:  "select ends, digest, n from " + table + " where ends = $1 and digest = $2",
 		list: "select ends, digest, n from " + table + " where (ends, digest) > ($1, $2) order by ends, digest limit $3",
 		put:  "insert into " + table + " (ends, digest, n) values ($1, $2, $3)",
-		spend: "with changed as (insert into " + table + " as c (ends, digest, n) values ($1, $2, $3) " +
-			"on conflict (ends, digest) do update set n = c.n + $3 where c.n <= $4 returning 1) " + must,
-		refund: "update " + table + " set n = greatest(n + $3, 0) where ends = $1 and digest = $2",
-		set: "with changed as (insert into " + table + " as c (ends, digest, n) values ($1, $2, $3) " +
-			"on conflict (ends, digest) do update set n = $3 where c.n = $4 returning 1) " + must,
+		// The rows are locked in the order of the arrays.
+		add: "with u as (select * from unnest($1::timestamptz[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[]) as u (ends, digest, delta, least, most)), " +
+			"changed as (insert into " + table + " as c (ends, digest, n) select ends, digest, delta from u " +
+			"on conflict (ends, digest) do update set n = c.n + excluded.n returning ends, digest, n) " +
+			"select " + schema + ".must(bool_and(n >= 0 and n - delta between least and most)) from changed join u using (ends, digest)",
 	}
 }
 
@@ -64,7 +64,7 @@ func (t *tx) counter(k storage.Key, n int64) *counter {
 	if t.counts == nil {
 		t.counts = map[storage.Key]*counter{}
 	}
-	c := &counter{n: n, stored: n, most: 1<<63 - 1}
+	c := &counter{n: n, stored: n, most: math.MaxInt64}
 	t.counts[k] = c
 	return c
 }
@@ -137,8 +137,11 @@ func (t counters) Refund(k storage.Key, n int64) (int64, error) {
 		}
 		return c.n, nil
 	}
-	// A refund that reaches zero, or comes beside something else, depends on the count.
-	c.exact = c.exact || n > c.n || c.write
+	if n > c.n || c.write { // a refund that is cut off at zero, or comes beside something else, depends on the very count
+		c.exactly()
+	} else {
+		c.least = n
+	}
 	c.n = max(0, c.n-n)
 	c.write, t.dirty = true, true
 	return c.n, nil
@@ -153,28 +156,45 @@ func (t counters) Reset(k storage.Key) (existed bool, err error) {
 	if err != nil || c.n == 0 {
 		return false, err
 	}
-	c.n, c.exact, c.write, t.dirty = 0, true, true, true
+	c.exactly()
+	c.n, c.write, t.dirty = 0, true, true
 	return true, nil
+}
+
+// exactly makes the step depend on the count that it has read.
+func (c *counter) exactly() { c.least, c.most = c.stored, c.stored }
+
+// after returns what two steps depend on that are written as one, first c and then d. ok is false where the count that was read does not suit
+// both.
+func (c counter) after(d *counter) (both counter, ok bool) {
+	added := c.n - c.stored
+	c.n += d.n - d.stored
+	c.least = max(c.least, d.least-added)
+	if d.most < math.MaxInt64 {
+		c.most = min(c.most, d.most-added)
+	}
+	return c, c.least <= c.stored && c.stored <= c.most
 }
 
 // flush queues what the counters need, in the order of their keys.
 func (t counters) flush(b *pgx.Batch) {
-	keys := make([]storage.Key, 0, len(t.counts))
+	var keys []storage.Key
 	for k, c := range t.counts {
 		if c.write {
 			keys = append(keys, k)
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
-	for _, k := range keys {
-		c, texts := t.counts[k], &t.store.counters
-		switch delta := c.n - c.stored; {
-		case c.exact:
-			b.Queue(texts.set, append(keyArgs(k), c.n, c.stored)...)
-		case delta >= 0:
-			b.Queue(texts.spend, append(keyArgs(k), delta, c.most)...)
-		default:
-			b.Queue(texts.refund, append(keyArgs(k), delta)...)
-		}
+	if len(keys) == 0 {
+		return
 	}
+	slices.SortFunc(keys, compareKeys)
+	n := len(keys)
+	ends, digests, numbers := make([]time.Time, n), make([][]byte, n), make([]int64, 3*n)
+	deltas, least, most := numbers[:n], numbers[n:2*n], numbers[2*n:]
+	for i, k := range keys {
+		c := t.counts[k]
+		ends[i], digests[i] = k.Ends(), k.Digest[:]
+		deltas[i], least[i], most[i] = c.n-c.stored, c.least, c.most
+	}
+	b.Queue(t.store.counters.add, ends, digests, deltas, least, most)
 }

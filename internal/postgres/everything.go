@@ -199,7 +199,7 @@ func (t records) Put(r storage.Record) error {
 		}
 		return put(t, &kinds.mails, r.ID, r, 1)
 	case storage.EventRecord:
-		t.queue(t.store.texts.event, event{r.Event, time.Unix(r.End, 0)}.args())
+		t.queue(t.store.texts.newEvents[0], event{r.Event, time.Unix(r.End, 0)}.args())
 		return nil
 	case storage.MetaRecord:
 		if r.Name == "" {
@@ -215,7 +215,7 @@ func put[K comparable, R any](t records, k *kind[K, R], key K, r R, version uint
 	if version == 0 || version > math.MaxInt64 {
 		return errNoKey
 	}
-	t.queue(k.insert, slices.Concat(k.keyArgs(key), k.args(&r), []any{int64(version)}))
+	t.queue(k.inserts[0], slices.Concat(k.keyArgs(key), k.args(&r), []any{int64(version)}))
 	return nil
 }
 

@@ -19,18 +19,23 @@ type kind[K comparable, R any] struct {
 	// scan reads the columns of one row: key, fields and version.
 	scan    func(row pgx.Rows) (K, R, int64, error)
 	compare func(a, b K) int
-	// lock returns the name that stands for an absent row while a step depends on its absence; nil where no step does.
+	// lock returns the name that stands for a row, absent or not, while a step depends on it: those that only look share it, so that rows
+	// that many steps depend on keep none of them waiting. nil where a row is locked itself, and no step depends on its absence.
 	lock func(K) string
+	// list returns the parameter of several keys, of a type; only where there is a lock.
+	list     func([]K) any
+	listType string
 	// proof is a condition, with parameters from $1 on that proofArgs returns, under which a row is the record that the step was handed and
 	// has not read; empty where no step is handed one. nproof is the number of its parameters.
 	proof     string
 	nproof    int
 	proofArgs func(*R) []any
 
-	columns                        string
-	get, insert, update, del, same string
-	absent                         string
-	updateProven, delProven        string
+	columns                 string
+	get, update, del, same  string
+	updateProven, delProven string
+	// inserts are the statements that insert several rows, see [inserts].
+	inserts []string
 }
 
 // prepare builds the texts of the statements.
@@ -38,8 +43,7 @@ func (k *kind[K, R]) prepare(schema string) {
 	key := k.where(1)
 	k.columns = strings.Join(slices.Concat(k.key, k.fields, []string{"ver"}), ", ")
 	k.get = "select " + k.columns + " from " + k.table + " where " + key
-	n := len(k.key) + len(k.fields)
-	k.insert = "insert into " + k.table + " (" + k.columns + ") values (" + holders(1, n+1) + ")"
+	k.inserts = inserts(k.table, k.columns, len(k.key)+len(k.fields)+1)
 	// Of an update the first parameter is the version that the step has read, the second the new one.
 	set := "ver = $2"
 	for i, f := range k.fields {
@@ -60,7 +64,34 @@ func (k *kind[K, R]) prepare(schema string) {
 		k.updateProven = "with changed as (update " + k.table + " set " + set + proven + " returning 1) " + must
 		k.delProven = "with changed as (delete from " + k.table + proven + " returning 1) " + must
 	}
-	k.absent = "select " + schema + ".must(not exists (select 1 from " + k.table + " where " + key + "))"
+	if k.lock != nil { // a version of 0 is that of no row
+		k.same = "select " + schema + ".must(not exists (select 1 from unnest($1::" + k.listType + "[], $2::bigint[]) as u (k, v) left join " +
+			k.table + " t on t." + k.key[0] + " = u.k where coalesce(t.ver, 0) <> u.v))"
+	}
+}
+
+// doublings is how many statements insert rows of one kind.
+const doublings = 5
+
+// inserts returns the statements that insert 1, 2, 4, 8 and 16 rows.
+func inserts(table, columns string, n int) (list []string) {
+	for i := range doublings {
+		rows := make([]string, 1<<i)
+		for j := range rows {
+			rows[j] = "(" + holders(1+j*n, n) + ")"
+		}
+		list = append(list, "insert into "+table+" ("+columns+") values "+strings.Join(rows, ", "))
+	}
+	return list
+}
+
+// queueInserts queues rows in as few statements as there are, each one prepared once for a connection.
+func queueInserts(b *pgx.Batch, statements []string, rows [][]any) {
+	for i := doublings - 1; i >= 0; i-- {
+		for n := 1 << i; len(rows) >= n; rows = rows[n:] {
+			b.Queue(statements[i], slices.Concat(rows[:n]...)...)
+		}
+	}
 }
 
 // where returns the condition on the key, whose parameters begin with the given number.
@@ -237,23 +268,22 @@ func (r *rows[K, R]) create(k K, rec R, exists error) error {
 	return nil
 }
 
-// locks appends the names of absent rows that the step depends on, or that it creates.
-func (r *rows[K, R]) locks(names []string) []string {
+// locks adds the names of rows that the step depends on, and whether it changes them.
+func (r *rows[K, R]) locks(names map[string]bool) {
 	if r.kind.lock == nil {
-		return names
+		return
 	}
 	for k, one := range r.m {
-		if one.stored == 0 && (one.guard || one.found) {
-			names = append(names, r.kind.lock(k))
+		if one.write || one.guard {
+			names[r.kind.lock(k)] = one.write
 		}
 	}
-	return names
 }
 
-// flush queues what the rows need at the end of the step: what it deletes, which may free what it creates, then the others, in the
-// order of their keys.
+// flush queues what the rows need at the end of the step, in the order of their keys: what it deletes, which may free what it creates, then
+// what it changes or depends on, then what it creates.
 func (r *rows[K, R]) flush(b *pgx.Batch) {
-	keys := make([]K, 0, len(r.m))
+	var keys []K
 	for k, one := range r.m {
 		if one.write || one.guard {
 			keys = append(keys, k)
@@ -268,6 +298,9 @@ func (r *rows[K, R]) flush(b *pgx.Batch) {
 		}
 		return r.kind.compare(a, b)
 	})
+	var created [][]any
+	var same []K
+	var versions []int64
 	for _, k := range keys {
 		one, key := r.m[k], r.kind.keyArgs(k)
 		switch {
@@ -276,11 +309,10 @@ func (r *rows[K, R]) flush(b *pgx.Batch) {
 		case one.handed != nil:
 			b.Queue(r.kind.delProven, slices.Concat(r.kind.proofArgs(one.handed), key)...)
 		case one.stored == 0 && one.found:
-			b.Queue(r.kind.insert, slices.Concat(key, r.kind.args(&one.rec), []any{one.next})...)
+			created = append(created, slices.Concat(key, r.kind.args(&one.rec), []any{one.next}))
+		case r.kind.lock != nil && (!one.write || one.stored == 0):
+			same, versions = append(same, k), append(versions, one.stored)
 		case one.stored == 0:
-			if one.guard && r.kind.lock != nil {
-				b.Queue(r.kind.absent, key...)
-			}
 		case !one.write:
 			b.Queue(r.kind.same, slices.Concat([]any{one.stored}, key)...)
 		case one.found:
@@ -289,4 +321,8 @@ func (r *rows[K, R]) flush(b *pgx.Batch) {
 			b.Queue(r.kind.del, slices.Concat([]any{one.stored}, key)...)
 		}
 	}
+	if len(same) > 0 {
+		b.Queue(r.kind.same, r.kind.list(same), versions)
+	}
+	queueInserts(b, r.kind.inserts, created)
 }

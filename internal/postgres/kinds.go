@@ -78,6 +78,7 @@ func epochKind(schema string) kind[storage.EpochKey, epochValue] {
 		},
 		compare: cmp.Compare[storage.EpochKey],
 		lock:    func(k storage.EpochKey) string { return "epoch " + string(k) },
+		list:    func(keys []storage.EpochKey) any { return epochKeys(keys) }, listType: "bytea",
 	}
 }
 
@@ -238,7 +239,17 @@ func metaKind(schema string) kind[string, metaValue] {
 		},
 		compare: strings.Compare,
 		lock:    func(name string) string { return "meta " + name },
+		list:    func(names []string) any { return names }, listType: "text",
 	}
+}
+
+// epochKeys returns the parameter of the keys of epochs.
+func epochKeys(keys []storage.EpochKey) [][]byte {
+	list := make([][]byte, len(keys))
+	for i, k := range keys {
+		list[i] = []byte(k)
+	}
+	return list
 }
 
 // mailboxLock names a mailbox that no account has.

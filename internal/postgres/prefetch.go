@@ -72,11 +72,7 @@ func (t *tx) Prefetch(l storage.Lookups) error {
 		b.Queue(texts.counters, args...).Query(each(t.collectCounter))
 	}
 	if len(l.Epochs) > 0 {
-		list := make([][]byte, len(l.Epochs))
-		for i, k := range l.Epochs {
-			list[i] = []byte(k)
-		}
-		b.Queue(texts.epochs, list).Query(each(t.epochs.collect))
+		b.Queue(texts.epochs, epochKeys(l.Epochs)).Query(each(t.epochs.collect))
 	}
 	if len(l.Accounts) > 0 {
 		b.Queue(texts.accounts, l.Accounts).Query(each(t.accounts.collect))

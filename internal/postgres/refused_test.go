@@ -190,6 +190,7 @@ func TestDUR2_EachConnectionIsBounded(t *testing.T) {
 	s := open(t, postgres.Options{DSN: "postgres://gate@127.0.0.1:" + server.Port() + "/postgres?sslmode=disable"})
 	for name, want := range map[string]string{
 		"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s",
+		"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off",
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "20000",
 	} {
 		if got, err := s.Setting(t.Context(), name); err != nil || got != want {

@@ -20,12 +20,13 @@ type resolver struct {
 	// wake says that there is something to find out.
 	wake chan struct{}
 
-	mu      sync.Mutex
-	waiting map[stepID]chan bool // guarded by mu
+	mu sync.Mutex
+	// waiting are those that want to know, several where their steps were written together.
+	waiting map[stepID][]chan bool // guarded by mu
 }
 
 func newResolver(s *Store, config *pgx.ConnConfig) *resolver {
-	return &resolver{store: s, config: config, wake: make(chan struct{}, 1), waiting: map[stepID]chan bool{}}
+	return &resolver{store: s, config: config, wake: make(chan struct{}, 1), waiting: map[stepID][]chan bool{}}
 }
 
 // resolve reports whether a step was committed. known is false when ctx ends before; then the step is resolved as soon as the database is
@@ -33,7 +34,7 @@ func newResolver(s *Store, config *pgx.ConnConfig) *resolver {
 func (r *resolver) resolve(ctx context.Context, id stepID) (happened, known bool) {
 	answer := make(chan bool, 1)
 	r.mu.Lock()
-	r.waiting[id] = answer
+	r.waiting[id] = append(r.waiting[id], answer)
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -92,7 +93,9 @@ func (r *resolver) try(ctx context.Context, ids []stepID) bool {
 			return false
 		}
 		r.mu.Lock()
-		r.waiting[id] <- !void // it has room
+		for _, answer := range r.waiting[id] {
+			answer <- !void // it has room
+		}
 		delete(r.waiting, id)
 		r.mu.Unlock()
 	}

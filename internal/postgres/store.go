@@ -14,7 +14,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,6 +79,7 @@ type Store struct {
 	background sync.WaitGroup
 	lock       *lock
 	resolver   *resolver
+	groups     groups
 
 	// shared is set where other processes may use the schema as well, which follower then tells this one of.
 	shared      bool
@@ -92,21 +92,25 @@ type Store struct {
 var _ storage.Store = (*Store)(nil)
 
 // statements are those that belong to no kind.
-type statements struct{ step, owned, void, voided, event, events, accountEvents, mails, noMailbox, touch string }
+type statements struct {
+	step, owned, void, voided, events, accountEvents, mails, noMailbox, touch string
+	// newEvents insert several events, see [inserts].
+	newEvents []string
+}
 
 func newTexts(schema string) statements {
 	return statements{
-		step:   "insert into " + schema + ".steps (id, void) values ($1, false)",
-		owned:  "select " + schema + ".step($1, $2, $3)",
-		void:   "insert into " + schema + ".steps (id, void) values ($1, true) on conflict do nothing",
-		voided: "select void from " + schema + ".steps where id = $1",
-		event:  "insert into " + schema + ".events (" + eventColumns + ") values (" + holders(1, 12) + ")",
+		step:      "insert into " + schema + ".steps (id, void) values ($1, false)",
+		owned:     "select " + schema + ".step($1, $2, $3)",
+		void:      "insert into " + schema + ".steps (id, void) values ($1, true) on conflict do nothing",
+		voided:    "select void from " + schema + ".steps where id = $1",
+		newEvents: inserts(schema+".events", eventColumns, 12),
 		events: "select seq, " + eventColumns + " from " + schema + ".events where (at, seq) < ($1, $2) and at >= $3 " +
 			"order by at desc, seq desc limit $4",
 		accountEvents: "select seq, " + eventColumns + " from " + schema + ".events where account = $5 and (at, seq) < ($1, $2) and at >= $3 " +
 			"order by at desc, seq desc limit $4",
 		mails:     "select count(*), min(queued) from " + schema + ".mails where not dead and not empty and not (lane = 2 and position >= 1099511627776)",
-		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = $1))",
+		noMailbox: "select " + schema + ".must(not exists (select 1 from " + schema + ".accounts where mailbox = any($1)))",
 		touch:     newTouchText(schema + ".sessions"),
 	}
 }
@@ -196,7 +200,9 @@ func (v *view) send(ctx context.Context, b *pgx.Batch, all bool) error {
 		v.again = true
 		return errAgain
 	case v.conn != nil:
-		return v.conn.SendBatch(ctx, b).Close()
+		err := v.conn.SendBatch(ctx, b).Close()
+		v.store.unanswered(err)
+		return err
 	}
 	whole := &pgx.Batch{}
 	whole.Queue(beginView)
@@ -204,14 +210,17 @@ func (v *view) send(ctx context.Context, b *pgx.Batch, all bool) error {
 	if all && !v.stays {
 		whole.Queue("commit")
 		v.ended = true
-		return v.store.pool.SendBatch(ctx, whole).Close()
+		_, err := v.store.sendBatch(ctx, whole)
+		return err
 	}
-	conn, err := v.store.pool.Acquire(ctx)
+	conn, err := v.store.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	v.conn = conn
-	return conn.SendBatch(ctx, whole).Close()
+	err = conn.SendBatch(ctx, whole).Close()
+	v.store.unanswered(err)
+	return err
 }
 
 func (v *view) run(ctx context.Context, fn func(storage.Tx) error) error {
@@ -287,41 +296,57 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		s.publisher.Deliver(t.changes)
 		return false, nil
 	}
-	var id stepID
-	_, _ = rand.Read(id[:])
-	b := s.newBatch()
-	s.queueStep(b, id)
-	t.end(b)
-	trip, cancel := context.WithTimeout(ctx, tripBound)
-	defer cancel()
-	conn, err := s.pool.Acquire(trip)
-	if err != nil {
-		return ctx.Err() == nil, unreachable(err)
-	}
-	err = conn.SendBatch(trip, b).Close()
-	conn.Release()
+	o, left := s.groups.write(ctx, t)
 	switch {
-	case err == nil:
-	case code(err) == codeOwner:
+	case left:
+		return true, o.err
+	case o.err == nil:
+	case !o.sent:
+		return ctx.Err() == nil, unreachable(o.err)
+	case code(o.err) == codeOwner:
 		return false, s.lock.displaced(errDisplaced)
-	case !lost(err):
-		return isPassing(err), unreachable(err)
+	case !lost(o.err):
+		return isPassing(o.err), unreachable(o.err)
 	default:
-		s.unanswered(err)
-		happened, known := s.resolver.resolve(ctx, id)
+		happened, known := s.resolver.resolve(ctx, o.id)
 		if known && !happened {
-			return true, unreachable(err)
+			return true, unreachable(o.err)
 		}
 		if known {
 			known = t.readAnswers(ctx) == nil
 		}
 		if !known {
 			s.publisher.Deliver(t.changes)
-			return false, fmt.Errorf("%w: %w", storage.ErrUnknown, cause(err))
+			return false, fmt.Errorf("%w: %w", storage.ErrUnknown, cause(o.err))
 		}
 	}
 	s.publisher.Deliver(t.changes)
 	return false, nil
+}
+
+// sendBatch sends a message by a connection of the pool. sent is set unless there was none. A message that got no answer in time closes the
+// others as well: they are no better where packets vanish. To have waited for a connection says nothing of the sort.
+func (s *Store) sendBatch(ctx context.Context, b *pgx.Batch) (sent bool, err error) {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
+	err = conn.SendBatch(ctx, b).Close()
+	s.unanswered(err)
+	return true, err
+}
+
+// errBusy is returned when all connections of the pool were in use for as long as a message may take.
+var errBusy = errors.New("no connection of the pool was free in time: raise connections, or find out what keeps the server busy")
+
+// acquire takes a connection of the pool.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if stat := s.pool.Stat(); errors.Is(err, context.DeadlineExceeded) && stat.AcquiredConns() == stat.MaxConns() {
+		return nil, errBusy
+	}
+	return conn, err
 }
 
 // unanswered closes the connections of the pool after a message that got no answer in time: the others are no better where packets vanish.

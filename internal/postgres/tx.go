@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -153,11 +154,10 @@ func (t *tx) send(b *pgx.Batch, all bool) (err error) {
 	ctx, cancel := context.WithTimeout(t.ctx, tripBound)
 	defer cancel()
 	if t.view == nil {
-		err = t.store.pool.SendBatch(ctx, b).Close()
+		_, err = t.store.sendBatch(ctx, b)
 	} else {
 		err = t.view.send(ctx, b, all)
 	}
-	t.store.unanswered(err)
 	if err != nil && t.failed == nil && !errors.Is(err, errAgain) {
 		t.failed = err
 	}
@@ -180,12 +180,10 @@ func each(collect func(pgx.Rows) error) func(pgx.Rows) error {
 // transaction: without a statement that begins one, all up to the end of the batch is one. Counters come last, since other steps wait for
 // them: all that come from one address share some. So they are locked for no longer than the commit takes.
 func (t *tx) end(b *pgx.Batch) {
-	for _, lock := range t.locks() {
-		b.Queue("select pg_advisory_xact_lock($1)", lock)
-	}
+	t.queueLocks(b)
 	t.epochs.flush(b)
-	for mailbox := range t.freed {
-		b.Queue(t.store.texts.noMailbox, digestArg(mailbox))
+	if len(t.freed) > 0 {
+		b.Queue(t.store.texts.noMailbox, digestsArg(slices.Collect(maps.Keys(t.freed))))
 	}
 	t.accounts.flush(b)
 	t.flows.flush(b)
@@ -198,30 +196,47 @@ func (t *tx) end(b *pgx.Batch) {
 	t.mails.flush(b)
 	t.meta.flush(b)
 	b.QueuedQueries = append(b.QueuedQueries, t.puts.QueuedQueries...)
-	for _, e := range t.events {
-		b.Queue(t.store.texts.event, e.args()...)
+	events := make([][]any, len(t.events))
+	for i, e := range t.events {
+		events[i] = e.args()
 	}
+	queueInserts(b, t.store.texts.newEvents, events)
 	t.publish(b)
 	counters{t}.flush(b)
 }
 
-// locks returns the numbers of the advisory locks that stand for absent rows, in their order.
-func (t *tx) locks() (list []int64) {
-	names := t.meta.locks(t.epochs.locks(nil))
+// queueLocks queues the advisory locks of the step, in their order: rows that it depends on without changing them are shared.
+func (t *tx) queueLocks(b *pgx.Batch) {
+	names := map[string]bool{}
+	t.epochs.locks(names)
+	t.meta.locks(names)
 	for mailbox := range t.freed {
-		names = append(names, mailboxLock(mailbox))
+		names[mailboxLock(mailbox)] = false
 	}
 	for _, one := range t.accounts.m {
 		if one.write && one.found {
-			names = append(names, mailboxLock(one.rec.Mailbox))
+			names[mailboxLock(one.rec.Mailbox)] = true
 		}
 	}
-	for _, name := range names {
-		list = append(list, lockNumber(t.store.schema+" "+name))
+	if len(names) == 0 {
+		return
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	alone := make(map[int64]bool, len(names))
+	for name, changes := range names {
+		n := lockNumber(t.store.schema + " " + name)
+		alone[n] = alone[n] || changes
+	}
+	numbers := slices.Sorted(maps.Keys(alone))
+	changes := make([]bool, len(numbers))
+	for i, n := range numbers {
+		changes[i] = alone[n]
+	}
+	b.Queue(queryLocks, numbers, changes)
 }
+
+// queryLocks takes advisory locks of the transaction one after the other.
+const queryLocks = "select case when l.alone then pg_advisory_xact_lock(l.number) else pg_advisory_xact_lock_shared(l.number) end " +
+	"from unnest($1::bigint[], $2::boolean[]) as l (number, alone)"
 
 // lockNumber returns the number of the advisory lock of a name.
 func lockNumber(name string) int64 {
