@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -108,7 +109,7 @@ func (g *groups) writeGroup(ctx context.Context, group []*ending) (o outcome) {
 		for _, e := range group {
 			all.merge(e.t)
 		}
-		// The others may wait for longer than the first one.
+		// All have the time for it, see next.
 		o = first.store.send(context.WithoutCancel(ctx), all)
 		o.undone = o.err != nil && !lost(o.err)
 	}
@@ -126,11 +127,12 @@ func (g *groups) writeGroup(ctx context.Context, group []*ending) (o outcome) {
 	return o
 }
 
-// next takes a group out of those that wait: the first, and those behind it that have nothing to do with each other.
+// next takes a group out of those that wait: the first, and those behind it that have nothing to do with each other. One that has less time left
+// than a message may take is written alone, so that each has its answer in time.
 func (g *groups) next() (group []*ending) {
 	all := g.waiting[0].t.store.newTx(context.Background(), true)
 	g.waiting = slices.DeleteFunc(g.waiting, func(e *ending) bool {
-		if len(group) == groupMost || !all.compatible(e.t) {
+		if len(group) == groupMost || len(group) > 0 && (group[0].hurried() || e.hurried() || !all.compatible(e.t)) {
 			return false
 		}
 		all.merge(e.t)
@@ -138,6 +140,12 @@ func (g *groups) next() (group []*ending) {
 		return true
 	})
 	return group
+}
+
+// hurried reports whether a step has less time left than a message may take.
+func (e *ending) hurried() bool {
+	end, ok := e.t.ctx.Deadline()
+	return ok && time.Until(end) < tripBound
 }
 
 // send sends what ends a step, or a group of them.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -123,6 +124,21 @@ func TestDUR1_AGroupHoldsWhatGoesTogether(t *testing.T) {
 				t.Errorf("%d in the group, %d wait; want %d", len(group), len(g.waiting), c.want)
 			}
 		})
+	}
+	for _, order := range [][]bool{{true, false}, {false, true}} {
+		g := &groups{}
+		for i, hurried := range order {
+			e := ended(t, s, spend(10, byte(1+i)))
+			if hurried {
+				var cancel context.CancelFunc
+				e.t.ctx, cancel = context.WithTimeout(t.Context(), tripBound/2)
+				defer cancel()
+			}
+			g.waiting = append(g.waiting, e)
+		}
+		if group := g.next(); len(group) != 1 {
+			t.Errorf("hurried are %v: %d in a group", order, len(group))
+		}
 	}
 	g := &groups{}
 	for n := range groupMost + 1 {
