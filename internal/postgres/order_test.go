@@ -15,7 +15,7 @@ import (
 // TestSTO3_CountersAreLockedLast looks at the last message of a step: what other steps wait for comes after everything else.
 func TestSTO3_CountersAreLockedLast(t *testing.T) {
 	const schema = "s"
-	s := &Store{schema: schema, kinds: newKinds(schema), counters: newCounterTexts(schema), texts: newTexts(schema)}
+	s := &Store{schema: schema, kinds: newKinds(schema), counters: newCounterTexts(schema), texts: newTexts(schema), nodes: newNodes(schema), shared: true}
 	step := s.newTx(t.Context(), true)
 	end := time.Unix(1<<31, 0)
 	key := storage.Key{End: end.Unix(), Digest: storage.Digest{1}}
@@ -32,9 +32,12 @@ func TestSTO3_CountersAreLockedLast(t *testing.T) {
 	if err := step.Events().Append(storage.Event{Time: end, Name: "requested"}, end); err != nil {
 		t.Fatal(err)
 	}
+	if err := step.Changes().Publish(storage.Change{Kind: storage.ChangeAll}); err != nil {
+		t.Fatal(err)
+	}
 	b := &pgx.Batch{}
 	step.end(b)
-	if last := b.QueuedQueries[len(b.QueuedQueries)-1].SQL; len(b.QueuedQueries) != 4 || !strings.Contains(last, schema+".counters") {
+	if last := b.QueuedQueries[len(b.QueuedQueries)-1].SQL; len(b.QueuedQueries) != 6 || !strings.Contains(last, schema+".counters") {
 		t.Errorf("the last of %d statements is %s", len(b.QueuedQueries), last)
 	}
 }
