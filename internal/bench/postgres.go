@@ -231,15 +231,15 @@ func (c *comparison) signedIn() error {
 	}
 	f := figure{what: "session checks from the cache", floor: "bbolt"}
 	for range c.b.options.pairs {
-		var took [2]float64
+		var durations [2]float64
 		for _, i := range []int{0, 1, 1, 0} { // drift favours none
 			one, _, err := each(c.b.step, []func() error{onFile, onServer}[i])
 			if err != nil {
 				return err
 			}
-			took[i] += one
+			durations[i] += one
 		}
-		f.values = append(f.values, took[0]/took[1])
+		f.values = append(f.values, durations[0]/durations[1])
 	}
 	c.figures = append(c.figures, atLeast(f, 0.97))
 	return nil
