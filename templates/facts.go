@@ -167,6 +167,9 @@ type ConfirmNone struct {
 	Flow bool
 	// Portal is set where people sign in at a portal, and a sign-in by way of it did not come to its end.
 	Portal bool
+	// SignedInAs is the address of the account where this browser is signed in and waits for no mail, empty otherwise: its person has gone back
+	// to the page of a link that has been used.
+	SignedInAs string
 }
 
 // Cancelled follows a pressed cancel button. SignedOut is set when it has signed out the browser that had asked, NewDevice when a

@@ -208,6 +208,7 @@ func confirmSamples() []PageSample {
 		{"cancelled-device", 200, sampleFrame, Cancelled{NewDevice: true}},
 		{"cancelled-proof", 200, sampleFrame, Cancelled{SignedOut: true}},
 		{"confirm-none", 200, sampleFrame, ConfirmNone{}},
+		{"confirm-none-signed-in", 200, sampleFrame, ConfirmNone{SignedInAs: "jo@example.com"}},
 		{"confirm-none-code", 200, sampleFrame, ConfirmNone{Flow: true}},
 		{"confirm-none-portal", 200, sampleFrame, ConfirmNone{Portal: true}},
 		{"cancelled", 200, sampleFrame, Cancelled{}},

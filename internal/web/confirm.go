@@ -58,7 +58,11 @@ func (x *exchange) noParkedToken() {
 	case led && x.Live != nil: // the button was pressed twice
 		x.redirect("/")
 	default:
-		x.page(http.StatusOK, templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code, Portal: led})
+		none := templates.ConfirmNone{Flow: x.Cookies.Flow != "" && x.Site.Methods.WithDefaults().Code, Portal: led}
+		if x.Live != nil && !none.Flow {
+			none.SignedInAs = x.Live.Account.Email
+		}
+		x.page(http.StatusOK, none)
 	}
 }
 
