@@ -50,7 +50,7 @@ func short(d caddy.Duration) string {
 //		resend    <n> [<wait>]
 //		limit     <name> <rate>...
 //		session   idle|absolute <duration>
-//		scopes    <name>...
+//		scopes    [self] <name>...
 //		password  min_length|history <n> | sign_in_after_reset
 //		templates <dir>
 //		log_client prefix|full
@@ -99,7 +99,7 @@ func globalBlock(app *module.App) block {
 			}
 			return false, nil
 		},
-		repeat: []string{"base_url", "lifetime", "limit", "password", "session"},
+		repeat: []string{"base_url", "lifetime", "limit", "password", "scopes", "session"},
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &app.BaseURL) },
 			"storage": func(d *caddyfile.Dispenser) (err error) {
@@ -133,7 +133,7 @@ func globalBlock(app *module.App) block {
 			"account":   func(d *caddyfile.Dispenser) error { return account(d, &app.Account) },
 			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
 			"links":     func(d *caddyfile.Dispenser) error { return links(d, &app.Links) },
-			"scopes":    func(d *caddyfile.Dispenser) error { return scopes(d, &app.Scopes) },
+			"scopes":    func(d *caddyfile.Dispenser) error { return scopes(d, app) },
 			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
 			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },
 			"resend":    func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },

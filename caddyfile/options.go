@@ -132,13 +132,38 @@ func links(d *caddyfile.Dispenser, into *string) (err error) {
 	return end(d, "links")
 }
 
-// scopes reads what machine tokens can be made for.
-func scopes(d *caddyfile.Dispenser, into *[]string) error {
-	if err := words(d, into); err != nil {
+// scopes reads what machine tokens can be made for, and by `scopes self …` those of them that people make tokens for by themselves. What stands in
+// the second line alone is in the first as well.
+func scopes(d *caddyfile.Dispenser, app *module.App) error {
+	var list []string
+	if err := words(d, &list); err != nil {
 		return err
 	}
-	if err := module.CheckScopes(*into); err != nil {
+	self := list[0] == module.SelfScopes
+	if self {
+		list = list[1:]
+	}
+	if len(list) == 0 {
+		return d.Err("scopes self: a scope is missing; write those that people make tokens for by themselves")
+	}
+	if err := module.CheckScopes(list); err != nil {
 		return d.WrapErr(err)
+	}
+	if self {
+		if len(app.SelfScopes) > 0 {
+			return d.Err("scopes self is given twice")
+		}
+		app.SelfScopes = list
+	} else {
+		if slices.ContainsFunc(app.Scopes, func(s string) bool { return !slices.Contains(app.SelfScopes, s) }) {
+			return d.Err("scopes is given twice")
+		}
+		app.Scopes = list
+	}
+	for _, s := range app.SelfScopes {
+		if !slices.Contains(app.Scopes, s) {
+			app.Scopes = append(app.Scopes, s)
+		}
 	}
 	return nil
 }

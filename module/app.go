@@ -98,6 +98,8 @@ type App struct {
 	// Scopes lists what machine tokens can be made for, such as `calendar`. A token loses at once what is not in the list.
 	// Default: none, and no token can be made.
 	Scopes []string `json:"scopes,omitempty"`
+	// SelfScopes lists those of Scopes that people make tokens for by themselves, on the page of their own account. Default: none.
+	SelfScopes []string `json:"self_scopes,omitempty"`
 	// Password says which passwords are good, where SignIn offers them.
 	Password Password `json:"password,omitzero"`
 	// Templates is a directory whose files override the embedded pages and mails by name; they are read anew when changed.
@@ -344,7 +346,7 @@ func (a *App) readPolicy() error {
 		option string
 		check  func() error
 	}{
-		{"scopes", func() error { return CheckScopes(a.Scopes) }},
+		{"scopes", func() error { return errors.Join(CheckScopes(a.Scopes), checkSelfScopes(a.SelfScopes, a.Scopes)) }},
 		{"from", func() error { return readMailbox("from", a.From, &p.from) }},
 		{"reply_to", func() error { return readMailbox("reply_to", a.ReplyTo, &p.replyTo) }},
 		{"contact", func() error { return readText("contact", a.Contact, &p.contact) }},

@@ -180,8 +180,24 @@ func CheckScopes(scopes []string) error {
 		if err := machinetoken.CheckScope(s); err != nil {
 			return fmt.Errorf("scopes: %w", err)
 		}
+		if s == SelfScopes {
+			return fmt.Errorf("scopes: %s is no scope; write it first, in a line of its own: scopes %s <name>…", s, s)
+		}
 		if slices.Contains(scopes[:i], s) {
 			return fmt.Errorf("scopes: %s is given twice", s)
+		}
+	}
+	return nil
+}
+
+// SelfScopes is the word of the option `scopes` that says which of them people make tokens for by themselves. It is no scope.
+const SelfScopes = "self"
+
+// checkSelfScopes returns an error for a scope of people's own tokens that is none of all.
+func checkSelfScopes(self, all []string) error {
+	for _, s := range self {
+		if !slices.Contains(all, s) {
+			return fmt.Errorf("scopes self: %s is not among the scopes", s)
 		}
 	}
 	return nil

@@ -59,7 +59,7 @@ func (h *Handler) readSite() error {
 			Stateless: a.Links == linksStateless,
 			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},
-		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand, Acts: acts,
+		Name: a.policy.siteName, Contact: a.policy.contact, Brand: a.policy.brand, Acts: acts, SelfScopes: a.SelfScopes,
 	}
 	a.portal.template(h)
 	if a.policy.siteName != "" {

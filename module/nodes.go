@@ -74,7 +74,7 @@ func (a *App) digest() string {
 		{"sign-in", signIn},
 		{"limits", []any{a.Limit, a.Resend}},
 		{"lifetimes", []any{a.Lifetime, a.Session}},
-		{"scopes", sorted(a.Scopes)},
+		{"scopes", []any{sorted(a.Scopes), sorted(a.SelfScopes)}},
 	} {
 		parts = append(parts, part.name+":"+fingerprint(part.value))
 	}

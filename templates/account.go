@@ -24,10 +24,12 @@ type Account struct {
 	// Export is set where people download what is kept about the account: for the password where Current is set, else for a mailed code.
 	Export, Current bool
 	// Delete is set where people delete their accounts.
-	Delete  bool
-	Tokens  []AccountToken
-	Events  []AccountEvent
-	Address AccountAddress
+	Delete bool
+	// NewToken is set where people make machine tokens.
+	NewToken bool
+	Tokens   []AccountToken
+	Events   []AccountEvent
+	Address  AccountAddress
 	// Done is what has just been done: "ended", "revoked", "saved", "stopped", "changed", or empty.
 	Done    string
 	Problem Problem
@@ -35,8 +37,10 @@ type Account struct {
 
 // Prove is the page that takes the code which was mailed for one act on the account.
 type Prove struct {
-	// Act is "export", "delete" or "address"; New is the new address of the latter.
+	// Act is "export", "token", "delete" or "address"; New is the new address of the latter.
 	Act, New string
+	// Token is the machine token that is made, nil for other acts.
+	Token *NewToken
 	// Address is where the code was mailed to, End when it stops working.
 	Address  string
 	End      time.Time
@@ -66,6 +70,49 @@ type ConfirmUndo struct {
 	// Ends is when the account is gone.
 	Ends    time.Time
 	Problem Problem
+}
+
+// NewToken is a machine token that is about to be made.
+type NewToken struct {
+	// Name is what its owner calls it, empty for nothing; Site is the host where it works.
+	Name, Site string
+	Scopes     []string
+	Lifetime   time.Duration
+}
+
+// TokenForm is the form of a new machine token.
+type TokenForm struct {
+	// Email is the account's address; Current is set where its password is asked for.
+	Email   string
+	Current bool
+	// Name, Site, Chosen and Days are what was typed.
+	Name, Site string
+	Chosen     []string
+	Days       int
+	// Scopes and Sites are those to choose from, MaxDays the longest life.
+	Scopes  []TokenScope
+	Sites   []TokenSite
+	MaxDays int
+	Problem Problem
+}
+
+// TokenScope is one scope to choose.
+type TokenScope struct {
+	Name    string
+	Checked bool
+}
+
+// TokenSite is one site to choose.
+type TokenSite struct {
+	Origin, Name string
+	Chosen       bool
+}
+
+// TokenMade shows a new machine token, once.
+type TokenMade struct {
+	Text  string
+	Token NewToken
+	Ends  time.Time
 }
 
 // SignedInBrowser is one browser that is signed in to an account.

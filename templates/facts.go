@@ -275,6 +275,8 @@ func (Account) page() string       { return "account" }
 func (Prove) page() string         { return "prove" }
 func (Delete) page() string        { return "delete" }
 func (Deleted) page() string       { return "deleted" }
+func (TokenForm) page() string     { return "token" }
+func (TokenMade) page() string     { return "token-made" }
 func (ConfirmUndo) page() string   { return "confirm-undo" }
 func (SignOut) page() string       { return "sign-out" }
 func (Refused) page() string       { return "refused" }
@@ -282,7 +284,7 @@ func (Refused) page() string       { return "refused" }
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
 	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-undo", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"account", "prove", "delete", "deleted", "confirm-address", "address-done", "sign-out", "refused",
+	"account", "prove", "delete", "deleted", "token", "token-made", "confirm-address", "address-done", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
@@ -300,10 +302,12 @@ type Mail struct {
 	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both; one
 	// of the kind mailer.KindAccountExists may have none.
 	Code string
-	// Act is what the code of a mailer.KindProof does: "export", "address".
+	// Act is what the code of a mailer.KindProof does: "export", "token", "delete" or "address".
 	Act string
 	// Address is the new address, or the one that came back, where the mailbox may know it; empty otherwise.
 	Address string
+	// Token is the machine token that it makes, nil for other acts.
+	Token *NewToken
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time
 	Device  string

@@ -67,6 +67,9 @@ const (
 
 	// OtherAddress: what was typed is not the address of the account that is to be deleted.
 	OtherAddress Code = "other_address"
+	// InvalidScope and InvalidDays: of a new machine token.
+	InvalidScope Code = "invalid_scope"
+	InvalidDays  Code = "invalid_days"
 
 	Internal Code = "internal"
 )
@@ -77,7 +80,7 @@ var Codes = []Code{
 	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
-	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters, OtherAddress,
+	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters, OtherAddress, InvalidScope, InvalidDays,
 }
 
 // Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/mailer"
@@ -238,6 +239,11 @@ func homeSamples() []PageSample {
 	wrongPassword := full
 	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
 	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
+	made := NewToken{Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Lifetime: 30 * 24 * time.Hour}
+	form := TokenForm{Email: "jo@example.com", Days: 30, MaxDays: 90, Scopes: []TokenScope{{"calendar", false}, {"files", false}}}
+	refusedForm := form
+	refusedForm.Current, refusedForm.Name, refusedForm.Problem = true, "Phone", Problem{Code: InvalidScope}
+	refusedForm.Sites = []TokenSite{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
 	deletion := Delete{Email: "jo@example.com", Grace: 72 * time.Hour}
 	lastDeletion := deletion
 	lastDeletion.Current, lastDeletion.LastRoles, lastDeletion.Typed, lastDeletion.Problem = true, []string{"admin", "staff"}, "jo@example.org", Problem{Code: OtherAddress}
@@ -254,6 +260,10 @@ func homeSamples() []PageSample {
 		{"account-full", 200, sampleFrame, full},
 		{"account-name", 400, sampleFrame, badName},
 		{"account-current", 403, sampleFrame, wrongPassword},
+		{"token", 200, sampleFrame, form},
+		{"token-refused", 400, sampleFrame, refusedForm},
+		{"token-made", 200, sampleFrame, TokenMade{Text: "elt_" + strings.Repeat("c2FtcGxl", 40), Token: made, Ends: sampleTime.Add(made.Lifetime)}},
+		{"prove-token", 200, sampleFrame, Prove{Act: "token", Token: &made, Address: prove.Address, End: prove.End}},
 		{"delete", 200, sampleFrame, deletion},
 		{"delete-last", 400, sampleFrame, lastDeletion},
 		{"deleted", 200, sampleFrame, Deleted{Grace: 72 * time.Hour}},
@@ -278,7 +288,7 @@ func accountSamples() (account, full Account) {
 	phone := this
 	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
 	full.Name, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
-	full.Passwords, full.Password, full.Export, account.Export, full.Delete = true, true, true, true, true
+	full.Passwords, full.Password, full.Export, account.Export, full.Delete, full.NewToken = true, true, true, true, true, true
 	full.Tokens = []AccountToken{
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
 		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
@@ -422,6 +432,10 @@ func MailSamples() []MailSample {
 		{"no-account", with(func(m *Mail) { m.Kind = mailer.KindNoAccount })},
 		{"no-account-app", with(func(m *Mail) { m.Kind, m.App = mailer.KindNoAccount, true })},
 		{"no-account-reset", with(func(m *Mail) { m.Kind, m.Reset = mailer.KindNoAccount, true })},
+		{"proof-token", with(func(m *Mail) {
+			m.Kind, m.Act, m.Code = mailer.KindProof, "token", "12345678"
+			m.Token = &NewToken{Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Lifetime: 30 * 24 * time.Hour}
+		})},
 		{"proof-delete", with(func(m *Mail) { m.Kind, m.Act, m.Code = mailer.KindProof, "delete", "12345678" })},
 		{"account-deleted", with(func(m *Mail) {
 			m.Kind, m.Cancel, m.Link, m.Ends = mailer.KindAccountDeleted, "", sampleLink, sampleTime.Add(72*time.Hour)

@@ -21,6 +21,8 @@ type Act = outbox.Act
 const (
 	// Export hands out everything that the gate knows of the account.
 	Export = "export"
+	// MakeToken makes the machine token of Act.Token, whose text is shown once.
+	MakeToken = "token"
 	// Delete disables the account, and deletes it a while later unless its owner undoes that. The step of the proof does it.
 	Delete = "delete"
 	// NewAddress begins the change of the account's address to that of Act.Email. It is done by BeginAddressChange.

@@ -36,9 +36,13 @@ type Input struct {
 	TTL time.Duration
 	// Name is what the operator calls it; it may be empty.
 	Name string
-	// Operator is who makes it, for the audit log.
+	// Operator is who makes it, for the audit log; the zero value where its owner does, from Network.
 	Operator storage.Operator
+	Network  string
 }
+
+// by returns who makes the token.
+func (in *Input) by() storage.Event { return storage.Event{Operator: in.Operator, Client: in.Network} }
 
 func (in *Input) check() error {
 	switch {
@@ -74,6 +78,22 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 	if err := in.check(); err != nil {
 		return "", Token{}, err
 	}
+	err = m.store.Update(ctx, func(tx storage.Tx) (err error) {
+		text, t, err = m.CreateIn(tx, in)
+		return err
+	})
+	if err != nil {
+		return "", Token{}, err
+	}
+	m.ReportCreated(ctx, t, in)
+	return text, t, nil
+}
+
+// CreateIn is Create in the caller's step, which calls [Manager.ReportCreated] once it has been committed.
+func (m *Manager) CreateIn(tx storage.Tx, in Input) (text string, t Token, err error) {
+	if err := in.check(); err != nil {
+		return "", Token{}, err
+	}
 	scopes := slices.Clone(in.Scopes)
 	slices.Sort(scopes)
 	now := m.clock.Now()
@@ -87,31 +107,30 @@ func (m *Manager) Create(ctx context.Context, in Input) (text string, t Token, e
 	if in.Name != "" {
 		rec.Private = m.ring.Seal(label, []byte(rec.ID), []byte(in.Name))
 	}
-	err = m.store.Update(ctx, func(tx storage.Tx) error {
-		a, found, err := tx.Accounts().GetForUpdate(in.Account)
-		if err != nil {
-			return err
-		}
-		if !found || a.Status != storage.StatusActive {
-			return ErrNoAccount
-		}
-		rec.Mailbox = a.Mailbox
-		if rec.Epochs, err = storage.ReadEpochs(tx, a.Mailbox, in.Account, true); err != nil {
-			return err
-		}
-		if err := tx.MachineTokens().Create(rec); err != nil {
-			return err
-		}
-		return errors.Join(publish(tx, rec), m.event(tx, rec, "created", now, storage.Event{Operator: in.Operator}))
-	})
-	if err == nil {
-		text, err = m.seal(rec, secret)
-	}
+	a, found, err := tx.Accounts().GetForUpdate(in.Account)
 	if err != nil {
 		return "", Token{}, err
 	}
-	m.report(ctx, rec, "created", storage.Event{Operator: in.Operator})
-	return text, Token{MachineToken: rec, Name: in.Name}, nil
+	if !found || a.Status != storage.StatusActive {
+		return "", Token{}, ErrNoAccount
+	}
+	rec.Mailbox = a.Mailbox
+	if rec.Epochs, err = storage.ReadEpochs(tx, a.Mailbox, in.Account, true); err != nil {
+		return "", Token{}, err
+	}
+	if err := tx.MachineTokens().Create(rec); err != nil {
+		return "", Token{}, err
+	}
+	if err := errors.Join(publish(tx, rec), m.event(tx, rec, "created", now, in.by())); err != nil {
+		return "", Token{}, err
+	}
+	text, err = m.seal(rec, secret)
+	return text, Token{MachineToken: rec, Name: in.Name}, err
+}
+
+// ReportCreated logs that a token was made.
+func (m *Manager) ReportCreated(ctx context.Context, t Token, in Input) {
+	m.report(ctx, t.MachineToken, "created", in.by())
 }
 
 // Revoke ends a token. When it returns no error nothing is let in by it any more. revoked is false when it had been revoked

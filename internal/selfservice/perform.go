@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
+	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -16,6 +17,7 @@ var permissions = map[string]Act{
 	flow.Export:     Export,
 	flow.Delete:     Delete,
 	flow.NewAddress: Address,
+	flow.MakeToken:  Tokens,
 }
 
 // ProvenActs lists the words of the acts that need a proof.
@@ -26,11 +28,16 @@ type Performed struct {
 	Act flow.Act
 	// Overview is what an export hands out.
 	Overview Overview
+	// Token is a new machine token, and Text its text, which is kept nowhere.
+	Token machinetoken.Token
+	Text  string
+
+	input machinetoken.Input
 }
 
 // Perform returns what does an act on the account of a session, in the step that proves it, and fills p with what came of it. An act that may
 // reports to be withheld is refused with flow.ErrNoFlow.
-func (s *Service) Perform(l *session.Live, may func(Act) bool, p *Performed) flow.Perform {
+func (s *Service) Perform(l *session.Live, may func(Act) bool, c Client, p *Performed) flow.Perform {
 	return func(tx storage.Tx, act flow.Act) (err error) {
 		if word, ok := permissions[act.Kind]; ok && !may(word) {
 			return flow.Refuse(flow.ErrNoFlow)
@@ -40,11 +47,23 @@ func (s *Service) Perform(l *session.Live, may func(Act) bool, p *Performed) flo
 		case flow.Export:
 			p.Overview, err = s.overview(tx, l, nil, maxExported)
 			return err
+		case flow.MakeToken:
+			t := act.Token
+			p.input = machinetoken.Input{Account: l.Account.ID, Site: t.Site, Scopes: t.Scopes, TTL: t.TTL, Name: t.Name, Network: c.Network}
+			p.Text, p.Token, err = s.Machines.CreateIn(tx, p.input)
+			return err
 		case flow.Delete: // which package flow does itself
 			return nil
 		default:
 			return fmt.Errorf("selfservice: no act is of the kind %q", act.Kind)
 		}
+	}
+}
+
+// Report logs what an act has done, once its step has been committed.
+func (s *Service) Report(ctx context.Context, p Performed) {
+	if p.Act.Kind == flow.MakeToken {
+		s.Machines.ReportCreated(ctx, p.Token, p.input)
 	}
 }
 

@@ -80,7 +80,7 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 		Sessions: x.Site.may(selfservice.Sessions), Passwords: x.changesPassword(), Password: o.Password, Problem: p.words(),
 		Current: x.passwords() && o.Password,
 	}
-	f.Delete = x.mayDelete()
+	f.Delete, f.NewToken = x.mayDelete(), x.mayMakeTokens()
 	f.Export = x.Site.may(selfservice.Export) && (f.Current || !x.Site.NoMail)
 	if p.code == templates.InvalidName {
 		f.Name = name

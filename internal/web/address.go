@@ -56,7 +56,7 @@ func (x *exchange) changeAddress() {
 
 // perform returns what does an act, and fills done with what came of it.
 func (x *exchange) perform(done *performedAct) flow.Perform {
-	other := x.Self.Perform(x.Live, x.Site.may, &done.Performed)
+	other := x.Self.Perform(x.Live, x.Site.may, x.actor(), &done.Performed)
 	return x.Flows.PerformAddressChange(x.Site.Site, x.requester(), x.mayChangeAddress, other, &done.address)
 }
 

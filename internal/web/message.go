@@ -15,7 +15,7 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 		Site: s.Name, Host: s.Host(), Origin: s.Origin, Prefix: s.Prefix, Contact: s.Contact,
 		SignUp: l.Purpose == outbox.Activation, Reset: l.Purpose == outbox.Reset, Link: l.Link, Cancel: l.Cancel, Code: l.Code,
 		Asked: l.RequestedAt, Device: l.Device, Network: l.Network, Ends: l.Ends,
-		App: l.App, Act: l.Act.Kind,
+		App: l.App, Act: l.Act.Kind, Token: newToken(l.Act.Token),
 		Address: cmp.Or(l.Address, displayed(l.Act.Email)),
 	}
 	if m.Site == "" {

@@ -55,7 +55,10 @@ func (x *exchange) performed(done performedAct) {
 		return
 	}
 	x.clearCookie(boundary.ProofCookie)
+	x.Self.Report(x.r.Context(), done.Performed)
 	switch done.Act.Kind {
+	case flow.MakeToken:
+		x.tokenMade(done.Performed)
 	case flow.Delete:
 		x.deleted()
 	default:
@@ -80,6 +83,10 @@ func (x *exchange) refuseAct(p problem) {
 		x.showDelete(p, x.Live.Account.Email)
 		return
 	}
+	if strings.HasSuffix(x.r.URL.Path, newTokenPath) {
+		x.showTokenForm(p, x.typedToken)
+		return
+	}
 	x.showAccount(p, "")
 }
 
@@ -101,7 +108,7 @@ func (x *exchange) showProof(p problem) {
 		x.methodNotAllowedOr(proofPath)
 	default:
 		x.refuseOn(p, templates.Prove{
-			Act: pending.Act.Kind, New: displayed(pending.Act.Email), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
+			Act: pending.Act.Kind, Token: newToken(pending.Act.Token), New: displayed(pending.Act.Email), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
 		})
 	}
 }

@@ -45,6 +45,8 @@ type Site struct {
 	Brand Brand
 	// Acts are what people may do with their accounts. Empty: everything.
 	Acts []selfservice.Act
+	// SelfScopes are the scopes of machine tokens that people make by themselves; none: they make no tokens.
+	SelfScopes []string
 }
 
 // Host returns the host of the site's origin, with its port when that is not the scheme's own.
@@ -116,13 +118,14 @@ var routes = map[string]route{
 	"/enter":    {get: (*exchange).enter},
 	"/account":  {get: (*exchange).account},
 
-	"/account/sessions": {get: (*exchange).accountForm, post: (*exchange).endSessions},
-	"/account/tokens":   {get: (*exchange).accountForm, post: (*exchange).revokeToken},
-	"/account/name":     {get: (*exchange).accountForm, post: (*exchange).setName},
-	"/account/export":   {get: (*exchange).accountForm, post: (*exchange).export},
-	"/account/proof":    {get: (*exchange).proofPage, post: (*exchange).prove},
-	"/account/delete":   {get: (*exchange).deletePage, post: (*exchange).delete},
-	"/account/language": {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
+	"/account/sessions":   {get: (*exchange).accountForm, post: (*exchange).endSessions},
+	"/account/tokens":     {get: (*exchange).accountForm, post: (*exchange).revokeToken},
+	"/account/name":       {get: (*exchange).accountForm, post: (*exchange).setName},
+	"/account/export":     {get: (*exchange).accountForm, post: (*exchange).export},
+	"/account/proof":      {get: (*exchange).proofPage, post: (*exchange).prove},
+	"/account/tokens/new": {get: (*exchange).tokenForm, post: (*exchange).makeToken},
+	"/account/delete":     {get: (*exchange).deletePage, post: (*exchange).delete},
+	"/account/language":   {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
 
 	"/account/address":      {get: (*exchange).accountForm, post: (*exchange).changeAddress},
 	"/account/address/code": {get: (*exchange).accountForm, post: (*exchange).addressCode},
@@ -156,6 +159,8 @@ type exchange struct {
 	// refusedAddress is the form for a new address that this page is to show again.
 	refusedAddress refusedAddress
 	values         headerValues
+	// typedToken is what was typed in the form of a new machine token.
+	typedToken templates.TokenForm
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
