@@ -139,7 +139,11 @@ func TestCONF3_ComposedConfigurations(t *testing.T) {
 	for addr := range w.backends {
 		addrs = append(addrs, addr)
 	}
-	seed, count, loaded := number(t, "SEED", 11), number(t, "CONFIGURATIONS", 320), 0
+	few := uint64(320)
+	if testing.Short() {
+		few = 120
+	}
+	seed, count, loaded := number(t, "SEED", 11), number(t, "CONFIGURATIONS", few), 0
 	for i := range count {
 		c := compose(seed, i, addrs)
 		s := w.setup

@@ -95,9 +95,6 @@ const silence = "PGTEST_SILENCE"
 // TestDUR2_PacketsAreSwallowedUnderLoad passes nothing on and closes nothing: each call ends by itself, and when packets come through again, so
 // do steps. What was acknowledged is there, what was answered as failed is not, and what is unknown happened once or never.
 func TestDUR2_PacketsAreSwallowedUnderLoad(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes the bound of a call")
-	}
 	const callers = 8
 	p := server.NewProxy(t)
 	s := open(t, postgres.Options{DSN: p.DSN(), Schema: pgtest.Schema()})
