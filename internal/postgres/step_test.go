@@ -190,7 +190,11 @@ func TestDUR1_AStepIsOverAtItsEnd(t *testing.T) {
 	s := server.Open(t)
 	defer func() { _ = s.Close() }()
 	var kept storage.Tx
-	update(t, s, func(tx storage.Tx) error { kept = tx; return nil })
+	update(t, s, func(tx storage.Tx) error {
+		kept = tx
+		_, _, err := tx.Meta().Get("x") // no server is needed to read it again
+		return err
+	})
 	if _, _, err := kept.Meta().Get("x"); err == nil {
 		t.Error("it reads on")
 	}
