@@ -42,11 +42,12 @@ func short(d caddy.Duration) string {
 //		accent    <colour>
 //		favicon   <file>
 //		timezone  <zone>
-//		sign_up   closed | open [<domain>...]
+//		sign_up   closed | invite | open [<domain>...]
+//		invite    by role <role> gives <role>...
 //		sign_in   link code password
 //		account   name password sessions tokens
 //		links     stored | stateless
-//		lifetime  activation|sign_in|reset <duration>
+//		lifetime  activation|sign_in|reset|invite <duration>
 //		resend    <n> [<wait>]
 //		limit     <name> <rate>...
 //		session   idle|absolute <duration>
@@ -86,7 +87,7 @@ func globalOption(d *caddyfile.Dispenser, prev any) (any, error) {
 }
 
 func globalBlock(app *module.App) block {
-	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn, "reset": &app.Lifetime.Reset}
+	lifetimes := map[string]*caddy.Duration{"activation": &app.Lifetime.Activation, "sign_in": &app.Lifetime.SignIn, "reset": &app.Lifetime.Reset, "invite": &app.Lifetime.Invite}
 	sessions := map[string]*caddy.Duration{"idle": &app.Session.Idle, "absolute": &app.Session.Absolute}
 	return block{
 		what:      "email_link",
@@ -99,7 +100,7 @@ func globalBlock(app *module.App) block {
 			}
 			return false, nil
 		},
-		repeat: []string{"base_url", "lifetime", "limit", "password", "scopes", "session"},
+		repeat: []string{"base_url", "invite", "lifetime", "limit", "password", "scopes", "session"},
 		options: map[string]func(*caddyfile.Dispenser) error{
 			"base_url": func(d *caddyfile.Dispenser) error { return origins(d, &app.BaseURL) },
 			"storage": func(d *caddyfile.Dispenser) (err error) {
@@ -129,15 +130,18 @@ func globalBlock(app *module.App) block {
 			"portal":    func(d *caddyfile.Dispenser) error { return portal(d, app) },
 			"templates": func(d *caddyfile.Dispenser) error { return word(d, &app.Templates) },
 			"sign_up":   func(d *caddyfile.Dispenser) error { return signUp(d, &app.SignUp) },
+			"invite":    func(d *caddyfile.Dispenser) error { return invite(d, app) },
 			"sign_in":   func(d *caddyfile.Dispenser) error { return signIn(d, &app.SignIn) },
 			"account":   func(d *caddyfile.Dispenser) error { return account(d, &app.Account) },
 			"password":  func(d *caddyfile.Dispenser) error { return password(d, &app.Password) },
 			"links":     func(d *caddyfile.Dispenser) error { return links(d, &app.Links) },
 			"scopes":    func(d *caddyfile.Dispenser) error { return scopes(d, app) },
-			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, caddy.Duration(module.MaxLifetime)) },
-			"session":   func(d *caddyfile.Dispenser) error { return named(d, sessions, 0) },
-			"resend":    func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },
-			"limit":     func(d *caddyfile.Dispenser) error { return limit(d, app) },
+			"lifetime":  func(d *caddyfile.Dispenser) error { return named(d, lifetimes, module.LifetimeBound) },
+			"session": func(d *caddyfile.Dispenser) error {
+				return named(d, sessions, func(string) caddy.Duration { return 0 })
+			},
+			"resend": func(d *caddyfile.Dispenser) error { return resend(d, &app.Resend) },
+			"limit":  func(d *caddyfile.Dispenser) error { return limit(d, app) },
 		},
 	}
 }

@@ -72,7 +72,7 @@ func mailbox(d *caddyfile.Dispenser, into *string) error {
 }
 
 func signUp(d *caddyfile.Dispenser, into **module.SignUp) error {
-	policy, err := choice(d, "sign_up", []string{"closed", "open"}, map[string]string{"invite": "; accounts are added with 'caddy email-link accounts add'"})
+	policy, err := choice(d, "sign_up", []string{"closed", "invite", "open"}, nil)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func scopes(d *caddyfile.Dispenser, app *module.App) error {
 }
 
 // named reads `<option> <name> <duration>` for options that hold a few named durations.
-func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.Duration) error {
+func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit func(name string) caddy.Duration) error {
 	option := d.Val()
 	names := make([]string, 0, len(into))
 	for name := range into {
@@ -183,7 +183,30 @@ func named(d *caddyfile.Dispenser, into map[string]*caddy.Duration, limit caddy.
 	if *into[name] != 0 {
 		return d.Errf("%s %s is given twice", option, name)
 	}
-	return duration(d, option+" "+name, limit, into[name])
+	return duration(d, option+" "+name, limit(name), into[name])
+}
+
+// invite reads `invite by role <role> gives <role>…`.
+func invite(d *caddyfile.Dispenser, app *module.App) error {
+	const example = "write 'invite by role family gives guest'"
+	for _, want := range []string{"by", "role"} {
+		if !d.NextArg() || d.Val() != want {
+			return d.Errf("invite: %q is missing; %s", want, example)
+		}
+	}
+	if !d.NextArg() || d.Val() == "gives" {
+		return d.Errf("invite by role: a role is missing; %s", example)
+	}
+	rule := module.Invite{By: d.Val()}
+	if !d.NextArg() || d.Val() != "gives" {
+		return d.Errf("invite by role %s: %q is missing; write 'invite by role %s gives <role>'", rule.By, "gives", rule.By)
+	}
+	rule.Gives = d.RemainingArgs()
+	app.Invite = append(app.Invite, rule)
+	if err := app.CheckInvite(); err != nil {
+		return d.WrapErr(err)
+	}
+	return noBlock(d, "invite")
 }
 
 // password reads `password min_length <n>`, `password history <n>` and `password sign_in_after_reset`.

@@ -21,6 +21,9 @@ const (
 	KindAddressChanged Kind = "address-changed"
 	// KindAddressRestored informs both mailboxes that one has taken the account back.
 	KindAddressRestored Kind = "address-restored"
+	// KindInvite carries the link by which an invited person accepts, and names the site, the roles and the inviter. Where the person has asked
+	// for it, it carries a code as well.
+	KindInvite Kind = "invite"
 	// KindAccountExists answers a sign-up for a mailbox that has an account, and the wish to make that mailbox the one of another account. Where
 	// mails sign in at the site, its link and code sign in to that account in answer to a sign-up.
 	KindAccountExists Kind = "exists"
@@ -36,4 +39,4 @@ const (
 )
 
 // Kinds lists every kind.
-var Kinds = []Kind{KindLink, KindReset, KindProof, KindAddressNew, KindAddressConsent, KindAddressChanged, KindAddressRestored, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice, KindAccountDeleted}
+var Kinds = []Kind{KindLink, KindReset, KindProof, KindInvite, KindAddressNew, KindAddressConsent, KindAddressChanged, KindAddressRestored, KindAccountExists, KindNoAccount, KindPasswordChanged, KindNewDevice, KindAccountDeleted}

@@ -59,7 +59,8 @@ func (a *App) operate(p *Parts, c *core) *operator.Service {
 	return &operator.Service{
 		Vault: p.Vault, Flows: p.Flows, Sites: p.Sites, Site: p.Site, Portal: p.Portal, Led: p.Led, KeyFile: p.KeyFile,
 		Limiter: p.Limiter, Rates: a.policy.limits, Wake: p.Worker.Wake, Audiences: a.audiences(), Scopes: a.Scopes,
-		Self: a.nodeInfo(),
+		Roles: a.roles(),
+		Self:  a.nodeInfo(),
 		Seal: func(ctx context.Context, beside func(storage.Tx) error) (bool, error) {
 			return c.seal(ctx, a.secrets, beside)
 		},
@@ -68,6 +69,15 @@ func (a *App) operate(p *Parts, c *core) *operator.Service {
 		Route:  func(q operator.RouteQuestion) (operator.RouteAnswer, error) { return a.explainRequest(c, q) },
 		Log:    a.log,
 	}
+}
+
+// roles are those that sites require, and that invitations give.
+func (a *App) roles() []string {
+	list := a.requiredRoles()
+	for _, rule := range a.Invite {
+		list = append(append(list, rule.By), rule.Gives...)
+	}
+	return sorted(list)
 }
 
 // audiences are those of all sites, *.example.com where an origin covers one label.

@@ -78,6 +78,8 @@ type App struct {
 	SignUp *SignUp `json:"sign_up,omitempty"`
 	// SignIn lists the methods offered: `link`, `code`, `password`. Default: link and code.
 	SignIn []string `json:"sign_in,omitempty"`
+	// Invite says who may invite whom from the page of the own account. Default: only operators invite.
+	Invite []Invite `json:"invite,omitempty"`
 	// Account lists what people may do on the page of their own account: `name`, `password` (change it, where SignIn offers passwords),
 	// `sessions` and `tokens` (see them and end them). Default: all of them.
 	Account []string `json:"account,omitempty"`
@@ -91,6 +93,7 @@ type App struct {
 	Resend Resend `json:"resend,omitzero"`
 	// Limit holds rates such as `5-H`, by the name of the limit: `mail_ip` (60-H 300-D), `mail_address` (5-H),
 	// `mail_mailbox` (20-D), `mail_known` (5-D), `mail_work` (5-D), `mail_unknown` (500-H 2000-D), `mail_network` (50-H 200-D), `mail_proof` (10-H 30-D),
+	// `mail_invite` (20-D),
 	// `redeem_ip` (60-H), `password_ip` (30-H), `password_mailbox` (10-H), `password_work` (5-H), `work_ip` (10-H 30-D).
 	Limit map[string][]string `json:"limit,omitempty"`
 	// Session says how long a sign-in lasts.
@@ -354,6 +357,7 @@ func (a *App) readPolicy() error {
 		{"templates", func() error { return readText("templates", a.Templates, &p.templates) }},
 		{"timezone", a.readTimezone},
 		{"sign_up", a.SignUp.Check},
+		{"invite", a.CheckInvite},
 		{"password", a.CheckPassword},
 		{"limit", a.readLimits},
 		{"links", func() error { return checkLinks(a.Links) }},

@@ -8,10 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/gate"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
@@ -23,11 +26,34 @@ import (
 const (
 	// MaxLifetime is the longest a link may work.
 	MaxLifetime = 72 * time.Hour
+	// MaxInviteLifetime is the longest an invitation may work.
+	MaxInviteLifetime = flow.MaxInviteTTL
 	// MaxAssertionTTL is the longest an assertion may live.
 	MaxAssertionTTL = 5 * time.Minute
 	// MaxResends is the largest number of resends of one flow.
 	MaxResends = 100
 )
+
+// CheckInvite returns an error for a rule that gives nothing, or names what is no role.
+func (a *App) CheckInvite() error {
+	for _, rule := range a.Invite {
+		if len(rule.Gives) == 0 {
+			return fmt.Errorf("invite by role %s: it gives no role; write 'invite by role %s gives <role>'", rule.By, rule.By)
+		}
+		if err := accounts.CheckRoles(append([]string{rule.By}, rule.Gives...)); err != nil {
+			return fmt.Errorf("invite by role: %w", err)
+		}
+	}
+	return nil
+}
+
+// LifetimeBound returns the largest value of a lifetime.
+func LifetimeBound(name string) caddy.Duration {
+	if name == "invite" {
+		return caddy.Duration(MaxInviteLifetime)
+	}
+	return caddy.Duration(MaxLifetime)
+}
 
 // LimitNames lists the names that `limit` knows.
 func LimitNames() []string { return limit.Names() }
@@ -119,11 +145,9 @@ func (s *SignUp) Check() error {
 		return nil
 	}
 	switch s.Policy {
-	case "", "closed", "open":
-	case "invite":
-		return errors.New("sign_up invite is not available in this version; accounts are added with 'caddy email-link accounts add'")
+	case "", "closed", "invite", "open":
 	default:
-		return fmt.Errorf("unrecognized sign_up value %q; %s", s.Policy, nearest.Expected(s.Policy, []string{"closed", "open"}))
+		return fmt.Errorf("unrecognized sign_up value %q; %s", s.Policy, nearest.Expected(s.Policy, []string{"closed", "invite", "open"}))
 	}
 	if len(s.Domains) > 0 && s.Policy != "open" {
 		return errors.New("sign_up: domains stand behind 'open' only")

@@ -41,7 +41,7 @@ func TestCFG1_EachRefusalOfADirectiveIsMet(t *testing.T) {
 		"path with an empty part":    {Path: "/a//b"},
 		"path in capitals":           {Path: "/Login"},
 		"sign_up everybody":          {SignUp: &SignUp{Policy: "everybody"}},
-		"sign_up invite":             {SignUp: &SignUp{Policy: "invite"}},
+		"sign_up invite, a domain":   {SignUp: &SignUp{Policy: "invite", Domains: []string{"example.com"}}},
 		"sign_up closed, a domain":   {SignUp: &SignUp{Policy: "closed", Domains: []string{"example.com"}}},
 		"sign_up of no domain":       {SignUp: &SignUp{Policy: "open", Domains: []string{"example"}}},
 		"verify from nobody":         {Verify: &Verify{}},

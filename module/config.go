@@ -12,7 +12,15 @@ type SignUp struct {
 	Domains []string `json:"domains,omitempty"`
 }
 
-// Lifetime holds how long links and codes work. A value above 72 hours is refused.
+// Invite lets accounts with a role invite others from their own page.
+type Invite struct {
+	// By is the role that they have.
+	By string `json:"by"`
+	// Gives are the roles that they may give, one or more.
+	Gives []string `json:"gives"`
+}
+
+// Lifetime holds how long links and codes work. A value above 72 hours is refused, but for that of invitations.
 type Lifetime struct {
 	// Activation is the lifetime of a sign-up. Default: 24 hours.
 	Activation caddy.Duration `json:"activation,omitempty"`
@@ -20,6 +28,8 @@ type Lifetime struct {
 	SignIn caddy.Duration `json:"sign_in,omitempty"`
 	// Reset is the lifetime of a link that sets a new password. Default: 30 minutes.
 	Reset caddy.Duration `json:"reset,omitempty"`
+	// Invite is the lifetime of an invitation, 30 days at most. Default: 7 days.
+	Invite caddy.Duration `json:"invite,omitempty"`
 }
 
 // Resend says how often a person may ask for the mail again.

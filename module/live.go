@@ -51,7 +51,7 @@ func (h *Handler) readSite() error {
 	h.site.Template = web.Site{
 		Site: flow.Site{
 			Prefix: h.site.Prefix, SignUp: policy, Methods: methods,
-			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn), Reset: time.Duration(a.Lifetime.Reset)},
+			Lifetimes: flow.Lifetimes{Activation: time.Duration(a.Lifetime.Activation), SignIn: time.Duration(a.Lifetime.SignIn), Reset: time.Duration(a.Lifetime.Reset), Invite: time.Duration(a.Lifetime.Invite)},
 			Resends:   a.Resend.Count, ResendWait: time.Duration(a.Resend.Wait),
 			Limits:      a.policy.limits,
 			SessionIdle: time.Duration(a.Session.Idle), SessionAbsolute: time.Duration(a.Session.Absolute),
@@ -100,12 +100,20 @@ func (a *App) requiredRoles() (list []string) {
 	return list
 }
 
+// inviteRules returns who may invite whom.
+func (a *App) inviteRules() (rules []flow.InviteRule) {
+	for _, rule := range a.Invite {
+		rules = append(rules, flow.InviteRule{By: rule.By, Gives: rule.Gives})
+	}
+	return rules
+}
+
 // newParts makes what operators work with: in the running gate, and on a database that no Caddy holds.
 func (a *App) newParts(c *core) *Parts {
 	flows := &flow.Service{
 		Store: c.Store, Ring: c.Ring, Clock: c.Clock, Limiter: c.limiter, Sessions: c.Sessions, Accounts: c.Accounts,
 		Passwords: c.passwords, Wake: c.worker.Wake, Observer: observer{&a.alerts}, Log: a.log,
-		FullClients: a.LogClient == "full",
+		FullClients: a.LogClient == "full", Invites: a.inviteRules(),
 	}
 	p := &Parts{
 		Vault: c.Vault, Limiter: c.limiter, Worker: c.worker, Flows: flows, KeyFile: a.secrets.file(), Alert: c.alert,
@@ -141,7 +149,8 @@ func (a *App) deliver(c *core, set *templates.Set) error {
 		mailer: m,
 		outbox: outbox.Delivery{
 			Mailer: m, Accounts: c.Accounts, Sessions: c.Sessions, Limits: a.policy.limits,
-			Render: func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
+			Invitations: &flow.Service{Store: c.Store, Ring: c.Ring, Clock: c.Clock, Accounts: c.Accounts, Invites: a.inviteRules()},
+			Render:      func(l outbox.Message) (mailer.Message, error) { return a.render(set, l) },
 		},
 		lifetimes: session.Lifetimes{
 			Idle:     orElse(time.Duration(a.Session.Idle), flow.DefaultIdle),

@@ -72,6 +72,7 @@ func (a *App) digest() string {
 		{"sites", []any{texts(a.origins), sites}},
 		{"portal", portal},
 		{"sign-in", signIn},
+		{"invitations", a.Invite},
 		{"limits", []any{a.Limit, a.Resend}},
 		{"lifetimes", []any{a.Lifetime, a.Session}},
 		{"scopes", []any{sorted(a.Scopes), sorted(a.SelfScopes)}},

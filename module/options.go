@@ -70,6 +70,9 @@ func (a *App) checkTimes() error {
 			return fmt.Errorf("%s: %s is above the largest value, 72h, or below zero", name, t)
 		}
 	}
+	if t := time.Duration(a.Lifetime.Invite); t < 0 || t > MaxInviteLifetime {
+		return fmt.Errorf("lifetime invite: %s is above the largest value, 30d, or below zero", t)
+	}
 	if a.Session.Idle < 0 || a.Session.Absolute < 0 {
 		return errors.New("session: a duration must be above zero")
 	}

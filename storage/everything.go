@@ -11,6 +11,7 @@ const (
 	KindTokens
 	KindSessions
 	KindMachineTokens
+	KindInvitations
 	KindCounters
 	KindMails
 	KindEvents
@@ -19,7 +20,7 @@ const (
 
 var recordKinds = [...]string{
 	KindAccounts: "accounts", KindEpochs: "epochs", KindFlows: "flows", KindTokens: "tokens", KindSessions: "sessions",
-	KindMachineTokens: "machine tokens", KindCounters: "counters", KindMails: "mails", KindEvents: "events", KindMeta: "values",
+	KindMachineTokens: "machine tokens", KindInvitations: "invitations", KindCounters: "counters", KindMails: "mails", KindEvents: "events", KindMeta: "values",
 }
 
 // RecordKinds returns all kinds, in their order.
@@ -38,8 +39,8 @@ func (k RecordKind) String() string {
 	return recordKinds[k]
 }
 
-// Record is one record of any kind: an Account, EpochRecord, Flow, Token, Session, MachineToken, CounterRecord, Mail, EventRecord or
-// MetaRecord.
+// Record is one record of any kind: an Account, EpochRecord, Flow, Token, Session, MachineToken, Invitation, CounterRecord, Mail,
+// EventRecord or MetaRecord.
 type Record interface {
 	// RecordKind returns the kind that it is of.
 	RecordKind() RecordKind
@@ -86,6 +87,9 @@ func (Session) RecordKind() RecordKind { return KindSessions }
 
 // RecordKind implements [Record].
 func (MachineToken) RecordKind() RecordKind { return KindMachineTokens }
+
+// RecordKind implements [Record].
+func (Invitation) RecordKind() RecordKind { return KindInvitations }
 
 // RecordKind implements [Record].
 func (CounterRecord) RecordKind() RecordKind { return KindCounters }

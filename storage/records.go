@@ -242,6 +242,18 @@ type MachineToken struct {
 	Private []byte
 }
 
+// Invitation finds a flow that invites somebody. It never changes.
+type Invitation struct {
+	// Key is that of the flow.
+	Key Key
+	// ID names the invitation: 16 characters of base64url, the flow's.
+	ID string
+	// Inviter is the id of the account that has sent it, empty for an operator.
+	Inviter string
+	// Mailbox is the digest of the mailbox that is invited.
+	Mailbox Digest
+}
+
 // MailID names a queued mail.
 type MailID [16]byte
 

@@ -5,7 +5,7 @@
 // step that meets one still commits what it has written; an error means that nothing happened, except for [ErrUnknown].
 //
 // Every step touches its records in one order, so that the same steps can run on an engine with row locks: counters by key,
-// mailbox, account, flow, token, session, machine token, outbox, event.
+// mailbox, account, flow, token, session, machine token, invitation, outbox, event.
 //
 // Records that expire are found by a [Key] that begins with their end, so a sweep deletes one contiguous range. Whether a
 // record is alive is decided by the end it was stored under, to the second: it is alive while now is before its end.
@@ -99,6 +99,7 @@ type Tx interface {
 	Tokens() Tokens
 	Sessions() Sessions
 	MachineTokens() MachineTokens
+	Invitations() Invitations
 	Counters() Counters
 	Outbox() Outbox
 	Events() Events
@@ -241,6 +242,17 @@ type MachineTokens interface {
 	Revoke(k Key, now time.Time) (t MachineToken, revoked bool, err error)
 	// List returns up to limit tokens with keys after the given one, over and revoked ones too.
 	List(after Key, limit int) ([]MachineToken, error)
+}
+
+// Invitations lists the flows that invite somebody, by who sent them and by whom they are for. What became of one is in its flow.
+type Invitations interface {
+	Create(i Invitation) error
+	// ByInviter lists up to limit invitations that an account has sent, over or not, in the order of their keys.
+	ByInviter(account string, limit int) ([]Invitation, error)
+	// ByMailbox lists up to limit invitations for a mailbox, over or not, in the order of their keys.
+	ByMailbox(mailbox Digest, limit int) ([]Invitation, error)
+	// List returns up to limit invitations with keys after the given one.
+	List(after Key, limit int) ([]Invitation, error)
 }
 
 // Counters holds limits. A counter is found by the end of its window and the digest of its name.

@@ -143,7 +143,22 @@ type Confirm struct {
 	SignedInAs string
 	// ReturnTo is shown where this browser did not ask; empty for the front page.
 	ReturnTo string
-	Problem  Problem
+	// Invite is set where the link accepts an invitation; SignIn when that takes a sign-in first, to the account that the address has.
+	Invite  *Invitation
+	SignIn  bool
+	Problem Problem
+}
+
+// Invitation is what the page of an invitation shows.
+type Invitation struct {
+	// Inviter is the address of the account that has sent it, empty for an operator.
+	Inviter string
+	// Site is what people call the site that it is an invitation to, Roles its roles, apart by commas.
+	Site, Roles string
+	// Note is the operator's.
+	Note string
+	// Account is set when the address has an account.
+	Account bool
 }
 
 // ConfirmCancel is the page of an opened cancel link.
@@ -308,6 +323,9 @@ type Mail struct {
 	Address string
 	// Token is the machine token that it makes, nil for other acts.
 	Token *NewToken
+	// InvitedTo is what people call the site of a mailer.KindInvite, Inviter the address of the account that invites, empty for an operator, and
+	// Roles the roles, apart by commas.
+	InvitedTo, Inviter, Roles string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).
 	Asked   time.Time
 	Device  string

@@ -183,6 +183,14 @@ func confirmSamples() []PageSample {
 	resetOther.SameBrowser, resetOther.Account, resetOther.Username = false, "j•••@example.com", ""
 	appReset := resetOther
 	appReset.App, appReset.AskPassword, appReset.ReturnTo = true, false, "/password/new"
+	invite := confirm
+	invite.SameBrowser, invite.Code, invite.Device, invite.Account, invite.AskName = false, false, "", "j•••@example.com", true
+	invite.Invite = &Invitation{Inviter: "sam@example.com", Site: "Photos", Roles: "family, guest"}
+	inviteOperator := invite
+	inviteOperator.Invite = &Invitation{Site: "Photos", Roles: "guest", Note: "For the trip in May", Account: true}
+	inviteOperator.AskName = false
+	inviteSignIn := inviteOperator
+	inviteSignIn.SignIn, inviteSignIn.SignedInAs = true, "sam@example.com"
 	refused := func(c Code) Confirm { r := reset; r.Problem = Problem{Code: c, Min: 12}; return r }
 	return []PageSample{
 		{"confirm", 200, sampleFrame, confirm},
@@ -195,6 +203,9 @@ func confirmSamples() []PageSample {
 		{"confirm-sign-up-name", 400, sampleFrame, upBad},
 		{"confirm-sign-up-other", 200, sampleFrame, otherUp},
 		{"confirm-sign-up-password", 200, sampleFrame, first},
+		{"confirm-invite", 200, sampleFrame, invite},
+		{"confirm-invite-account", 200, sampleFrame, inviteOperator},
+		{"confirm-invite-sign-in", 200, sampleFrame, inviteSignIn},
 		{"confirm-reset", 200, sampleFrame, reset},
 		{"confirm-reset-other", 200, sampleFrame, resetOther},
 		{"confirm-reset-app", 200, sampleFrame, appReset},
@@ -404,6 +415,13 @@ func MailSamples() []MailSample {
 		})},
 		{"reset", with(func(m *Mail) { m.Kind, m.Link, m.Ends = mailer.KindReset, sampleLink, sampleTime.Add(30*time.Minute) })},
 		{"proof-export", with(func(m *Mail) { m.Kind, m.Act, m.Code = mailer.KindProof, "export", "12345678" })},
+		{"invite", with(func(m *Mail) {
+			m.Kind, m.Link, m.Ends, m.Cancel, m.Device, m.Network = mailer.KindInvite, sampleLink, sampleTime.Add(7*24*time.Hour), "", "", ""
+			m.InvitedTo, m.Inviter, m.Roles = m.Site, "sam@example.com", "family, guest"
+		})},
+		{"invite-asked", with(func(m *Mail) {
+			m.Kind, m.SignUp, m.Link, m.Code, m.InvitedTo, m.Roles = mailer.KindInvite, true, sampleLink, "12345678", m.Site, "guest"
+		})},
 		{"exists", with(func(m *Mail) {
 			m.Kind, m.SignUp, m.Link, m.Code = mailer.KindAccountExists, true, sampleLink, "12345678"
 		})},

@@ -186,6 +186,21 @@ func (c *Client) MakeLink(ctx context.Context, in operator.LinkInput) (operator.
 	return call(ctx, c, makeLink, in)
 }
 
+// Invite implements operator.Operations.
+func (c *Client) Invite(ctx context.Context, in operator.InvitationInput) (operator.Invitation, error) {
+	return call(ctx, c, invite, in)
+}
+
+// Invitations implements operator.Operations.
+func (c *Client) Invitations(ctx context.Context) ([]operator.Invitation, error) {
+	return call(ctx, c, listInvites, none{})
+}
+
+// RevokeInvitations implements operator.Operations.
+func (c *Client) RevokeInvitations(ctx context.Context, which string) ([]operator.Invitation, error) {
+	return call(ctx, c, endInvites, accountInput{which})
+}
+
 // AudienceKey implements operator.Operations.
 func (c *Client) AudienceKey(ctx context.Context, audience string, sign bool) (operator.AudienceKey, error) {
 	return call(ctx, c, audienceKey, keyInput{audience, sign})

@@ -35,6 +35,9 @@ var (
 	listTokens  = define(http.MethodPost, "tokens_list", forAccount(operator.Operations.Tokens))
 	revokeToken = define(http.MethodDelete, "tokens", forID(operator.Operations.RevokeToken))
 	makeLink    = define(http.MethodPost, "link", operator.Operations.MakeLink)
+	invite      = define(http.MethodPost, "invite", operator.Operations.Invite)
+	listInvites = define(http.MethodGet, "invite", withoutInput(operator.Operations.Invitations))
+	endInvites  = define(http.MethodDelete, "invite", forAccount(operator.Operations.RevokeInvitations))
 	audienceKey = define(http.MethodGet, "keys", func(o operator.Operations, ctx context.Context, in keyInput) (operator.AudienceKey, error) {
 		return o.AudienceKey(ctx, in.audience, in.sign)
 	})

@@ -95,6 +95,18 @@ func (r *recorder) DeleteAccount(_ context.Context, who string) (operator.Change
 	return record[operator.ChangedAccount](r, "DeleteAccount", who)
 }
 
+func (r *recorder) Invite(_ context.Context, in operator.InvitationInput) (operator.Invitation, error) {
+	return record[operator.Invitation](r, "Invite", in)
+}
+
+func (r *recorder) Invitations(context.Context) ([]operator.Invitation, error) {
+	return record[[]operator.Invitation](r, "Invitations")
+}
+
+func (r *recorder) RevokeInvitations(_ context.Context, which string) ([]operator.Invitation, error) {
+	return record[[]operator.Invitation](r, "RevokeInvitations", which)
+}
+
 func (r *recorder) EndSessions(_ context.Context, who string) (operator.EndedSessions, error) {
 	return record[operator.EndedSessions](r, "EndSessions", who)
 }

@@ -122,7 +122,7 @@ func (r *root) commands() []*cobra.Command { return append(r.gateCommands(), r.m
 // gateCommands returns those that are about one gate.
 func (r *root) gateCommands() []*cobra.Command {
 	return []*cobra.Command{
-		r.accounts(), r.explain(), r.link(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
+		r.accounts(), r.explain(), r.link(), r.invite(), r.sessions(), r.tokens(), r.mail(), r.doctor(), r.events(), r.limits(), r.keys(), r.backup(), r.restore(), r.restored(), r.nodes(), r.reseal(), r.schema(), r.serve(),
 	}
 }
 

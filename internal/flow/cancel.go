@@ -12,7 +12,8 @@ import (
 
 // Cancel does what the link "this wasn't me" promises: it ends its one flow, and for LinkPreview.Mute mails to this mailbox that the
 // same browser asks for from the same network do not leave. Browsers that are known for the mailbox, networks of the account's
-// sessions, and every other flow, go on. Of a proof and of a sign-in from a new device it ends the session instead of muting.
+// sessions, and every other flow, go on. Of a proof and of a sign-in from a new device it ends the session instead of muting, and the open
+// invitations of the account.
 // h is LinkPreview.H as the form sent it back.
 //
 // Errors: *Limited (redeem_ip), ErrDead, ErrChanged, ErrUnavailable.
@@ -64,6 +65,9 @@ func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTa
 	if p := l.flow.Purpose; p == Proof || p == NewDevice || l.purpose == AddressConsent {
 		// The browser is signed in, and not the owner's.
 		if err := s.Sessions.EndIn(tx, l.flow.Account, l.private.Session); err != nil {
+			return err
+		}
+		if err := s.EndInvitations(tx, l.flow.Account, site.Origin); err != nil {
 			return err
 		}
 		return s.finishCancelled(tx, site, requester, l, now, rec)

@@ -85,11 +85,16 @@ func (t *codeAttempt) run(tx storage.Tx) (done Done, rec record, err error) {
 	if !v.Allowed {
 		return done, rec, refuse(limited(v))
 	}
-	_, good, err := s.validate(tx, t.site, f, h.Private.App, t.now, false)
+	_, good, err := s.validate(tx, t.site, f, h.Private, t.now, false)
 	if err != nil {
 		return done, rec, err
 	}
-	if good && slices.Contains(h.Codes, t.digest) {
+	if good = good && slices.Contains(h.Codes, t.digest); good && h.Private.Invited && f.Account == "" {
+		if _, _, good, err = s.invitedTo(tx, t.site.Origin, f.Mailbox, t.now, false); err != nil {
+			return done, rec, err
+		}
+	}
+	if good {
 		return t.accept(tx, h, f)
 	}
 	if _, err := s.Limiter.Spend(tx, t.now, charges...); err != nil {

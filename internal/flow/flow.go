@@ -1,6 +1,8 @@
 // Package flow is the domain: it asks for a mail, sends it again, shows what a link would do, does it, and takes it back. It
 // also signs in with a password and changes one.
 //
+// An invitation is a flow that an operator or another account has begun: see Invite and InviteIn.
+//
 // A flow is one pending request of one purpose, held by the browser that asked through a cookie and by the mailbox through
 // links and codes. Each step of a flow is one storage Update, answered after its commit; what a step refuses is a value that
 // commits nothing or only its counter.
@@ -12,7 +14,7 @@
 //
 // The states of a flow, and what moves it:
 //
-//	          Request, Start, Link
+//	      Request, Start, Link, Invite
 //	                   │
 //	                   ▼            Confirm, SubmitCode
 //	   Resend, ┌──── open ─────────────────────────────► redeemed
@@ -62,10 +64,12 @@ const (
 	AddressConsent = outbox.AddressConsent
 	// TakeBack undoes that.
 	TakeBack = outbox.TakeBack
+	// Invite makes the account of somebody who was invited, or gives roles to one.
+	Invite = outbox.Invite
 )
 
 // purposes are those a mailed token may have; a token's text does not say which.
-var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice, UndoDeletion, Address, AddressConsent, TakeBack}
+var purposes = [...]string{SignIn, Activation, Reset, Proof, NewDevice, UndoDeletion, Address, AddressConsent, TakeBack, Invite}
 
 // Bounds that no option changes.
 const (
@@ -90,6 +94,8 @@ type Service struct {
 	Accounts *accounts.Service
 	// Passwords hashes; nil: there are no passwords at any site. It must outlive configurations, see package password.
 	Passwords *password.Hasher
+	// Invites says who may invite whom from the page of an account. Operators may always.
+	Invites []InviteRule
 	// Wake wakes the mail worker after a mail was queued; it may be nil.
 	Wake func()
 	// Observer counts; it may be nil.
@@ -105,7 +111,7 @@ type Service struct {
 // Observer counts what steps did. Its methods are called after the commit and must not block.
 type Observer interface {
 	// Flow counts one step: its purpose ("" when unknown), its name (request, resend, confirm, code, cancel, link, password,
-	// change, start, done, enter, proof, undo, address) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
+	// change, start, done, enter, proof, undo, address, invite) and its outcome (ok, limited, invalid, dead, closed, changed, busy, unavailable).
 	Flow(purpose, step, outcome string)
 	// Denied counts one refusal of a limit, by the limit's name.
 	Denied(limit string)
@@ -156,6 +162,8 @@ type Lifetimes struct {
 	SignIn time.Duration
 	// Reset: 30m.
 	Reset time.Duration
+	// Invite: 7 days.
+	Invite time.Duration
 }
 
 // Requester is the browser that sends a request, as the web layer has validated it.
@@ -234,7 +242,7 @@ type Pending struct {
 type LinkPreview struct {
 	// H is to be sent back by the form: it binds the press of the button to what was shown.
 	H string
-	// Purpose is Activation, SignIn, Reset, UndoDeletion, for which Undo is to be called, or one of those for which ConfirmAddress is: see
+	// Purpose is Activation, SignIn, Reset, Invite, UndoDeletion, for which Undo is to be called, or one of those for which ConfirmAddress is: see
 	// IsAddressPurpose. Cancel is set when the token is the one of "this wasn't me", which has the purposes Proof and NewDevice as well.
 	Purpose string
 	Cancel  bool
@@ -261,6 +269,8 @@ type LinkPreview struct {
 	AskPassword bool
 	Username    string
 	MinLength   int
+	// Invitation is set where the link accepts one. No click of its own does.
+	Invitation *InvitedTo
 	// CodeOff is set when the mail's code cannot be typed where the flow was started.
 	CodeOff bool
 	// Destination is set when this link has been used and this browser holds the session or the hand-over it opened: go there,

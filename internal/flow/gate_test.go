@@ -185,10 +185,13 @@ func (g *gate) open(clk *clock.Clock) {
 	limiter := &limit.Limiter{Ring: ring}
 	g.worker = &outbox.Worker{Store: store, Ring: ring, Clock: clk, Limiter: limiter}
 	sessions := session.NewManager(store, ring, clk, accounts)
-	g.worker.Use(outbox.Delivery{Mailer: g.inbox, Render: render, Accounts: accounts, Sessions: sessions, Limits: g.site.Limits})
 	g.Service = &Service{
 		Store: g.spy, Ring: ring, Clock: clk, Limiter: limiter, Accounts: accounts, Sessions: sessions, Wake: g.worker.Wake,
+		Invites: []InviteRule{{By: "family", Gives: []string{"guest", "photos"}}, {By: "admin", Gives: []string{"family"}}},
 	}
+	g.worker.Use(outbox.Delivery{
+		Mailer: g.inbox, Render: render, Accounts: accounts, Sessions: sessions, Invitations: g.Service, Limits: g.site.Limits,
+	})
 }
 
 // restart closes the database and opens it as a new process does.

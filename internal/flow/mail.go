@@ -33,6 +33,8 @@ type mailInput struct {
 	now     time.Time
 	// newAddress is what a mail about a change of the address tells, empty where the mailbox may not know it.
 	newAddress string
+	// invite is what the mail of an invitation says.
+	invite *outbox.Invitation
 }
 
 // nextMail returns the claims of one more mail of a stateless flow, before its resend is taken.
@@ -57,7 +59,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 				return d, err
 			}
 		}
-		if f.Purpose != TakeBack { // which has nothing to cancel
+		if f.Purpose != TakeBack && f.Purpose != Invite { // which have nothing to cancel
 			if d.cancel, err = s.storedToken(token.NewCancel(s.Ring, seed, f.Purpose, f.Site, end), storage.TokenCancel, f); err != nil {
 				return d, err
 			}
@@ -69,6 +71,9 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		Address: m.newAddress, Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
+	}
+	if payload.Invited, payload.Invitation = p.Invited, m.invite; p.Invited {
+		payload.Mailbox = f.Mailbox
 	}
 	payload.SignInEnds = min(payload.Ends, s.Clock.ToWall(m.now.Add(m.site.Lifetimes.SignIn)).Unix())
 	payload.NoSignInLink = !m.site.mailsLink(SignIn)

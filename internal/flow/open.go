@@ -172,7 +172,7 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	var err error
 	if o.Cancel {
 		l.valid, o.Mute = f.State == storage.FlowOpen && f.Key.Alive(now), muteFor(requester, f)
-	} else if l.account, l.valid, err = s.validate(tx, site, f, p.App, now, false); err != nil {
+	} else if l.account, l.valid, err = s.validate(tx, site, f, p, now, false); err != nil {
 		return o, err
 	}
 	shown := l.addr
@@ -183,14 +183,23 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	}
 	o.Address, o.Masked = shown.Display(), shown.Masked()
 	o.OtherAccount = otherAccount(requester, f)
-	o.AskName = !o.Cancel && o.Purpose == Activation && site.AskName && !o.App
-	if !o.Cancel && (o.Purpose == Activation || o.Purpose == Reset) && s.OffersPasswords(site) && !o.App {
+	if o.Invitation, err = s.previewInvitation(tx, requester, l, p, now); err != nil {
+		return o, err
+	}
+	f = l.flow
+	o.AskName = !o.Cancel && o.makesAccount() && (site.AskName || o.Invitation != nil && o.Invitation.Name != "") && !o.App
+	if !o.Cancel && (o.makesAccount() || o.Purpose == Reset) && s.OffersPasswords(site) && !o.App {
 		o.AskPassword, o.Username, o.MinLength = true, cmp.Or(l.account.Email, p.Email), site.Passwords.Min()
 	}
 	o.OneClick = l.valid && !o.Cancel && requester.Navigation && o.SameBrowser && p.Origin && o.OtherAccount == "" && !o.AskName &&
-		!o.AskPassword && f.Purpose != UndoDeletion && (!o.App || f.Purpose != Reset)
+		!o.AskPassword && f.Purpose != UndoDeletion && (!o.App || f.Purpose != Reset) && o.Invitation == nil
 	o.H = s.previewBinding(text, o.Cancel, f, requester)
 	return o, nil
+}
+
+// makesAccount reports whether the press of the button makes an account.
+func (o *LinkPreview) makesAccount() bool {
+	return o.Purpose == Activation || o.Purpose == Invite && o.Invitation != nil && !o.Invitation.Account
 }
 
 // previewUnanswered shows the button of a used link once more to the browser that has pressed it and was not told what came of it.

@@ -75,7 +75,7 @@ func ParseSignUp(words ...string) (SignUp, error) {
 	}
 }
 
-// Admits reports whether this address may make an account here, by the address alone.
+// Admits reports whether this address may make an account here, by the address alone. SignUpInvite admits none: an invitation does.
 func (s SignUp) Admits(a address.Address) bool {
 	return s.Mode == SignUpOpen && (len(s.Domains) == 0 || slices.Contains(s.Domains, a.Domain()))
 }
@@ -124,6 +124,7 @@ const (
 	DefaultActivation = 24 * time.Hour
 	DefaultSignIn     = 15 * time.Minute
 	DefaultReset      = 30 * time.Minute
+	DefaultInvite     = 7 * 24 * time.Hour
 	DefaultResends    = 5
 	DefaultResendWait = time.Minute
 	DefaultIdle       = 7 * 24 * time.Hour
@@ -136,6 +137,7 @@ func (s Site) withDefaults() Site {
 	setDefault(&s.Lifetimes.Activation, DefaultActivation)
 	setDefault(&s.Lifetimes.SignIn, DefaultSignIn)
 	setDefault(&s.Lifetimes.Reset, DefaultReset)
+	setDefault(&s.Lifetimes.Invite, DefaultInvite)
 	setDefault(&s.ResendWait, DefaultResendWait)
 	setDefault(&s.SessionIdle, DefaultIdle)
 	setDefault(&s.SessionAbsolute, DefaultAbsolute)
@@ -161,6 +163,8 @@ func (s Site) lifetime(purpose string) time.Duration {
 		return TakeBackLifetime
 	case Reset:
 		return s.Lifetimes.Reset
+	case Invite:
+		return s.Lifetimes.Invite
 	default:
 		return s.Lifetimes.SignIn
 	}
@@ -179,7 +183,8 @@ func (s Site) signInEnds(f storage.Flow) time.Time {
 // mailsLink and mailsCode say what a mail of this purpose carries. An activation always has a link: there is no account yet
 // that could prefer otherwise. A reset has a link and never a code: it ends on a page with a form, which a link leads to, and
 // a code typed into a page that an attacker has led there would give the account away. A proof has a code whatever people sign in with, and no
-// link: it holds in the browser that asked alone. A new mailbox confirms by either; the one before agrees by a link, and takes back by one.
+// link: it holds in the browser that asked alone. A new mailbox confirms by either; the one before agrees by a link, and takes back by one. An invitation
+// has a link alone: no browser has asked for it.
 func (s Site) mailsLink(purpose string) bool {
 	return purpose != Proof && (purpose != SignIn || s.Methods.Link)
 }
@@ -188,7 +193,7 @@ func (s Site) mailsCode(purpose string) bool {
 	switch purpose {
 	case Proof, Address:
 		return true
-	case Reset, AddressConsent, TakeBack:
+	case Reset, AddressConsent, TakeBack, Invite:
 		return false
 	default:
 		return s.Methods.Code

@@ -26,10 +26,11 @@ func effect(f storage.Flow) string {
 	return f.Purpose
 }
 
-// validate reports whether a flow may be redeemed, and for which account; an activation has none. It is asked twice in a step: with
+// validate reports whether a flow may be redeemed, and for which account; an activation has none. Whether the address of a sign-up is invited it
+// leaves to its callers: a wrong code is to cost as much for every address. It is asked twice in a step: with
 // plain reads before anything is written, and with reads that guard what follows. A flow that an app has started has no account
 // either.
-func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlow, now time.Time, forUpdate bool,
+func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, p private, now time.Time, forUpdate bool,
 ) (a accounts.Account, ok bool, err error) {
 	if f.Site != site.Origin || !f.Bound {
 		return a, false, nil
@@ -37,11 +38,14 @@ func (s *Service) validate(tx storage.Tx, site Site, f storage.Flow, app *appFlo
 	if f.Purpose == UndoDeletion {
 		return s.validateUndo(tx, f, now)
 	}
+	if f.Purpose == Invite {
+		return s.validateInvitation(tx, f, p, now, forUpdate)
+	}
 	if ok, err = isActive(tx, f, now, forUpdate); err != nil || !ok {
 		return a, false, err
 	}
-	if app != nil {
-		return a, f.Account == "" && !app.NoAccount, nil
+	if p.App != nil {
+		return a, f.Account == "" && !p.App.NoAccount, nil
 	}
 	if f.Purpose == Activation {
 		get := tx.Accounts().ByMailbox
@@ -105,7 +109,7 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if r.requester.Session != nil {
 		ahead.Sessions = []storage.Key{r.requester.Session.Session.Key}
 	}
-	if purpose == Activation && r.private.App == nil {
+	if (purpose == Activation || purpose == Invite) && r.private.App == nil {
 		r.newAccount = accounts.LookUpNew(&ahead)
 		ahead.Meta = append(ahead.Meta, accounts.ReservationName(r.flow.Mailbox))
 	}
@@ -115,14 +119,15 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	if err := s.Limiter.Refund(tx, r.flow.MailIP); err != nil {
 		return done, rec, err
 	}
-	a, ok, err := s.validate(tx, r.site, r.flow, r.private.App, r.now, true)
+	a, ok, err := s.validate(tx, r.site, r.flow, r.private, r.now, true)
 	if err != nil {
 		return done, rec, err
 	}
 	if !ok {
 		return done, rec, errConflict
 	}
-	if a, err = s.apply(tx, r, a); err != nil {
+	existing := a.ID != "" && purpose == Invite
+	if a, err = s.apply(tx, &r, a); err != nil {
 		return done, rec, err
 	}
 	if err := s.lock(tx, r); err != nil {
@@ -136,6 +141,8 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 	switch {
 	case done.App:
 		err = s.openHandoff(tx, &done, r)
+	case existing: // it is accepted by whom is signed in
+		done.AlreadySignedIn, done.Account, done.Owner, done.Session = true, a.ID, a, r.requester.Session.Session
 	case purpose == Reset && !r.site.SignInAfterReset:
 		done.Reset, done.Account = true, a.ID
 		done.KnownCookie = s.rememberBrowser(r.site, r.requester.KnownCookie, r.flow.Mailbox, r.now)
@@ -167,12 +174,17 @@ func (s *Service) lock(tx storage.Tx, r redemption) error {
 // apply makes the account of an activation, and sets the password of a reset, which ends everything that the account had. A
 // password that was chosen at an activation is in the same record as the account: no password was set before the mailbox was proven.
 // What an app has started is the app's to apply.
-func (s *Service) apply(tx storage.Tx, r redemption, a accounts.Account) (accounts.Account, error) {
+func (s *Service) apply(tx storage.Tx, r *redemption, a accounts.Account) (accounts.Account, error) {
 	if r.private.App != nil {
 		return a, nil
 	}
 	switch effect(r.flow) {
+	case Invite:
+		return s.accept(tx, *r, a)
 	case Activation:
+		if r.private.Invited {
+			return s.signUpInvited(tx, r)
+		}
 		return s.Accounts.Create(tx, accounts.NewAccount{
 			ID:      r.newAccount,
 			Address: r.addr, Name: r.name, Language: r.private.Locale, Password: r.password,
@@ -192,6 +204,10 @@ func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e a
 		return s.recordEvents(tx, rec, e, names...)
 	}
 	switch effect(r.flow) {
+	case Invite:
+		if done.AlreadySignedIn {
+			names = append(names, eventChanged)
+		}
 	case SignIn:
 		err = s.noticeNewDevice(tx, e, done.Session, r.flow.ID)
 	case Reset:

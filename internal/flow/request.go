@@ -19,7 +19,7 @@ const maxDevice = 64
 // again from a browser with a live flow of the same purpose and mailbox continues that flow, and counts as a resend.
 //
 // Errors, in the order of the checks: ErrNoMail, *Invalid (purpose, email), *Limited, ErrClosed (signing up, by the
-// address alone), ErrUnavailable. With a *Limited that has Reserve set the result is filled as well. When it is too early for another mail of a live
+// address alone; where invitations make accounts, the mail worker finds out), ErrUnavailable. With a *Limited that has Reserve set the result is filled as well. When it is too early for another mail of a live
 // flow, or its mails are spent, the answer is the flow as it is, without an error, unless a proof of work begins another one.
 func (s *Service) Request(ctx context.Context, site Site, requester Requester, in RequestInput) (RequestResult, error) {
 	site = site.withDefaults()
@@ -33,7 +33,7 @@ func (s *Service) Request(ctx context.Context, site Site, requester Requester, i
 			return err
 		}
 		rec.purpose = in.Purpose
-		if in.Purpose == Activation && !site.SignUp.Admits(r.addr) {
+		if in.Purpose == Activation && site.SignUp.Mode != SignUpInvite && !site.SignUp.Admits(r.addr) {
 			return s.refuseSignUp(ctx, r)
 		}
 		return s.update(ctx, func(tx storage.Tx) (err error) {
@@ -88,7 +88,7 @@ func (s *Service) newRequest(site Site, requester Requester, in RequestInput) (*
 		private: private{
 			Email: addr.Typed(), ReturnTo: cleanReturnTo(in.ReturnTo), Device: cutDevice(requester.Device),
 			Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client), Origin: requester.Origin,
-			App: in.app, Ephemeral: in.Ephemeral,
+			App: in.app, Ephemeral: in.Ephemeral, Invited: in.app == nil && in.Purpose == Activation && site.SignUp.Mode == SignUpInvite,
 		},
 	}
 	r.subject = limit.Subject{

@@ -243,7 +243,7 @@ func appsThatKnowNobody(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, good, err := g.validate(tx, g.site, flow, f.Private.App, g.Clock.Now(), false); good || err != nil {
+			if _, good, err := g.validate(tx, g.site, flow, f.Private, g.Clock.Now(), false); good || err != nil {
 				t.Errorf("a flow for nobody can end well: %v", err)
 			}
 			return nil

@@ -52,6 +52,9 @@ type private struct {
 	// Act is what a proof proves, and Session the id of the session that asked, or that a new device has opened.
 	Act     Act    `json:"act,omitzero"`
 	Session string `json:"session,omitempty"`
+	// Invited is set for a sign-up where invitations alone make accounts; Invite is the invitation of a flow of that purpose.
+	Invited bool        `json:"invited,omitempty"`
+	Invite  *invitation `json:"invite,omitempty"`
 	// App is set where an app has started the flow.
 	App *appFlow `json:"app,omitempty"`
 }

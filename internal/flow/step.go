@@ -31,6 +31,7 @@ const (
 	stepProof    = "proof"
 	stepUndo     = "undo"
 	stepAddress  = "address"
+	stepInvite   = "invite"
 )
 
 // Outcomes of steps, for logs and metrics.
@@ -167,6 +168,7 @@ const (
 	eventDenied    = "denied"
 	eventDone      = "done"
 	eventExported  = "exported"
+	eventInvited   = "invited"
 )
 
 // Of an event that a password was changed: its purpose, and its outcome if a mail had proven the mailbox. If the old password had to be

@@ -21,6 +21,7 @@ const (
 	MailUnknown     = "mail_unknown"
 	MailNetwork     = "mail_network"
 	MailProof       = "mail_proof"
+	MailInvite      = "mail_invite"
 	RedeemIP        = "redeem_ip"
 	PasswordIP      = "password_ip"
 	PasswordMailbox = "password_mailbox"
@@ -93,6 +94,10 @@ var descriptors = []Descriptor{
 	{
 		Name: MailProof, Defaults: "10-H 30-D", key: byMailbox,
 		Doc: "codes for acts on an account, mailed to its owner at the request of a signed-in browser",
+	},
+	{
+		Name: MailInvite, Defaults: "20-D", key: byMailbox,
+		Doc: "invitations that one account sends from its own page",
 	},
 	{
 		Name: RedeemIP, Defaults: "60-H", key: byClient,

@@ -91,7 +91,7 @@ func TestTableSet(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	want := map[string]string{
 		MailIP: "60-H 300-D", MailAddress: "5-H", MailMailbox: "20-D", MailKnown: "5-D", MailWork: "5-D",
-		MailUnknown: "500-H 2000-D", MailNetwork: "50-H 200-D", MailProof: "10-H 30-D", RedeemIP: "60-H", PasswordIP: "30-H", PasswordMailbox: "10-H", PasswordWork: "5-H", WorkIP: "10-H 30-D",
+		MailUnknown: "500-H 2000-D", MailNetwork: "50-H 200-D", MailProof: "10-H 30-D", MailInvite: "20-D", RedeemIP: "60-H", PasswordIP: "30-H", PasswordMailbox: "10-H", PasswordWork: "5-H", WorkIP: "10-H 30-D",
 	}
 	table := Defaults()
 	for _, name := range Names() {

@@ -58,6 +58,11 @@ func TestEvents_HoldWhatOperatorsDo(t *testing.T) {
 				_, err := b.MakeLink(ctx, operator.LinkInput{Email: "ann@example.com"})
 				return err
 			}},
+			{"invite", "invited invite ok", func(ctx context.Context) error {
+				_, err := b.Invite(ctx, operator.InvitationInput{Email: "bob@example.com"})
+				return err
+			}},
+			{"invite revoke", "cancelled invite ok", func(ctx context.Context) error { return second(b.RevokeInvitations(ctx, "bob@example.com")) }},
 			{"sessions end", "changed sessions ended", func(ctx context.Context) error { return second(b.EndSessions(ctx, ann)) }},
 			{"limits reset", "changed limits reset", func(ctx context.Context) error {
 				_, err := b.ResetLimits(ctx, []string{"ann@example.com", "192.0.2.7"})
@@ -100,7 +105,7 @@ func TestEvents_HoldWhatOperatorsDo(t *testing.T) {
 			if about := e.Purpose == "account" || e.Purpose == "token" || e.Purpose == "sessions" || e.Purpose == "limits"; about && e.Account != ann {
 				t.Errorf("%s: about %q, not %q", step.command, e.Account, ann)
 			}
-			if logged := log.String(); e.Purpose != "token" && e.Event != "requested" &&
+			if logged := log.String(); e.Purpose != "token" && e.Purpose != "invite" && e.Event != "requested" &&
 				(strings.Count(logged, "\n") != 1 || !strings.Contains(logged, `command="`+step.command+`"`) && !strings.Contains(logged, "command="+step.command)) {
 				t.Errorf("%s: the log has %q", step.command, logged)
 			}

@@ -39,6 +39,11 @@ type Operations interface {
 	Tokens(ctx context.Context, who string) ([]MachineToken, error)
 	RevokeToken(ctx context.Context, id string) (MachineToken, error)
 	MakeLink(ctx context.Context, in LinkInput) (Link, error)
+	// Invite invites somebody, Invitations lists what has not expired, the last one first, and RevokeInvitations ends the open invitation with an
+	// id, or all for an address.
+	Invite(ctx context.Context, in InvitationInput) (Invitation, error)
+	Invitations(ctx context.Context) ([]Invitation, error)
+	RevokeInvitations(ctx context.Context, which string) ([]Invitation, error)
 	AudienceKey(ctx context.Context, audience string, sign bool) (AudienceKey, error)
 	// SigningKeys lists the keys that sign assertions, the oldest first; RotateKey makes the next one.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)

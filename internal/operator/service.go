@@ -30,6 +30,8 @@ type Service struct {
 	KeyFile string
 	// Scopes are those that machine tokens can be made for.
 	Scopes []string
+	// Roles are those that the configuration names.
+	Roles []string
 	// Limiter and Rates are those in force; Wake makes the mail worker look for mails that are due.
 	Limiter *limit.Limiter
 	Rates   limit.Table

@@ -285,12 +285,13 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 	if err != nil {
 		return l, err
 	}
-	if m.Purpose != TakeBack { // there is nothing to cancel: the change has happened
+	if m.Purpose != TakeBack && m.Purpose != Invite { // there is nothing to cancel: the change has happened, no browser has asked
 		l.Cancel = p.Base + "/cancel?t=" + cancel
 	}
 	noLink, noCode := p.NoLink, p.NoCode || kind == mailer.KindReset
 	switch kind {
-	case mailer.KindLink, mailer.KindReset, mailer.KindProof, mailer.KindAddressNew, mailer.KindAddressConsent, mailer.KindAddressChanged:
+	case mailer.KindLink, mailer.KindReset, mailer.KindProof, mailer.KindAddressNew, mailer.KindAddressConsent, mailer.KindAddressChanged,
+		mailer.KindInvite:
 	case mailer.KindAccountExists:
 		if m.Purpose == Address || w.Clock.ToWall(w.Clock.Now()).Unix() >= p.SignInEnds {
 			return l, nil

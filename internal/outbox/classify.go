@@ -24,6 +24,7 @@ const (
 	dropExpired            = "the flow has ended"
 	dropAccountChanged     = "the account has changed"
 	dropNoRecipient        = "no recipient"
+	dropNotInvited         = "not invited"
 	dropMuted              = "muted"
 	dropMailboxLimit       = limit.MailMailbox
 	dropReserveLimit       = limit.MailKnown
@@ -61,6 +62,7 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 	var j classification
 	var a accounts.Account
 	var epoch uint64
+	var invited *Invitation
 	err := w.Store.Update(ctx, func(tx storage.Tx) error {
 		ahead := w.lookups(m, p, now)
 		if f != nil {
@@ -76,6 +78,11 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		}
 		j = classification{account: cmp.Or(a.ID, p.Account)}
 		j.message.Kind, j.drop = chooseKind(m.Purpose, p, a, found)
+		if invited = p.Invitation; p.Invited {
+			if invited, err = w.invitation(tx, d, m, p, found, &j); err != nil {
+				return err
+			}
+		}
 		if j.drop == "" {
 			if err := w.checkLimits(tx, d, m, p, &j, found); err != nil {
 				return err
@@ -83,6 +90,8 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		}
 		var expired string
 		switch {
+		case m.Purpose == Invite:
+			expired, err = checkInvitation(tx, m, now)
 		case p.Claims != nil:
 			expired, epoch, err = checkStateless(tx, m, p, a.ID, now)
 		case boundFromStart(m.Purpose):
@@ -102,7 +111,35 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		return j, err
 	}
 	j.message, err = w.message(m, p, j.message.Kind, a, epoch)
+	j.message.Invitation = invited
 	return j, err
+}
+
+// invitation returns what the mail of a sign-up says where invitations alone make accounts. A mailbox that has neither an account nor an
+// invitation gets no mail; what it would get is rendered all the same.
+func (w *Worker) invitation(tx storage.Tx, d *Delivery, m storage.Mail, p Payload, found bool, j *classification) (*Invitation, error) {
+	if d.Invitations != nil {
+		if i, err := d.Invitations.Invited(tx, m.Site, p.Mailbox); err != nil || i != nil {
+			return i, err
+		}
+	}
+	if !found {
+		j.drop = dropNotInvited
+	}
+	return &Invitation{Site: m.Site}, nil
+}
+
+// checkInvitation returns why an invitation cannot have its mail any more.
+func checkInvitation(tx storage.Tx, m storage.Mail, now time.Time) (expired string, err error) {
+	f, found, err := tx.Flows().GetForUpdate(m.Flow)
+	if err != nil || !found || f.State != storage.FlowOpen || !f.Key.Alive(now) {
+		return dropExpired, err
+	}
+	global, err := tx.Epochs().Get(storage.GlobalEpoch)
+	if err == nil && global != f.Epochs.Global {
+		expired = dropExpired
+	}
+	return expired, err
 }
 
 // forwarding moves a new mail on.
@@ -183,6 +220,8 @@ func chooseKind(purpose string, p Payload, a accounts.Account, found bool) (kind
 		return mailer.KindNoAccount, drop
 	case (purpose == Activation || purpose == Address) && found:
 		return mailer.KindAccountExists, drop
+	case purpose == Activation && p.Invited, purpose == Invite:
+		return mailer.KindInvite, drop
 	case purpose == Activation:
 		return mailer.KindLink, drop
 	case !found && p.SignUpOpen:

@@ -27,6 +27,8 @@ const (
 	AddressConsent = "address_consent"
 	// TakeBack is the purpose of a mail by which the mailbox that an account had before may take it back.
 	TakeBack = "take_back"
+	// Invite is the purpose of a mail that invites somebody.
+	Invite = "invite"
 	// Notice is the purpose of a mail that informs and belongs to no flow.
 	Notice = "notice"
 	// Alert is the purpose of a mail that alerts the operator.
@@ -56,7 +58,7 @@ type NewToken struct {
 // Message is all that a template needs to write one mail. It holds nothing that the asker wrote except, as To, the address.
 type Message struct {
 	Kind mailer.Kind
-	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Proof, Address, AddressConsent, TakeBack, Notice or Alert.
+	// Purpose is the purpose of the mail: Activation, SignIn, Reset, Proof, Address, AddressConsent, TakeBack, Invite, Notice or Alert.
 	Purpose string
 	// Site is the origin of the site that was asked; Base is Site and the path prefix of our pages, without a slash at the end.
 	Site, Base string
@@ -79,12 +81,23 @@ type Message struct {
 	Act Act
 	// Address is the new address, for mailboxes that may know it, of a mail about a change of the address. It is empty in all others.
 	Address string
+	// Invitation is what a mail of the kind mailer.KindInvite invites to.
+	Invitation *Invitation
 	// App is set when an app with users of its own has asked: our own pages for signing up are not meant.
 	App bool
 	// Subject and Text are those of an alert, which no template writes.
 	Subject, Text string
 	// ID names the queued mail, for logs. It reveals nothing about link or code.
 	ID storage.MailID
+}
+
+// Invitation is what a mail says of an invitation.
+type Invitation struct {
+	// Inviter is the address of the account that invites, empty for an operator.
+	Inviter string   `json:"by,omitempty"`
+	Roles   []string `json:"roles,omitempty"`
+	// Site is the origin that it is an invitation to.
+	Site string `json:"site"`
 }
 
 // Observer counts. Its methods are called after the fact and must not block.

@@ -64,6 +64,10 @@ type Payload struct {
 	Act Act `json:"act,omitzero"`
 	// Address is the new address, for a mail about its change to a mailbox that may know it.
 	Address string `json:"address,omitempty"`
+	// Invited is set for a sign-up where invitations alone make accounts: who has none gets no mail. Invitation is what a mail of the purpose
+	// Invite says.
+	Invited    bool        `json:"invited,omitempty"`
+	Invitation *Invitation `json:"invitation,omitempty"`
 	// Notice is the kind of a notice; empty: mailer.KindNewDevice.
 	Notice mailer.Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.

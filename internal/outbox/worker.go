@@ -56,6 +56,8 @@ type Delivery struct {
 	Accounts AccountFinder
 	// Sessions knows the networks of an account's sessions.
 	Sessions NetworkFinder
+	// Invitations finds those of a mailbox; nil: there are none.
+	Invitations InvitationFinder
 	// Limits has the rates of what the worker spends: the shares that mails wait for (mail_unknown, mail_network), and mails above a
 	// mailbox's limit for networks of its account's sessions (mail_known).
 	Limits limit.Table
@@ -64,6 +66,11 @@ type Delivery struct {
 // NetworkFinder reports whether a live session of an account was opened from the network of an address.
 type NetworkFinder interface {
 	OpenedFrom(tx storage.Tx, accountID string, client netip.Addr) (bool, error)
+}
+
+// InvitationFinder returns the invitation of a mailbox to a site, an origin, that may be accepted; nil if there is none.
+type InvitationFinder interface {
+	Invited(tx storage.Tx, site string, mailbox storage.Digest) (*Invitation, error)
 }
 
 // AccountFinder returns the account whose mailbox is that of email, in any spelling of it. found is false if there is none.

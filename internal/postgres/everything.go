@@ -42,6 +42,8 @@ func (t records) List(of storage.RecordKind, after []byte, limit int) ([]storage
 		return listKeyed(p, &kinds.sessions)
 	case storage.KindMachineTokens:
 		return listKeyed(p, &kinds.machineTokens)
+	case storage.KindInvitations:
+		return listKeyed(p, &kinds.invitations)
 	case storage.KindCounters:
 		return t.counters(p)
 	case storage.KindMails:
@@ -187,6 +189,8 @@ func (t records) Put(r storage.Record) error {
 		return putKeyed(t, &kinds.sessions, r.Key, r)
 	case storage.MachineToken:
 		return putKeyed(t, &kinds.machineTokens, r.Key, r)
+	case storage.Invitation:
+		return putKeyed(t, &kinds.invitations, r.Key, r)
 	case storage.CounterRecord:
 		if !validKey(r.Key) || r.Count < 0 {
 			return errNoKey

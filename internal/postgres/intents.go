@@ -351,3 +351,43 @@ func (t machineTokens) List(after storage.Key, limit int) ([]storage.MachineToke
 	list, err := listAfter(t.rows, after, limit, func(m *storage.MachineToken) storage.Key { return m.Key })
 	return values(list), err
 }
+
+type invitations struct {
+	*rows[storage.Key, storage.Invitation]
+}
+
+// Create stores a new invitation.
+func (t invitations) Create(i storage.Invitation) error {
+	if err := t.changeable(); err != nil {
+		return err
+	}
+	if i.ID == "" || i.Mailbox.IsZero() || !validKey(i.Key) || i.Key.Digest.IsZero() {
+		return errNoKey
+	}
+	return t.create(i.Key, i, storage.ErrExists)
+}
+
+// ByInviter lists up to limit invitations of an account.
+func (t invitations) ByInviter(account string, limit int) ([]storage.Invitation, error) {
+	return t.by("inviter", account, limit, func(i *storage.Invitation) bool { return i.Inviter == account })
+}
+
+// ByMailbox lists up to limit invitations for a mailbox.
+func (t invitations) ByMailbox(mailbox storage.Digest, limit int) ([]storage.Invitation, error) {
+	return t.by("mailbox", digestArg(mailbox), limit, func(i *storage.Invitation) bool { return i.Mailbox == mailbox })
+}
+
+func (t invitations) by(column string, value any, limit int, want func(*storage.Invitation) bool) ([]storage.Invitation, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	sql := "select " + t.kind.columns + " from " + t.kind.table + " where " + column + " = $1 order by ends, digest limit $2"
+	list, err := t.list(sql, []any{value, limit + t.written()}, want, func(a, b *storage.Invitation) int { return compareKeys(a.Key, b.Key) }, limit)
+	return values(list), err
+}
+
+// List returns up to limit invitations with keys after the given one.
+func (t invitations) List(after storage.Key, limit int) ([]storage.Invitation, error) {
+	list, err := listAfter(t.rows, after, limit, func(i *storage.Invitation) storage.Key { return i.Key })
+	return values(list), err
+}

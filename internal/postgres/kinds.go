@@ -26,6 +26,7 @@ type kinds struct {
 	tokens        kind[storage.Key, storage.Token]
 	sessions      kind[storage.Key, storage.Session]
 	machineTokens kind[storage.Key, storage.MachineToken]
+	invitations   kind[storage.Key, storage.Invitation]
 	mails         kind[storage.MailID, storage.Mail]
 	meta          kind[string, metaValue]
 }
@@ -35,7 +36,7 @@ var keyColumns = []string{"ends", "digest"}
 func newKinds(schema string) *kinds {
 	k := &kinds{
 		accounts: accountKind(schema), epochs: epochKind(schema), flows: flowKind(schema), tokens: tokenKind(schema),
-		sessions: sessionKind(schema), machineTokens: machineTokenKind(schema), mails: mailKind(schema), meta: metaKind(schema),
+		sessions: sessionKind(schema), machineTokens: machineTokenKind(schema), invitations: invitationKind(schema), mails: mailKind(schema), meta: metaKind(schema),
 	}
 	k.accounts.prepare(schema)
 	k.epochs.prepare(schema)
@@ -43,6 +44,7 @@ func newKinds(schema string) *kinds {
 	k.tokens.prepare(schema)
 	k.sessions.prepare(schema)
 	k.machineTokens.prepare(schema)
+	k.invitations.prepare(schema)
 	k.mails.prepare(schema)
 	k.meta.prepare(schema)
 	return k
@@ -181,6 +183,18 @@ func machineTokenKind(schema string) kind[storage.Key, storage.MachineToken] {
 				&t.Epochs.Account, &t.Site, &t.Scopes, timeTo{&t.Created}, timeTo{&t.Revoked}, &t.Private, &ver)
 			t.Scopes = texts(t.Scopes)
 			return t.Key, t, ver, err
+		},
+		compare: compareKeys,
+	}
+}
+
+func invitationKind(schema string) kind[storage.Key, storage.Invitation] {
+	return kind[storage.Key, storage.Invitation]{
+		table: schema + ".invitations", key: keyColumns, fields: []string{"id", "inviter", "mailbox"}, keyArgs: keyArgs,
+		args: func(i *storage.Invitation) []any { return []any{i.ID, i.Inviter, digestArg(i.Mailbox)} },
+		scan: func(r pgx.Rows) (k storage.Key, i storage.Invitation, ver int64, err error) {
+			err = r.Scan(endTo{&i.Key}, digestTo{&i.Key.Digest}, &i.ID, &i.Inviter, digestTo{&i.Mailbox}, &ver)
+			return i.Key, i, ver, err
 		},
 		compare: compareKeys,
 	}

@@ -51,7 +51,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, max int) (deleted int,
 
 // sweeps are the statements, of a time and a number of rows.
 func (s *Store) sweeps() (list []string) {
-	for _, table := range []string{"flows", "tokens", "sessions", "machine_tokens", "counters", "events"} {
+	for _, table := range []string{"flows", "tokens", "sessions", "machine_tokens", "invitations", "counters", "events"} {
 		name, key := s.schema+"."+table, "ends, digest"
 		if table == "events" {
 			key = "seq"

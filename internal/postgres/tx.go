@@ -46,6 +46,7 @@ type tx struct {
 	tokens        rows[storage.Key, storage.Token]
 	sessions      rows[storage.Key, storage.Session]
 	machineTokens rows[storage.Key, storage.MachineToken]
+	invitations   rows[storage.Key, storage.Invitation]
 	mails         rows[storage.MailID, storage.Mail]
 	meta          rows[string, metaValue]
 	counts        map[storage.Key]*counter
@@ -70,6 +71,7 @@ func (s *Store) newTx(ctx context.Context, writable bool) *tx {
 	t.tokens = rows[storage.Key, storage.Token]{tx: t, kind: &s.kinds.tokens}
 	t.sessions = rows[storage.Key, storage.Session]{tx: t, kind: &s.kinds.sessions}
 	t.machineTokens = rows[storage.Key, storage.MachineToken]{tx: t, kind: &s.kinds.machineTokens}
+	t.invitations = rows[storage.Key, storage.Invitation]{tx: t, kind: &s.kinds.invitations}
 	t.mails = rows[storage.MailID, storage.Mail]{tx: t, kind: &s.kinds.mails}
 	t.meta = rows[string, metaValue]{tx: t, kind: &s.kinds.meta}
 	return t
@@ -92,6 +94,9 @@ func (t *tx) Sessions() storage.Sessions { return sessions{&t.sessions} }
 
 // MachineTokens returns the intents on machine tokens.
 func (t *tx) MachineTokens() storage.MachineTokens { return machineTokens{&t.machineTokens} }
+
+// Invitations returns the intents on invitations.
+func (t *tx) Invitations() storage.Invitations { return invitations{&t.invitations} }
 
 // Counters returns the intents on counters.
 func (t *tx) Counters() storage.Counters { return counters{t} }
@@ -193,6 +198,7 @@ func (t *tx) end(b *pgx.Batch) {
 		u.queue(t, b)
 	}
 	t.machineTokens.flush(b)
+	t.invitations.flush(b)
 	t.mails.flush(b)
 	t.meta.flush(b)
 	b.QueuedQueries = append(b.QueuedQueries, t.puts.QueuedQueries...)

@@ -123,9 +123,11 @@ func (x *exchange) mailLanguage(own string) string {
 }
 
 // siteName returns what people call the site with an origin.
-func (x *exchange) siteName(origin string) string {
-	if x.Site.Portal != nil {
-		if s := x.Site.Portal.Site(origin); s != nil {
+func (x *exchange) siteName(origin string) string { return x.Site.nameOf(origin) }
+
+func (s *Site) nameOf(origin string) string {
+	if s.Portal != nil {
+		if s := s.Portal.Site(origin); s != nil {
 			return s.Name
 		}
 	}

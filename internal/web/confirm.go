@@ -91,6 +91,13 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 		Token: o.H, Account: account, SignUp: o.Purpose == flow.Activation, AskName: o.AskName, Name: name, Asked: result,
 		Device: o.Device, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
 	}
+	if i := o.Invitation; i != nil {
+		page.Invite = &templates.Invitation{Inviter: i.Inviter, Site: x.invitedTo(i.Site), Roles: strings.Join(i.Roles, ", "), Note: i.Note, Account: i.Account}
+		page.SignIn, page.Code = i.SignIn, page.Code && o.Purpose != flow.Invite
+		if page.Name == "" && p.code == "" {
+			page.Name = i.Name
+		}
+	}
 	page.Reset, page.AskPassword, page.MinLength, page.Username = o.Purpose == flow.Reset, o.AskPassword, o.MinLength, username
 	if o.ReturnTo != "/" {
 		page.ReturnTo = o.ReturnTo
@@ -103,6 +110,26 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 		page.SignedInAs = "" // that session goes on
 	}
 	return page
+}
+
+// invitedTo returns what people call the site that they are invited to.
+func (x *exchange) invitedTo(origin string) string {
+	if origin == x.Site.Origin && x.Site.Name != "" {
+		return x.Site.Name
+	}
+	return x.siteName(origin)
+}
+
+// invitationBody is an invitation as JSON.
+type invitationBody struct {
+	// Inviter is the address of the account that has sent it; an operator has none.
+	Inviter string   `json:"inviter,omitempty"`
+	Site    string   `json:"site"`
+	Roles   []string `json:"roles,omitempty"`
+	Name    string   `json:"name,omitempty"`
+	Note    string   `json:"note,omitempty"`
+	// SignIn is set when it is accepted by a session of the account that the address has.
+	SignIn bool `json:"sign_in,omitempty"`
 }
 
 // confirmBody is /confirm as JSON.
@@ -128,6 +155,8 @@ type confirmBody struct {
 	App bool `json:"app,omitempty"`
 	// NewAddress is the address that the account is to have, where the link goes to its present one.
 	NewAddress string `json:"new_address,omitempty"`
+	// Invitation is set when it accepts one.
+	Invitation *invitationBody `json:"invitation,omitempty"`
 }
 
 func previewBody(o flow.LinkPreview) confirmBody {
@@ -136,6 +165,9 @@ func previewBody(o flow.LinkPreview) confirmBody {
 		SameBrowser: o.SameBrowser, OtherAccount: o.OtherAccount, AskName: o.AskName, AskPassword: o.AskPassword,
 		MinLength: o.MinLength, ReturnTo: o.ReturnTo, Destination: o.Destination, App: o.App,
 		NewAddress: o.NewAddress,
+	}
+	if i := o.Invitation; i != nil {
+		b.Invitation = &invitationBody{Inviter: i.Inviter, Site: i.Site, Roles: i.Roles, Name: i.Name, Note: i.Note, SignIn: i.SignIn}
 	}
 	if (o.SameBrowser || flow.IsAddressPurpose(o.Purpose)) && !o.Cancel {
 		b.Account = o.Address
@@ -205,7 +237,7 @@ func (x *exchange) refuseConfirm(p problem, name string) {
 	switch {
 	case p.code == templates.DeadLink:
 		x.deadLink()
-	case form && !x.json:
+	case (form || p.code == templates.SignInRequired) && !x.json:
 		x.showParked(p, name)
 	default:
 		x.refuseWith(p)

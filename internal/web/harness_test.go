@@ -120,7 +120,7 @@ func newGate(t *testing.T) *gate {
 // delivery is what the mail worker does with letters.
 func (g *gate) delivery(set *templates.Set) outbox.Delivery {
 	return outbox.Delivery{
-		Mailer: g, Accounts: g.state.Accounts, Sessions: g.state.Sessions, Limits: g.site.Limits,
+		Mailer: g, Accounts: g.state.Accounts, Sessions: g.state.Sessions, Invitations: g.pages.Flows, Limits: g.site.Limits,
 		Render: func(l outbox.Message) (mailer.Message, error) {
 			r, err := set.Mail(Mail(g.site, l), l.Locale)
 			return mailer.Message{From: "no-reply@example.com", Subject: r.Subject, Text: r.Text, HTML: r.HTML, Language: r.Language}, err

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
@@ -20,6 +21,12 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 	}
 	if m.Site == "" {
 		m.Site = m.Host
+	}
+	if i := l.Invitation; i != nil {
+		m.Inviter, m.Roles, m.InvitedTo = i.Inviter, strings.Join(i.Roles, ", "), s.nameOf(i.Site)
+		if i.Site == s.Origin {
+			m.InvitedTo = m.Site
+		}
 	}
 	return m
 }

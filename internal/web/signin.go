@@ -59,7 +59,7 @@ func (x *exchange) signInFacts(email, back string, p templates.Problem) template
 	}
 	return templates.SignIn{
 		App: app, Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail,
-		SignUp:   x.Site.SignUp.Mode == flow.SignUpOpen && !x.Site.NoMail,
+		SignUp:   x.Site.SignUp.Mode != flow.SignUpClosed && !x.Site.NoMail,
 		Password: x.passwords(), Mail: x.mails(), CodeOnly: m.Code && !m.Link,
 	}
 }

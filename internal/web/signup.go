@@ -32,7 +32,7 @@ func (x *exchange) signUp() {
 
 func (x *exchange) signUpFacts(email, back string, p templates.Problem) templates.SignUp {
 	s := templates.SignUp{
-		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail, Closed: x.Site.SignUp.Mode != flow.SignUpOpen,
+		Email: email, ReturnTo: back, Problem: p, MailOff: x.Site.NoMail, Closed: x.Site.SignUp.Mode == flow.SignUpClosed,
 	}
 	if s.Closed {
 		// The page says it in its own words already.

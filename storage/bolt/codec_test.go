@@ -24,6 +24,10 @@ var codecs = map[string]func([]byte) ([]byte, error){
 		v, err := decodeMachineToken(storage.Key{}, b)
 		return encodeMachineToken(v), err
 	},
+	"invitation": func(b []byte) ([]byte, error) {
+		v, err := decodeInvitation(storage.Key{}, b)
+		return encodeInvitation(v), err
+	},
 	"mail":  func(b []byte) ([]byte, error) { v, err := decodeMail(storage.MailID{}, b); return encodeMail(v), err },
 	"event": func(b []byte) ([]byte, error) { v, err := decodeEvent(b); return encodeEvent(v), err },
 }
@@ -64,6 +68,10 @@ func samples() map[string][][]byte {
 				ID: "i", Account: "a", Mailbox: k.Digest, Epochs: storage.Epochs{Global: 1, Mailbox: 2, Account: 3}, Site: "s",
 				Scopes: []string{"a", "b"}, Created: at, Revoked: at, Private: []byte("p"),
 			}),
+		},
+		"invitation": {
+			encodeInvitation(storage.Invitation{}),
+			encodeInvitation(storage.Invitation{ID: "i", Inviter: "a", Mailbox: k.Digest}),
 		},
 		"mail": {
 			encodeMail(storage.Mail{}),

@@ -12,8 +12,8 @@ type records struct{ *tx }
 // recordBuckets are the buckets by whose keys each kind is listed.
 var recordBuckets = [...]bucket{
 	storage.KindAccounts: bAccounts, storage.KindEpochs: bEpochs, storage.KindFlows: bFlows, storage.KindTokens: bTokens,
-	storage.KindSessions: bSessions, storage.KindMachineTokens: bMachineTokens, storage.KindCounters: bCounters, storage.KindMails: bOutbox,
-	storage.KindEvents: bEventTimes, storage.KindMeta: bMeta,
+	storage.KindSessions: bSessions, storage.KindMachineTokens: bMachineTokens, storage.KindInvitations: bInvitations, storage.KindCounters: bCounters,
+	storage.KindMails: bOutbox, storage.KindEvents: bEventTimes, storage.KindMeta: bMeta,
 }
 
 // List returns up to limit records of a kind that follow a position, which is a key of the bucket.
@@ -76,6 +76,8 @@ func (t records) decode(kind storage.RecordKind, k, v []byte) (r storage.Record,
 		return decodeSession(key, v)
 	case storage.KindMachineTokens:
 		return decodeMachineToken(key, v)
+	case storage.KindInvitations:
+		return decodeInvitation(key, v)
 	}
 	n, err := readNumber(v)
 	return storage.CounterRecord{Key: key, Count: int64(n)}, err //nolint:gosec // written from one
@@ -112,6 +114,8 @@ func (t records) Put(r storage.Record) error {
 		return sessions(t).Create(r)
 	case storage.MachineToken:
 		return t.create(bMachineTokens, r.Key, encodeMachineToken(r))
+	case storage.Invitation:
+		return invitations(t).Create(r)
 	case storage.CounterRecord:
 		if r.Count < 0 {
 			return errNegative

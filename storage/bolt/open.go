@@ -20,10 +20,10 @@ import (
 
 // schema is the number of the layout of the file: its buckets, their keys and the formats of its records. A file with a larger one is
 // refused, one with a smaller one gets what is missing when it is opened.
-const schema = 7
+const schema = 8
 
 // since names the schema with which a bucket came, where that is not the first.
-var since = map[bucket]uint32{bMachineTokens: 2, bEventTimes: 3, bEventAccounts: 7}
+var since = map[bucket]uint32{bMachineTokens: 2, bEventTimes: 3, bEventAccounts: 7, bInvitations: 8, bInvitationIndex: 8}
 
 var schemaKey = []byte("schema")
 

@@ -191,7 +191,7 @@ func TestOpenRefusesANewerFile(t *testing.T) {
 	}
 }
 
-// TestOpenUpgradesAnOlderFile opens a file as the first schema had it: without the bucket of machine tokens.
+// TestOpenUpgradesAnOlderFile opens a file as the first schema had it: without the buckets of machine tokens and of invitations.
 func TestOpenUpgradesAnOlderFile(t *testing.T) {
 	path := filled(t)
 	db, err := bbolt.Open(path, 0o600, nil)
@@ -199,7 +199,8 @@ func TestOpenUpgradesAnOlderFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		return errors.Join(tx.DeleteBucket(bucketNames[bMachineTokens]), schemaIs(tx, 1))
+		return errors.Join(tx.DeleteBucket(bucketNames[bMachineTokens]), tx.DeleteBucket(bucketNames[bInvitations]),
+			tx.DeleteBucket(bucketNames[bInvitationIndex]), schemaIs(tx, 1))
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -211,7 +212,9 @@ func TestOpenUpgradesAnOlderFile(t *testing.T) {
 		}
 		err = s.Update(context.Background(), func(tx storage.Tx) error {
 			_, err := tx.MachineTokens().List(storage.Key{}, 1)
-			return err
+			_, err2 := tx.Invitations().List(storage.Key{}, 1)
+			_, err3 := tx.Invitations().ByInviter("ada", 1)
+			return errors.Join(err, err2, err3)
 		})
 		if err = errors.Join(err, s.Check(context.Background()), s.Close()); err != nil {
 			t.Fatal(err)

@@ -175,6 +175,20 @@ func decodeMachineToken(k storage.Key, b []byte) (storage.MachineToken, error) {
 	return t, r.done("a machine token")
 }
 
+func encodeInvitation(i storage.Invitation) []byte {
+	w := newWriter(96)
+	w.text(i.ID)
+	w.text(i.Inviter)
+	w.digest(i.Mailbox)
+	return w.b
+}
+
+func decodeInvitation(k storage.Key, b []byte) (storage.Invitation, error) {
+	r := newReader(b)
+	i := storage.Invitation{Key: k, ID: r.text(), Inviter: r.text(), Mailbox: r.digest()}
+	return i, r.done("an invitation")
+}
+
 func encodeMail(m storage.Mail) []byte {
 	w := newWriter(168 + len(m.Sealed))
 	w.b[0] = mailVersion

@@ -11,10 +11,11 @@ import (
 // One transaction of a sweep does sweepChunk parts of work, which keeps it below two milliseconds; whatever waits meanwhile shares
 // the next one. A record that lies among others that have ended is one part (measured: 0.7 µs). A session also has an entry
 // in an index that is in the order of accounts, so each changes a page of its own (25 µs, most of it the disk's). A mail has two
-// entries in an index, one of them by when it is due. An event has one by its time, and mostly one by its account.
+// entries in an index, one of them by when it is due. An event has one by its time, and mostly one by its account. An invitation has two.
 const (
 	sweepChunk   = 512
 	sessionParts = 10
+	invitedParts = 4
 	mailParts    = 4
 	eventParts   = 4
 )
@@ -53,6 +54,7 @@ func (t *tx) sweep(now time.Time, max int) (deleted int, err error) {
 		{sessionParts, t.sweepSessions},
 		{mailParts, t.sweepMails},
 		{eventParts, t.sweepEvents},
+		{invitedParts, t.sweepInvitations},
 		{1, in(bFlows)},
 		{1, in(bTokens)},
 		{1, in(bMachineTokens)},
@@ -118,6 +120,32 @@ func (t *tx) sweepSessions(now time.Time, max int) (int, error) {
 	}
 	for _, k := range index {
 		if err := t.del(bSignedIn, k); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// sweepInvitations sweeps invitations with their entries in the index. One that cannot be read is removed all the same; its entries then
+// lead nowhere, which readers pass over.
+func (t *tx) sweepInvitations(now time.Time, max int) (int, error) {
+	var keys, index [][]byte
+	err := t.ended(bInvitations, nil, now, max, func(k, v []byte) {
+		keys = append(keys, k)
+		if i, err := decodeInvitation(storage.Key{}, v); err == nil {
+			index = append(index, invitationEntries(i, k)...)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range keys {
+		if err := t.del(bInvitations, k); err != nil {
+			return 0, err
+		}
+	}
+	for _, k := range index {
+		if err := t.del(bInvitationIndex, k); err != nil {
 			return 0, err
 		}
 	}

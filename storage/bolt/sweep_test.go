@@ -69,7 +69,7 @@ func TestSweepBoundsTheWorkOfATransaction(t *testing.T) {
 	}
 }
 
-// TestSweepRemovesTheTimesOfEvents sweeps all events: none leaves an entry in the index, which would grow for good.
+// TestSweepRemovesTheTimesOfEvents sweeps all events and an invitation: none leaves an entry in an index, which would grow for good.
 func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
 	s := open(t)
 	defer s.Close() //nolint:errcheck // the end of the test
@@ -78,12 +78,13 @@ func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
 		return errors.Join(
 			tx.Events().Append(storage.Event{Time: at, Account: "ada"}, at.Add(time.Hour)),
 			tx.Events().Append(storage.Event{}, at.Add(time.Minute)),
+			tx.Invitations().Create(storage.Invitation{Key: storage.Key{End: at.Unix(), Digest: storage.Digest{1}}, ID: "i", Inviter: "ada", Mailbox: storage.Digest{2}}),
 		)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Sweep(t.Context(), at.Add(time.Hour), 9); n != 2 || err != nil {
+	if n, err := s.Sweep(t.Context(), at.Add(time.Hour), 9); n != 3 || err != nil {
 		t.Fatalf("swept %d, %v", n, err)
 	}
 	err = s.View(t.Context(), func(st storage.Tx) error {
@@ -91,7 +92,7 @@ func TestSweepRemovesTheTimesOfEvents(t *testing.T) {
 			t.Errorf("the entry %x is left", k)
 			return true, nil
 		}
-		return errors.Join(st.(*tx).scan(bEventTimes, nil, left), st.(*tx).scan(bEventAccounts, nil, left))
+		return errors.Join(st.(*tx).scan(bEventTimes, nil, left), st.(*tx).scan(bEventAccounts, nil, left), st.(*tx).scan(bInvitationIndex, nil, left))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,22 +15,24 @@ import (
 type bucket int
 
 const (
-	bAccounts      bucket = iota // id → account
-	bMailboxes                   // mailbox digest → account id
-	bEpochs                      // epoch key → 8 bytes
-	bFlows                       // end ‖ digest → flow
-	bTokens                      // end ‖ digest → token
-	bSessions                    // end ‖ digest → session
-	bSignedIn                    // account id ‖ 0 ‖ end ‖ digest of a session → nothing
-	bCounters                    // end ‖ digest → 8 bytes
-	bOutbox                      // mail id → mail
-	bMailIndex                   // 'd' ‖ due ‖ id → when queued; 'e' ‖ end ‖ id → nothing
-	bEvents                      // end ‖ sequence → event
-	bMeta                        // name → value
-	bFile                        // "schema" → 4 bytes
-	bMachineTokens               // end ‖ digest → machine token; since schema 2
-	bEventTimes                  // time ‖ sequence → end of an event; since schema 3
-	bEventAccounts               // account id ‖ 0 ‖ time ‖ sequence → end of an event; since schema 7
+	bAccounts        bucket = iota // id → account
+	bMailboxes                     // mailbox digest → account id
+	bEpochs                        // epoch key → 8 bytes
+	bFlows                         // end ‖ digest → flow
+	bTokens                        // end ‖ digest → token
+	bSessions                      // end ‖ digest → session
+	bSignedIn                      // account id ‖ 0 ‖ end ‖ digest of a session → nothing
+	bCounters                      // end ‖ digest → 8 bytes
+	bOutbox                        // mail id → mail
+	bMailIndex                     // 'd' ‖ due ‖ id → when queued; 'e' ‖ end ‖ id → nothing
+	bEvents                        // end ‖ sequence → event
+	bMeta                          // name → value
+	bFile                          // "schema" → 4 bytes
+	bMachineTokens                 // end ‖ digest → machine token; since schema 2
+	bEventTimes                    // time ‖ sequence → end of an event; since schema 3
+	bEventAccounts                 // account id ‖ 0 ‖ time ‖ sequence → end of an event; since schema 7
+	bInvitations                   // end ‖ digest → invitation; since schema 8
+	bInvitationIndex               // 'a' ‖ account id ‖ 0 ‖ end ‖ digest, 'm' ‖ mailbox digest ‖ end ‖ digest → nothing; since schema 8
 	bucketCount
 )
 
@@ -51,6 +53,8 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("machine_tokens"),
 	[]byte("event_times"),
 	[]byte("event_accounts"),
+	[]byte("invitations"),
+	[]byte("invitation_index"),
 }
 
 // appended are the buckets whose new records come last or nearly so. bbolt fills a page to one half before it begins the next, and no
@@ -97,6 +101,9 @@ func (t *tx) Sessions() storage.Sessions { return sessions{t} }
 
 // MachineTokens returns the intents on machine tokens.
 func (t *tx) MachineTokens() storage.MachineTokens { return machineTokens{t} }
+
+// Invitations returns the intents on invitations.
+func (t *tx) Invitations() storage.Invitations { return invitations{t} }
 
 // Counters returns the intents on counters.
 func (t *tx) Counters() storage.Counters { return counters{t} }

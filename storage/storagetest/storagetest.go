@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		{"Tokens", tokenTests},
 		{"Sessions", sessionTests},
 		{"MachineTokens", machineTokenTests},
+		{"Invitations", invitationTests},
 		{"Counters", counterTests},
 		{"Outbox", outboxTests},
 		{"Events", eventTests},
@@ -158,6 +159,10 @@ func machineToken(name string, end time.Time) storage.MachineToken {
 		Created: now,
 		Private: []byte("sealed " + name),
 	}
+}
+
+func invitation(name, inviter string, end time.Time) storage.Invitation {
+	return storage.Invitation{Key: key(end, "invitation", name), ID: "inv-" + name, Inviter: inviter, Mailbox: digest("mailbox", name)}
 }
 
 func mail(name string, due, end time.Time) storage.Mail {

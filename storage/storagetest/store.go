@@ -151,6 +151,7 @@ func testViewReadOnly(t *testing.T, s storage.Store) {
 		"MachineTokens.Create": func(tx storage.Tx) error {
 			return tx.MachineTokens().Create(machineToken("u", now))
 		},
+		"Invitations.Create":   func(tx storage.Tx) error { return tx.Invitations().Create(invitation("u", "a", now)) },
 		"MachineTokens.Revoke": func(tx storage.Tx) error { _, _, err := tx.MachineTokens().Revoke(mt.Key, now); return err },
 		"Counters.Spend":       func(tx storage.Tx) error { _, _, err := tx.Counters().Spend(key(now, "c"), 1, 2); return err },
 		"Counters.Refund":      func(tx storage.Tx) error { _, err := tx.Counters().Refund(key(now, "c"), 1); return err },

@@ -35,12 +35,13 @@ func fill(tx storage.Tx, name string, end time.Time) error {
 		tx.Tokens().Create(storage.Token{Key: key(end, "token", name), Kind: storage.TokenLink}),
 		tx.Sessions().Create(session(name, "me", end)),
 		tx.MachineTokens().Create(machineToken(name, end)),
+		tx.Invitations().Create(invitation(name, "me", end)),
 		tx.Outbox().Enqueue(mail(name, now, end)),
 		tx.Events().Append(storage.Event{Name: name}, end),
 	)
 }
 
-const kinds = 7
+const kinds = 8
 
 // left counts what fill has stored and a sweep has not deleted.
 func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
@@ -50,10 +51,11 @@ func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
 		_, tokenFound, err2 := tx.Tokens().Get(key(end, "token", name))
 		_, sessionFound, err3 := tx.Sessions().Get(key(end, "session", name))
 		_, machineFound, err7 := tx.MachineTokens().Get(key(end, "machine token", name))
+		invited, err8 := tx.Invitations().ByMailbox(digest("mailbox", name), 9)
 		count, err4 := tx.Counters().Peek(key(end, "counter", name))
 		mails, err5 := tx.Outbox().List(false, 1000)
 		events, err6 := tx.Events().List(storage.EventFilter{}, 1000)
-		for _, found := range []bool{flowFound, tokenFound, sessionFound, machineFound, count > 0} {
+		for _, found := range []bool{flowFound, tokenFound, sessionFound, machineFound, len(invited) > 0, count > 0} {
 			if found {
 				n++
 			}
@@ -68,7 +70,7 @@ func left(t *testing.T, s storage.Store, name string, end time.Time) (n int) {
 				n++
 			}
 		}
-		return errors.Join(err1, err2, err3, err4, err5, err6, err7)
+		return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8)
 	})
 	return n
 }
