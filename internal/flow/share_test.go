@@ -121,7 +121,7 @@ func TestFAIR1_TheLogWarnsOfWhatIsSpent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{"limit=mail_network rate=5-D client=203.0.113.0/24", "limit=mail_unknown rate=8-D"} {
+	for _, want := range []string{"limit=mail_network rate=5-D spent=5 client=203.0.113.0/24", "limit=mail_unknown rate=8-D"} {
 		if n := strings.Count(text.String(), want); n != 1 {
 			t.Errorf("%d lines with %q in\n%s", n, want, text.String())
 		}
