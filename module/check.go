@@ -34,7 +34,7 @@ const (
 	MaxResends = 100
 )
 
-// CheckInvite returns an error for a rule that gives nothing, or names what is no role.
+// CheckInvite returns an error for a rule that gives nothing, or names what is no role, and for every other one: no page sends invitations yet.
 func (a *App) CheckInvite() error {
 	for _, rule := range a.Invite {
 		if len(rule.Gives) == 0 {
@@ -43,6 +43,9 @@ func (a *App) CheckInvite() error {
 		if err := accounts.CheckRoles(append([]string{rule.By}, rule.Gives...)); err != nil {
 			return fmt.Errorf("invite by role: %w", err)
 		}
+	}
+	if len(a.Invite) > 0 {
+		return errors.New("invite by role is not available in this version; operators invite with 'caddy email-link invite'")
 	}
 	return nil
 }
