@@ -41,6 +41,10 @@ type place struct {
 	dir   string
 	admin string
 	site  string
+	// program is another build that runs here, empty for this one; see buildCaddy.
+	program string
+	// env are further variables of what runs here.
+	env []string
 	// log is what the Caddy that start ran last has printed.
 	log *gatetest.Output
 	// caddy is that Caddy.
@@ -81,7 +85,16 @@ func (p *place) edit(old, with string) {
 
 func (p *place) command(args ...string) *exec.Cmd {
 	p.t.Helper()
-	return gatetest.Command(p.t.Context(), p.dir, args...)
+	return p.commandIn(p.t.Context(), args...)
+}
+
+func (p *place) commandIn(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := gatetest.Command(ctx, p.dir, args...)
+	if p.program != "" {
+		cmd.Path = p.program
+	}
+	cmd.Env = append(cmd.Env, p.env...)
+	return cmd
 }
 
 // run runs `caddy email-link` and returns what it printed and its exit code.
@@ -110,7 +123,7 @@ func (p *place) must(args ...string) string {
 // start runs Caddy until stop is called or the test ends.
 func (p *place) start() (stop func()) {
 	p.t.Helper()
-	caddy, err := gatetest.Start(gatetest.Command(context.WithoutCancel(p.t.Context()), p.dir, "run"))
+	caddy, err := gatetest.Start(p.commandIn(context.WithoutCancel(p.t.Context()), "run"))
 	if err != nil {
 		p.t.Fatal(err)
 	}

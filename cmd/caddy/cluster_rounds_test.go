@@ -170,6 +170,7 @@ func TestNODE1_RoundsOfEnds(t *testing.T) {
 		stop := load(t, c.nodes, c.origin, c.enter("load@example.com"))
 		gone := func(_ int, page string) bool { return !strings.HasPrefix(page, "hello") }
 		disabled := "disabled"
+		alone, byCommand := c.alone(), atomic.Int64{}
 		for _, end := range []struct {
 			what string
 			do   func(ctx context.Context, email string, b *browser) error
@@ -189,6 +190,13 @@ func TestNODE1_RoundsOfEnds(t *testing.T) {
 			{"delete", func(ctx context.Context, email string, _ *browser) error {
 				_, err := client.DeleteAccount(ctx, email)
 				return err
+			}},
+			{"command on the database", func(_ context.Context, email string, _ *browser) error {
+				args := [][]string{{"sessions", "end"}, {"accounts", "disable"}}[byCommand.Add(1)%2]
+				if _, errs, code := alone.run(append(args, email)...); code != 0 {
+					return fmt.Errorf("%v: exit %d, %s", args, code, errs)
+				}
+				return nil
 			}},
 		} {
 			t.Logf("pooled %v, %s: %s", pooled, end.what, figures(c.inRounds(rounds, end.what, func(email string, b *browser) time.Duration {

@@ -17,10 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/identity"
 	"github.com/caddy-email-link/caddy-email-link/internal/gatetest"
 )
 
-// streams is an app whose requests last until they are ended. It says when the body of one begins and ends.
+// streams is an app whose requests last until they are ended, but for one that returns its assertion. It says when the body of one begins and
+// ends.
 type streams struct{ uploads chan string }
 
 func newStreams(t *testing.T) (s streams, addr string) {
@@ -28,6 +30,8 @@ func newStreams(t *testing.T) (s streams, addr string) {
 	s.uploads = make(chan string, 99)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case "/app/assertion":
+			_, _ = io.WriteString(w, r.Header.Get(identity.Header))
 		case "/app/events":
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(w, "data: begun\n\n")
@@ -173,18 +177,26 @@ func (c *cluster) says(want string) {
 	}
 }
 
+// alone is a place whose commands work on the database of the cluster themselves, because no Caddy answers there.
+func (c *cluster) alone() *place {
+	c.t.Helper()
+	first := c.nodes[0]
+	text, err := os.ReadFile(filepath.Join(first.dir, "Caddyfile"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	p := &place{t: c.t, dir: c.t.TempDir(), admin: gatetest.Address(c.t), site: first.site}
+	p.write("Caddyfile", strings.ReplaceAll(string(text), first.admin, p.admin))
+	return p
+}
+
 // TestNODE1_EndsReachEveryNode ends and changes things by one of three Caddys, and by a command on the database where no Caddy answers. The
 // other two know of it, and end what is in flight. At last the steps of a portal, each on a node of its own.
 func TestNODE1_EndsReachEveryNode(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	first, last := c.nodes[0], c.nodes[2]
-	text, err := os.ReadFile(filepath.Join(first.dir, "Caddyfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	alone := &place{t: t, dir: t.TempDir(), admin: gatetest.Address(t), site: first.site}
-	alone.write("Caddyfile", strings.ReplaceAll(string(text), first.admin, alone.admin))
+	alone := c.alone()
 	signOut := func(form string) func(email string, b *browser) {
 		return func(_ string, b *browser) {
 			if status, _ := first.browser(b.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", form); status != http.StatusOK {
