@@ -156,7 +156,7 @@ migrate: ## long: 100 000 accounts and sessions from a file to PostgreSQL and ba
 	MIGRATE_ACCOUNTS=100000 scripts/isolated $(GO) test -count 1 -timeout 1h -tags postgres -run MOVE1_ThereAndBackKilled -v ./internal/migrate
 
 .PHONY: cluster-rounds
-cluster-rounds: ## long: three nodes: ends under load, stops, kills, clocks (apt-get install faketime), rolling changes; CLUSTER_ROUNDS (200) of each
+cluster-rounds: ## long: three nodes: ends under load, stops, kills, clocks (apt-get install faketime), rolling changes, keys; CLUSTER_ROUNDS (200) of each
 	CLUSTER_ROUNDS=$(CLUSTER_ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 2h -tags postgres -run 'NODE|TOK1_OneOfMany|RL4_ACap' -v ./cmd/caddy
 
 kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate

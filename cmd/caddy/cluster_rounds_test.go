@@ -155,6 +155,44 @@ func figures(list []time.Duration) string {
 	return fmt.Sprintf("%d: p50 %s, p99 %s, max %s", len(list), at(50), at(99), list[len(list)-1].Round(time.Millisecond))
 }
 
+// end is one way of ending a session.
+type end struct {
+	what string
+	do   func(ctx context.Context, email string, b *browser) error
+}
+
+// ends returns all ways but those of roles and tokens, by the first node and by commands that work on the database themselves.
+func (c *cluster) ends(client *adminapi.Client) []end {
+	c.t.Helper()
+	first, alone, disabled := c.nodes[0], c.alone(), "disabled"
+	var commands atomic.Int64
+	return []end{
+		{"sign-out", func(_ context.Context, _ string, b *browser) error {
+			first.browser(b.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", "")
+			return nil
+		}},
+		{"sign-out everywhere", func(_ context.Context, _ string, b *browser) error {
+			first.browser(b.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", "everywhere=1")
+			return nil
+		}},
+		{"disable", func(ctx context.Context, email string, _ *browser) error {
+			_, err := client.ChangeAccount(ctx, email, operator.AccountChange{Status: &disabled})
+			return err
+		}},
+		{"delete", func(ctx context.Context, email string, _ *browser) error {
+			_, err := client.DeleteAccount(ctx, email)
+			return err
+		}},
+		{"command on the database", func(_ context.Context, email string, _ *browser) error {
+			args := [][]string{{"sessions", "end"}, {"accounts", "disable"}}[commands.Add(1)%2]
+			if _, errs, code := alone.run(append(args, email)...); code != 0 {
+				return fmt.Errorf("%v: exit %d, %s", args, code, errs)
+			}
+			return nil
+		}},
+	}
+}
+
 // TestNODE1_RoundsOfEnds ends and changes things on the first of three nodes under load, with notices and by way of a pooler, without.
 func TestNODE1_RoundsOfEnds(t *testing.T) {
 	rounds := onlyLong(t)
@@ -165,40 +203,10 @@ func TestNODE1_RoundsOfEnds(t *testing.T) {
 			dsn = server.Pooler(t, "transaction")
 		}
 		c := newClusterOn(t, server, "none", dsn, dsn, dsn)
-		first := c.nodes[0]
-		client, begun := first.client(), time.Now()
+		client, begun := c.nodes[0].client(), time.Now()
 		stop := load(t, c.nodes, c.origin, c.enter("load@example.com"))
 		gone := func(_ int, page string) bool { return !strings.HasPrefix(page, "hello") }
-		disabled := "disabled"
-		alone, byCommand := c.alone(), atomic.Int64{}
-		for _, end := range []struct {
-			what string
-			do   func(ctx context.Context, email string, b *browser) error
-		}{
-			{"sign-out", func(_ context.Context, _ string, b *browser) error {
-				first.browser(b.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", "")
-				return nil
-			}},
-			{"sign-out everywhere", func(_ context.Context, _ string, b *browser) error {
-				first.browser(b.cookies).do(http.MethodPost, c.origin+"/email-link/sign-out", "everywhere=1")
-				return nil
-			}},
-			{"disable", func(ctx context.Context, email string, _ *browser) error {
-				_, err := client.ChangeAccount(ctx, email, operator.AccountChange{Status: &disabled})
-				return err
-			}},
-			{"delete", func(ctx context.Context, email string, _ *browser) error {
-				_, err := client.DeleteAccount(ctx, email)
-				return err
-			}},
-			{"command on the database", func(_ context.Context, email string, _ *browser) error {
-				args := [][]string{{"sessions", "end"}, {"accounts", "disable"}}[byCommand.Add(1)%2]
-				if _, errs, code := alone.run(append(args, email)...); code != 0 {
-					return fmt.Errorf("%v: exit %d, %s", args, code, errs)
-				}
-				return nil
-			}},
-		} {
+		for _, end := range c.ends(client) {
 			t.Logf("pooled %v, %s: %s", pooled, end.what, figures(c.inRounds(rounds, end.what, func(email string, b *browser) time.Duration {
 				if err := end.do(t.Context(), email, b); err != nil {
 					t.Error(err)
