@@ -163,7 +163,7 @@ func (s *Service) InviteIn(tx storage.Tx, site Site, requester Requester, in Inv
 	if err != nil {
 		return err
 	}
-	open, err := s.countOpen(tx, r.ID, now)
+	open, err := s.countOpen(tx, r.ID)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,6 @@ type invitationDraft struct {
 	private private
 	addr    address.Address
 	now     time.Time
-	text    string // of the link, where it is printed
 	network string
 }
 
@@ -320,7 +319,7 @@ func (s *Service) sent(f storage.Flow, p private, state string) Sent {
 }
 
 // countOpen returns how many open invitations an account has sent.
-func (s *Service) countOpen(tx storage.Tx, inviter string, now time.Time) (open int, err error) {
+func (s *Service) countOpen(tx storage.Tx, inviter string) (open int, err error) {
 	list, err := s.InvitationsOf(tx, inviter)
 	for _, one := range list {
 		if one.Status == InviteOpen {

@@ -128,14 +128,14 @@ func TestDUR1_AGroupHoldsWhatGoesTogether(t *testing.T) {
 			}
 		})
 	}
+	soon, cancel := context.WithTimeout(t.Context(), tripBound/2)
+	defer cancel()
 	for _, order := range [][]bool{{true, false}, {false, true}} {
 		g := &groups{}
 		for i, hurried := range order {
 			e := ended(t, s, spend(10, byte(1+i)))
 			if hurried {
-				var cancel context.CancelFunc
-				e.t.ctx, cancel = context.WithTimeout(t.Context(), tripBound/2)
-				defer cancel()
+				e.t.ctx = soon
 			}
 			g.waiting = append(g.waiting, e)
 		}
