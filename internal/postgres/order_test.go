@@ -130,12 +130,13 @@ func TestDUR1_AGroupHoldsWhatGoesTogether(t *testing.T) {
 	}
 	soon, cancel := context.WithTimeout(t.Context(), tripBound/2)
 	defer cancel()
+	hurry := func(e *ending) { e.t.ctx = soon }
 	for _, order := range [][]bool{{true, false}, {false, true}} {
 		g := &groups{}
 		for i, hurried := range order {
 			e := ended(t, s, spend(10, byte(1+i)))
 			if hurried {
-				e.t.ctx = soon
+				hurry(e)
 			}
 			g.waiting = append(g.waiting, e)
 		}
