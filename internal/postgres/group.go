@@ -183,8 +183,24 @@ func (t *tx) compatible(u *tx) bool {
 			return false
 		}
 	}
-	return t.accounts.compatible(u.accounts) && t.epochs.compatible(u.epochs) && t.flows.compatible(u.flows) && t.tokens.compatible(u.tokens) &&
-		t.sessions.compatible(u.sessions) && t.machineTokens.compatible(u.machineTokens) && t.mails.compatible(u.mails) && t.meta.compatible(u.meta)
+	others := u.recordSets()
+	for i, set := range t.recordSets() {
+		if !set.compatible(others[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// recordSet is the rows of one kind that a step has met.
+type recordSet interface {
+	compatible(other recordSet) bool
+	merge(other recordSet)
+}
+
+// recordSets returns the rows of each kind.
+func (t *tx) recordSets() []recordSet {
+	return []recordSet{&t.accounts, &t.epochs, &t.flows, &t.tokens, &t.sessions, &t.machineTokens, &t.invitations, &t.mails, &t.meta}
 }
 
 // written reports whether the step writes an account of a mailbox.
@@ -199,8 +215,8 @@ func (t *tx) written(d storage.Digest) bool {
 
 // compatible reports whether rows can be written together: what one step writes the other one does not depend on, and what both depend on they
 // have read alike.
-func (r rows[K, R]) compatible(u rows[K, R]) bool {
-	for k, d := range u.m {
+func (r *rows[K, R]) compatible(other recordSet) bool {
+	for k, d := range other.(*rows[K, R]).m { //nolint:forcetypeassert // the set of the same kind of another step
 		one := r.m[k]
 		if one != nil && (d.write || d.guard) && (one.write || d.write || one.stored != d.stored) {
 			return false
@@ -211,14 +227,10 @@ func (r rows[K, R]) compatible(u rows[K, R]) bool {
 
 // merge adds what another step writes and depends on.
 func (t *tx) merge(u *tx) {
-	t.accounts.merge(u.accounts)
-	t.epochs.merge(u.epochs)
-	t.flows.merge(u.flows)
-	t.tokens.merge(u.tokens)
-	t.sessions.merge(u.sessions)
-	t.machineTokens.merge(u.machineTokens)
-	t.mails.merge(u.mails)
-	t.meta.merge(u.meta)
+	others := u.recordSets()
+	for i, set := range t.recordSets() {
+		set.merge(others[i])
+	}
 	for d := range u.freed {
 		t.freed[d] = true
 	}
@@ -238,8 +250,8 @@ func (t *tx) merge(u *tx) {
 }
 
 // merge adds the rows of another step that it writes or depends on.
-func (r *rows[K, R]) merge(u rows[K, R]) {
-	for k, one := range u.m {
+func (r *rows[K, R]) merge(other recordSet) {
+	for k, one := range other.(*rows[K, R]).m { //nolint:forcetypeassert // the set of the same kind of another step
 		if one.write || one.guard {
 			if r.m == nil {
 				r.m = map[K]*row[R]{}

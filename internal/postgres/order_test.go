@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,35 @@ func TestSTO3_LocksOfAStep(t *testing.T) {
 		if alone, ok := first.Arguments[1].([]bool); first.SQL != queryLocks || !ok || len(alone) != 1 || alone[0] != c.want {
 			t.Errorf("a step that %s: %s %v", name, first.SQL, first.Arguments)
 		}
+	}
+}
+
+// TestDUR1_AGroupHoldsEachKind counts the kinds of rows of a step: one that groups leave out would be lost when steps end together.
+func TestDUR1_AGroupHoldsEachKind(t *testing.T) {
+	s := &Store{kinds: newKinds("s")}
+	kinds := 0
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[tx]()) {
+		if reflect.PointerTo(field.Type).Implements(reflect.TypeFor[recordSet]()) {
+			kinds++
+		}
+	}
+	if n := len(s.newTx(t.Context(), true).recordSets()); n != kinds {
+		t.Errorf("groups hold %d kinds of rows, a step has %d", n, kinds)
+	}
+	invite := func(n byte) *ending {
+		return ended(t, s, func(step *tx) error {
+			return step.Invitations().Create(storage.Invitation{Key: storage.Key{End: 1 << 31, Digest: storage.Digest{n}}, ID: "i", Mailbox: storage.Digest{9}})
+		})
+	}
+	all := s.newTx(t.Context(), true)
+	all.merge(invite(1).t)
+	if one := invite(2).t; !all.compatible(one) {
+		t.Error("two invitations do not go together")
+	} else if all.merge(one); all.invitations.written() != 2 {
+		t.Errorf("%d of 2 invitations are written", all.invitations.written())
+	}
+	if all.compatible(invite(1).t) {
+		t.Error("an invitation goes with another one of its key")
 	}
 }
 
