@@ -54,6 +54,7 @@ func fill(t testing.TB, s storage.Store, of size) {
 			Key: flow, ID: fmt.Sprintf("flow-%08d", i), Site: "https://app.example.com", Purpose: "sign_in", Mailbox: digest("mailbox", i), Started: now, State: storage.FlowOpen,
 			Codes: []storage.Digest{digest("code", i)}, MailIP: []storage.Key{{End: end.Unix(), Digest: digest("ip", i)}}, NextResend: now, Private: make([]byte, 200),
 		}, storage.Token{Key: storage.Key{End: end.Unix(), Digest: digest("token", i)}, Kind: storage.TokenLink, Flow: flow},
+			storage.Invitation{Key: flow, ID: fmt.Sprintf("flow-%08d", i), Inviter: "account-00000000", Mailbox: digest("mailbox", i)},
 			storage.CounterRecord{Key: storage.Key{End: end.Unix(), Digest: digest("ip", i)}, Count: int64(i)},
 			// Of one microsecond, in another order than that of their nanoseconds.
 			storage.EventRecord{Event: storage.Event{Time: now.Add(-time.Duration(i % 3)), Name: "requested", Flow: fmt.Sprint(i)}, End: end.Unix() - int64(i)})
@@ -176,7 +177,7 @@ func TestMOVE1_EverythingMoves(t *testing.T) {
 			t.Errorf("%s: %d records, %s", d.Kind, d.Records, d)
 		}
 	}
-	if want := 12*2 + 3*2 + 7*4 + 5 + 3; n != want || !strings.Contains(strings.Join(lines, " "), "sessions 12/12") {
+	if want := 12*2 + 3*2 + 7*5 + 5 + 3; n != want || !strings.Contains(strings.Join(lines, " "), "sessions 12/12") {
 		t.Errorf("%d records, want %d; progress %v", n, want, lines)
 	}
 	if _, err := Run(t.Context(), o); !errors.Is(err, ErrInUse) {
