@@ -72,8 +72,8 @@ test: fmt-check vet ## formatting, go vet and every test that needs Go alone
 
 check: tools fmt-check vet lint caddyfiles ## everything: lint, race detector, a browser, Node, Python, every Caddyfile
 	scripts/mail-servers exim
-	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below one package after the other, so that none starves
-	scripts/isolated --memory $(GO) test -race -short -p 1 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
+	$(GO) build -race -tags $(TAGS) ./... # all at once; the tests below two packages at a time: many wait for servers, and none starves
+	scripts/isolated --memory $(GO) test -race -short -p 2 -timeout 20m -tags $(TAGS) $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v /internal/bench)
 	scripts/isolated --memory scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres $(TESTFLAGS) $(ON_POSTGRES)
 	scripts/isolated --memory scripts/on-postgres $(GO) test -p 1 -timeout 10m -tags postgres -run 'PORT|WHY' $(TESTFLAGS) $(ON_POSTGRES_LONG) ./internal/operator # the rest takes minutes: make postgres
 	scripts/isolated $(GO) test -timeout 10m $(TESTFLAGS) ./internal/bench # what it measures means nothing under the race detector
