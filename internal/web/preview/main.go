@@ -101,8 +101,9 @@ var groupNames = map[string]string{
 	"SignIn": "Sign in", "SignUp": "Sign up", "Reset": "Ask for a new password", "Password": "Change the password", "Resend": "Check your email",
 	"NoFlowPage": "No sign-in in progress", "Confirm": "An opened link", "ConfirmCancel": "An opened cancel link", "ConfirmNone": "No link is open",
 	"Cancelled": "After a cancel", "Dead": "A link that does not work", "Incomplete": "A link that is not complete", "Home": "Your account",
-	"Account": "Account settings",
-	"Prove":   "A code for an act on the account", "SignOut": "Sign out", "Refused": "Errors",
+	"Account": "Account settings", "Prove": "A code for an act on the account", "Delete": "Delete the account", "Deleted": "A deleted account",
+	"ConfirmUndo": "An opened link that keeps a deleted account", "TokenForm": "A machine token of one's own", "TokenMade": "A new machine token",
+	"SignOut": "Sign out", "Refused": "Errors",
 }
 
 // addPage writes one page, and what it loads beside it.
