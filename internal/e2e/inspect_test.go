@@ -9,6 +9,7 @@ type inspection struct {
 	Lang, Dir, Title, Compat       string
 	Headings, Mains, Scripts       int
 	Unlabeled, Dangling, Doubled   []string
+	Stray                          []string
 	Unnamed, Inline, Small, Remote []string
 	Alerts, Focused                []string
 	Invalid                        []string
@@ -25,6 +26,7 @@ const inspectPage = `(() => {
 		Lang: document.documentElement.lang, Dir: document.documentElement.dir, Title: document.title, Compat: document.compatMode,
 		Headings: all('h1').length, Mains: all('main').length, Scripts: all('script').filter((e) => !new URL(e.src).pathname.startsWith('/email-link/assets/page.')).length,
 		Unlabeled: all('input:not([type=hidden], [hidden])').filter((e) => !e.labels.length || !e.labels[0].innerText.trim()).map(name),
+		Stray: all('label').filter((e) => e.getClientRects().length && e.control && !e.control.getClientRects().length).map((e) => e.innerText),
 		Dangling: all('[aria-describedby]').flatMap((e) => e.getAttribute('aria-describedby').trim().split(/\s+/)).filter((id) => !ids.includes(id)),
 		Doubled: ids.filter((id, i) => ids.indexOf(id) !== i),
 		Unnamed: all('a, button').filter((e) => !e.innerText.trim()).map(name),
@@ -51,7 +53,7 @@ func (b *browser) inspect() inspection {
 			b.name, b.path(), p.Lang, p.Dir, p.Title, p.Compat, p.Headings, p.Mains)
 	}
 	for what, found := range map[string][]string{
-		"fields without a label": p.Unlabeled, "descriptions that are not there": p.Dangling, "double ids": p.Doubled,
+		"fields without a label": p.Unlabeled, "labels of hidden fields": p.Stray, "descriptions that are not there": p.Dangling, "double ids": p.Doubled,
 		"controls without a name": p.Unnamed, "inline styles and handlers": p.Inline, "controls smaller than 24 pixels": p.Small,
 		"addresses elsewhere": p.Remote,
 	} {
