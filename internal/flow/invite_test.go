@@ -127,7 +127,7 @@ func TestINV1_FiftyAtOnceMakeOneAccount(t *testing.T) {
 			defer mu.Unlock()
 			if err == nil {
 				good++
-			} else if !errors.Is(err, ErrDead) {
+			} else if !errors.Is(err, ErrDead) && !errors.Is(err, ErrChanged) { // the account is there already, the end of the invitation was read before
 				t.Error(err)
 			}
 		})
