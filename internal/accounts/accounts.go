@@ -152,7 +152,7 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 		}
 	}
 	mailbox := n.Address.Mailbox(s.Ring)
-	if taken, err := s.isTaken(tx, mailbox, ""); err != nil || taken {
+	if taken, err := s.Taken(tx, mailbox, ""); err != nil || taken {
 		return Account{}, orElse(err, ErrTaken)
 	}
 	if n.ID == "" {

@@ -79,11 +79,6 @@ type AddressState struct {
 	TakeBack storage.Key
 }
 
-// Taken reports whether an account cannot have a mailbox because another one has it or may take it back.
-func (s *Service) Taken(tx storage.Tx, mailbox storage.Digest, id string) (bool, error) {
-	return s.isTaken(tx, mailbox, id)
-}
-
 // AddressState returns what an account knows of changes of its address.
 func (s *Service) AddressState(tx storage.Tx, id string) (st AddressState, found bool, err error) {
 	r, found, err := tx.Accounts().Get(id)
@@ -153,9 +148,9 @@ func (s *Service) reservedFor(tx storage.Tx, mailbox storage.Digest) (id string,
 	return r.ID, nil
 }
 
-// isTaken reports whether an account cannot have a mailbox because another one has it or may take it back. The read of the mailbox guards what
+// Taken reports whether an account cannot have a mailbox because another one has it or may take it back. The read of the mailbox guards what
 // the step writes.
-func (s *Service) isTaken(tx storage.Tx, mailbox storage.Digest, id string) (bool, error) {
+func (s *Service) Taken(tx storage.Tx, mailbox storage.Digest, id string) (bool, error) {
 	r, found, err := tx.Accounts().ByMailboxForUpdate(mailbox)
 	if err != nil || found {
 		return found && r.ID != id, err
@@ -268,7 +263,7 @@ func (s *Service) RestoreAddress(tx storage.Tx, id string, addr address.Address)
 // sealed part as they were.
 func (s *Service) replaceAddress(tx storage.Tx, id string, addr address.Address, f func(r *storage.Account, p *private) error) error {
 	mailbox := addr.Mailbox(s.Ring)
-	if taken, err := s.isTaken(tx, mailbox, id); err != nil || taken {
+	if taken, err := s.Taken(tx, mailbox, id); err != nil || taken {
 		return orElse(err, ErrTaken)
 	}
 	r, found, err := tx.Accounts().GetForUpdate(id)
