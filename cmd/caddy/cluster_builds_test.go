@@ -105,7 +105,7 @@ func buildCaddy(t *testing.T, changes edits) (program string) {
 }
 
 // TestNODE3_RollingVersions replaces the build of one node after the other by the next one, which changes the schema, behind a balancer and
-// under load, and then goes back: no request is lost, no mail comes twice or not at all, and nobody is signed out.
+// under load, and then goes back: no request is lost, no mail comes twice or not at all, and every session lives on.
 func TestNODE3_RollingVersions(t *testing.T) {
 	onlyLong(t)
 	next := buildCaddy(t, nextBuild)

@@ -96,7 +96,7 @@ func (c *cluster) roll(old, with string) {
 }
 
 // TestNODE3_RollingRestartsLoseNothing restarts one node after the other behind a balancer, under load, and then changes their key: no request
-// is lost, no mail comes twice or not at all, and nobody is signed out.
+// is lost, no mail comes twice or not at all, and every session lives on.
 func TestNODE3_RollingRestartsLoseNothing(t *testing.T) {
 	onlyLong(t)
 	box := mailertest.NewServer(t, mailertest.Options{})

@@ -312,7 +312,7 @@ func TestNODE1_RoundsOfStops(t *testing.T) {
 	}
 }
 
-// TestNODE1_ThreeIdleNodesAskLittle counts what three nodes that nobody uses send to the database.
+// TestNODE1_ThreeIdleNodesAskLittle counts the statements that three idle nodes send to the database.
 func TestNODE1_ThreeIdleNodesAskLittle(t *testing.T) {
 	onlyLong(t)
 	const seconds = 40

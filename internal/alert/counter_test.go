@@ -113,7 +113,7 @@ func TestALERT3_AnOfficeThatSignsInIsNoAttack(t *testing.T) {
 	if due := c.Due(start); len(due) > 0 {
 		t.Errorf("an alert: %+v", due)
 	}
-	for i := range 40 { // whoever has signed in by mail is counted once
+	for i := range 40 { // a sign-in by mail counts once for each account
 		c.Requested(start, client(512), uint64(i), "a•••@example.com")
 		if i < 15 {
 			c.Line(start, Line{Event: "confirmed", Client: "10.2.0.0/24"})
