@@ -8,9 +8,9 @@ import (
 // Account is the page on which a signed-in person looks after the account.
 type Account struct {
 	Email string
-	// Name is shown in a form where MayName is set.
-	Name    string
-	MayName bool
+	// Name is the account's, empty for none. Where MayName is set it is in a form, with TypedName: the same, or what was refused.
+	Name, TypedName string
+	MayName         bool
 	// Language is the tag of the language of mails.
 	Language string
 	// Sessions is set where people see and end sessions. Browsers are those that are signed in, this one first; More are not shown. Others is
@@ -30,9 +30,25 @@ type Account struct {
 	Tokens   []AccountToken
 	Events   []AccountEvent
 	Address  AccountAddress
-	// Done is what has just been done: "ended", "revoked", "saved", "stopped", "changed", or empty.
+	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "saved", "stopped", "changed", or empty.
 	Done    string
 	Problem Problem
+}
+
+// ProblemIn returns the part of the page with the form that was refused, "name", "address" or "export": what is wrong is said there, beside
+// the field that has the focus. It is empty for what is said at the top.
+func (a Account) ProblemIn() string {
+	switch {
+	case a.Problem.Code == "":
+		return ""
+	case a.Address.Refused || a.Problem.Code == WrongCode || a.Problem.Code == MalformedCode:
+		return "address"
+	case a.Problem.Code == InvalidName:
+		return "name"
+	case a.Problem.Code == WrongCurrent || a.Problem.Code == MissingCurrent:
+		return "export"
+	}
+	return ""
 }
 
 // Prove is the page that takes the code which was mailed for one act on the account.

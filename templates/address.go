@@ -13,6 +13,9 @@ type AccountAddress struct {
 	Change *AddressChange
 }
 
+// Shown reports whether the page has anything to say about the address.
+func (a AccountAddress) Shown() bool { return a.Form || a.Operator || a.Change != nil }
+
 // AddressChange is a change of the address that waits for its mailboxes.
 type AddressChange struct {
 	// Address is the new one. New and Present are set once that mailbox has confirmed.

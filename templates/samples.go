@@ -238,7 +238,7 @@ func homeSamples() []PageSample {
 	launcher.Apps = []App{{Name: "Photos", Address: "https://photos.example.org", Logo: "/email-link/assets/logo.svg"}, {Name: "Files", Address: "https://files.example.com"}}
 	account, full := accountSamples()
 	badName := account
-	badName.Name, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
+	badName.TypedName, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
 	wrongPassword := full
 	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
 	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
@@ -290,7 +290,7 @@ func accountSamples() (account, full Account) {
 	full = account
 	phone := this
 	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
-	full.Name, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
+	full.Name, full.TypedName, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
 	full.Passwords, full.Password, full.Export, account.Export, full.Delete, full.NewToken = true, true, true, true, true, true
 	full.Tokens = []AccountToken{
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},

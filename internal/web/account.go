@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -19,12 +20,18 @@ const accountPath = "/account"
 
 // Queries of the page that say what has just been done.
 const (
-	accountEnded   = "ended"
-	accountRevoked = "revoked"
-	accountSaved   = "saved"
-	accountStopped = "stopped"
-	accountChanged = "changed"
+	accountEnded    = "ended"
+	accountOthers   = "others"
+	accountRevoked  = "revoked"
+	accountSaved    = "saved"
+	accountName     = "name"
+	accountLanguage = "language"
+	accountStopped  = "stopped"
+	accountChanged  = "changed"
 )
+
+// accountStatus has the JSON status of what the page says in more words.
+var accountStatus = map[string]string{accountOthers: accountEnded, accountName: accountSaved, accountLanguage: accountSaved}
 
 // maxShownSessions is how many browsers the page lists; JSON lists them all.
 const maxShownSessions = 20
@@ -82,11 +89,12 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 	}
 	f.Delete, f.NewToken = x.mayDelete(), x.mayMakeTokens()
 	f.Export = x.Site.may(selfservice.Export) && (f.Current || !x.Site.NoMail)
+	f.TypedName = f.Name
 	if p.code == templates.InvalidName {
-		f.Name = name
+		f.TypedName = name
 	}
 	switch done := x.r.URL.RawQuery; done {
-	case accountEnded, accountRevoked, accountSaved, accountStopped, accountChanged:
+	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountStopped, accountChanged:
 		f.Done = done
 	}
 	if f.Sessions {
@@ -254,7 +262,6 @@ func (x *exchange) endSessions() {
 		return
 	}
 	one, others := fields["session"], fields["others"]
-	var err error
 	switch {
 	case (one == "") == (others == "") || others != "" && others != "1":
 		x.refuseForm(errForm)
@@ -263,11 +270,11 @@ func (x *exchange) endSessions() {
 		x.leave(false)
 		return
 	case one != "":
-		err = x.Self.EndSession(x.r.Context(), x.Live, one, x.actor())
+		x.accountDone(x.Self.EndSession(x.r.Context(), x.Live, one, x.actor()), accountEnded, "")
 	default:
-		_, err = x.Self.EndOthers(x.r.Context(), x.Live, x.actor())
+		_, err := x.Self.EndOthers(x.r.Context(), x.Live, x.actor())
+		x.accountDone(err, accountOthers, "")
 	}
-	x.accountDone(err, accountEnded, "")
 }
 
 // revokeToken ends a machine token of the account.
@@ -280,7 +287,7 @@ func (x *exchange) revokeToken() {
 // setName changes the name of the account.
 func (x *exchange) setName() {
 	if fields, ok := x.readAccountForm(selfservice.Name, "name"); ok {
-		x.accountDone(x.Self.SetName(x.r.Context(), x.Live, fields["name"], x.actor()), accountSaved, fields["name"])
+		x.accountDone(x.Self.SetName(x.r.Context(), x.Live, fields["name"], x.actor()), accountName, fields["name"])
 	}
 }
 
@@ -294,7 +301,7 @@ func (x *exchange) setMailLanguage() {
 		x.refuseForm(errForm)
 		return
 	}
-	x.accountDone(x.Self.SetLanguage(x.r.Context(), x.Live, fields["language"], x.actor()), accountSaved, "")
+	x.accountDone(x.Self.SetLanguage(x.r.Context(), x.Live, fields["language"], x.actor()), accountLanguage, "")
 }
 
 // accountDone answers an act on the account. done says what it was, name is the one that was typed.
@@ -315,7 +322,7 @@ func (x *exchange) accountDone(err error, done, name string) {
 	case err != nil && !errors.Is(err, selfservice.ErrNotFound):
 		x.refuse(http.StatusServiceUnavailable, templates.Unavailable)
 	case x.json:
-		x.replyOK(http.StatusOK, map[string]string{"status": done})
+		x.replyOK(http.StatusOK, map[string]string{"status": cmp.Or(accountStatus[done], done)})
 	default: // what has ended meanwhile is what the person wanted
 		x.redirect(x.path(accountPath) + "?" + done)
 	}

@@ -105,9 +105,9 @@ func TestOWN3_NameAndLanguage(t *testing.T) {
 	g := newGate(t)
 	g.account(known)
 	b := g.browser().signsIn(known)
-	b.post("/email-link/account/name", "name", "Jo Doe").wants(t, 303, "/email-link/account?saved")
-	b.get("/email-link/account?saved").says(t, "Saved.", `value="Jo Doe"`, "Name changed")
-	b.post("/email-link/account/language", "language", "de").wants(t, 303, "/email-link/account?saved")
+	b.post("/email-link/account/name", "name", "Jo Doe").wants(t, 303, "/email-link/account?name")
+	b.get("/email-link/account?name").says(t, "Your name is saved.", `value="Jo Doe"`, "Name changed")
+	b.post("/email-link/account/language", "language", "de").wants(t, 303, "/email-link/account?language")
 	b.get("/email-link/account").says(t, `<option value="de" lang="de" dir="ltr" selected>`, "Language of emails changed")
 	if m := b.asksAgain(known); !strings.Contains(m, "Ihr Anmeldelink") {
 		t.Errorf("the mail after it is %q", m)
@@ -157,7 +157,7 @@ func TestOWN3_AThousandSessions(t *testing.T) {
 	if n := strings.Count(page.body, `name="session"`); n > maxShownSessions || len(page.body) > 64<<10 {
 		t.Errorf("the page has %d rows and %d bytes", n, len(page.body))
 	}
-	b.post("/email-link/account/sessions", "others", "1").wants(t, 303, "/email-link/account?ended")
+	b.post("/email-link/account/sessions", "others", "1").wants(t, 303, "/email-link/account?others")
 	if own := b.own(); len(own.Sessions) != 1 || !own.Sessions[0].Current {
 		t.Errorf("%d sessions are left", len(own.Sessions))
 	}
