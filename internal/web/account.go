@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -47,7 +48,7 @@ func (x *exchange) refuseSignedOut() bool {
 	case x.json || x.r.Method == http.MethodPost:
 		x.refuseWith(x.signInRequired())
 	default:
-		x.redirect(x.path("/sign-in"))
+		x.redirect(x.path("/sign-in?return_to=") + url.QueryEscape(x.path(accountPath)))
 	}
 	return true
 }

@@ -23,6 +23,30 @@ func (b *browser) signsIn(email string) *browser {
 	return b
 }
 
+// signInForAccount is where a browser without a session goes that opens the page of the account.
+const signInForAccount = "/email-link/sign-in?return_to=%2Femail-link%2Faccount"
+
+// TestRED1_BackToTheAccountPage signs in from the page of the account, and from what lies below it: the first is come back to, and no other page
+// of ours is.
+func TestRED1_BackToTheAccountPage(t *testing.T) {
+	t.Parallel()
+	g := newPasswordGate(t)
+	g.accountWith(known, oldWords)
+	for to, want := range map[string]string{
+		"/email-link/account": "/email-link/account", "/email-link/account/delete": "/", "/email-link/account?x": "/", "/email-link/accountx": "/",
+		"/email-link/Account": "/", "/email-link//account": "/", "/email-link/account/": "/", "/email-link/": "/", "/email-link/sign-out": "/",
+	} {
+		b := g.browser()
+		b.post("/email-link/sign-in", "email", known, "password", oldWords, "return_to", to).wants(t, 303, want)
+	}
+	b := g.browser()
+	for _, path := range []string{"", "/delete", "/tokens/new", "/proof"} {
+		b.get("/email-link/account"+path).wants(t, 303, signInForAccount)
+	}
+	b.get(signInForAccount).wants(t, 200, "").says(t, `name="return_to" value="/email-link/account"`)
+	b.post("/email-link/account/name", "name", "Jo").wants(t, 401, "")
+}
+
 // own returns the account of a browser as JSON.
 func (b *browser) own() (body accountBody) {
 	b.g.t.Helper()
@@ -50,7 +74,7 @@ func TestOWN3_ThePageShowsAndEndsWhatIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	a, sam := g.account(known), g.account("sam@example.com")
-	g.browser().get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	g.browser().get("/email-link/account").wants(t, 303, signInForAccount)
 	b := g.browser().signsIn(known)
 	phone := g.browser()
 	phone.agent, phone.client = iphone, "198.51.100.9:1"

@@ -32,7 +32,7 @@ func TestOWN7_DeletingByPage(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	a := g.account(known)
-	g.browser().get("/email-link/account/delete").wants(t, 303, "/email-link/sign-in")
+	g.browser().get("/email-link/account/delete").wants(t, 303, signInForAccount)
 	g.browser().json("POST", "/email-link/account/delete", `{"email":"`+known+`"}`).wants(t, 401, "")
 	b := g.browser().signsIn(known)
 	token := g.token(a.ID, "Calendar")
@@ -54,7 +54,7 @@ func TestOWN7_DeletingByPage(t *testing.T) {
 		t.Error("the browser has its session cookie still")
 	}
 	b.get("/email-link/account/delete?deleted").wants(t, 200, "").says(t, "Your account is switched off")
-	b.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	b.get("/email-link/account").wants(t, 303, signInForAccount)
 	if list, err := g.state.Machines.List(t.Context(), a.ID); err != nil || len(list) != 1 || list[0].ID != token.ID || !list[0].Ended {
 		t.Errorf("the token is %+v, %v", list, err)
 	}
@@ -92,7 +92,7 @@ func TestOWN7_DeletingNeedsThePassword(t *testing.T) {
 	b.post("/email-link/account/delete", "email", known, "current", newWords).wants(t, 403, "").says(t, "not your current password")
 	b.get("/email-link/account").wants(t, 200, "")
 	b.post("/email-link/account/delete", "email", known, "current", oldWords).wants(t, 303, "/email-link/account/delete?deleted")
-	b.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	b.get("/email-link/account").wants(t, 303, signInForAccount)
 	var now accounts.Account
 	if err := g.state.Store.View(t.Context(), func(tx storage.Tx) (err error) {
 		now, _, err = g.state.Accounts.Get(tx, id)

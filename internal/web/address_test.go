@@ -96,7 +96,7 @@ func TestOWN1_AnAddressIsChangedOnThePage(t *testing.T) {
 	}
 	owner.json("POST", "/email-link/confirm", `{"h":"`+h+`"}`).wants(t, 200, "").says(t, `"status":"restored"`)
 	owner.get("/email-link/confirm?address_restored").wants(t, 200, "").says(t, "You have your account back")
-	thief.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	thief.get("/email-link/account").wants(t, 303, signInForAccount)
 	if again := g.browser().signsIn(known).own(); again.Sub != a.ID || again.Email != known {
 		t.Errorf("the account is %+v", again)
 	}
@@ -128,7 +128,7 @@ func TestOWN1_AChangeOfTheAddressIsStopped(t *testing.T) {
 	second := begins()
 	h := owner.opens(g.find(cancelPattern, second.Text), "that browser is signed out")
 	owner.post("/email-link/confirm", "h", h).wants(t, 303, "/email-link/cancel?ended")
-	b.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	b.get("/email-link/account").wants(t, 303, signInForAccount)
 }
 
 // TestOWN4_AnAddressIsOnesOwnWhereSignUpIsOpen withholds the change where no address could sign up, and an address that could not.

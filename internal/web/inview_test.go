@@ -28,7 +28,7 @@ func TestRED1_AScriptsUserComesBackToThePage(t *testing.T) {
 		"of the site in plain http": {referer: "http://app.example.com/board", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
 		"of a longer host":          {referer: origin + ".evil.example/board", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
 		"that leaves the site":      {referer: origin + "//evil.example", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
-		"of our own page":           {referer: origin + "/email-link/account", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
+		"of our own page":           {referer: origin + "/email-link/account/delete", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
 		"that is no address":        {referer: "::", want: signIn, header: []string{"Sec-Fetch-Mode", "cors"}},
 	} {
 		for _, forwardAuth := range []bool{false, true} {

@@ -212,7 +212,7 @@ func TestPassword_Change(t *testing.T) {
 	g := newPasswordGate(t)
 	g.accountWith(known, oldWords)
 	b, other := g.browser(), g.browser()
-	b.get("/email-link/password").wants(t, 303, "/email-link/sign-in")
+	b.get("/email-link/password").wants(t, 303, signInForAccount)
 	b.post("/email-link/password", "current", oldWords, "password", newWords).wants(t, 401, "")
 	for _, each := range []*browser{b, other} {
 		each.post("/email-link/sign-in", "email", known, "password", oldWords).wants(t, 303, "/")

@@ -112,7 +112,7 @@ func (x *exchange) leadTo(address, page string) {
 }
 
 // appAt returns the site that a path to return to at this portal leads to, and the path there: openPath with a site's request, or with the
-// name of a site. It is the one path below the prefix that there is. The site is nil for every other path.
+// name of a site. Beside accountPath it is the one below the prefix. The site is nil for every other path.
 func (x *exchange) appAt(raw string) (site *PortalSite, path string) {
 	if x.Site == nil || !x.isPortal() || len(raw) > flow.MaxReturnTo {
 		return nil, ""

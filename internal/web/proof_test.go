@@ -109,7 +109,7 @@ func TestOWN1_ThisWasNotMeSaysWhatItDoes(t *testing.T) {
 	page := owner.get("/email-link/confirm").wants(t, 200, "").says(t, "that browser is signed out")
 	owner.post("/email-link/confirm", "h", g.find(hPattern, page.body)).wants(t, 303, "/email-link/cancel?ended")
 	owner.get("/email-link/cancel?ended").wants(t, 200, "").says(t, "The browser that made it is signed out")
-	thief.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	thief.get("/email-link/account").wants(t, 303, signInForAccount)
 }
 
 // TestOWN5_TheMailSignsTheNewBrowserOut opens the link of the mail about a new device as a scanner and its owner do, in the window of another browser.
@@ -129,7 +129,7 @@ func TestOWN5_TheMailSignsTheNewBrowserOut(t *testing.T) {
 	b.get("/email-link/account").wants(t, 200, "")
 	owner.post("/email-link/confirm", "h", g.find(hPattern, page.body)).wants(t, 303, "/email-link/cancel?device")
 	owner.get("/email-link/cancel?device").wants(t, 200, "").says(t, "That browser is signed out", "Change the password")
-	b.get("/email-link/account").wants(t, 303, "/email-link/sign-in")
+	b.get("/email-link/account").wants(t, 303, signInForAccount)
 	b.signsIn(known)
 	if mails := g.deliver(); len(mails) != 0 {
 		t.Errorf("%d more mails about a browser that is known", len(mails))

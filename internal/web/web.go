@@ -261,9 +261,9 @@ func (x *exchange) requester() flow.Requester {
 	}
 }
 
-// returnTo validates a path to go to after signing in; "" is the front page.
+// returnTo validates a path to go to after signing in; "" is the front page. Of our own pages it is that of the account, which mails name.
 func (x *exchange) returnTo(raw string) string {
-	if site, _ := x.appAt(raw); site != nil {
+	if site, _ := x.appAt(raw); site != nil || x.Site != nil && !x.Site.Led && raw == x.path(accountPath) {
 		return raw
 	}
 	if raw == "" || token.Holds(raw, x.Clock.Now) {
