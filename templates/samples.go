@@ -35,7 +35,7 @@ var (
 
 // PageSamples lists every state of every page.
 func PageSamples() []PageSample {
-	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), addressSamples(), refusedSamples())
+	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), addressSamples(), longSamples(), refusedSamples())
 }
 
 // signInSamples lists the states of the page to sign in.
