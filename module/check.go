@@ -224,7 +224,7 @@ const SelfScopes = "self"
 func checkSelfScopes(self, all []string) error {
 	for _, s := range self {
 		if !slices.Contains(all, s) {
-			return fmt.Errorf("scopes self: %s is not among the scopes", s)
+			return fmt.Errorf("scopes self: %q is not among the scopes; name it in both lists, or in neither", s)
 		}
 	}
 	return nil
