@@ -49,6 +49,8 @@ type private struct {
 	Email    string `json:"email"`
 	Name     string `json:"name,omitempty"`
 	Language string `json:"language,omitempty"`
+	// BrowsersForgotten is [Account.BrowsersForgotten], in seconds since 1970.
+	BrowsersForgotten int64 `json:"browsers_forgotten,omitempty"`
 	// Deletion is set while the owner deletes the account.
 	Deletion *deletion `json:"deletion,omitempty"`
 	// Change is an unfinished change of the address, TakeBack what undoes a finished one.
@@ -213,6 +215,16 @@ func (s *Service) SetLanguage(tx storage.Tx, id, language string) error {
 	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
 		changed := p.Language != language
 		p.Language = language
+		return changed
+	})
+}
+
+// ForgetBrowsers makes every browser that has signed in to an account until now count as new: see [Account.BrowsersForgotten].
+func (s *Service) ForgetBrowsers(tx storage.Tx, id string) error {
+	now := s.Clock.Now().Unix()
+	return s.change(tx, id, false, func(_ *storage.Account, p *private) bool {
+		changed := p.BrowsersForgotten != now
+		p.BrowsersForgotten = now
 		return changed
 	})
 }
@@ -386,6 +398,9 @@ func (s *Service) open(r storage.Account, found bool, err error) (Account, bool,
 	}
 	if p.Deletion != nil {
 		a.Deletes = time.Unix(p.Deletion.Due, 0)
+	}
+	if p.BrowsersForgotten != 0 {
+		a.BrowsersForgotten = time.Unix(p.BrowsersForgotten, 0)
 	}
 	return a, true, nil
 }

@@ -3,8 +3,10 @@ package flow
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -63,11 +65,7 @@ func (s *Service) Cancel(ctx context.Context, site Site, requester Requester, te
 
 func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
 	if p := l.flow.Purpose; p == Proof || p == NewDevice || l.purpose == AddressConsent {
-		// The browser is signed in, and not the owner's.
-		if err := s.Sessions.EndIn(tx, l.flow.Account, l.private.Session); err != nil {
-			return err
-		}
-		if err := s.EndInvitations(tx, l.flow.Account, site.Origin); err != nil {
+		if err := s.disown(tx, site, l); err != nil {
 			return err
 		}
 		return s.finishCancelled(tx, site, requester, l, now, rec)
@@ -89,6 +87,26 @@ func (s *Service) cancel(tx storage.Tx, site Site, requester Requester, l linkTa
 		}
 	}
 	return s.finishCancelled(tx, site, requester, l, now, rec)
+}
+
+// disown ends a session that is not the owner's, and the open invitations of the account. Its browser counts as new from now on, and all others too:
+// which of them are the thief's is not known. A session that opened from a new device and has ended since, by a sign-out say, has made that browser
+// known: all that were opened after it end in its place.
+func (s *Service) disown(tx storage.Tx, site Site, l linkTarget) error {
+	account := l.flow.Account
+	ended, err := s.Sessions.EndIn(tx, account, l.private.Session)
+	if err != nil {
+		return err
+	}
+	if !ended && l.flow.Purpose == NewDevice {
+		if err := s.Sessions.EndSince(tx, account, l.flow.Started); err != nil {
+			return err
+		}
+	}
+	if err := s.Accounts.ForgetBrowsers(tx, account); err != nil && !errors.Is(err, accounts.ErrNotFound) {
+		return err
+	}
+	return s.EndInvitations(tx, account, site.Origin)
 }
 
 // finishCancelled ends the flow of a pressed "this wasn't me", and uses its token up.

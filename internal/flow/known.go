@@ -62,17 +62,30 @@ func (s *Service) readKnown(site Site, cookie string, now time.Time) []knownBrow
 
 // isKnownBrowser reports whether the browser with this cookie has signed in to the mailbox before.
 func (s *Service) isKnownBrowser(site Site, cookie string, mailbox storage.Digest, now time.Time) bool {
+	return s.knownUntil(site, cookie, mailbox, now) != 0
+}
+
+// isOwnersBrowser reports whether the owner has been informed of this browser, or has asked for a link in it, and has not said since of any session
+// that it was not theirs. A thief's browser is known as well until then; so limits, which serve the owner, go by isKnownBrowser.
+func (s *Service) isOwnersBrowser(e authentication) bool {
+	end := s.knownUntil(e.site, e.requester.KnownCookie, e.mailbox, e.now)
+	return end != 0 && end > e.account.BrowsersForgotten.Add(KnownBrowserLifetime).Unix()
+}
+
+// knownUntil returns until when the browser with this cookie is known for the mailbox, in seconds since 1970: KnownBrowserLifetime after its last
+// sign-in. It is 0 for a browser that is not.
+func (s *Service) knownUntil(site Site, cookie string, mailbox storage.Digest, now time.Time) int64 {
 	list := s.readKnown(site, cookie, now)
 	if len(list) == 0 {
-		return false
+		return 0
 	}
 	tag := s.knownTag(site, mailbox)
 	for _, k := range list {
 		if subtle.ConstantTimeCompare(k.tag[:], tag[:]) == 1 {
-			return true
+			return k.end
 		}
 	}
-	return false
+	return 0
 }
 
 // rememberBrowser returns the cookie of a browser that has just signed in to the mailbox.

@@ -11,12 +11,13 @@ import (
 // newDeviceLifetime is for how long the mail about a sign-in from a new device is tried, and its link ends the session.
 const newDeviceLifetime = MaxLinkTTL
 
-// noticeNewDevice informs the owner of a sign-in from a browser that has not signed in to this mailbox before.
-func (s *Service) noticeNewDevice(tx storage.Tx, e authentication, opened storage.Session, flowID string) error {
-	if s.isKnownBrowser(e.site, e.requester.KnownCookie, e.mailbox, e.now) {
+// noticeNewDevice informs the owner of a sign-in by mail in a browser that is new to this mailbox, unless it is the one that asked for the mail. That
+// is where codes are typed; and a thief who asks there and reads the mail would read this one too.
+func (s *Service) noticeNewDevice(tx storage.Tx, e authentication, opened storage.Session, r redemption) error {
+	if s.ownsFlow(e.site, e.requester.FlowCookie, r.flow, r.private) || s.isOwnersBrowser(e) {
 		return nil
 	}
-	return s.enqueueNewDevice(tx, e, opened, flowID)
+	return s.enqueueNewDevice(tx, e, opened, r.flow.ID)
 }
 
 // enqueueNewDevice queues the mail about a sign-in from a new device. Its link "this wasn't me" ends the session that was opened, also after a

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func TestOWN5_ThisWasNotMeSignsOutThatBrowserAlone(t *testing.T) {
 				must[Done](t)(owner.signIn(ada, oldWords))
 				g.deviceMail()
 				if byLink {
-					must[Done](t)(thief.press(thief.mustAsk(SignIn, ada).link))
+					must[Done](t)(thief.press(g.stranger(3).mustAsk(SignIn, ada).link))
 				} else {
 					must[Done](t)(thief.signIn(ada, oldWords))
 				}
@@ -75,6 +76,140 @@ func TestOWN5_ThisWasNotMeSignsOutThatBrowserAlone(t *testing.T) {
 					t.Errorf("%s: pressed again: %v", name, err)
 				}
 			}
+		}
+	})
+}
+
+// notices returns how many mails about new devices ada has had.
+func (g *gate) notices() (n int) {
+	g.t.Helper()
+	g.post()
+	for _, m := range g.inbox.to(ada) {
+		if m.kind == mailer.KindNewDevice {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOWN5_WhoIsTold signs in for the first time in a browser, in each way, and then in those that are told of a new one.
+func TestOWN5_WhoIsTold(t *testing.T) {
+	ways := map[string]struct {
+		signIn func(g *gate, b *browser) (Done, error)
+		told   int
+	}{
+		"the link, in the browser that asked":     {func(_ *gate, b *browser) (Done, error) { return b.press(b.mustAsk(SignIn, ada).link) }, 0},
+		"the link, there, by one click":           {func(_ *gate, b *browser) (Done, error) { return b.click(b.mustAsk(SignIn, ada).link) }, 0},
+		"the link of a sign-up, there":            {func(_ *gate, b *browser) (Done, error) { return b.press(b.mustAsk(Activation, ada).link) }, 0},
+		"the code":                                {func(_ *gate, b *browser) (Done, error) { return b.type_(b.mustAsk(SignIn, ada).code) }, 0},
+		"the code of a second mail":               {secondMail, 0},
+		"the link, in another browser":            {func(g *gate, b *browser) (Done, error) { return b.press(g.stranger(8).mustAsk(SignIn, ada).link) }, 1},
+		"the link of a sign-up, in another":       {func(g *gate, b *browser) (Done, error) { return b.press(g.stranger(8).mustAsk(Activation, ada).link) }, 1},
+		"the link, beside a flow of its own":      {besideItsOwn, 1},
+		"the link that an operator has asked for": {operatorsLink, 1},
+		"the password":                            {func(_ *gate, b *browser) (Done, error) { return b.signIn(ada, oldWords) }, 1},
+		"the password, beside a flow of its own":  {besidePassword, 1},
+	}
+	bothModes(t, func(t *testing.T) {
+		for name, first := range ways {
+			g := newPasswordGate(t)
+			for limit := range g.site.Limits {
+				g.site.Limits[limit] = nil
+			}
+			g.accountWith(ada, g.record(oldWords))
+			b := g.browser()
+			must[Done](t)(first.signIn(g, b))
+			if n := g.notices(); n != first.told {
+				t.Errorf("%s: %d mails about a new device, want %d", name, n, first.told)
+			}
+			for _, again := range []string{"the link, in another browser", "the password"} {
+				b.session = "" // signed out
+				must[Done](t)(ways[again].signIn(g, b))
+				if n := g.notices(); n != first.told {
+					t.Errorf("%s, then %s: %d mails about one browser", name, again, n)
+				}
+			}
+		}
+	})
+}
+
+func secondMail(g *gate, b *browser) (Done, error) {
+	b.mustAsk(SignIn, ada)
+	g.fake.Advance(DefaultResendWait)
+	must[Pending](g.t)(b.resend())
+	g.post()
+	return b.type_(b.newest(ada).code)
+}
+
+// besideItsOwn opens a link in a browser that waits for another one.
+func besideItsOwn(g *gate, b *browser) (Done, error) {
+	theirs := g.stranger(8).mustAsk(SignIn, ada)
+	b.mustAsk(SignIn, ada)
+	return b.press(theirs.link)
+}
+
+func besidePassword(_ *gate, b *browser) (Done, error) {
+	b.mustAsk(SignIn, ada)
+	return b.signIn(ada, oldWords)
+}
+
+func operatorsLink(g *gate, b *browser) (Done, error) {
+	link := must[Link](g.t)(g.Link(context.Background(), g.site, LinkInput{Email: ada}))
+	_, text, _ := strings.Cut(link.URL, "?t=")
+	return b.press(text)
+}
+
+// TestOWN5_ABrowserThatWasDisownedIsToldAgain signs in, where "this wasn't me" was pressed, in the same browser again.
+func TestOWN5_ABrowserThatWasDisownedIsToldAgain(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.accountWith(ada, g.record(oldWords))
+		thief := g.stranger(1)
+		for round := 1; round <= 3; round++ {
+			must[Done](t)(thief.signIn(ada, oldWords))
+			must[Done](t)(thief.signIn(ada, oldWords))
+			if n := g.notices(); n != round {
+				t.Fatalf("round %d: %d mails about a browser that was disowned each time", round, n)
+			}
+			if err := g.browser().cancel(g.deviceMail().cancel); err != nil || thief.signedIn() {
+				t.Fatalf("round %d: %v, signed in: %v", round, err, thief.signedIn())
+			}
+			g.fake.Advance(time.Second)
+		}
+		must[Done](t)(thief.press(g.stranger(8).mustAsk(SignIn, ada).link))
+		if n := g.notices(); n != 4 {
+			t.Errorf("%d mails, want one about the link as well", n)
+		}
+	})
+}
+
+// TestOWN5_ASignOutHidesNoSession signs out in a new browser and in again, in it or in a copy of it, which tells nobody, before the owner presses
+// the button.
+func TestOWN5_ASignOutHidesNoSession(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		g := newPasswordGate(t)
+		g.accountWith(ada, g.record(oldWords))
+		owner, thief := g.browser(), g.stranger(1)
+		must[Done](t)(owner.press(owner.mustAsk(SignIn, ada).link))
+		g.fake.Advance(time.Minute)
+		must[Done](t)(thief.signIn(ada, oldWords))
+		m := g.deviceMail()
+		if err := g.Sessions.SignOut(context.Background(), thief.requester().Session, false, g.site.Origin, ""); err != nil {
+			t.Fatal(err)
+		}
+		g.fake.Advance(time.Minute)
+		copied := *thief
+		copied.session, thief.session = "", ""
+		must[Done](t)(thief.signIn(ada, oldWords))
+		must[Done](t)(copied.signIn(ada, oldWords))
+		if n := g.notices(); n != 1 {
+			t.Fatalf("%d mails, want one", n)
+		}
+		if err := g.stranger(2).cancel(m.cancel); err != nil {
+			t.Fatal(err)
+		}
+		if thief.signedIn() || copied.signedIn() || !owner.signedIn() {
+			t.Errorf("signed in: the thief %v, in a copy %v, the owner %v", thief.signedIn(), copied.signedIn(), owner.signedIn())
 		}
 	})
 }

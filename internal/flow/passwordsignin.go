@@ -77,7 +77,7 @@ type passwordSignIn struct {
 	addr      address.Address
 	// failures are the limits of a wrong password, successes those of a right one; preCheck are those of successes that are checked before the comparison.
 	failures, preCheck, successes []limit.Charge
-	// noticeLimits is what the mail about an unknown browser costs, nil for a known one.
+	// noticeLimits is what the mail about a new device costs.
 	noticeLimits []limit.Charge
 	// work is what may pay for an attempt once failures are spent; paid is set when it does.
 	work    solution
@@ -107,9 +107,7 @@ func (p *passwordSignIn) check() (err error) {
 	p.failures = failureLimits(&p.site, subject)
 	p.work = p.s.solution(&p.site, p.requester, limit.PasswordWork, SignIn, p.in.Altcha, subject, p.now)
 	p.preCheck, p.successes = p.site.Limits.SuccessLimits(subject)
-	if !subject.Known {
-		p.noticeLimits = p.site.Limits.SignInNotice(subject)
-	}
+	p.noticeLimits = p.site.Limits.SignInNotice(subject)
 	return nil
 }
 
@@ -247,10 +245,11 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 	if !right {
 		return rec, s.refusePassword(tx, &rec, p.site, p.requester, p.now, p.failures, "password")
 	}
+	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword, ephemeral: p.in.Ephemeral}
 	if err := s.checkLimits(tx, p.now, p.failures); err != nil {
 		return rec, err
 	}
-	notify, err := p.spendSuccess(tx, &rec)
+	notify, err := p.spendSuccess(tx, &rec, !s.isOwnersBrowser(e))
 	if err != nil {
 		return rec, err
 	}
@@ -265,7 +264,6 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 			return rec, err
 		}
 	}
-	e := authentication{site: p.site, requester: p.requester, now: p.now, account: k.Account, mailbox: k.Mailbox, method: methodPassword, ephemeral: p.in.Ephemeral}
 	p.done = Done{Purpose: SignIn, ReturnTo: p.in.ReturnTo}
 	if err := s.openSession(tx, &p.done, e); err != nil {
 		return rec, err
@@ -278,13 +276,14 @@ func (p *passwordSignIn) step(tx storage.Tx, k accountSnapshot, right bool, upgr
 	return rec, s.recordEvents(tx, &rec, e, eventSignedIn)
 }
 
-// spendSuccess counts a right password, and refuses one too many. notify reports that the owner is notified.
-func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record) (notify bool, err error) {
+// spendSuccess counts a right password, and refuses one too many. notify reports that the owner of the account is notified, of a new device, as far
+// as the limits of such mails permit.
+func (p *passwordSignIn) spendSuccess(tx storage.Tx, rec *record, newDevice bool) (notify bool, err error) {
 	successes := p.successes
 	if p.paid {
 		successes = slices.Concat(successes, p.failures)
 	}
-	if len(p.noticeLimits) > 0 {
+	if newDevice {
 		v, err := p.s.Limiter.Check(tx, p.now, p.noticeLimits...)
 		if err != nil {
 			return false, err

@@ -195,14 +195,14 @@ func TestKnown_ANewDeviceIsToldToTheOwner(t *testing.T) {
 		g := newGate(t)
 		g.account("ada@example.com")
 		b := g.browser()
-		must[Done](t)(b.press(b.mustAsk(SignIn, "ada@example.com").link))
+		must[Done](t)(b.press(g.stranger(2).mustAsk(SignIn, "ada@example.com").link))
 		g.post()
 		notice := b.newest("ada@example.com")
 		if notice.kind != mailer.KindNewDevice || notice.link != "" || notice.code != "" || notice.cancel == "" {
 			t.Errorf("the newest mail is %+v, want a notice without a link that signs in", notice)
 		}
 		n := g.inbox.count()
-		must[Done](t)(b.press(b.mustAsk(SignIn, "ada@example.com").link))
+		must[Done](t)(b.press(g.stranger(2).mustAsk(SignIn, "ada@example.com").link))
 		g.post()
 		if g.inbox.count() != n+1 {
 			t.Error("a known browser caused another notice")

@@ -209,7 +209,7 @@ func (s *Service) recordRedemption(tx storage.Tx, rec *record, r redemption, e a
 			names = append(names, eventChanged)
 		}
 	case SignIn:
-		err = s.noticeNewDevice(tx, e, done.Session, r.flow.ID)
+		err = s.noticeNewDevice(tx, e, done.Session, r)
 	case Reset:
 		names = append(names, eventChanged)
 		err = s.enqueueNotice(tx, e, mailer.KindPasswordChanged, r.flow.ID)

@@ -301,7 +301,6 @@ func TestLinks_SwitchingModesHonoursWhatIsOnItsWay(t *testing.T) {
 		g.restart()
 		must[Done](t)(byLink.click(link.link))
 		must[Done](t)(byCode.type_(code.code))
-		g.post() // the notices of new devices go first
 		g.fake.Advance(DefaultResendWait)
 		must[Pending](t)(again.resend())
 		g.post()

@@ -74,10 +74,7 @@ func TestPORT9_TheHomelabExample(t *testing.T) {
 		v.header.Set("Remote-User", "root@example.com")
 		v.header.Set("X-Remote-User", "root@example.com")
 		v.visit(http.MethodPost, auth+"/email-link/sign-in", url.Values{"email": {email}})
-		link := ""
-		for link == "" { // the notices about new devices hold none
-			_, link = w.mail()
-		}
+		_, link := w.mail()
 		v.visit(http.MethodGet, link, nil)
 		return v
 	}

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/operator"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -60,6 +62,47 @@ func TestSES1_OneSessionEndsByItsID(t *testing.T) {
 			if _, err := b.EndSessions(ctx, gone); err == nil || !strings.Contains(err.Error(), "no account and no live session "+gone) {
 				t.Errorf("%s: %v", gone, err)
 			}
+		}
+	})
+}
+
+// TestSES1_AnOperatorEndsElevenHundredSessions lists the sessions of one account, ends the last one by its id, and then all, and is told how many
+// there were.
+func TestSES1_AnOperatorEndsElevenHundredSessions(t *testing.T) {
+	t.Parallel()
+	const number = 1100
+	both(t, func(t *testing.T, svc *operator.Service, _ *failingStore, b operator.Operations) {
+		ctx := t.Context()
+		added, err := b.AddAccount(ctx, operator.AccountInput{Email: "ann@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
+			a, _, err := svc.Vault.Accounts.Get(tx, added.ID)
+			for i := 0; err == nil && i < number; i++ {
+				_, _, err = svc.Vault.Sessions.Open(tx, a, session.OpenInput{
+					Site: "https://a.example.com", Mailbox: storage.Digest{1}, Methods: []string{"link"}, Idle: time.Hour, Absolute: time.Hour,
+				})
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := b.Sessions(ctx, "ann@example.com")
+		if err != nil || len(list) != number {
+			t.Fatalf("%d are listed, want %d: %v", len(list), number, err)
+		}
+		for _, one := range []operator.Session{list[0], list[number-1]} {
+			if ended, err := b.EndSessions(ctx, one.ID); err != nil || ended.SessionsEnded != 1 {
+				t.Errorf("one by its id: %+v, %v", ended, err)
+			}
+		}
+		if ended, err := b.EndSessions(ctx, "ann@example.com"); err != nil || ended.SessionsEnded != number-2 {
+			t.Errorf("all: %+v, %v; want %d", ended, err, number-2)
+		}
+		if list, err := b.Sessions(ctx, "ann@example.com"); err != nil || len(list) != 0 {
+			t.Errorf("%d are left, %v", len(list), err)
 		}
 	})
 }

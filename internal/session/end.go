@@ -2,14 +2,15 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// listMax bounds how many sessions of one account are listed or searched.
+// listMax bounds how many sessions of one account its owner is shown, and of all accounts are read at once.
 const listMax = 1000
 
-// searchMax bounds among how many sessions of one account that with a sid is looked for.
+// searchMax bounds how many sessions of one account operators are shown, and among how many that with a sid is looked for.
 const searchMax = 1_000_000
 
 // End ends one session, its parent if it has one, and with that all other children of it: a session that goes on at the portal would
@@ -81,16 +82,32 @@ func (m *Manager) EndOther(ctx context.Context, l *Live, sid string, audit ...st
 	return ended && err == nil, err
 }
 
-// EndIn ends, in the caller's step, the session of an account with this sid, as [Manager.End] does. It does nothing if there is none.
-func (m *Manager) EndIn(tx storage.Tx, accountID, sid string) error {
+// EndIn ends, in the caller's step, the session of an account with this sid, as [Manager.End] does. ended is false when there is no such session.
+func (m *Manager) EndIn(tx storage.Tx, accountID, sid string) (ended bool, err error) {
+	list, err := tx.Sessions().ByAccount(accountID, searchMax)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range list {
+		if s.ID == sid {
+			return deleteSession(tx, s.Key)
+		}
+	}
+	return false, nil
+}
+
+// EndSince ends, in the caller's step, the sessions of an account that were opened at a time or after it, with those that a portal's session has
+// opened at other sites.
+func (m *Manager) EndSince(tx storage.Tx, accountID string, since time.Time) error {
 	list, err := tx.Sessions().ByAccount(accountID, searchMax)
 	if err != nil {
 		return err
 	}
 	for _, s := range list {
-		if s.ID == sid {
-			_, err := deleteSession(tx, s.Key)
-			return err
+		if s.Parent.IsZero() && !s.Created.Before(since) {
+			if _, err := deleteSession(tx, s.Key); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -240,10 +257,10 @@ func (m *Manager) changed(c storage.Change) {
 	m.requests.Check(c.Account, m.clock.Now())
 }
 
-// List returns the live sessions of an account, at most 1000.
+// List returns the live sessions of an account, all of them: it is for operators.
 func (m *Manager) List(ctx context.Context, accountID string) (list []storage.Session, err error) {
 	err = m.store.View(ctx, func(tx storage.Tx) (err error) {
-		list, err = m.ListIn(tx, accountID)
+		list, err = m.listIn(tx, accountID, searchMax)
 		return err
 	})
 	if err != nil {
@@ -252,10 +269,15 @@ func (m *Manager) List(ctx context.Context, accountID string) (list []storage.Se
 	return list, nil
 }
 
-// ListIn is List in the caller's step.
-func (m *Manager) ListIn(tx storage.Tx, accountID string) (list []storage.Session, err error) {
+// ListIn returns live sessions of an account in the caller's step, 1000 at most: it is for the account's owner.
+func (m *Manager) ListIn(tx storage.Tx, accountID string) ([]storage.Session, error) {
+	return m.listIn(tx, accountID, listMax)
+}
+
+// listIn returns those that are live among up to limit sessions of an account.
+func (m *Manager) listIn(tx storage.Tx, accountID string, limit int) (list []storage.Session, err error) {
 	now := m.clock.Now()
-	all, err := tx.Sessions().ByAccount(accountID, listMax)
+	all, err := tx.Sessions().ByAccount(accountID, limit)
 	if err != nil {
 		return nil, err
 	}

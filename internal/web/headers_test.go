@@ -23,7 +23,6 @@ func testCrossOriginRequestsAreRefused(t *testing.T) {
 	g.accountWith(known, oldWords)
 	in := g.browser()
 	in.get(g.find(linkPattern, in.asks(known).Text)).wants(t, 303, "/")
-	g.deliver() // the notice about a new device
 	set := func(pairs ...string) func(*http.Request) {
 		return func(r *http.Request) {
 			for i := 0; i < len(pairs); i += 2 {
