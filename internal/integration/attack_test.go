@@ -164,7 +164,6 @@ func (w *world) ordinary() (used []string) {
 			if status, _, _ := c.visit(link); status != http.StatusSeeOther {
 				w.t.Fatalf("signing in: %d", status)
 			}
-			w.mail() // about the new browser
 			used = append(used, link)
 		}
 	}
