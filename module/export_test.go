@@ -48,3 +48,6 @@ func (a *App) FormActions() []string { return a.portal.handler.site.Template.For
 
 // Digest is what tells this configuration apart from those of other nodes.
 func (a *App) Digest() string { return a.digest() }
+
+// KeepsAddresses reports whether no change of an address is begun or finished at the first site.
+func (a *App) KeepsAddresses() bool { return a.handlers[0].site.Template.KeepAddresses }

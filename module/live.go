@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"html"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (h *Handler) readSite() error {
 			Resends:   a.Resend.Count, ResendWait: time.Duration(a.Resend.Wait),
 			Limits:      a.policy.limits,
 			SessionIdle: time.Duration(a.Session.Idle), SessionAbsolute: time.Duration(a.Session.Absolute),
-			NoMail:    a.policy.noMail,
+			NoMail: a.policy.noMail, KeepAddresses: !slices.Contains(acts, selfservice.Address),
 			Stateless: a.Links == linksStateless,
 			Passwords: a.Password.policy(), SignInAfterReset: a.Password.SignInAfterReset,
 		},

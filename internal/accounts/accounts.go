@@ -154,8 +154,8 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 		}
 	}
 	mailbox := n.Address.Mailbox(s.Ring)
-	if taken, err := s.Taken(tx, mailbox, ""); err != nil || taken {
-		return Account{}, orElse(err, ErrTaken)
+	if err := s.CheckFree(tx, mailbox, ""); err != nil {
+		return Account{}, err
 	}
 	if n.ID == "" {
 		var ahead storage.Lookups

@@ -148,15 +148,37 @@ func (s *Service) reservedFor(tx storage.Tx, mailbox storage.Digest) (id string,
 	return r.ID, nil
 }
 
-// Taken reports whether an account cannot have a mailbox because another one has it or may take it back. The read of the mailbox guards what
-// the step writes.
-func (s *Service) Taken(tx storage.Tx, mailbox storage.Digest, id string) (bool, error) {
+// ReservedError is the [ErrTaken] of a mailbox that has no account, but may be taken back by the one that has given it up.
+type ReservedError struct {
+	// Account is the id of that account.
+	Account string
+}
+
+// Error implements error.
+func (e *ReservedError) Error() string {
+	return "account: the mailbox may be taken back by another account"
+}
+
+// Is makes the error an ErrTaken.
+func (e *ReservedError) Is(target error) bool { return target == ErrTaken } //nolint:errorlint // this is what errors.Is asks
+
+// CheckFree returns [ErrTaken] if an account, none for an empty id, cannot have a mailbox because another one has it, and a *[ReservedError] if another
+// one may take it back. The read of the mailbox guards what the step writes.
+func (s *Service) CheckFree(tx storage.Tx, mailbox storage.Digest, id string) error {
 	r, found, err := tx.Accounts().ByMailboxForUpdate(mailbox)
-	if err != nil || found {
-		return found && r.ID != id, err
+	switch {
+	case err != nil:
+		return err
+	case found && r.ID != id:
+		return ErrTaken
+	case found:
+		return nil
 	}
 	of, err := s.reservedFor(tx, mailbox)
-	return of != "" && of != id, err
+	if err == nil && of != "" && of != id {
+		err = &ReservedError{of}
+	}
+	return err
 }
 
 // release ends the reservation of a mailbox.
@@ -263,8 +285,8 @@ func (s *Service) RestoreAddress(tx storage.Tx, id string, addr address.Address)
 // sealed part as they were.
 func (s *Service) replaceAddress(tx storage.Tx, id string, addr address.Address, f func(r *storage.Account, p *private) error) error {
 	mailbox := addr.Mailbox(s.Ring)
-	if taken, err := s.Taken(tx, mailbox, id); err != nil || taken {
-		return orElse(err, ErrTaken)
+	if err := s.CheckFree(tx, mailbox, id); err != nil {
+		return err
 	}
 	r, found, err := tx.Accounts().GetForUpdate(id)
 	if err != nil || !found {

@@ -39,6 +39,8 @@ func (s *Service) CheckNewAddress(site Site, requester Requester, email string) 
 		return "", ErrSignedOut
 	case site.NoMail:
 		return "", ErrNoMail
+	case site.KeepAddresses:
+		return "", ErrAddressClosed
 	}
 	addr, err := address.Parse(email)
 	if err != nil {
@@ -165,6 +167,9 @@ func (s *Service) mailAddressChange(tx storage.Tx, site Site, f storage.Flow, p 
 
 // PendingAddressChange returns the change that the account of this browser waits for. Errors: ErrNoFlow, ErrSignedOut, ErrUnavailable.
 func (s *Service) PendingAddressChange(ctx context.Context, site Site, requester Requester, cookie string) (c AddressChange, err error) {
+	if site.KeepAddresses {
+		return AddressChange{}, ErrNoFlow
+	}
 	err = s.view(ctx, func(tx storage.Tx) error {
 		found, err := s.findAddressChange(tx, site, requester, cookie, s.Clock.Now(), false)
 		c = found.shown

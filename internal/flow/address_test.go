@@ -185,6 +185,7 @@ func TestOWN1_OneWordChangesNothing(t *testing.T) {
 			}
 		}, true},
 		"disabled":                     {func(g *gate, _ *browser, id string, _, _ letter) { g.disable(id) }, true},
+		"people keep their addresses":  {func(g *gate, _ *browser, _ string, _, _ letter) { g.site.KeepAddresses = true }, false},
 		"the policy does not admit it": {func(g *gate, _ *browser, _ string, _, _ letter) { g.site.SignUp.Mode = SignUpClosed }, false},
 	} {
 		for _, first := range []string{"new", "old"} {
@@ -608,5 +609,50 @@ func TestENUM1_ATakenAddressDoesNotShow(t *testing.T) {
 		} else if diff := cmp.Diff(first, seen); diff != "" {
 			t.Errorf("%s differs from unknown:\n%s", kind, diff)
 		}
+	}
+}
+
+// TestOWN2_TheEarlierAddressIsItsAccountsAlone changes an address back within the days in which it may be taken back. Until then nothing else that
+// makes an account makes one of that address: what an operator asks for is refused with the account that has it, and a link of before is dead.
+func TestOWN2_TheEarlierAddressIsItsAccountsAlone(t *testing.T) {
+	bothModes(t, func(t *testing.T) {
+		ctx := context.Background()
+		g := newGate(t)
+		id := g.account(ada)
+		before, _ := g.invite(InviteInput{Email: ada})
+		b := g.signedIn(ada)
+		b.changesAddress(ada, newAda)
+		back := g.last(ada)
+		_, err := g.Link(ctx, g.site, LinkInput{Email: ada, Purpose: Activation})
+		wantReserved(t, err, id)
+		_, err = g.Invite(ctx, g.site, InviteInput{Email: ada, Print: true})
+		wantReserved(t, err, id)
+		_, err = g.browser().press(before)
+		wantErr(t, err, ErrDead)
+		if n := g.accounts(); n != 1 {
+			t.Fatalf("%d accounts", n)
+		}
+
+		g.fake.Advance(time.Hour)
+		b.changesAddress(newAda, ada)
+		if email := g.addressOf(id); email != ada {
+			t.Fatalf("the address is %s", email)
+		}
+		if m := g.last(ada); m.kind != mailer.KindAddressChanged || m.link != "" {
+			t.Errorf("the mailbox is told %+v", m)
+		}
+		g.fake.Advance(time.Hour)
+		must[AddressDone](t)(g.browser().confirms(back.link))
+		if email := g.addressOf(id); email != ada || b.isSignedIn() {
+			t.Errorf("the address is %s, signed in: %v", email, b.isSignedIn())
+		}
+	})
+}
+
+func wantReserved(t *testing.T, err error, id string) {
+	t.Helper()
+	var reserved *accounts.ReservedError
+	if !errors.As(err, &reserved) || reserved.Account != id || !errors.Is(err, accounts.ErrTaken) {
+		t.Errorf("%v, want that %s may take the address back", err, id)
 	}
 }

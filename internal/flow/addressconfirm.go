@@ -65,14 +65,17 @@ func (s *Service) previewAddress(tx storage.Tx, site Site, requester Requester, 
 // validateAddress reports whether a mailbox may confirm a change. Whether the new address has an account is nobody's to know but of whoever reads
 // its mail.
 func (s *Service) validateAddress(tx storage.Tx, site Site, l *linkTarget, st accounts.AddressState, now time.Time) (bool, error) {
-	if st.Change != l.flow.Key || st.Status != accounts.Active || !site.SignUp.Admits(l.addr) || l.flow.Site != site.Origin {
+	if st.Change != l.flow.Key || st.Status != accounts.Active || site.KeepAddresses || !site.SignUp.Admits(l.addr) || l.flow.Site != site.Origin {
 		return false, nil
 	}
 	if active, err := isActive(tx, l.flow, now, false); err != nil || !active || l.purpose != Address {
 		return active, err
 	}
-	taken, err := s.Accounts.Taken(tx, l.addr.Mailbox(s.Ring), st.ID)
-	return !taken, err
+	err := s.Accounts.CheckFree(tx, l.addr.Mailbox(s.Ring), st.ID)
+	if errors.Is(err, accounts.ErrTaken) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ConfirmAddress does what the link of a change of an address promises: it notes that the mailbox has confirmed, or takes the account back. The word of
@@ -173,7 +176,7 @@ func (s *Service) submitAddressCode(tx storage.Tx, site Site, requester Requeste
 	switch {
 	case err != nil:
 		return done, err
-	case !c.shown.Code || c.shown.New:
+	case site.KeepAddresses, !c.shown.Code, c.shown.New:
 		return done, refuse(ErrNoFlow)
 	}
 	rec.account, rec.flow = c.flow.Account, c.flow.ID

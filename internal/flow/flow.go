@@ -142,6 +142,8 @@ type Site struct {
 	Limits limit.Table
 	// SessionIdle and SessionAbsolute are the lifetimes of sessions opened here. Default: 7 and 30 days.
 	SessionIdle, SessionAbsolute time.Duration
+	// KeepAddresses is set when people do not change their addresses by themselves: no change begins, and none that waits is confirmed.
+	KeepAddresses bool
 	// NoMail is set when no mail leaves (mailer none): asking is answered with ErrNoMail.
 	NoMail bool
 	// AskName is set when an activation asks for a name; it then never happens by one click.

@@ -103,7 +103,8 @@ func (s *Service) Invitable(roles []string) (gives []string) {
 
 // Invite invites an address in the name of an operator: no limit applies.
 //
-// Errors: *Invalid (email, name, note, role, ttl), ErrNoMail (unless Print), ErrDisabled (the address has a disabled account), ErrUnavailable.
+// Errors: *Invalid (email, name, note, role, ttl), ErrNoMail (unless Print), ErrDisabled (the address has a disabled account),
+// *accounts.ReservedError, ErrUnavailable.
 func (s *Service) Invite(ctx context.Context, site Site, in InviteInput) (sent Sent, err error) {
 	site = site.withDefaults()
 	var rec record
@@ -264,6 +265,10 @@ func (s *Service) storeInvitation(tx storage.Tx, d invitationDraft, from account
 	}
 	if a, found, err := s.Accounts.ByAddress(tx, d.addr); err != nil || from.ID == "" && found && a.Status != accounts.Active {
 		return sent, orRefuse(err, ErrDisabled)
+	} else if from.ID == "" && !found {
+		if err := s.Accounts.CheckFree(tx, f.Mailbox, ""); err != nil {
+			return sent, orReserved(err)
+		}
 	}
 	if f.Private, err = s.sealPrivate(f.Key, d.private); err != nil {
 		return sent, err

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -44,7 +45,8 @@ type Link struct {
 // Link makes a link without a mail. It is for operators: it reveals whether there is an account, no limit applies, and an
 // activation works whatever the policy of signing up. The link never works by one click, and has no code.
 //
-// Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in, reset: none, or not active), ErrTaken (activation), ErrUnavailable.
+// Errors: *Invalid (purpose, email, ttl), ErrNoAccount (sign_in, reset: none, or not active), ErrTaken and
+// *accounts.ReservedError (activation), ErrUnavailable.
 func (s *Service) Link(ctx context.Context, site Site, in LinkInput) (Link, error) {
 	site = site.withDefaults()
 	var (
@@ -118,6 +120,14 @@ func (s *Service) newOperatorLink(site Site, in LinkInput) (l operatorLink, err 
 	return l, nil
 }
 
+// orReserved refuses where a mailbox may be taken back by the account that has given it up, and returns every other error as it is.
+func orReserved(err error) error {
+	if reserved := (*accounts.ReservedError)(nil); errors.As(err, &reserved) {
+		return refuse(reserved)
+	}
+	return err
+}
+
 // makeLink is the step. The account is bound at birth: no mail worker will.
 func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, err error) {
 	f := l.flow
@@ -127,6 +137,10 @@ func (s *Service) makeLink(tx storage.Tx, l operatorLink) (rec record, err error
 		return rec, err
 	case f.Purpose == Activation && found:
 		return rec, refuse(ErrTaken)
+	case f.Purpose == Activation:
+		if err := s.Accounts.CheckFree(tx, f.Mailbox, ""); err != nil {
+			return rec, orReserved(err)
+		}
 	case f.Purpose != Activation && (!found || a.Status != accounts.Active):
 		return rec, refuse(ErrNoAccount)
 	}

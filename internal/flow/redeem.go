@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
@@ -127,7 +128,10 @@ func (s *Service) redeem(tx storage.Tx, r redemption) (done Done, rec record, er
 		return done, rec, errConflict
 	}
 	existing := a.ID != "" && purpose == Invite
-	if a, err = s.apply(tx, &r, a); err != nil {
+	if a, err = s.apply(tx, &r, a); errors.Is(err, accounts.ErrTaken) { // the account that has given the mailbox up may take it back
+		err = refuse(ErrDead)
+	}
+	if err != nil {
 		return done, rec, err
 	}
 	if err := s.lock(tx, r); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
@@ -140,7 +141,7 @@ func outcome(err error) string {
 	case errors.As(err, &limited):
 		return outcomeLimited
 	case errors.As(err, &invalid), errors.Is(err, ErrNoFlow), errors.Is(err, ErrNoAccount), errors.Is(err, ErrTaken),
-		errors.Is(err, ErrSignedOut):
+		errors.Is(err, accounts.ErrTaken), errors.Is(err, ErrSignedOut):
 		return outcomeInvalid
 	case errors.Is(err, ErrDead), errors.Is(err, ErrReplayed):
 		return outcomeDead

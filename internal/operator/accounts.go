@@ -78,6 +78,9 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (AddedAccou
 		e.Account = made.ID
 		return audit(tx, e)
 	})
+	if err := reservedConflict(err, addr.Display()); err != nil {
+		return AddedAccount{}, err
+	}
 	if errors.Is(err, accounts.ErrTaken) {
 		return AddedAccount{}, conflict("%s has an account already; 'caddy email-link accounts set' changes it", addr.Display())
 	}
@@ -87,6 +90,17 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (AddedAccou
 	svc.report(ctx, e)
 	a, err := svc.account(ctx, e.Account)
 	return AddedAccount{a, svc.signInPages()}, err
+}
+
+// reservedConflict returns what to do about an address that an account has given up lately, nil for every other error.
+func reservedConflict(err error, email string) error {
+	reserved := (*accounts.ReservedError)(nil)
+	if !errors.As(err, &reserved) {
+		return nil
+	}
+	return conflict("the account %s has changed its address from %s within the last 7 days, and may take that back; to give the address to another account, "+
+		"first write 'caddy email-link accounts set %s --email <the address that the account has now>', which ends the take-back",
+		reserved.Account, email, reserved.Account)
 }
 
 // signInPages returns where people sign in, as far as the configuration names whole origins.
@@ -232,8 +246,11 @@ func (svc *Service) setAddress(tx storage.Tx, id string, addr address.Address) e
 		return cmp.Or(err, accounts.ErrNotFound)
 	}
 	if err := svc.Vault.Accounts.SetAddress(tx, id, addr); err != nil {
+		if reserved := reservedConflict(err, addr.Display()); reserved != nil {
+			return reserved
+		}
 		if errors.Is(err, accounts.ErrTaken) {
-			err = conflict("%s has an account already, or may be taken back by the one that had it: choose another address", addr.Display())
+			err = conflict("%s has an account already: choose another address", addr.Display())
 		}
 		return err
 	}

@@ -380,6 +380,9 @@ func (m *importing) write(ctx context.Context, part []candidate) error {
 		reason := "it cannot be stored"
 		if errors.Is(one.Err, accounts.ErrTaken) {
 			reason = "the mailbox has got an account meanwhile"
+			if reserved := (*accounts.ReservedError)(nil); errors.As(one.Err, &reserved) {
+				reason = "the account " + reserved.Account + " may take this address back, which it had until lately"
+			}
 		}
 		m.report.Bad = append(m.report.Bad, BadLine{part[i].line, part[i].addr.Display(), reason})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -85,13 +86,19 @@ func checkOneAddress(email string) error {
 
 func inviteError(err error, in InvitationInput) error {
 	var fault *flow.Invalid
+	var reason *accounts.InvalidError
+	reserved := reservedConflict(err, in.Email)
 	switch {
+	case reserved != nil:
+		return reserved
 	case errors.Is(err, flow.ErrNoMail):
 		return conflict("this gate sends no mail: add --print, and hand the link over yourself")
 	case errors.Is(err, flow.ErrDisabled):
 		return conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Email)
 	case errors.As(err, &fault) && fault.Field == "email":
 		return invalid("the address cannot be used: %v", fault.Err)
+	case errors.As(err, &fault) && errors.As(fault.Err, &reason): // which calls the note a name
+		return invalid("--%s cannot be used: it %s", fault.Field, reason.Reason)
 	case errors.As(err, &fault) && fault.Err != nil:
 		return invalid("--%s cannot be used: %v", fault.Field, fault.Err)
 	}

@@ -48,7 +48,7 @@ func TestINV7_TheCommandSaysWhatToWrite(t *testing.T) {
 		},
 		"a note that steers": {
 			func(in *operator.InvitationInput) { in.Note = "a\u202eb" },
-			func(in *operator.InvitationInput) { in.Note = "a b" }, "--note cannot be used",
+			func(in *operator.InvitationInput) { in.Note = "a b" }, "--note cannot be used: it holds a control character",
 		},
 		"a malformed role": {
 			func(in *operator.InvitationInput) { in.Roles = []string{"a,b"} },

@@ -64,7 +64,10 @@ func (svc *Service) MakeLink(ctx context.Context, in LinkInput) (Link, error) {
 		made, err = svc.Flows.Link(ctx, site, input)
 	}
 	var fault *flow.Invalid
+	reserved := reservedConflict(err, in.Email)
 	switch {
+	case reserved != nil:
+		return Link{}, reserved
 	case errors.Is(err, flow.ErrTaken) && in.For == "":
 		return Link{}, conflict("the account of %s is disabled; 'caddy email-link accounts enable' lets it in again", in.Email)
 	case errors.Is(err, flow.ErrTaken):

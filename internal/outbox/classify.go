@@ -73,7 +73,7 @@ func (w *Worker) classify(ctx context.Context, d *Delivery, m storage.Mail, p Pa
 		}
 		var found bool
 		var err error
-		if a, found, err = lookup(tx, d, m.Purpose, p); err != nil {
+		if a, found, err = lookup(tx, d, m, p); err != nil {
 			return err
 		}
 		j = classification{account: cmp.Or(a.ID, p.Account)}
@@ -190,14 +190,21 @@ func (f *forwarding) forward(tx storage.Tx, move func() error) error {
 }
 
 // lookup finds out whom a mail is for. Where an app has started the flow, the app has said whether there is a user.
-func lookup(tx storage.Tx, d *Delivery, purpose string, p Payload) (a accounts.Account, found bool, err error) {
+func lookup(tx storage.Tx, d *Delivery, m storage.Mail, p Payload) (a accounts.Account, found bool, err error) {
 	if p.App {
-		return a, !p.NoAccount && purpose != Activation, nil
+		return a, !p.NoAccount && m.Purpose != Activation, nil
 	}
-	if purpose == TakeBack { // whoever has the mailbox now
+	if m.Purpose == TakeBack { // whoever has the mailbox now
 		return a, false, nil
 	}
-	return d.Accounts.ByEmail(tx, p.To)
+	if a, found, err = d.Accounts.ByEmail(tx, p.To); err != nil || m.Purpose != Address {
+		return a, found, err
+	}
+	f, _, err := tx.Flows().Get(m.Flow)
+	if found && f.Account == a.ID { // the address that the account had before is free for it, and for nobody else
+		return accounts.Account{}, false, err
+	}
+	return a, found, err
 }
 
 // chooseKind returns the kind of message that a mailbox gets, and why it is dropped. Where there is no recipient the kind is still

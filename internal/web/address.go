@@ -122,7 +122,7 @@ func (x *exchange) addressChangeBody(c *flow.AddressChange) *addressChangeBody {
 
 // addressCode takes the code of the mail to the new mailbox.
 func (x *exchange) addressCode() {
-	fields, ok := x.readAccountForm("", "code")
+	fields, ok := x.readAccountForm(selfservice.Address, "code")
 	if !ok {
 		return
 	}
