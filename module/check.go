@@ -34,7 +34,7 @@ const (
 	MaxResends = 100
 )
 
-// CheckInvite returns an error for a rule that gives nothing, or names what is no role, and for every other one: no page sends invitations yet.
+// CheckInvite returns an error for a rule that gives nothing, or names what is no role.
 func (a *App) CheckInvite() error {
 	for _, rule := range a.Invite {
 		if len(rule.Gives) == 0 {
@@ -44,10 +44,26 @@ func (a *App) CheckInvite() error {
 			return fmt.Errorf("invite by role: %w", err)
 		}
 	}
-	if len(a.Invite) > 0 {
-		return errors.New("invite by role is not available in this version; operators invite with 'caddy email-link invite'")
-	}
 	return nil
+}
+
+// warnInviteRoles names each role of `invite by role` that no site requires: it may be mistyped.
+func (a *App) warnInviteRoles() {
+	required := sorted(a.requiredRoles())
+	known := required
+	for n, rule := range a.Invite {
+		for _, role := range append([]string{rule.By}, rule.Gives...) {
+			if slices.Contains(known, role) {
+				continue
+			}
+			known = append(slices.Clip(known), role) // each is named once
+			remedy := "write 'require role " + role + "' in the site that it is for"
+			if len(required) > 0 {
+				remedy = nearest.Expected(role, required)
+			}
+			a.configuration.warn("invite", fmt.Sprintf("%s: invite by role %s: no site requires the role %q", a.Source.prefixNth("invite", n), rule.By, role), remedy)
+		}
+	}
 }
 
 // LifetimeBound returns the largest value of a lifetime.

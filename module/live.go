@@ -83,7 +83,7 @@ func (a *App) open(c *core, set *templates.Set) {
 	a.gate.Start(&gate.Runtime{
 		Vault: c.Vault, Flows: p.Flows,
 		Pages: &web.Pages{
-			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(a.log), RequiredRoles: a.requiredRoles(), Templates: set, Clock: c.Clock, Log: a.log,
+			Flows: p.Flows, Sessions: c.Sessions, Self: c.SelfService(p.Flows, a.log), RequiredRoles: a.requiredRoles(), Templates: set, Clock: c.Clock, Log: a.log,
 			JWKS:        func() []byte { return jwks(c) },
 			Health:      func() (time.Time, error) { return healthy(c.Vault) },
 			AnswerNonce: c.AnswerNonce,

@@ -55,8 +55,11 @@ func (s *Source) nth(option string, n int) string {
 }
 
 // prefix is what an error or a warning about an option begins with.
-func (s *Source) prefix(option string) string {
-	if line := s.line(option); line != "" {
+func (s *Source) prefix(option string) string { return s.prefixNth(option, 0) }
+
+// prefixNth is prefix for the n-th line of an option.
+func (s *Source) prefixNth(option string, n int) string {
+	if line := s.nth(option, n); line != "" {
 		return line + ": email_link"
 	}
 	return "email_link"

@@ -50,6 +50,7 @@ func (a *App) configure(ctx caddy.Context) error {
 			return err
 		}
 	}
+	a.warnInviteRoles()
 	if err := a.checkPortal(arrivals); err != nil {
 		return err
 	}

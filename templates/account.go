@@ -28,9 +28,16 @@ type Account struct {
 	// NewToken is set where people make machine tokens.
 	NewToken bool
 	Tokens   []AccountToken
-	Events   []AccountEvent
-	Address  AccountAddress
-	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "saved", "stopped", "changed", or empty.
+	// NewInvitation is set where this person may invite others. MoreInvitations have been sent and are not shown.
+	NewInvitation   bool
+	Invitations     []AccountInvitation
+	MoreInvitations int
+	// Invited is the address to which an invitation has just been sent, empty for none.
+	Invited string
+	Events  []AccountEvent
+	Address AccountAddress
+	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "saved", "stopped", "changed", "withdrawn" (an
+	// invitation), or empty.
 	Done    string
 	Problem Problem
 }
@@ -53,10 +60,12 @@ func (a Account) ProblemIn() string {
 
 // Prove is the page that takes the code which was mailed for one act on the account.
 type Prove struct {
-	// Act is "export", "token", "delete" or "address"; New is the new address of the latter.
+	// Act is "export", "token", "delete", "address" or "invite"; New is the new address of "address", and the one that "invite" invites.
 	Act, New string
 	// Token is the machine token that is made, nil for other acts.
 	Token *NewToken
+	// InvitedTo is what people call the site of an invitation, Roles its roles, apart by commas.
+	InvitedTo, Roles string
 	// Address is where the code was mailed to, End when it stops working.
 	Address  string
 	End      time.Time
@@ -106,22 +115,37 @@ type TokenForm struct {
 	Chosen     []string
 	Days       int
 	// Scopes and Sites are those to choose from, MaxDays the longest life.
-	Scopes  []TokenScope
-	Sites   []TokenSite
+	Scopes  []CheckBox
+	Sites   []SiteChoice
 	MaxDays int
 	Problem Problem
 }
 
-// TokenScope is one scope to choose.
-type TokenScope struct {
+// CheckBox is one scope, or one role, to choose.
+type CheckBox struct {
 	Name    string
 	Checked bool
 }
 
-// TokenSite is one site to choose.
-type TokenSite struct {
+// SiteChoice is one site to choose.
+type SiteChoice struct {
 	Origin, Name string
 	Chosen       bool
+}
+
+// InvitationForm is the form of an invitation.
+type InvitationForm struct {
+	// Email is the address of the account that invites; Current is set where its password is asked for.
+	Email   string
+	Current bool
+	// Typed is the address that was typed, Site and Chosen are the site and the roles that were chosen.
+	Typed, Site string
+	Chosen      []string
+	// Roles and Sites are those to choose from, Lifetime is for how long it may be accepted.
+	Roles    []CheckBox
+	Sites    []SiteChoice
+	Lifetime time.Duration
+	Problem  Problem
 }
 
 // TokenMade shows a new machine token, once.
@@ -151,6 +175,15 @@ type AccountToken struct {
 	Created, Ends  time.Time
 }
 
+// AccountInvitation is one invitation that an account has sent.
+type AccountInvitation struct {
+	ID, Email, Site string
+	Roles           []string
+	Sent, Ends      time.Time
+	// Open is set while it may be accepted.
+	Open bool
+}
+
 // AccountEvent is one thing that has happened to an account, in the words of the audit log.
 type AccountEvent struct {
 	Time                   time.Time
@@ -171,7 +204,8 @@ var eventKeys = []string{
 	"event.changed.address", "event.changed.address_stopped", "event.changed.take_back", "event.mailed.address_consent",
 	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled", "event.changed.account.deleting", "event.changed.account.kept",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",
-	"event.changed.token.created", "event.changed.token.revoked", "event.exported", "event.mailed.proof", "event.other",
+	"event.changed.token.created", "event.changed.token.revoked", "event.exported", "event.mailed.proof",
+	"event.invited", "event.cancelled.invite", "event.changed.invite", "event.mailed.invite", "event.other",
 }
 
 // key returns the message of an event.
@@ -183,7 +217,7 @@ func (e AccountEvent) key() string {
 	case "mailed":
 		key += "." + e.Purpose
 	case "cancelled":
-		if e.Purpose == "new_device" {
+		if e.Purpose == "new_device" || e.Purpose == "invite" {
 			key += "." + e.Purpose
 		}
 	case "changed":

@@ -273,33 +273,34 @@ const (
 	StepWindow StepKind = "window"
 )
 
-func (SignIn) page() string        { return "sign-in" }
-func (SignUp) page() string        { return "sign-up" }
-func (Reset) page() string         { return "reset" }
-func (Password) page() string      { return "password" }
-func (Resend) page() string        { return "resend" }
-func (NoFlowPage) page() string    { return "no-flow" }
-func (Confirm) page() string       { return "confirm" }
-func (ConfirmCancel) page() string { return "confirm-cancel" }
-func (ConfirmNone) page() string   { return "confirm-none" }
-func (Cancelled) page() string     { return "cancelled" }
-func (Dead) page() string          { return "dead" }
-func (Incomplete) page() string    { return "incomplete" }
-func (Home) page() string          { return "home" }
-func (Account) page() string       { return "account" }
-func (Prove) page() string         { return "prove" }
-func (Delete) page() string        { return "delete" }
-func (Deleted) page() string       { return "deleted" }
-func (TokenForm) page() string     { return "token" }
-func (TokenMade) page() string     { return "token-made" }
-func (ConfirmUndo) page() string   { return "confirm-undo" }
-func (SignOut) page() string       { return "sign-out" }
-func (Refused) page() string       { return "refused" }
+func (SignIn) page() string         { return "sign-in" }
+func (SignUp) page() string         { return "sign-up" }
+func (Reset) page() string          { return "reset" }
+func (Password) page() string       { return "password" }
+func (Resend) page() string         { return "resend" }
+func (NoFlowPage) page() string     { return "no-flow" }
+func (Confirm) page() string        { return "confirm" }
+func (ConfirmCancel) page() string  { return "confirm-cancel" }
+func (ConfirmNone) page() string    { return "confirm-none" }
+func (Cancelled) page() string      { return "cancelled" }
+func (Dead) page() string           { return "dead" }
+func (Incomplete) page() string     { return "incomplete" }
+func (Home) page() string           { return "home" }
+func (Account) page() string        { return "account" }
+func (Prove) page() string          { return "prove" }
+func (Delete) page() string         { return "delete" }
+func (Deleted) page() string        { return "deleted" }
+func (TokenForm) page() string      { return "token" }
+func (TokenMade) page() string      { return "token-made" }
+func (InvitationForm) page() string { return "invitation" }
+func (ConfirmUndo) page() string    { return "confirm-undo" }
+func (SignOut) page() string        { return "sign-out" }
+func (Refused) page() string        { return "refused" }
 
 // Pages lists the names of all pages, as in pages/<name>.html.
 var Pages = []string{
 	"sign-in", "sign-up", "reset", "password", "resend", "no-flow", "confirm", "confirm-cancel", "confirm-undo", "confirm-none", "cancelled", "dead", "incomplete", "home",
-	"account", "prove", "delete", "deleted", "token", "token-made", "confirm-address", "address-done", "sign-out", "refused",
+	"account", "prove", "delete", "deleted", "token", "token-made", "invitation", "confirm-address", "address-done", "sign-out", "refused",
 }
 
 // Mail is what a mail may say. It holds nothing that the asker wrote.
@@ -317,13 +318,13 @@ type Mail struct {
 	// Code is eight digits, empty where codes are not offered. A mail of the kind mailer.KindLink has a link or a code, or both; one
 	// of the kind mailer.KindAccountExists may have none.
 	Code string
-	// Act is what the code of a mailer.KindProof does: "export", "token", "delete" or "address".
+	// Act is what the code of a mailer.KindProof does: "export", "token", "delete", "address" or "invite".
 	Act string
-	// Address is the new address, or the one that came back, where the mailbox may know it; empty otherwise.
+	// Address is the new address, or the one that came back, where the mailbox may know it, or the one that an act invites; empty otherwise.
 	Address string
 	// Token is the machine token that it makes, nil for other acts.
 	Token *NewToken
-	// InvitedTo is what people call the site of a mailer.KindInvite, Inviter the address of the account that invites, empty for an operator, and
+	// InvitedTo is what people call the site of a mailer.KindInvite and of an act that invites, Inviter the address of the account that invites, empty for an operator, and
 	// Roles the roles, apart by commas.
 	InvitedTo, Inviter, Roles string
 	// Asked is when it was asked for or happened, by Device in Network (an address prefix, empty when unknown).

@@ -69,6 +69,10 @@ func MailSamples() []MailSample {
 			m.Kind, m.Act, m.Code = mailer.KindProof, "token", "12345678"
 			m.Token = &NewToken{Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Lifetime: 30 * 24 * time.Hour}
 		})},
+		{"proof-invite", with(func(m *Mail) {
+			m.Kind, m.Act, m.Address, m.Code = mailer.KindProof, "invite", "ada@example.org", "12345678"
+			m.InvitedTo, m.Roles = "Photos", "family, guest"
+		})},
 		{"proof-delete", with(func(m *Mail) { m.Kind, m.Act, m.Code = mailer.KindProof, "delete", "12345678" })},
 		{"account-deleted", with(func(m *Mail) {
 			m.Kind, m.Cancel, m.Link, m.Ends = mailer.KindAccountDeleted, "", sampleLink, sampleTime.Add(72*time.Hour)

@@ -70,6 +70,13 @@ const (
 	// InvalidScope and InvalidDays: of a new machine token.
 	InvalidScope Code = "invalid_scope"
 	InvalidDays  Code = "invalid_days"
+	// Of an invitation: OwnAddress is the inviter's own, SeveralAddresses more than one at once, InvalidRole a role that the inviter does not
+	// give, or none; TooManyInvitations may be accepted already, and InvitationsLimited were sent of late.
+	OwnAddress         Code = "own_address"
+	SeveralAddresses   Code = "several_addresses"
+	InvalidRole        Code = "invalid_role"
+	TooManyInvitations Code = "too_many_invitations"
+	InvitationsLimited Code = "invitations_limited"
 
 	Internal Code = "internal"
 )
@@ -81,12 +88,13 @@ var Codes = []Code{
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,
 	PasswordTooCommon, PasswordContainsName, PasswordSameAsCurrent, PasswordReused, PasswordInvalidCharacters, OtherAddress, InvalidScope, InvalidDays,
+	OwnAddress, SeveralAddresses, InvalidRole, TooManyInvitations, InvitationsLimited,
 }
 
 // Problem is what went wrong, on the page of the form it happened at. The zero value is no problem.
 type Problem struct {
 	Code Code
-	// Wait is the time until it may be tried again, for TooEarly, Limited, PasswordLimited and Busy.
+	// Wait is the time until it may be tried again, for TooEarly, Limited, PasswordLimited, InvitationsLimited and Busy.
 	Wait time.Duration
 	// Min is the least number of characters, for PasswordTooShort.
 	Min int
@@ -133,7 +141,7 @@ func (p Problem) key() string {
 
 func (p Problem) pairs() []any {
 	switch p.Code {
-	case TooEarly, Limited, PasswordLimited, Busy:
+	case TooEarly, Limited, PasswordLimited, InvitationsLimited, Busy:
 		return []any{"wait", p.Wait}
 	case PasswordTooShort:
 		return []any{"min", p.Min}

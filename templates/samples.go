@@ -243,10 +243,11 @@ func homeSamples() []PageSample {
 	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
 	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
 	made := NewToken{Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Lifetime: 30 * 24 * time.Hour}
-	form := TokenForm{Email: "jo@example.com", Days: 30, MaxDays: 90, Scopes: []TokenScope{{"calendar", false}, {"files", false}}}
+	form := TokenForm{Email: "jo@example.com", Days: 30, MaxDays: 90, Scopes: []CheckBox{{"calendar", false}, {"files", false}}}
 	refusedForm := form
 	refusedForm.Current, refusedForm.Name, refusedForm.Problem = true, "Phone", Problem{Code: InvalidScope}
-	refusedForm.Sites = []TokenSite{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
+	refusedForm.Sites = []SiteChoice{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
+	invitation, refusedInvitation := invitationSamples()
 	deletion := Delete{Email: "jo@example.com", Grace: 72 * time.Hour}
 	lastDeletion := deletion
 	lastDeletion.Current, lastDeletion.LastRoles, lastDeletion.Typed, lastDeletion.Problem = true, []string{"admin", "staff"}, "jo@example.org", Problem{Code: OtherAddress}
@@ -267,6 +268,9 @@ func homeSamples() []PageSample {
 		{"token-refused", 400, sampleFrame, refusedForm},
 		{"token-made", 200, sampleFrame, TokenMade{Text: "elt_" + strings.Repeat("c2FtcGxl", 40), Token: made, Ends: sampleTime.Add(made.Lifetime)}},
 		{"prove-token", 200, sampleFrame, Prove{Act: "token", Token: &made, Address: prove.Address, End: prove.End}},
+		{"invitation", 200, sampleFrame, invitation},
+		{"invitation-refused", 400, sampleFrame, refusedInvitation},
+		{"prove-invite", 200, sampleFrame, Prove{Act: "invite", New: "ada@example.org", InvitedTo: "Photos", Roles: "family, guest", Address: prove.Address, End: prove.End}},
 		{"delete", 200, sampleFrame, deletion},
 		{"delete-last", 400, sampleFrame, lastDeletion},
 		{"deleted", 200, sampleFrame, Deleted{Grace: 72 * time.Hour}},
@@ -278,6 +282,15 @@ func homeSamples() []PageSample {
 		{"sign-out", 200, sampleFrame, SignOut{SignedIn: true, Email: "jo@example.com"}},
 		{"signed-out", 200, sampleFrame, SignOut{}},
 	}
+}
+
+// invitationSamples are the form of an invitation: of somebody who has one role to give, and refused where there is a choice.
+func invitationSamples() (form, refused InvitationForm) {
+	form = InvitationForm{Email: "jo@example.com", Roles: []CheckBox{{"guest", true}}, Lifetime: 7 * 24 * time.Hour}
+	refused = form
+	refused.Current, refused.Typed, refused.Roles, refused.Problem = true, "ada@example.org, sam@example.org", []CheckBox{{"family", false}, {"guest", true}}, Problem{Code: SeveralAddresses}
+	refused.Sites = []SiteChoice{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
+	return form, refused
 }
 
 // accountSamples are the page of an account of which there is little to say, and of one of which there is much.
@@ -295,6 +308,11 @@ func accountSamples() (account, full Account) {
 	full.Tokens = []AccountToken{
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
 		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
+	}
+	full.NewInvitation, full.Invited, full.MoreInvitations = true, "ada@example.org", 2
+	full.Invitations = []AccountInvitation{
+		{ID: "aW52aXRl", Email: "ada@example.org", Site: "Photos", Roles: []string{"family", "guest"}, Sent: sampleTime, Ends: sampleTime.Add(7 * 24 * time.Hour), Open: true},
+		{ID: "ZW5kZWQ", Email: "sam@example.org", Site: "app.example.com", Roles: []string{"guest"}, Sent: sampleTime.Add(-time.Hour), Ends: sampleTime.Add(6 * 24 * time.Hour)},
 	}
 	for i, e := range []AccountEvent{
 		{Name: "signed_in", Outcome: "portal", Site: "Photos", Network: "192.0.2.0/24"},

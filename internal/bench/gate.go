@@ -114,11 +114,11 @@ func newGateOn(store storage.Store, fake *clock.Fake) (*gate, error) {
 		return nil, err
 	}
 	limiter := &limit.Limiter{Ring: g.vault.Ring}
+	flows := &flow.Service{
+		Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Sessions: g.vault.Sessions, Accounts: g.vault.Accounts,
+	}
 	g.pages = &web.Pages{
-		Flows: &flow.Service{
-			Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Sessions: g.vault.Sessions, Accounts: g.vault.Accounts,
-		},
-		Sessions: g.vault.Sessions, Self: g.vault.SelfService(nil), Templates: set, Clock: g.vault.Clock,
+		Flows: flows, Sessions: g.vault.Sessions, Self: g.vault.SelfService(flows, nil), Templates: set, Clock: g.vault.Clock,
 	}
 	g.work = &outbox.Worker{Store: g.store, Ring: g.vault.Ring, Clock: g.vault.Clock, Limiter: limiter, Concurrency: 64}
 	g.work.Use(outbox.Delivery{

@@ -85,7 +85,7 @@ func (s *Service) recordEvents(tx storage.Tx, rec *record, e authentication, nam
 			Time: e.now, Name: name, Purpose: rec.purpose, Outcome: e.method, Account: e.account.ID, Flow: rec.flow,
 			Site: e.site.Origin, Client: boundary.NetworkText(e.requester.Client),
 		}
-		if name == eventChanged && IsAddressPurpose(rec.purpose) {
+		if name == eventChanged && (IsAddressPurpose(rec.purpose) || rec.purpose == Invite) {
 			event.Outcome = outcomeChanged
 		} else if name == eventChanged {
 			event.Purpose, event.Outcome = purposePassword, outcomeChanged

@@ -60,10 +60,10 @@ func (l *Limited) Error() string { return fmt.Sprintf("flow: limit %s reached", 
 
 // Invalid reports that a field cannot be used as sent. It never repeats the input.
 type Invalid struct {
-	// Field is the form's field: email, code, name, purpose, password, current.
+	// Field is the form's field: email, code, name, purpose, password, current, role; invitations for the number of open ones.
 	Field string
 	// Code is a stable word for the reason: syntax, wrong, off, too_long, control; for passwords also refused, missing, none,
-	// not_offered, and those of password.Reasons.
+	// not_offered, and those of password.Reasons; for invitations several, own, not_given, too_many.
 	Code string
 	// Left is how many more wrong codes are permitted, for the field code.
 	Left int

@@ -1,7 +1,7 @@
 // Package flow is the domain: it asks for a mail, sends it again, shows what a link would do, does it, and takes it back. It
 // also signs in with a password and changes one.
 //
-// An invitation is a flow that an operator or another account has begun: see Invite and InviteIn.
+// An invitation is a flow that an operator or another account has begun: see Invite and SendInvitation.
 //
 // A flow is one pending request of one purpose, held by the browser that asked through a cookie and by the mailbox through
 // links and codes. Each step of a flow is one storage Update, answered after its commit; what a step refuses is a value that

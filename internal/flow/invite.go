@@ -127,21 +127,56 @@ func (s *Service) Invite(ctx context.Context, site Site, in InviteInput) (sent S
 	return sent, nil
 }
 
-// CheckInvitation returns an error for an invitation that InviteIn would refuse whatever else happens. Errors: *Invalid (email, role), ErrNoMail.
-func (s *Service) CheckInvitation(site Site, from accounts.Account, in InviteInput) error {
-	site = site.withDefaults()
-	d, err := s.newInvitation(site, in, from.Language)
+// CheckInvitation returns an error for an invitation that the step of its proof would refuse as things are, before a code is mailed for it. What it
+// answers does not depend on whether the address has an account.
+//
+// Errors: ErrSignedOut, ErrNoMail, *Invalid (email: "several", "syntax", "own"; role; invitations: "too_many"), ErrUnavailable.
+func (s *Service) CheckInvitation(ctx context.Context, site Site, requester Requester, act Act) error {
+	if requester.Session == nil {
+		return ErrSignedOut
+	}
+	from := requester.Session.Account
+	d, err := s.newInvitation(site.withDefaults(), inviteInput(act), from.Language)
+	if err == nil {
+		err = s.mayInvite(d, from)
+	}
 	if err != nil {
 		return err
 	}
-	return s.mayInvite(d, from)
+	return s.view(ctx, func(tx storage.Tx) error { return s.checkOpen(tx, from.ID) })
 }
 
-// InviteIn invites an address in the name of a signed-in account, in the step that proves it. It refuses by what the account may give, by the
+// inviteInput returns the invitation of an act.
+func inviteInput(act Act) InviteInput {
+	in := InviteInput{Email: act.Email}
+	if i := act.Invitation; i != nil {
+		in.Roles, in.To, in.ReturnTo = i.Roles, i.Site, i.ReturnTo
+	}
+	return in
+}
+
+// checkOpen refuses where an account has as many open invitations as it may have.
+func (s *Service) checkOpen(tx storage.Tx, inviter string) error {
+	open, err := s.countOpen(tx, inviter)
+	if err == nil && open >= MaxOpenInvitations {
+		return refuse(&Invalid{Field: "invitations", Code: "too_many"})
+	}
+	return err
+}
+
+// sendInvitation does the act of its kind.
+func (s *Service) sendInvitation(tx storage.Tx, rec *record, site Site, requester Requester, act Act) error {
+	sent := record{purpose: Invite}
+	err := s.inviteIn(tx, site, requester, inviteInput(act), &sent)
+	rec.events = append(rec.events, sent.events...)
+	return err
+}
+
+// inviteIn invites an address in the name of a signed-in account, in the step that proves it. It refuses by what the account may give, by the
 // number of its open invitations, and by the limits of the account and of the mailbox.
 //
 // Errors: *Invalid (email, role; invitations: "too_many"), ErrNoMail, ErrSignedOut, *Limited (mail_invite, mail_mailbox).
-func (s *Service) InviteIn(tx storage.Tx, site Site, requester Requester, in InviteInput) error {
+func (s *Service) inviteIn(tx storage.Tx, site Site, requester Requester, in InviteInput, rec *record) error {
 	site = site.withDefaults()
 	now := s.Clock.Now()
 	// The version of the account's record is raised: of two that send at once, the second counts the first one's.
@@ -164,12 +199,8 @@ func (s *Service) InviteIn(tx storage.Tx, site Site, requester Requester, in Inv
 	if err != nil {
 		return err
 	}
-	open, err := s.countOpen(tx, r.ID)
-	if err != nil {
+	if err := s.checkOpen(tx, r.ID); err != nil {
 		return err
-	}
-	if open >= MaxOpenInvitations {
-		return refuse(&Invalid{Field: "invitations", Code: "too_many"})
 	}
 	charges := append(site.Limits.LimitsFor(limit.MailInvite, limit.Subject{Mailbox: own.LimitKey(s.Ring)}),
 		site.Limits.LimitsFor(limit.MailMailbox, limit.Subject{Mailbox: d.addr.LimitKey(s.Ring)})...)
@@ -180,8 +211,7 @@ func (s *Service) InviteIn(tx storage.Tx, site Site, requester Requester, in Inv
 		return err
 	}
 	d.network = boundary.NetworkText(requester.Client)
-	rec := record{purpose: Invite, account: r.ID}
-	_, err = s.storeInvitation(tx, d, from, &rec)
+	_, err = s.storeInvitation(tx, d, from, rec)
 	return err
 }
 
@@ -202,6 +232,8 @@ func (s *Service) newInvitation(site Site, in InviteInput, language string) (d i
 		return d, &Invalid{Field: "ttl", Code: "too_long"}
 	case site.NoMail && !in.Print:
 		return d, ErrNoMail
+	case len(address.List(in.Email)) > 1:
+		return d, &Invalid{Field: "email", Code: "several"}
 	}
 	if d.addr, err = address.Parse(in.Email); err != nil {
 		return d, &Invalid{Field: "email", Code: "syntax", Err: err}

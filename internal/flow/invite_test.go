@@ -50,7 +50,7 @@ func (g *gate) invite(in InviteInput) (link string, sent Sent) {
 func (b *browser) inviteBy(in InviteInput) error {
 	b.g.t.Helper()
 	requester := b.requester()
-	return b.g.update(context.Background(), func(tx storage.Tx) error { return b.g.InviteIn(tx, b.g.site, requester, in) })
+	return b.g.update(context.Background(), func(tx storage.Tx) error { return b.g.inviteIn(tx, b.g.site, requester, in, &record{}) })
 }
 
 // family returns a browser that is signed in to an account which may invite.
@@ -295,7 +295,8 @@ func TestINV5_WhatAnAccountMayInvite(t *testing.T) {
 		"a role of others":     {InviteInput{Email: invited, Roles: []string{"family"}}, "role", "not_given"},
 		"one of both":          {InviteInput{Email: invited, Roles: []string{"guest", "admin"}}, "role", "not_given"},
 		"no role":              {InviteInput{Email: invited}, "role", "not_given"},
-		"two addresses":        {InviteInput{Email: "bob@example.com, eve@example.com", Roles: []string{"guest"}}, "email", "syntax"},
+		"two addresses":        {InviteInput{Email: "bob@example.com, eve@example.com", Roles: []string{"guest"}}, "email", "several"},
+		"no address":           {InviteInput{Email: "bob@", Roles: []string{"guest"}}, "email", "syntax"},
 		"the own address":      {InviteInput{Email: "ADA@example.com", Roles: []string{"guest"}}, "email", "own"},
 		"longer than 30 days":  {InviteInput{Email: invited, Roles: []string{"guest"}, TTL: MaxInviteTTL + 1}, "ttl", "too_long"},
 		"a malformed role":     {InviteInput{Email: invited, Roles: []string{"a,b"}}, "role", "syntax"},
@@ -338,7 +339,7 @@ func TestINV5_TwoAtOnceCountEachOther(t *testing.T) {
 	for i := range 2 * MaxOpenInvitations {
 		wg.Go(func() {
 			in := InviteInput{Email: strings.Repeat("b", i+1) + "@example.com", Roles: []string{"guest"}}
-			_ = g.update(context.Background(), func(tx storage.Tx) error { return g.InviteIn(tx, g.site, requester, in) }) // some are refused
+			_ = g.update(context.Background(), func(tx storage.Tx) error { return g.inviteIn(tx, g.site, requester, in, &record{}) }) // some are refused
 		})
 	}
 	wg.Wait()

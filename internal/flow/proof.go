@@ -17,6 +17,9 @@ import (
 // Act is something on an account that a session alone does not prove, with its values.
 type Act = outbox.Act
 
+// NewInvitation is what an act of the kind SendInvitation invites to.
+type NewInvitation = outbox.NewInvitation
+
 // Kinds of acts.
 const (
 	// Export hands out everything that the gate knows of the account.
@@ -27,6 +30,8 @@ const (
 	Delete = "delete"
 	// NewAddress begins the change of the account's address to that of Act.Email. It is done by BeginAddressChange.
 	NewAddress = "address"
+	// SendInvitation invites Act.Email to what Act.Invitation describes. The step of the proof does it.
+	SendInvitation = "invite"
 )
 
 // Perform does an act in the step that proves it. It may run more than once; only what it did last counts. It refuses by [Refuse]; any
@@ -239,10 +244,17 @@ func (s *Service) redeemProof(tx storage.Tx, site Site, requester Requester, coo
 
 // perform does an act that was proven.
 func (s *Service) perform(tx storage.Tx, rec *record, site Site, requester Requester, now time.Time, act Act, perform Perform) error {
-	if err := perform(tx, act); err != nil || act.Kind != Delete {
+	if err := perform(tx, act); err != nil {
 		return err
 	}
-	return s.beginDeletion(tx, rec, site, requester, now)
+	switch act.Kind {
+	case Delete:
+		return s.beginDeletion(tx, rec, site, requester, now)
+	case SendInvitation:
+		return s.sendInvitation(tx, rec, site, requester, act)
+	default:
+		return nil
+	}
 }
 
 // recordProof writes to the audit log that an act was proven and done.

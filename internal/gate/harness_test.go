@@ -197,7 +197,7 @@ func (f *fixture) open() *Runtime {
 		Store: v.Store, Ring: v.Ring, Clock: v.Clock, Limiter: &limit.Limiter{Ring: v.Ring}, Sessions: v.Sessions, Accounts: v.Accounts,
 		Wake: func() {}, Log: slog.New(slog.DiscardHandler),
 	}
-	return &Runtime{Vault: v, Flows: flows, Pages: &web.Pages{Flows: flows, Sessions: v.Sessions, Self: v.SelfService(nil), Templates: set, Clock: v.Clock}}
+	return &Runtime{Vault: v, Flows: flows, Pages: &web.Pages{Flows: flows, Sessions: v.Sessions, Self: v.SelfService(flows, nil), Templates: set, Clock: v.Clock}}
 }
 
 // token makes a machine token for the account.

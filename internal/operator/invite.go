@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
+	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -77,8 +78,7 @@ func (svc *Service) Invite(ctx context.Context, in InvitationInput) (Invitation,
 
 // checkOneAddress refuses a list of addresses in the place of one.
 func checkOneAddress(email string) error {
-	list := strings.FieldsFunc(email, func(r rune) bool { return strings.ContainsRune(",; \t\n", r) })
-	if len(list) > 1 && strings.Count(email, "@") > 1 {
+	if list := address.List(email); len(list) > 1 {
 		return invalid("%q is more than one address: invite one at a time, beginning with 'caddy email-link invite %s'", email, list[0])
 	}
 	return nil

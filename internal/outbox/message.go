@@ -40,10 +40,20 @@ const (
 type Act struct {
 	// Kind is one of those of package flow.
 	Kind string `json:"kind"`
-	// Email is the new address; empty for acts of another kind.
+	// Email is the new address, or the one that is invited; empty for acts of another kind.
 	Email string `json:"email,omitempty"`
+	// Invitation describes what that address is invited to; nil for acts of another kind.
+	Invitation *NewInvitation `json:"invitation,omitempty"`
 	// Token describes the machine token that is to be made; nil for acts of another kind.
 	Token *NewToken `json:"token,omitempty"`
+}
+
+// NewInvitation is the invitation that an act sends.
+type NewInvitation struct {
+	// Site is the origin that it is an invitation to, ReturnTo the path that it leads to where it is accepted.
+	Site     string   `json:"site"`
+	ReturnTo string   `json:"return_to"`
+	Roles    []string `json:"roles"`
 }
 
 // NewToken is the machine token that an act makes.

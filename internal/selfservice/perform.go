@@ -12,7 +12,8 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// permissions are the words by which an operator permits acts that need a proof.
+// permissions are the words by which an operator permits acts that need a proof. flow.SendInvitation has none: the rules that let roles invite
+// permit it.
 var permissions = map[string]Act{
 	flow.Export:     Export,
 	flow.Delete:     Delete,
@@ -52,7 +53,7 @@ func (s *Service) Perform(l *session.Live, may func(Act) bool, c Client, p *Perf
 			p.input = machinetoken.Input{Account: l.Account.ID, Site: t.Site, Scopes: t.Scopes, TTL: t.TTL, Name: t.Name, Network: c.Network}
 			p.Text, p.Token, err = s.Machines.CreateIn(tx, p.input)
 			return err
-		case flow.Delete: // which package flow does itself
+		case flow.Delete, flow.SendInvitation: // which package flow does itself
 			return nil
 		default:
 			return fmt.Errorf("selfservice: no act is of the kind %q", act.Kind)

@@ -26,7 +26,7 @@ const MaxEvents = 50
 // maxExported is how many events an export holds at most: more than a person causes in the 90 days for which they are kept.
 const maxExported = 10_000
 
-// ErrNotFound is returned when the account has no such session or token.
+// ErrNotFound is returned when the account has no such session, token or open invitation.
 var ErrNotFound = machinetoken.ErrNotFound
 
 // Service runs the acts of people on their own accounts. All fields but Log are required. It is safe for concurrent use.
@@ -36,6 +36,7 @@ type Service struct {
 	Accounts *accounts.Service
 	Sessions *session.Manager
 	Machines *machinetoken.Manager
+	Flows    *flow.Service
 	// Log gets one line for each act; nil disables logging.
 	Log *slog.Logger
 }
@@ -64,6 +65,16 @@ type Token struct {
 	Created, Ends time.Time
 }
 
+// Invitation is one invitation that the account has sent and that has not expired.
+type Invitation struct {
+	ID, Email, Site string
+	Roles           []string
+	// Sent and Ends are times of the wall clock.
+	Sent, Ends time.Time
+	// Open is set while it may be accepted. What has ended one is not told: not whether it was accepted.
+	Open bool
+}
+
 // Event is one line of the audit log about the account.
 type Event struct {
 	Time time.Time
@@ -85,6 +96,8 @@ type Overview struct {
 	// Sessions are the live ones, the one that asks first, then by their last use.
 	Sessions []Session
 	Tokens   []Token
+	// Invitations are those that may be accepted first, then by when they were sent, the newest first.
+	Invitations []Invitation
 	// Events are the last ones of the account that say something to its owner, the newest first.
 	Events []Event
 }
@@ -141,6 +154,9 @@ func (s *Service) overview(tx storage.Tx, l *session.Live, wanted func(storage.E
 			})
 		}
 	}
+	if o.Invitations, err = s.invitations(tx, id); err != nil {
+		return o, err
+	}
 	list, err := tx.Events().List(storage.EventFilter{Account: id, Match: wanted}, events)
 	for _, e := range list {
 		o.Events = append(o.Events, Event{
@@ -190,7 +206,7 @@ func (s *Service) browsers(all []storage.Session, l *session.Live) []Session {
 // isTelling reports whether an event says something to the owner of the account that no other event of the same act says.
 func isTelling(e storage.Event) bool {
 	switch e.Name {
-	case "signed_in", "signed_out", "cancelled", "replayed", "changed", "exported":
+	case "signed_in", "signed_out", "cancelled", "replayed", "changed", "exported", "invited":
 		return true
 	case "mailed":
 		return e.Outcome == "sent" && e.Purpose != "notice" && e.Purpose != flow.Address && e.Purpose != flow.TakeBack

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/clock"
+	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/keyring"
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
@@ -112,8 +113,10 @@ func Open(ctx context.Context, cfg Config) (*Vault, error) {
 }
 
 // SelfService returns what people do with their own accounts. log gets one line for each act; it may be nil.
-func (v *Vault) SelfService(log *slog.Logger) *selfservice.Service {
-	return &selfservice.Service{Store: v.Store, Clock: v.Clock, Accounts: v.Accounts, Sessions: v.Sessions, Machines: v.Machines, Log: log}
+func (v *Vault) SelfService(flows *flow.Service, log *slog.Logger) *selfservice.Service {
+	return &selfservice.Service{
+		Store: v.Store, Clock: v.Clock, Accounts: v.Accounts, Sessions: v.Sessions, Machines: v.Machines, Flows: flows, Log: log,
+	}
 }
 
 // openTries bounds how often Open begins anew because another process has stored a data key meanwhile.

@@ -29,6 +29,9 @@ const (
 	accountLanguage = "language"
 	accountStopped  = "stopped"
 	accountChanged  = "changed"
+
+	accountInvited   = "invited"
+	accountWithdrawn = "withdrawn"
 )
 
 // accountStatus has the JSON status of what the page says in more words.
@@ -95,7 +98,7 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 		f.TypedName = name
 	}
 	switch done := x.r.URL.RawQuery; done {
-	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountStopped, accountChanged:
+	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountStopped, accountChanged, accountWithdrawn:
 		f.Done = done
 	}
 	if f.Sessions {
@@ -115,6 +118,7 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 			})
 		}
 	}
+	x.invitationFacts(&f, o.Invitations)
 	for _, e := range o.Events {
 		f.Events = append(f.Events, templates.AccountEvent{
 			Time: e.Time, Name: e.Name, Purpose: e.Purpose, Outcome: e.Outcome, Site: x.siteName(e.Site), Network: e.Client, Operator: e.Operator,
@@ -163,6 +167,8 @@ type accountBody struct {
 	Password bool             `json:"password"`
 	Sessions []accountSession `json:"sessions,omitempty"`
 	Tokens   []accountToken   `json:"tokens,omitempty"`
+	// Invitations are those that the account has sent and that have not expired.
+	Invitations []accountInvitation `json:"invitations,omitempty"`
 	// AddressChange is the change of the address that waits for its mailboxes.
 	AddressChange *addressChangeBody `json:"address_change,omitempty"`
 	Events        []accountEvent     `json:"events"`
@@ -189,6 +195,17 @@ type accountToken struct {
 	Scopes  []string  `json:"scopes"`
 	Created time.Time `json:"created"`
 	Ends    time.Time `json:"ends"`
+}
+
+type accountInvitation struct {
+	ID    string    `json:"id"`
+	Email string    `json:"email"`
+	Site  string    `json:"site"`
+	Roles []string  `json:"roles"`
+	Sent  time.Time `json:"sent"`
+	Ends  time.Time `json:"ends"`
+	// Status is "sent" while it may be accepted, and "ended" whatever has ended it.
+	Status string `json:"status"`
 }
 
 type accountEvent struct {
@@ -223,6 +240,13 @@ func wholeBody(o selfservice.Overview) accountBody {
 	}
 	for _, t := range o.Tokens {
 		b.Tokens = append(b.Tokens, accountToken{t.ID, t.Name, t.Site, t.Scopes, t.Created, t.Ends})
+	}
+	for _, i := range o.Invitations {
+		status := "ended"
+		if i.Open {
+			status = "sent"
+		}
+		b.Invitations = append(b.Invitations, accountInvitation{i.ID, i.Email, i.Site, i.Roles, i.Sent, i.Ends, status})
 	}
 	for _, e := range o.Events {
 		b.Events = append(b.Events, accountEvent{e.Time, e.Name, e.Purpose, e.Outcome, e.Site, e.Client, e.Operator})

@@ -55,16 +55,16 @@ func (x *exchange) showTokenForm(p problem, f templates.TokenForm) {
 	}
 	f.Email, f.Current, f.MaxDays, f.Problem = x.Live.Account.Email, x.passwords() && o.Password, maxTokenDays, p.words()
 	for _, s := range x.Site.SelfScopes {
-		f.Scopes = append(f.Scopes, templates.TokenScope{Name: s, Checked: slices.Contains(f.Chosen, s)})
+		f.Scopes = append(f.Scopes, templates.CheckBox{Name: s, Checked: slices.Contains(f.Chosen, s)})
 	}
-	for _, origin := range x.tokenSites() {
-		f.Sites = append(f.Sites, templates.TokenSite{Origin: origin, Name: x.siteName(origin), Chosen: origin == f.Site})
+	for _, origin := range x.openSites() {
+		f.Sites = append(f.Sites, templates.SiteChoice{Origin: origin, Name: x.siteName(origin), Chosen: origin == f.Site})
 	}
 	x.refuseOn(p, f)
 }
 
-// tokenSites returns the sites that a token of this person's can be for: with a portal those that the person may open.
-func (x *exchange) tokenSites() (origins []string) {
+// openSites returns the sites that a token or an invitation of this person's can be for: with a portal those that the person may open.
+func (x *exchange) openSites() (origins []string) {
 	if !x.isPortal() {
 		return []string{x.Site.Origin}
 	}
@@ -115,7 +115,7 @@ func (x *exchange) readToken(fields map[string]string) (t outbox.NewToken, p pro
 		days, err = tokenDays, nil
 	}
 	t.TTL = time.Duration(min(max(days, 0), maxTokenDays+1)) * 24 * time.Hour
-	sites := x.tokenSites()
+	sites := x.openSites()
 	if t.Site == "" && len(sites) == 1 {
 		t.Site = sites[0]
 	}

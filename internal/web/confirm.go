@@ -92,7 +92,7 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 		Device: o.Device, SameBrowser: o.SameBrowser, Code: !o.CodeOff, SignedInAs: o.OtherAccount, Problem: p.words(),
 	}
 	if i := o.Invitation; i != nil {
-		page.Invite = &templates.Invitation{Inviter: i.Inviter, Site: x.invitedTo(i.Site), Roles: strings.Join(i.Roles, ", "), Note: i.Note, Account: i.Account}
+		page.Invite = &templates.Invitation{Inviter: i.Inviter, Site: x.Site.invitedTo(i.Site), Roles: strings.Join(i.Roles, ", "), Note: i.Note, Account: i.Account}
 		page.SignIn, page.Code = i.SignIn, page.Code && o.Purpose != flow.Invite
 		if page.Name == "" && p.code == "" {
 			page.Name = i.Name
@@ -113,11 +113,11 @@ func (x *exchange) previewFacts(o flow.LinkPreview, p problem, name string) temp
 }
 
 // invitedTo returns what people call the site that they are invited to.
-func (x *exchange) invitedTo(origin string) string {
-	if origin == x.Site.Origin && x.Site.Name != "" {
-		return x.Site.Name
+func (s *Site) invitedTo(origin string) string {
+	if origin == s.Origin && s.Name != "" {
+		return s.Name
 	}
-	return x.siteName(origin)
+	return s.nameOf(origin)
 }
 
 // invitationBody is an invitation as JSON.

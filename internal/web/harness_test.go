@@ -104,12 +104,12 @@ func newGate(t *testing.T) *gate {
 	}
 	log := slog.New(slog.NewTextHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	limiter := &limit.Limiter{Ring: g.state.Ring}
+	flows := &flow.Service{
+		Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Sessions: g.state.Sessions,
+		Accounts: g.state.Accounts, Log: log,
+	}
 	g.pages = &Pages{
-		Flows: &flow.Service{
-			Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Sessions: g.state.Sessions,
-			Accounts: g.state.Accounts, Log: log,
-		},
-		Sessions: g.state.Sessions, Self: g.state.SelfService(log), Templates: set, Clock: g.state.Clock, Log: log,
+		Flows: flows, Sessions: g.state.Sessions, Self: g.state.SelfService(flows, log), Templates: set, Clock: g.state.Clock, Log: log,
 		JWKS: func() []byte { return []byte(`{"keys":[]}`) },
 	}
 	g.work = &outbox.Worker{Store: store, Ring: g.state.Ring, Clock: g.state.Clock, Limiter: limiter, Log: log}

@@ -23,10 +23,10 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 		m.Site = m.Host
 	}
 	if i := l.Invitation; i != nil {
-		m.Inviter, m.Roles, m.InvitedTo = i.Inviter, strings.Join(i.Roles, ", "), s.nameOf(i.Site)
-		if i.Site == s.Origin {
-			m.InvitedTo = m.Site
-		}
+		m.Inviter, m.Roles, m.InvitedTo = i.Inviter, strings.Join(i.Roles, ", "), s.invitedTo(i.Site)
+	}
+	if i := l.Act.Invitation; i != nil {
+		m.Roles, m.InvitedTo = strings.Join(i.Roles, ", "), s.invitedTo(i.Site)
 	}
 	return m
 }

@@ -58,6 +58,9 @@ func (x *exchange) problemOfLimit(limited *flow.Limited) problem {
 	case flow.LimitResends:
 		p.code = templates.ResendsSpent
 		return p
+	case limit.MailInvite:
+		p.code = templates.InvitationsLimited
+		return p
 	case limit.PasswordIP, limit.PasswordMailbox:
 		p.code = templates.PasswordLimited
 	}
@@ -83,9 +86,18 @@ func problemOfField(invalid *flow.Invalid) problem {
 	switch invalid.Field {
 	case "email":
 		p.code = templates.InvalidEmail
-		if invalid.Code == "same" {
+		switch invalid.Code {
+		case "same":
 			p.code = templates.SameAddress
+		case "own":
+			p.code = templates.OwnAddress
+		case "several":
+			p.code = templates.SeveralAddresses
 		}
+	case "role":
+		p.code = templates.InvalidRole
+	case "invitations":
+		p.status, p.code, p.field = http.StatusConflict, templates.TooManyInvitations, ""
 	case "name":
 		p.code = templates.InvalidName
 	case "password", "current":

@@ -61,6 +61,8 @@ func (x *exchange) performed(done performedAct) {
 		x.tokenMade(done.Performed)
 	case flow.Delete:
 		x.deleted()
+	case flow.SendInvitation:
+		x.invited()
 	default:
 		x.download(done.Overview)
 	}
@@ -87,6 +89,10 @@ func (x *exchange) refuseAct(p problem) {
 		x.showTokenForm(p, x.typedToken)
 		return
 	}
+	if x.typedInvitation != nil {
+		x.showInvitationForm(p, *x.typedInvitation)
+		return
+	}
 	x.showAccount(p, "")
 }
 
@@ -107,9 +113,13 @@ func (x *exchange) showProof(p problem) {
 	case x.json:
 		x.methodNotAllowedOr(proofPath)
 	default:
-		x.refuseOn(p, templates.Prove{
+		f := templates.Prove{
 			Act: pending.Act.Kind, Token: newToken(pending.Act.Token), New: displayed(pending.Act.Email), Address: pending.Address, End: x.Clock.ToWall(pending.End), CodesOff: pending.CodeOff, Problem: p.words(),
-		})
+		}
+		if i := pending.Act.Invitation; i != nil {
+			f.InvitedTo, f.Roles = x.Site.invitedTo(i.Site), strings.Join(i.Roles, ", ")
+		}
+		x.refuseOn(p, f)
 	}
 }
 
@@ -118,7 +128,7 @@ func (x *exchange) prove() {
 	if x.refuseSignedOut() {
 		return
 	}
-	if !slices.ContainsFunc(selfservice.ProvenActs(), x.Site.may) {
+	if !slices.ContainsFunc(selfservice.ProvenActs(), x.Site.may) && len(x.givenRoles()) == 0 {
 		x.refuse(http.StatusNotFound, templates.NotFound)
 		return
 	}
@@ -128,10 +138,14 @@ func (x *exchange) prove() {
 	}
 	var done performedAct
 	if err := x.Flows.SubmitProof(x.r.Context(), x.Site.Site, x.requester(), x.Cookies.Proof, fields["code"], x.perform(&done)); err != nil {
-		if p := x.problemOf(err); x.json || p.field != "code" {
-			x.refuseProof(p)
-		} else {
+		switch p := x.problemOf(err); {
+		case p.field == "code" && !x.json:
 			x.showProof(p)
+		case done.Act.Kind == flow.SendInvitation && !x.json: // the code was right, and is used up: the form has what was typed
+			x.typedInvitation = typedInvitation(done.Act)
+			x.refuseAct(p)
+		default:
+			x.refuseProof(p)
 		}
 		return
 	}

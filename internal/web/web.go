@@ -118,14 +118,16 @@ var routes = map[string]route{
 	"/enter":    {get: (*exchange).enter},
 	"/account":  {get: (*exchange).account},
 
-	"/account/sessions":   {get: (*exchange).accountForm, post: (*exchange).endSessions},
-	"/account/tokens":     {get: (*exchange).accountForm, post: (*exchange).revokeToken},
-	"/account/name":       {get: (*exchange).accountForm, post: (*exchange).setName},
-	"/account/export":     {get: (*exchange).accountForm, post: (*exchange).export},
-	"/account/proof":      {get: (*exchange).proofPage, post: (*exchange).prove},
-	"/account/tokens/new": {get: (*exchange).tokenForm, post: (*exchange).makeToken},
-	"/account/delete":     {get: (*exchange).deletePage, post: (*exchange).delete},
-	"/account/language":   {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
+	"/account/sessions":        {get: (*exchange).accountForm, post: (*exchange).endSessions},
+	"/account/tokens":          {get: (*exchange).accountForm, post: (*exchange).revokeToken},
+	"/account/name":            {get: (*exchange).accountForm, post: (*exchange).setName},
+	"/account/export":          {get: (*exchange).accountForm, post: (*exchange).export},
+	"/account/proof":           {get: (*exchange).proofPage, post: (*exchange).prove},
+	"/account/tokens/new":      {get: (*exchange).tokenForm, post: (*exchange).makeToken},
+	"/account/invitations":     {get: (*exchange).accountForm, post: (*exchange).revokeInvitation},
+	"/account/invitations/new": {get: (*exchange).invitationForm, post: (*exchange).invite},
+	"/account/delete":          {get: (*exchange).deletePage, post: (*exchange).delete},
+	"/account/language":        {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
 
 	"/account/address":      {get: (*exchange).accountForm, post: (*exchange).changeAddress},
 	"/account/address/code": {get: (*exchange).accountForm, post: (*exchange).addressCode},
@@ -161,6 +163,8 @@ type exchange struct {
 	values         headerValues
 	// typedToken is what was typed in the form of a new machine token.
 	typedToken templates.TokenForm
+	// typedInvitation is what was typed in the form of an invitation, nil where that is not refused.
+	typedInvitation *templates.InvitationForm
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {

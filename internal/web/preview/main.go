@@ -103,6 +103,7 @@ var groupNames = map[string]string{
 	"Cancelled": "After a cancel", "Dead": "A link that does not work", "Incomplete": "A link that is not complete", "Home": "Your account",
 	"Account": "Account settings", "Prove": "A code for an act on the account", "Delete": "Delete the account", "Deleted": "A deleted account",
 	"ConfirmUndo": "An opened link that keeps a deleted account", "TokenForm": "A machine token of one's own", "TokenMade": "A new machine token",
+	"InvitationForm": "Invite someone",
 	"ConfirmAddress": "An opened link of a change of address", "AddressDone": "After a change of address",
 	"SignOut": "Sign out", "Refused": "Errors",
 }
