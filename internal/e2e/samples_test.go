@@ -18,7 +18,7 @@ import (
 
 // ofAccounts are the samples of pages on which people look after their accounts, and of what their mails and invitations open. The other pages
 // are walked to.
-var ofAccounts = regexp.MustCompile(`^(account|address|cancelled|confirm-(address|cancel|invite|undo)|delete|home|kept|prove|sign-out|token)`)
+var ofAccounts = regexp.MustCompile(`^(account|address|cancelled|confirm-(address|cancel|invite|undo)|delete|home|invitation|kept|prove|sign-out|token)`)
 
 // serveSamples serves each sample at /email-link/<language>/<name>, with the headers of a page.
 func serveSamples(t *testing.T) (origin string) {
