@@ -49,12 +49,12 @@ func (s *Service) previewAddress(tx storage.Tx, site Site, requester Requester, 
 		o.NewAddress = l.addr.Display()
 	}
 	o.Address, o.Masked = shown.Display(), shown.Masked()
-	open := f.State == storage.FlowOpen && f.Key.Alive(now)
 	switch {
 	case o.Cancel:
-		l.valid, o.Mute = open, muteFor(requester, f)
+		o.Mute = muteFor(requester, f)
+		l.valid, err = mayCancel(tx, f, now)
 	case l.purpose == TakeBack:
-		l.valid = open && st.TakeBack == f.Key
+		l.valid = f.State == storage.FlowOpen && f.Key.Alive(now) && st.TakeBack == f.Key
 	default:
 		l.valid, err = s.validateAddress(tx, site, l, st, now)
 	}

@@ -123,6 +123,13 @@ func (s *Service) finishCancelled(tx storage.Tx, site Site, requester Requester,
 	}, now.Add(storage.EventLifetime))
 }
 
+// mayCancel reports whether the link "this wasn't me" of a flow does something. A reset and the like leave it alive, and whatever else a thief does;
+// a restored backup ends it with its flow: nothing that it could end is there, and what has been asked for since then is not its own.
+func mayCancel(tx storage.Tx, f storage.Flow, now time.Time) (bool, error) {
+	global, err := tx.Epochs().Get(storage.GlobalEpoch)
+	return err == nil && f.State == storage.FlowOpen && f.Key.Alive(now) && f.Epochs.Global == global, err
+}
+
 // muteFor returns for how long a press of the button mutes the browser that asked.
 func muteFor(requester Requester, f storage.Flow) time.Duration {
 	if requester.Session != nil && requester.Session.Session.Mailbox == f.Mailbox {

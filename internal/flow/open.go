@@ -171,8 +171,12 @@ func (s *Service) preview(tx storage.Tx, site Site, requester Requester, l *link
 	}
 	var err error
 	if o.Cancel {
-		l.valid, o.Mute = f.State == storage.FlowOpen && f.Key.Alive(now), muteFor(requester, f)
-	} else if l.account, l.valid, err = s.validate(tx, site, f, p, now, false); err != nil {
+		o.Mute = muteFor(requester, f)
+		l.valid, err = mayCancel(tx, f, now)
+	} else {
+		l.account, l.valid, err = s.validate(tx, site, f, p, now, false)
+	}
+	if err != nil {
 		return o, err
 	}
 	shown := l.addr
