@@ -159,9 +159,10 @@ migrate: ## long: 100 000 accounts and sessions from a file to PostgreSQL and ba
 cluster-rounds: ## long: three nodes: ends under load, stops, kills, clocks (apt-get install faketime), rolling changes, keys; CLUSTER_ROUNDS (200) of each
 	CLUSTER_ROUNDS=$(CLUSTER_ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 2h -tags postgres -run 'NODE|TOK1_OneOfMany|RL4_ACap' -v ./cmd/caddy
 
-kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate
+kill-rounds: ## long: ROUNDS (200) rounds of kill -9 under load, of the engine and of the gate, and one at each step of what people do with their accounts
 	STORAGE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run 'Durability|DUR1_Killed' -v ./storage/...
 	GATE_KILL_ROUNDS=$(ROUNDS) scripts/isolated $(GO) test -count 1 -timeout 4h -run DUR1_KilledGate -v ./internal/integration
+	STEP_KILL_ROUNDS=1 scripts/isolated $(GO) test -count 1 -timeout 1h -tags postgres -run DUR1_KilledAtEachStep -v ./cmd/caddy
 
 reloads: ## long: RELOADS (100) reloads under load, compared with bare Caddy
 	RELOADS=$(RELOADS) scripts/isolated $(GO) test -count 1 -timeout 1h -run CFG2_ReloadsBesideBareCaddy -v ./internal/integration

@@ -165,10 +165,19 @@ func newBrowser(t *testing.T) *browser {
 
 func (b *browser) do(method, url, form string) (int, string) {
 	b.t.Helper()
+	status, page, err := b.try(method, url, form, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return status, page
+}
+
+// try is do for a server that may end meanwhile. It sends the header with its first request.
+func (b *browser) try(method, url, form string, header http.Header) (status int, page string, err error) {
 	for range 10 {
 		req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(form))
 		if err != nil {
-			b.t.Fatal(err)
+			return 0, "", err
 		}
 		req.Header.Set("Sec-Fetch-Mode", "navigate")
 		req.Header.Set("Sec-Fetch-Dest", "document")
@@ -177,18 +186,21 @@ func (b *browser) do(method, url, form string) (int, string) {
 			req.Header.Set("Sec-Fetch-Site", "same-origin")
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
+		for name, values := range header {
+			req.Header[name] = values
+		}
 		for name, value := range b.cookies {
 			req.AddCookie(&http.Cookie{Name: name, Value: value})
 		}
 		resp, err := b.transport.RoundTrip(req)
 		if err != nil {
-			b.t.Fatal(err)
+			return 0, "", err
 		}
 		var body bytes.Buffer
 		_, err = body.ReadFrom(resp.Body)
 		_ = resp.Body.Close()
 		if err != nil {
-			b.t.Fatal(err)
+			return 0, "", err
 		}
 		for _, c := range resp.Cookies() {
 			if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
@@ -196,16 +208,15 @@ func (b *browser) do(method, url, form string) (int, string) {
 			}
 		}
 		if resp.StatusCode != http.StatusSeeOther {
-			return resp.StatusCode, body.String()
+			return resp.StatusCode, body.String(), nil
 		}
 		next, err := resp.Location()
 		if err != nil {
-			b.t.Fatal(err)
+			return 0, "", err
 		}
-		method, url, form = http.MethodGet, next.String(), ""
+		method, url, form, header = http.MethodGet, next.String(), "", nil
 	}
-	b.t.Fatal("too many redirects")
-	return 0, ""
+	return 0, "", errors.New("too many redirects")
 }
 
 var hidden = regexp.MustCompile(`name="h" value="([^"]*)"`)
