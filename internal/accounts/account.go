@@ -23,7 +23,8 @@ type Account struct {
 	Status Status
 	// Language is a BCP 47 tag, empty when unknown.
 	Language string
-	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it. It is zero for all others.
+	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it; of an [Entry] no sooner than nobody may take it back any
+	// more. It is zero for all others.
 	Deletes time.Time
 	// BrowsersForgotten is when the owner last said of a session that it was not theirs, to the second: browsers that signed in until then count
 	// as new once more. It is zero where that has not happened.

@@ -302,6 +302,15 @@ func (s *Service) List(tx storage.Tx, after string, limit int) ([]Entry, error) 
 		if err != nil {
 			return nil, err
 		}
+		if !a.Deletes.IsZero() {
+			final, err := s.FinalAfter(tx, r.ID)
+			if err != nil {
+				return nil, err
+			}
+			if final.After(a.Deletes) {
+				a.Deletes = final
+			}
+		}
 		list = append(list, Entry{Account: a, Mailbox: r.Mailbox, Created: r.Created, Password: len(r.Password) > 0})
 	}
 	return list, nil

@@ -80,7 +80,11 @@ func detailsText(d operator.AccountDetails) string {
 	line := func(name, value string) { _, _ = fmt.Fprintf(w, "%s\t%s\n", name, printable(value)) }
 	line("account", d.Email)
 	line("id", d.ID)
-	line("status", d.Status)
+	status := d.Status
+	if !d.Deletes.IsZero() {
+		status += "; its owner has deleted it, and it is gone on " + formatTime(d.Deletes) + " unless 'caddy email-link accounts enable' keeps it"
+	}
+	line("status", status)
 	line("name", cmp.Or(d.Name, "none"))
 	line("roles", cmp.Or(strings.Join(d.Roles, ", "), "none"))
 	line("language", cmp.Or(d.Language, "that of the browser that asks"))

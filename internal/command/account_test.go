@@ -73,6 +73,13 @@ func TestAccounts_ShowNamesEverything(t *testing.T) {
 	if d := cmp.Diff(want, detailsText(full)); d != "" {
 		t.Error(d)
 	}
+	full.Status, full.Deletes = "disabled", at
+	if got, want := detailsText(full), "status         disabled; its owner has deleted it, and it is gone on "+now+" unless 'caddy email-link accounts enable' keeps it\n"; !strings.Contains(got, want) {
+		t.Errorf("no %q in\n%s", want, got)
+	}
+	if got, want := accountLine(full.Account), "x\tann@example.com\tdisabled, gone on 2026-11-28\tadmin,b\tAnn\t2026-11-28"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 	bare := detailsText(operator.AccountDetails{Account: operator.Account{Email: "a@example.com", Status: "disabled"}})
 	for _, line := range []string{"name           none", "roles          none", "last sign-in   none in the last 90 days", "password       no", "sessions       none", "tokens         none", "limits spent   none", "mails waiting  none"} {
 		if !strings.Contains(bare, line+"\n") {

@@ -127,7 +127,11 @@ func (f accountFilter) passes(a operator.Account) bool {
 }
 
 func accountLine(a operator.Account) string {
-	return strings.Join([]string{a.ID, a.Email, a.Status, strings.Join(a.Roles, ","), a.Name, a.Created.Format(time.DateOnly)}, "\t")
+	status := a.Status
+	if !a.Deletes.IsZero() {
+		status += ", gone on " + a.Deletes.Format(time.DateOnly)
+	}
+	return strings.Join([]string{a.ID, a.Email, status, strings.Join(a.Roles, ","), a.Name, a.Created.Format(time.DateOnly)}, "\t")
 }
 
 func (r *root) accountsShow() *cobra.Command {

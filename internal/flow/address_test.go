@@ -420,7 +420,14 @@ func TestOWN2_WhoEndsUpWithTheAccount(t *testing.T) {
 					thief.proofTo(evil, Act{Kind: Export})
 				case "delete":
 					if err := g.bolt.Update(context.Background(), func(tx storage.Tx) error {
-						return g.Accounts.BeginDeletion(tx, id, "flow", g.Clock.Now().Add(accounts.DeletionGrace))
+						if err := g.Accounts.BeginDeletion(tx, id, "flow", g.Clock.Now().Add(accounts.DeletionGrace)); err != nil {
+							return err
+						}
+						list, err := g.Accounts.List(tx, "", 1)
+						if err == nil && !list[0].Deletes.After(g.Clock.Now().Add(TakeBackLifetime-time.Minute)) {
+							t.Errorf("operators are told that it goes at %s", list[0].Deletes)
+						}
+						return err
 					}); err != nil {
 						t.Fatal(err)
 					}
