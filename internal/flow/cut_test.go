@@ -212,11 +212,16 @@ var stories = map[string]story{
 		}
 	},
 	"an invitation of an account": func(g *gate) []part {
-		b, _ := g.family()
-		var link string
+		b, id := g.family()
+		var proof, code, link string
+		sent := func() string { return strings.Join(g.sentTo(id), " ") }
 		then := func() string { roles, _ := g.roles(invited); return strings.Join(roles, " ") }
 		return []part{
-			{"invites", nil, func() error { return b.inviteBy(InviteInput{Email: invited, Roles: []string{"guest"}}) }, nil, then, ""},
+			{"asks for a code", nil, func() (err error) {
+				proof, _, err = g.RequestProof(context.Background(), g.site, b.requester(), g.inviteAct(invited, "guest"))
+				return err
+			}, nil, sent, ""},
+			{"types the code", func() { code = g.last(ada).code }, func() error { return b.submit(proof, code) }, ErrNoFlow, sent, invited},
 			{"accepts", func() { link = g.last(invited).link }, func() error { _, err := g.browser().press(link); return err }, ErrDead, then, "guest"},
 		}
 	},

@@ -295,11 +295,9 @@ func (s *Service) storeInvitation(tx storage.Tx, d invitationDraft, from account
 	if f.Epochs.Global, err = tx.Epochs().Get(storage.GlobalEpoch); err != nil {
 		return sent, err
 	}
-	if a, found, err := s.Accounts.ByAddress(tx, d.addr); err != nil || from.ID == "" && found && a.Status != accounts.Active {
-		return sent, orRefuse(err, ErrDisabled)
-	} else if from.ID == "" && !found {
-		if err := s.Accounts.CheckFree(tx, f.Mailbox, ""); err != nil {
-			return sent, orReserved(err)
+	if from.ID == "" { // what an account sends does not depend on whether the address has one
+		if err := s.checkInvitable(tx, d); err != nil {
+			return sent, err
 		}
 	}
 	if f.Private, err = s.sealPrivate(f.Key, d.private); err != nil {
@@ -320,6 +318,21 @@ func (s *Service) storeInvitation(tx storage.Tx, d invitationDraft, from account
 		Time: d.now, Name: eventInvited, Purpose: Invite, Outcome: outcomeOK, Account: from.ID, Flow: f.ID, Site: f.Site, Client: d.network,
 		Operator: d.in.Operator,
 	}, d.now.Add(storage.EventLifetime))
+}
+
+// checkInvitable refuses an address that could not accept: that of a disabled account, and one that is kept for its earlier account.
+func (s *Service) checkInvitable(tx storage.Tx, d invitationDraft) error {
+	a, found, err := s.Accounts.ByAddress(tx, d.addr)
+	switch {
+	case err != nil || found && a.Status != accounts.Active:
+		return orRefuse(err, ErrDisabled)
+	case found:
+		return nil
+	}
+	if err := s.Accounts.CheckFree(tx, d.flow.Mailbox, ""); err != nil {
+		return orReserved(err)
+	}
+	return nil
 }
 
 // deliverInvitation stores the link, and queues its mail unless the link is to be printed.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -180,5 +182,35 @@ func TestINV8_TheStepJudgesAnew(t *testing.T) {
 	g.post()
 	if list := g.sentTo(id); len(list) != 0 || len(g.inbox.to(invited)) != 0 {
 		t.Errorf("%v were invited", list)
+	}
+}
+
+// TestENUM1_InvitingReadsAndWritesTheSame invites addresses without an account, with one and with a disabled one by a code each: answers and writes are the same, and no
+// step looks the address up.
+func TestENUM1_InvitingReadsAndWritesTheSame(t *testing.T) {
+	var first []observed
+	for name, make := range map[string]func(g *gate){
+		"none": func(*gate) {}, "one": func(g *gate) { g.account(invited) }, "disabled": func(g *gate) { g.disable(g.account(invited)) },
+		"deleted": func(g *gate) { g.delete(g.account(invited)) },
+	} {
+		g := newGate(t)
+		b, _ := g.family()
+		make(g)
+		cookie, m := b.proof(g.inviteAct(invited, "guest"))
+		g.spy.take()
+		var seen []observed
+		step := func(err error) { seen = append(seen, watch(g, Pending{}, err)) }
+		step(g.CheckInvitation(context.Background(), g.site, b.requester(), g.inviteAct(invited, "guest")))
+		step(b.submit(cookie, m.code))
+		step(b.submit(cookie, m.code))
+		if seen[1].Writes["account look-up"] != 0 || seen[1].Err != "" {
+			t.Errorf("%s: %+v", name, seen[1])
+		}
+		if first == nil {
+			first = seen
+		}
+		if diff := cmp.Diff(first, seen); diff != "" {
+			t.Errorf("%s differs:\n%s", name, diff)
+		}
 	}
 }

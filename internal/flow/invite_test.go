@@ -323,6 +323,9 @@ func TestINV5_WhatAnAccountMayInvite(t *testing.T) {
 	if err := ada.inviteBy(InviteInput{Email: "one.more@example.com", Roles: []string{"guest"}}); !errors.As(err, &invalid) || invalid.Code != "too_many" {
 		t.Errorf("one open invitation too many: %v", err)
 	}
+	if err := g.CheckInvitation(context.Background(), g.site, ada.requester(), g.inviteAct("one.more@example.com", "guest")); !errors.As(err, &invalid) || invalid.Code != "too_many" {
+		t.Errorf("before a code is mailed for it: %v", err)
+	}
 	must[[]Sent](t)(g.Revoke(context.Background(), "b@example.com", storage.Operator{}))
 	if err := ada.inviteBy(InviteInput{Email: "one.more@example.com", Roles: []string{"guest"}}); err != nil {
 		t.Errorf("after one was revoked: %v", err)

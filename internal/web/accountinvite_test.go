@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
+	"github.com/caddy-email-link/caddy-email-link/internal/session"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
@@ -311,6 +313,26 @@ func TestINV8_WhatChangesBeforeTheCode(t *testing.T) {
 	}
 }
 
+// TestINV8_AnEndedSessionWithdrawsNothing withdraws by a session that ends between the request and its step.
+func TestINV8_AnEndedSessionWithdrawsNothing(t *testing.T) {
+	t.Parallel()
+	g := newGate(t).invitesBy("guest")
+	b, _ := g.family()
+	b.invites(guest)
+	thief, err := g.state.Sessions.Find(t.Context(), b.cookies["__Host-email_link"], origin)
+	if err != nil || thief == nil {
+		t.Fatal(thief, err)
+	}
+	one := b.own().Invitations[0].ID
+	b.post("/email-link/sign-out", "form", "1")
+	if err := g.pages.Self.RevokeInvitation(t.Context(), thief, one, selfservice.Client{Site: origin}); !errors.Is(err, session.ErrEnded) {
+		t.Errorf("RevokeInvitation = %v", err)
+	}
+	if got := b.signsIn(known).statuses(); !cmp.Equal(got, []string{guest + " sent"}) {
+		t.Errorf("the list is %v", got)
+	}
+}
+
 // TestINV8_TheWordsOfAccountDoNotWithholdIt: the rule alone permits to invite, whatever `account` names.
 func TestINV8_TheWordsOfAccountDoNotWithholdIt(t *testing.T) {
 	t.Parallel()
@@ -320,119 +342,5 @@ func TestINV8_TheWordsOfAccountDoNotWithholdIt(t *testing.T) {
 	b.invites(guest)
 	if got := b.statuses(); !cmp.Equal(got, []string{guest + " sent"}) {
 		t.Errorf("the list is %v", got)
-	}
-}
-
-// TestINV2_ThePageSaysWhatHasEnded ends invitations in every way and lets one go on: the list says "ended", and never why.
-func TestINV2_ThePageSaysWhatHasEnded(t *testing.T) {
-	t.Parallel()
-	account := func(g *gate, email string) string { return g.account(email).ID }
-	for name, c := range map[string]struct {
-		end  func(g *gate, b *browser, id string, m mailer.Message)
-		want string
-	}{
-		"nothing": {func(*gate, *browser, string, mailer.Message) {}, "sent"},
-		"accepted": {func(g *gate, _ *browser, _ string, m mailer.Message) {
-			invited := g.browser()
-			invited.get(g.find(linkPattern, m.Text))
-			page := invited.get("/email-link/confirm")
-			invited.post("/email-link/confirm", "h", g.find(hPattern, page.body)).wants(g.t, 303, "/")
-		}, "ended"},
-		"the address has an account": {func(g *gate, _ *browser, _ string, _ mailer.Message) { account(g, guest) }, "sent"},
-		"that account is deleted": {func(g *gate, _ *browser, _ string, _ mailer.Message) {
-			g.delete(account(g, guest))
-		}, "sent"},
-		"the role is lost": {func(g *gate, _ *browser, id string, _ mailer.Message) { g.setRoles(id, "other") }, "ended"},
-		"the role is lost and is back": {func(g *gate, _ *browser, id string, _ mailer.Message) {
-			g.setRoles(id, "other")
-			g.setRoles(id, "family")
-		}, "sent"},
-		"the rule is gone": {func(g *gate, _ *browser, _ string, _ mailer.Message) { g.pages.Flows.Invites = nil }, "ended"},
-		"this wasn't me": {func(g *gate, b *browser, _ string, _ mailer.Message) {
-			thief := g.browser().signsIn(known)
-			g.deliver()
-			thief.post("/email-link/account/export", "form", "1").wants(g.t, 303, "/email-link/account/proof")
-			anybody := g.browser()
-			anybody.get(g.find(cancelPattern, g.proofMail().Text))
-			anybody.post("/email-link/confirm", "h", g.find(hPattern, anybody.get("/email-link/confirm").body))
-		}, "ended"},
-		"deleted and kept": {func(g *gate, b *browser, _ string, _ mailer.Message) {
-			b.post("/email-link/account/delete", "email", known).wants(g.t, 303, "/email-link/account/proof")
-			b.post("/email-link/account/proof", "code", g.find(codePattern, g.mailAbout("Your code to delete your account at Example").Text)).wants(g.t, 303, "/email-link/account/delete?deleted")
-			undo := g.browser()
-			undo.get(g.find(linkPattern, g.mailAbout("Your account at Example is being deleted").Text))
-			undo.post("/email-link/confirm", "h", g.find(hPattern, undo.get("/email-link/confirm").body)).wants(g.t, 303, "/email-link/cancel?kept")
-			g.clock.Advance(time.Minute)
-			b.signsIn(known)
-		}, "ended"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newGate(t).invitesBy("guest")
-			b, id := g.family()
-			m := b.invites(guest)
-			c.end(g, b, id, m)
-			if got := b.statuses(); !cmp.Equal(got, []string{guest + " " + c.want}) {
-				t.Errorf("the list is %v, want %s", got, c.want)
-			}
-			page := b.get("/email-link/account").says(t, guest)
-			if open := strings.Contains(page.body, "open until"); open != (c.want == "sent") || strings.Contains(page.body, `name="invitation"`) != open {
-				t.Errorf("the page shows it as open: %t", open)
-			}
-			page.lacks(t, "accepted", "Something else")
-		})
-	}
-}
-
-// TestENUM1_InvitingSaysNothingOfAccounts invites an address without an account, with one, with a disabled and with a deleted one. All answers are the same to the byte, over
-// the whole life of the invitation.
-func TestENUM1_InvitingSaysNothingOfAccounts(t *testing.T) {
-	t.Parallel()
-	var first []string
-	for _, c := range []struct {
-		name string
-		make func(g *gate)
-	}{
-		{"none", func(*gate) {}},
-		{"one", func(g *gate) { g.account(guest) }},
-		{"disabled", func(g *gate) { g.disable(g.account(guest).ID) }},
-		{"deleted", func(g *gate) { g.delete(g.account(guest).ID) }},
-	} {
-		g := newGate(t).invitesBy("guest")
-		b, _ := g.family()
-		at := g.clock.Clock().Now()
-		c.make(g)
-		g.clock.Advance(time.Minute - g.clock.Clock().Now().Sub(at))
-		var seen []string
-		look := func(a answer) answer {
-			seen = append(seen, sameForAll(a, guest))
-			return a
-		}
-		look(b.post(invitationPath, "email", guest, "role.guest", "1"))
-		m := g.mailAbout("Your code to send an invitation from Example")
-		look(b.get("/email-link/account/proof"))
-		look(b.post("/email-link/account/proof", "code", "1"))
-		look(b.post("/email-link/account/proof", "code", g.find(codePattern, m.Text)))
-		list := func(path string) {
-			if n := len(b.own().Invitations); n != 1 {
-				t.Fatalf("%d invitations", n)
-			}
-			look(b.get(path))
-			look(b.json("GET", "/email-link/account", ""))
-		}
-		list("/email-link/account?invited")
-		g.deliver()
-		list("/email-link/account")
-		look(b.json("POST", invitationPath, `{"email":"`+guest+`","role":"guest"}`))
-		look(b.post("/email-link/account/invitations", "invitation", b.own().Invitations[0].ID))
-		list("/email-link/account?withdrawn")
-		if first == nil {
-			first = seen
-		}
-		for i := range seen {
-			if diff := cmp.Diff(randomText.ReplaceAllString(first[i], "ID"), randomText.ReplaceAllString(seen[i], "ID")); diff != "" {
-				t.Errorf("%s: step %d differs:\n%s", c.name, i, diff)
-			}
-		}
 	}
 }

@@ -90,6 +90,7 @@ func TestINV3_ThePageLeadsToTheSignIn(t *testing.T) {
 	if got := own.own(); len(got.Roles) != 1 || got.Roles[0] != "guest" {
 		t.Errorf("the account is %+v", got)
 	}
+	own.get("/email-link/account").says(t, "You accepted an invitation", "An invitation was emailed to you").lacks(t, "Password changed", "Something else")
 }
 
 // TestENUM1_SignUpByInvitationIsTheSameForEverybody asks at the form for an address that was invited, one that was not, and one that has an
