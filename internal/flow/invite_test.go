@@ -258,6 +258,15 @@ func TestINV3_AnAccountAcceptsSignedIn(t *testing.T) {
 	}
 	_, err = g.signedIn(invited).press(link)
 	wantErr(t, err, ErrDead)
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		events, err := tx.Events().List(storage.EventFilter{Account: bob, Match: func(e storage.Event) bool { return e.Name == eventChanged }}, 10)
+		if len(events) != 1 || events[0].Purpose != Invite || events[0].Outcome != outcomeChanged {
+			t.Errorf("the audit log has %+v", events)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestINV3_ThePageConfirmsWhatItShowed: between the page and the press of its button the address gets an account.
