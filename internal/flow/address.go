@@ -4,10 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/boundary"
 	"github.com/caddy-email-link/caddy-email-link/internal/limit"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
+	"github.com/caddy-email-link/caddy-email-link/mailer"
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
@@ -249,3 +251,13 @@ func (s *Service) StopAddressChange(ctx context.Context, site Site, requester Re
 
 // purposeStopped is the purpose of the event of a change that the account's owner has stopped.
 const purposeStopped = "address_stopped"
+
+// NoticeAddress tells both mailboxes that an operator has given an account another address. a is the account as it was.
+func (s *Service) NoticeAddress(tx storage.Tx, site Site, a accounts.Account, addr address.Address) error {
+	e := authentication{site: site.withDefaults(), now: s.Clock.Now(), account: a, newAddress: addr.Display()}
+	if err := s.enqueueNotice(tx, e, mailer.KindAddressChanged, ""); err != nil {
+		return err
+	}
+	e.account.Email, e.newAddress = addr.Typed(), ""
+	return s.enqueueNotice(tx, e, mailer.KindAddressChanged, "")
+}

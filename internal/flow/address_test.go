@@ -663,3 +663,19 @@ func wantReserved(t *testing.T, err error, id string) {
 		t.Errorf("%v, want that %s may take the address back", err, id)
 	}
 }
+
+// TestOWN1_ACodeIsAsDeadAsItsLink types the code of a new mailbox that has got an account meanwhile.
+func TestOWN1_ACodeIsAsDeadAsItsLink(t *testing.T) {
+	g := newGate(t)
+	g.account(ada)
+	b := g.signedIn(ada)
+	cookie, toNew, _ := b.mustAskForAddress(ada, newAda)
+	g.account(newAda)
+	_, err := g.SubmitAddressCode(context.Background(), g.site, b.requester(), cookie, toNew.code)
+	wantErr(t, err, ErrDead)
+	_, err = g.browser().confirms(toNew.link)
+	wantErr(t, err, ErrDead)
+	if p := must[AddressChange](t)(g.PendingAddressChange(context.Background(), g.site, b.requester(), cookie)); p.New || p.Present {
+		t.Errorf("the page says %+v", p)
+	}
+}

@@ -237,6 +237,13 @@ func (s *Service) confirmMailbox(tx storage.Tx, w mailboxWord, rec *record) (don
 		done.Changed = true
 		return done, s.changeAddress(tx, w, st, rec, &done)
 	}
+	if w.half == accounts.NewMailbox {
+		if err := s.Accounts.CheckFree(tx, w.addr.Mailbox(s.Ring), st.ID); errors.Is(err, accounts.ErrTaken) {
+			return done, refuse(ErrDead) // as the link of the same mail is
+		} else if err != nil {
+			return done, err
+		}
+	}
 	both, err := s.Accounts.ConfirmAddressChange(tx, st.ID, w.flow.Key, w.half)
 	if errors.Is(err, accounts.ErrNotFound) || err == nil && both {
 		return done, errConflict // the account has changed since it was read
@@ -353,16 +360,6 @@ func (s *Service) offerTakeBack(tx storage.Tx, w mailboxWord, st accounts.Addres
 	}
 	d.queueUp(true, limit.Share{})
 	return d.write(tx)
-}
-
-// NoticeAddress tells both mailboxes that an operator has given an account another address. a is the account as it was.
-func (s *Service) NoticeAddress(tx storage.Tx, site Site, a accounts.Account, addr address.Address) error {
-	e := authentication{site: site.withDefaults(), now: s.Clock.Now(), account: a, newAddress: addr.Display()}
-	if err := s.enqueueNotice(tx, e, mailer.KindAddressChanged, ""); err != nil {
-		return err
-	}
-	e.account.Email, e.newAddress = addr.Typed(), ""
-	return s.enqueueNotice(tx, e, mailer.KindAddressChanged, "")
 }
 
 // restoreAddress gives the account back to the mailbox that it had. It opens no session: what came before may be known to anybody.
