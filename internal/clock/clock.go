@@ -185,12 +185,13 @@ func (c *Clock) Stepped() (d time.Duration, doubtful bool) {
 	return d, c.probation || !c.doubtedLine.IsZero()
 }
 
-// ToWall returns the wall-clock time at which Now will be t, for people: the two differ after a wrong clock.
+// ToWall returns the wall-clock time at which Now will be t, for people: the two differ after a wrong clock. It is right to the second, and a whole second
+// stays one: the two are some nanoseconds apart at each reading, and an end must not be shown as the second before it now and then.
 func (c *Clock) ToWall(t time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, mono := c.observe()
-	return wall.Add(t.Sub(c.base.Add(mono))).UTC()
+	return t.Add(wall.Sub(c.base.Add(mono)).Round(time.Second)).UTC()
 }
 
 // observe takes one reading and moves base by the rules of the package.

@@ -314,3 +314,18 @@ func TestCLK1_ReadIsBothClocks(t *testing.T) {
 		t.Errorf("Wall = %v after the comparison is over", at.Wall)
 	}
 }
+
+// TestCLK1_AnEndIsShownAlikeEachTime reads two clocks that are not quite one, as those of a system are.
+func TestCLK1_AnEndIsShownAlikeEachTime(t *testing.T) {
+	mono := time.Duration(0)
+	c := &Clock{read: func() (time.Time, time.Duration) {
+		mono += time.Minute
+		return start.Add(mono - time.Duration(mono/time.Minute)), mono // the wall clock loses a nanosecond a minute
+	}}
+	end := c.Now().Add(time.Hour).Truncate(time.Second).Add(time.Second)
+	for range 5 {
+		if got := c.ToWall(end); !got.Equal(end) {
+			t.Errorf("%v is shown as %v", end, got)
+		}
+	}
+}
