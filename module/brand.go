@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
-	_ "time/tzdata" // containers have no database of zones of their own
 
+	"github.com/caddy-email-link/caddy-email-link/internal/timezone"
 	"github.com/caddy-email-link/caddy-email-link/internal/web"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -106,8 +105,8 @@ func readSmall(path string) ([]byte, error) {
 
 // CheckTimezone returns the zone of an IANA name, such as Europe/Berlin.
 func CheckTimezone(name string) (*time.Location, error) {
-	zone, err := time.LoadLocation(name)
-	if err != nil || name == "" || strings.EqualFold(name, "local") {
+	zone, ok := timezone.Load(name)
+	if !ok {
 		return nil, fmt.Errorf("timezone: %q is not the name of a time zone; write one of the IANA database, such as Europe/Berlin, America/Lima or UTC", name)
 	}
 	return zone, nil

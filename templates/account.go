@@ -13,6 +13,10 @@ type Account struct {
 	MayName         bool
 	// Language is the tag of the language of mails.
 	Language string
+	// Timezone is the zone of all times that are written for this person, empty for none. Regions are those to choose from, and OtherTimezone is
+	// Timezone if none of them has it.
+	Timezone, OtherTimezone string
+	Regions                 []TimezoneRegion
 	// Sessions is set where people see and end sessions. Browsers are those that are signed in, this one first; More are not shown. Others is
 	// set when there is another one than this.
 	Sessions bool
@@ -36,13 +40,13 @@ type Account struct {
 	Invited string
 	Events  []AccountEvent
 	Address AccountAddress
-	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "saved", "stopped", "changed", "withdrawn" (an
+	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "timezone", "saved", "stopped", "changed", "withdrawn" (an
 	// invitation), or empty.
 	Done    string
 	Problem Problem
 }
 
-// ProblemIn returns the part of the page with the form that was refused, "name", "address" or "export": what is wrong is said there, beside
+// ProblemIn returns the part of the page with the form that was refused, "name", "address", "timezone" or "export": what is wrong is said there, beside
 // the field that has the focus. It is empty for what is said at the top.
 func (a Account) ProblemIn() string {
 	switch {
@@ -52,10 +56,25 @@ func (a Account) ProblemIn() string {
 		return "address"
 	case a.Problem.Code == InvalidName:
 		return "name"
+	case a.Problem.Code == InvalidTimezone:
+		return "timezone"
 	case a.Problem.Code == WrongCurrent || a.Problem.Code == MissingCurrent:
 		return "export"
 	}
 	return ""
+}
+
+// TimezoneRegion is a part of the world with its time zones.
+type TimezoneRegion struct {
+	// Name is the first part of the zones' names, such as Europe.
+	Name  string
+	Zones []Timezone
+}
+
+// Timezone is one time zone to choose.
+type Timezone struct {
+	// Name is that of the IANA database, City the rest of it for people to read.
+	Name, City string
 }
 
 // Prove is the page that takes the code which was mailed for one act on the account.
@@ -200,7 +219,7 @@ var eventKeys = []string{
 	"event.signed_out.here", "event.signed_out.everywhere",
 	"event.mailed.sign_in", "event.mailed.activation", "event.mailed.reset",
 	"event.requested", "event.denied", "event.cancelled", "event.cancelled.new_device", "event.replayed",
-	"event.changed.password", "event.changed.name", "event.changed.language",
+	"event.changed.password", "event.changed.name", "event.changed.language", "event.changed.timezone",
 	"event.changed.address", "event.changed.address_stopped", "event.changed.take_back", "event.mailed.address_consent",
 	"event.changed.account.added", "event.changed.account.changed", "event.changed.account.disabled", "event.changed.account.enabled", "event.changed.account.deleting", "event.changed.account.kept",
 	"event.changed.session", "event.changed.other_sessions", "event.changed.sessions",

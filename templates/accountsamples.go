@@ -17,10 +17,15 @@ func accountSamples() (account, full Account) {
 		ID: "dGhpcw", Device: "Firefox on Linux", Network: "192.0.2.0/24", Methods: []string{"link"}, Since: sampleTime.Add(-26 * time.Hour),
 		Seen: sampleTime.Add(-time.Minute), Sites: []string{"app.example.com"}, Current: true,
 	}
-	account = Account{Email: "jo@example.com", MayName: true, Language: "en", Sessions: true, Browsers: []SignedInBrowser{this}}
+	regions := []TimezoneRegion{
+		{"America", []Timezone{{"America/Argentina/Buenos_Aires", "Buenos Aires, Argentina"}, {"America/Lima", "Lima"}}},
+		{"Europe", []Timezone{{"Europe/Berlin", "Berlin"}, {"Europe/Oslo", "Oslo"}}},
+	}
+	account = Account{Email: "jo@example.com", Regions: regions, MayName: true, Language: "en", Sessions: true, Browsers: []SignedInBrowser{this}}
 	full = account
 	phone := this
 	phone.ID, phone.Device, phone.Network, phone.Current, phone.Sites = "cGhvbmU", "Safari on iPhone", "", false, []string{"Photos", "Files"}
+	full.Timezone = "Europe/Berlin"
 	full.Name, full.TypedName, full.Browsers, full.More, full.Others, full.Done = "Jo Doe", "Jo Doe", []SignedInBrowser{this, phone}, 3, true, "ended"
 	full.Passwords, full.Password, full.Export, account.Export, full.Delete, full.NewToken = true, true, true, true, true, true
 	full.Tokens = []AccountToken{

@@ -15,6 +15,8 @@ func inCode() map[string]bool {
 	for _, k := range []string{
 		"time.seconds", "time.minutes", "time.hours", "time.days", "time.clock", "time.moment", "time.day", "device.unknown", "device.on",
 		"method.link", "method.code", "method.pwd", "method.other",
+		"timezone.africa", "timezone.america", "timezone.antarctica", "timezone.arctic", "timezone.asia", "timezone.atlantic", "timezone.australia",
+		"timezone.europe", "timezone.indian", "timezone.pacific",
 		"problem.invalid_email.invisible", "problem.invalid_email.lookalike", "problem.invalid_email.space",
 	} {
 		keys[k] = true

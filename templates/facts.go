@@ -26,6 +26,8 @@ type Frame struct {
 	Here string
 	// Now is the time of the request.
 	Now time.Time
+	// Timezone is the zone that the signed-in person has chosen for the times of all pages, nil for that of the [Set].
+	Timezone *time.Location
 }
 
 // PageFacts is what one page says. The structs of this file implement it.

@@ -15,6 +15,8 @@ const (
 	InvalidEmail Code = "invalid_email"
 	MissingEmail Code = "missing_email"
 	InvalidName  Code = "invalid_name"
+	// InvalidTimezone: what was chosen is not the name of a time zone.
+	InvalidTimezone Code = "invalid_timezone"
 	// SameAddress and AddressNotAdmitted: an account cannot be given the address by its owner.
 	SameAddress        Code = "same_address"
 	AddressNotAdmitted Code = "address_not_admitted"
@@ -83,7 +85,7 @@ const (
 
 // Codes lists every problem; each has its message "problem.<code>".
 var Codes = []Code{
-	BadForm, InvalidEmail, MissingEmail, SameAddress, AddressNotAdmitted, InvalidName, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
+	BadForm, InvalidEmail, MissingEmail, SameAddress, AddressNotAdmitted, InvalidName, InvalidTimezone, MalformedCode, WrongCode, CodesOff, NoFlow, TooEarly, ResendsSpent,
 	Limited, Changed, DeadLink, IncompleteLink, SignInRequired, SignUpClosed, MailOff, BadRequest, Forbidden, CrossOrigin, UpgradeOrigin, InvalidToken, TokenNotAllowed,
 	NotFound, MethodNotAllowed, TooLarge, Misdirected, Portal, Unavailable, Internal, Busy, MissingPassword,
 	WrongPassword, PasswordLimited, AccountDisabled, MissingCurrent, WrongCurrent, NoPassword, PasswordTooShort, PasswordTooLong,

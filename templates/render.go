@@ -35,6 +35,9 @@ func (c *compiled) page(w io.Writer, f Frame, page PageFacts) error {
 	if t == nil {
 		return fmt.Errorf("templates: no page is named %q", page.page())
 	}
+	if f.Timezone != nil {
+		page = inZone(page, f.Timezone)
+	}
 	assets := f.Prefix + "/assets/"
 	data := pageData{Frame: f, Style: assets + c.styleName, Script: assets + c.scriptName, Worker: assets + c.workerName, Icon: assets + c.iconName, Page: page}
 	if f.Here != "" {

@@ -239,6 +239,10 @@ func homeSamples() []PageSample {
 	account, full := accountSamples()
 	badName := account
 	badName.TypedName, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
+	badZone := account
+	badZone.Timezone, badZone.OtherTimezone, badZone.Problem = "Mars/Olympus", "Mars/Olympus", Problem{Code: InvalidTimezone}
+	zoned := sampleFrame
+	zoned.Timezone = time.FixedZone("", 5*3600+45*60)
 	wrongPassword := full
 	wrongPassword.Current, wrongPassword.Done, wrongPassword.Problem = true, "", Problem{Code: WrongCurrent}
 	prove := Prove{Act: "export", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute)}
@@ -261,6 +265,8 @@ func homeSamples() []PageSample {
 		{"home-password", 200, sampleFrame, withPassword},
 		{"home-plain", 200, bareFrame, Home{Email: home.Email, Since: home.Since, Ends: home.Ends}},
 		{"account", 200, sampleFrame, account},
+		{"account-timezone", 200, zoned, full},
+		{"account-timezone-refused", 400, sampleFrame, badZone},
 		{"account-full", 200, sampleFrame, full},
 		{"account-name", 400, sampleFrame, badName},
 		{"account-current", 403, sampleFrame, wrongPassword},

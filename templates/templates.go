@@ -36,7 +36,7 @@
 //
 // Templates are those of html/template and text/template, with these functions: t and rich write a message (rich with strong
 // words, for HTML), with pairs of names and values for its braces; problem writes what went wrong; moment and ends write a
-// time, local and localnear one that the script of the pages writes anew in the reader's zone (for rich), device a browser, event what has happened to an account, methods how a session was opened, group a code; until is the time from one moment to another; lang and
+// time, local and localnear one that the script of the pages writes anew in the reader's zone (for rich), zone names the zone of times that have none of their own, region a part of the world, device a browser, event what has happened to an account, methods how a session was opened, group a code; until is the time from one moment to another; lang and
 // dir are of the catalogue.
 //
 // What a page or a mail may say is a plain struct: [SignIn], [Resend], [Confirm], … and [Mail]. Nothing else reaches a
@@ -64,7 +64,7 @@ const DefaultLanguage = "en"
 type Options struct {
 	// Dir overrides embedded files by name; empty means none.
 	Dir string
-	// Location is the zone in which times are written (the zone of the machine).
+	// Location is the zone in which times are written that have none of their own (the zone of the machine).
 	Location *time.Location
 	// Report is called once for each change of Dir with the reason why the changed files are not used. It may be nil.
 	Report func(error)

@@ -158,7 +158,8 @@ func (c *catalog) plain() writer {
 
 // clock writes the hour of t with its zone: "14:03 CET".
 func (c *catalog) clock(t time.Time, loc *time.Location) string {
-	t = t.In(loc)
+	zoned, _ := ownZone(t, loc)
+	t = t.In(zoned)
 	return c.fill("time.clock", []any{"hour", t.Format("15"), "minute", t.Format("04"), "zone", zone(t)}, plain)
 }
 
@@ -185,7 +186,8 @@ func zone(t time.Time) string {
 // day writes the date of t in words: "21 November 2026". The day chooses a plural form, for languages that count the first
 // day of a month in another way.
 func (c *catalog) day(t time.Time, loc *time.Location) string {
-	t = t.In(loc)
+	zoned, _ := ownZone(t, loc)
+	t = t.In(zoned)
 	month := c.fill("time.month."+strconv.Itoa(int(t.Month())), nil, plain)
 	return c.fill("time.day", []any{"n", t.Day(), "day", t.Day(), "month", month, "year", t.Year()}, plain)
 }
@@ -197,7 +199,8 @@ func (c *catalog) formatTime(t time.Time, loc *time.Location) string {
 
 // near writes t as people do who talk on the day of now: the hour alone, with the date when it is another day's.
 func (c *catalog) near(t, now time.Time, loc *time.Location) string {
-	if t.In(loc).Format(time.DateOnly) == now.In(loc).Format(time.DateOnly) {
+	zoned, _ := ownZone(t, loc)
+	if t.In(zoned).Format(time.DateOnly) == now.In(zoned).Format(time.DateOnly) {
 		return c.clock(t, loc)
 	}
 	return c.formatTime(t, loc)
@@ -244,10 +247,12 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		},
 		"ends":   func(t, near time.Time) phrase { return phrase(c.near(t, near, loc)) },
 		"moment": func(t time.Time) phrase { return phrase(c.formatTime(t, loc)) },
-		"local":  func(t time.Time) value { return value{text: c.formatTime(t, loc), own: true, at: t} },
+		"local":  func(t time.Time) value { return local(c.formatTime(t, loc), t, loc, false) },
 		"localnear": func(t, near time.Time) value {
-			return value{text: c.near(t, near, loc), own: true, at: t, short: true}
+			return local(c.near(t, near, loc), t, loc, true)
 		},
+		"region":  func(name string) (string, error) { return c.tryFill("timezone."+strings.ToLower(name), nil, c.plain()) },
+		"zone":    func() string { return loc.String() },
 		"seconds": func(d time.Duration) int { return int((d + time.Second - 1) / time.Second) },
 		"device":  func(name string) phrase { return phrase(c.device(name)) },
 		"group":   c.group,
@@ -257,6 +262,14 @@ func (c *catalog) funcs(loc *time.Location) map[string]any {
 		"dir":     func() string { return c.dir },
 		"methods": c.methods,
 	}
+}
+
+// local returns a time for rich. The script of the pages leaves it as it is where a person has chosen the zone.
+func local(text string, t time.Time, loc *time.Location, short bool) value {
+	if _, own := ownZone(t, loc); own {
+		return value{text: text, own: true}
+	}
+	return value{text: text, own: true, at: t, short: short}
 }
 
 // initial returns the first letter or digit of a name, for the mark of a site without a logo.

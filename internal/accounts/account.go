@@ -23,6 +23,8 @@ type Account struct {
 	Status Status
 	// Language is a BCP 47 tag, empty when unknown.
 	Language string
+	// Timezone is the zone in which times are written for this person, a name of the IANA database; empty: that of pages and mails for everybody.
+	Timezone string
 	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it; of an [Entry] no sooner than nobody may take it back any
 	// more. It is zero for all others.
 	Deletes time.Time

@@ -1,6 +1,6 @@
 // Package accounts stores the accounts of the gate.
 //
-// Personal data (the address as stored, the name, the language, the password records) is sealed and bound to the account's id: a
+// Personal data (the address as stored, the name, the language, the time zone, the password records) is sealed and bound to the account's id: a
 // stolen database reveals none of it, and a sealed value that is moved to another account does not open. Roles, status and times
 // are stored in the clear.
 //
@@ -49,6 +49,7 @@ type private struct {
 	Email    string `json:"email"`
 	Name     string `json:"name,omitempty"`
 	Language string `json:"language,omitempty"`
+	Timezone string `json:"timezone,omitempty"`
 	// BrowsersForgotten is [Account.BrowsersForgotten], in seconds since 1970.
 	BrowsersForgotten int64 `json:"browsers_forgotten,omitempty"`
 	// Deletion is set while the owner deletes the account.
@@ -70,6 +71,8 @@ type NewAccount struct {
 	Roles []string
 	// Language is a BCP 47 tag, empty when unknown.
 	Language string
+	// Timezone is a name of the IANA database, empty when unknown; see [CheckTimezone].
+	Timezone string
 	// Disabled creates an account that cannot sign in.
 	Disabled bool
 	// Password is the record of the first password, zero for none. The owner of the mailbox must have chosen it.
@@ -148,7 +151,7 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	if n.Address.IsZero() {
 		return Account{}, &InvalidError{"email", "is missing"}
 	}
-	for _, err := range []error{CheckName(n.Name), CheckRoles(n.Roles), CheckLanguage(n.Language)} {
+	for _, err := range []error{CheckName(n.Name), CheckRoles(n.Roles), CheckLanguage(n.Language), CheckTimezone(n.Timezone)} {
 		if err != nil {
 			return Account{}, err
 		}
@@ -178,7 +181,7 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 		r.Created = n.Created
 	}
 	r.Password = password.History{Current: n.Password}.Seal(s.Ring, r.ID)
-	if err := s.seal(&r, private{Email: n.Address.Typed(), Name: n.Name, Language: n.Language}); err != nil {
+	if err := s.seal(&r, private{Email: n.Address.Typed(), Name: n.Name, Language: n.Language, Timezone: n.Timezone}); err != nil {
 		return Account{}, err
 	}
 	if _, err := tx.Epochs().Raise(storage.MailboxEpoch(mailbox)); err != nil {
@@ -193,53 +196,6 @@ func (s *Service) Create(tx storage.Tx, n NewAccount) (Account, error) {
 	}
 	a, _, err := s.open(r, true, nil)
 	return a, err
-}
-
-// SetName changes the name. Sessions go on and carry it with their next request.
-func (s *Service) SetName(tx storage.Tx, id, name string) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		changed := p.Name != name
-		p.Name = name
-		return changed
-	})
-}
-
-// SetLanguage changes the language of mails.
-func (s *Service) SetLanguage(tx storage.Tx, id, language string) error {
-	if err := CheckLanguage(language); err != nil {
-		return err
-	}
-	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		changed := p.Language != language
-		p.Language = language
-		return changed
-	})
-}
-
-// ForgetBrowsers makes every browser that has signed in to an account until now count as new: see [Account.BrowsersForgotten].
-func (s *Service) ForgetBrowsers(tx storage.Tx, id string) error {
-	now := s.Clock.Now().Unix()
-	return s.change(tx, id, false, func(_ *storage.Account, p *private) bool {
-		changed := p.BrowsersForgotten != now
-		p.BrowsersForgotten = now
-		return changed
-	})
-}
-
-// SetRoles changes the roles. Sessions go on and carry them with their next request.
-func (s *Service) SetRoles(tx storage.Tx, id string, roles []string) error {
-	if err := CheckRoles(roles); err != nil {
-		return err
-	}
-	roles = roleSet(roles)
-	return s.change(tx, id, false, func(r *storage.Account, p *private) bool {
-		changed := !slices.Equal(r.Roles, roles)
-		r.Roles = roles
-		return changed
-	})
 }
 
 // SetStatus enables or disables an account. Both raise the epochs: sessions and links of a disabled account stay ended when it
@@ -399,7 +355,7 @@ func (s *Service) open(r storage.Account, found bool, err error) (Account, bool,
 		return Account{}, false, err
 	}
 	a := Account{
-		ID: r.ID, Email: p.Email, Name: p.Name, Language: p.Language,
+		ID: r.ID, Email: p.Email, Name: p.Name, Language: p.Language, Timezone: p.Timezone,
 		Roles: slices.Clone(r.Roles), Status: Disabled,
 	}
 	if r.Status == storage.StatusActive {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-email-link/caddy-email-link/internal/timezone"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 
 // InvalidError is the refusal of one field of an account. It contains nothing of the input.
 type InvalidError struct {
-	// Field is email, name, role, language or status.
+	// Field is email, name, role, language, timezone or status.
 	Field string
 	// Reason continues a sentence that begins with the field's name.
 	Reason string
@@ -101,6 +103,14 @@ func CheckLanguage(tag string) error {
 		default:
 			return &InvalidError{"language", "is no language tag"}
 		}
+	}
+	return nil
+}
+
+// CheckTimezone returns an *[InvalidError] unless zone is empty or a name of the IANA database.
+func CheckTimezone(zone string) error {
+	if _, ok := timezone.Load(zone); !ok && zone != "" {
+		return &InvalidError{"timezone", "is not the name of a time zone; write one of the IANA database, such as Europe/Berlin, or leave it empty"}
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ type ImportAccount struct {
 	Email string
 	Name  string
 	Roles []string
-	// Language is a BCP 47 tag, empty when unknown.
-	Language string
+	// Language is a BCP 47 tag, empty when unknown, Timezone a name of the IANA database.
+	Language, Timezone string
 	// Record is the password record, zero when there is none.
 	Record password.Record
 	// Verified reports whether the other program has seen a proof of the mailbox. Without one the password and the name are left
@@ -57,7 +57,7 @@ func (s *Service) Import(tx storage.Tx, in ImportAccount) (Imported, error) {
 		return Imported{}, &InvalidError{"email", "is no address"}
 	}
 	n := NewAccount{
-		Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language, Disabled: in.Disabled,
+		Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language, Timezone: in.Timezone, Disabled: in.Disabled,
 		Password: in.Record, Created: in.Created,
 	}
 	var done Imported

@@ -46,6 +46,9 @@ func changedText(a operator.ChangedAccount, change operator.AccountChange) strin
 	if change.Language != nil {
 		has = append(has, "mails in "+cmp.Or(a.Language, "the language of the browser that asks"))
 	}
+	if change.Timezone != nil {
+		has = append(has, "times in "+cmp.Or(a.Timezone, "the site's time zone"))
+	}
 	return fmt.Sprintf("changed %s, which now has %s\n", email, strings.Join(has, ", "))
 }
 
@@ -88,6 +91,7 @@ func detailsText(d operator.AccountDetails) string {
 	line("name", cmp.Or(d.Name, "none"))
 	line("roles", cmp.Or(strings.Join(d.Roles, ", "), "none"))
 	line("language", cmp.Or(d.Language, "that of the browser that asks"))
+	line("time zone", cmp.Or(d.Timezone, "the site's"))
 	line("created", formatTime(d.Created))
 	last := "none in the last 90 days"
 	if d.LastSignIn != nil {

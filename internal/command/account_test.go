@@ -16,12 +16,14 @@ func TestAccounts_AnswersAreSentences(t *testing.T) {
 	roles := &[]string{}
 	ann := operator.Account{Email: "ann@example.com", ID: "x", Name: "Ann \x1b", Roles: []string{"a", "b"}}
 	for got, want := range map[string]string{
-		changedText(operator.ChangedAccount{Account: ann, SessionsEnded: 2}, operator.AccountChange{Status: text("disabled")}): "disabled ann@example.com; 2 sessions ended; its links are dead too\n",
-		changedText(operator.ChangedAccount{Account: ann, SessionsEnded: 1}, operator.AccountChange{Status: text("disabled")}): "disabled ann@example.com; 1 session ended; its links are dead too\n",
-		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("disabled")}):                   "disabled ann@example.com; it had no session; its links are dead too\n",
-		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("active")}):                     "enabled ann@example.com: it can sign in again\n",
-		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Name: text("Ann"), Roles: roles}):            "changed ann@example.com, which now has the name \"Ann \\x1b\", the roles a, b\n",
-		changedText(operator.ChangedAccount{}, operator.AccountChange{Name: text(""), Roles: roles, Language: text("")}):       "changed , which now has the name none, the roles none, mails in the language of the browser that asks\n",
+		changedText(operator.ChangedAccount{Account: ann, SessionsEnded: 2}, operator.AccountChange{Status: text("disabled")}):                   "disabled ann@example.com; 2 sessions ended; its links are dead too\n",
+		changedText(operator.ChangedAccount{Account: ann, SessionsEnded: 1}, operator.AccountChange{Status: text("disabled")}):                   "disabled ann@example.com; 1 session ended; its links are dead too\n",
+		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("disabled")}):                                     "disabled ann@example.com; it had no session; its links are dead too\n",
+		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Status: text("active")}):                                       "enabled ann@example.com: it can sign in again\n",
+		changedText(operator.ChangedAccount{Account: ann}, operator.AccountChange{Name: text("Ann"), Roles: roles}):                              "changed ann@example.com, which now has the name \"Ann \\x1b\", the roles a, b\n",
+		changedText(operator.ChangedAccount{}, operator.AccountChange{Name: text(""), Roles: roles, Language: text("")}):                         "changed , which now has the name none, the roles none, mails in the language of the browser that asks\n",
+		changedText(operator.ChangedAccount{}, operator.AccountChange{Timezone: text("")}):                                                       "changed , which now has times in the site's time zone\n",
+		changedText(operator.ChangedAccount{Account: operator.Account{Timezone: "Asia/Kathmandu"}}, operator.AccountChange{Timezone: text("x")}): "changed , which now has times in Asia/Kathmandu\n",
 	} {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
@@ -49,7 +51,7 @@ func TestAccounts_ShowNamesEverything(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
 	full := operator.AccountDetails{
-		Account:    operator.Account{ID: "x", Email: "ann@example.com", Name: "Ann", Roles: []string{"admin", "b"}, Language: "de", Status: "active", Created: at},
+		Account:    operator.Account{ID: "x", Email: "ann@example.com", Name: "Ann", Roles: []string{"admin", "b"}, Language: "de", Timezone: "Europe/Berlin", Status: "active", Created: at},
 		Password:   true,
 		LastSignIn: &at,
 		Sessions: []operator.Session{
@@ -63,7 +65,7 @@ func TestAccounts_ShowNamesEverything(t *testing.T) {
 	now := "2026-11-28 12:00:00"
 	want := strings.Join([]string{
 		"account        ann@example.com", "id             x", "status         active", "name           Ann", "roles          admin, b",
-		"language       de", "created        " + now, "last sign-in   " + now, "password       yes",
+		"language       de", "time zone      Europe/Berlin", "created        " + now, "last sign-in   " + now, "password       yes",
 		"sessions       Firefox on Linux, 192.0.2.0/24, since " + now + ", seen " + now + ", at https://a.example.com",
 		"               an unknown browser, an unknown network, since " + now + ", seen " + now + ", at https://a.example.com",
 		`tokens         t "phone", calendar, good, until ` + now + ", at https://a.example.com",

@@ -27,7 +27,7 @@ func (r *root) accounts() *cobra.Command {
 
 func (r *root) accountsAdd() *cobra.Command {
 	var in operator.AccountInput
-	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>]", "Adds an account",
+	cmd := r.command("add <email> [--role <role>]… [--name <name>] [--language <tag>] [--timezone <zone>]", "Adds an account",
 		`Adds an account. No mail is sent: its owner signs in at the site, or you print a link with 'caddy email-link link'.
 
 Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
@@ -44,6 +44,7 @@ Example: caddy email-link accounts add you@example.com --role admin`, 1, 1,
 	cmd.Flags().StringArrayVar(&in.Roles, "role", nil, "A role; may be given more than once")
 	cmd.Flags().StringVar(&in.Name, "name", "", "The person's name")
 	cmd.Flags().StringVar(&in.Language, "language", "", "The language of mails, such as de")
+	cmd.Flags().StringVar(&in.Timezone, "timezone", "", "The person's time zone, such as Europe/Berlin")
 	return cmd
 }
 
@@ -152,15 +153,17 @@ Example: caddy email-link accounts show you@example.com`, 1, 1,
 }
 
 func (r *root) accountsSet() *cobra.Command {
-	var name, language, email string
+	var name, language, zone, email string
 	var roles []string
 	var cmd *cobra.Command
-	cmd = r.command("set <email or id> [--email <address>] [--name <name>] [--role <role>]… [--language <tag>]",
-		"Changes an account's address, name, roles or language",
-		`Changes an account's address, name, roles or language. A new address ends its sessions, tokens, links and flows, and an email tells both mailboxes. The roles you give replace all it had; --role "" leaves it with none. Without a
-language, mails are in that of the browser that asks for them.
+	cmd = r.command("set <email or id> [--email <address>] [--name <name>] [--role <role>]… [--language <tag>] [--timezone <zone>]",
+		"Changes an account's address, name, roles, language or time zone",
+		`Changes an account's address, name, roles, language or time zone. A new address ends its sessions, tokens, links and flows, and an email tells both mailboxes. The roles you give replace all it had; --role "" leaves it with none. Without a
+language, mails are in that of the browser that asks for them; without a time zone, times are written as for everybody.
 
-Example: caddy email-link accounts set you@example.com --role admin --role family`, 1, 1,
+Examples:
+  caddy email-link accounts set you@example.com --role admin --role family
+  caddy email-link accounts set you@example.com --timezone Europe/Berlin`, 1, 1,
 		func(ctx context.Context, args []string, out io.Writer) error {
 			var change operator.AccountChange
 			if cmd.Flags().Changed("email") {
@@ -178,8 +181,11 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 			if cmd.Flags().Changed("language") {
 				change.Language = &language
 			}
+			if cmd.Flags().Changed("timezone") {
+				change.Timezone = &zone
+			}
 			if change == (operator.AccountChange{}) {
-				return errors.New("nothing to change: give --email, --name, --role or --language")
+				return errors.New("nothing to change: give --email, --name, --role, --language or --timezone")
 			}
 			return r.change(ctx, args[0], change, out)
 		})
@@ -187,6 +193,7 @@ Example: caddy email-link accounts set you@example.com --role admin --role famil
 	cmd.Flags().StringVar(&name, "name", "", "The person's name")
 	cmd.Flags().StringArrayVar(&roles, "role", nil, "A role; may be given more than once")
 	cmd.Flags().StringVar(&language, "language", "", "The language of mails, such as de")
+	cmd.Flags().StringVar(&zone, "timezone", "", `The person's time zone, such as Europe/Berlin; "" for that of everybody`)
 	return cmd
 }
 

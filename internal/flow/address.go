@@ -103,7 +103,7 @@ func (s *Service) BeginAddressChange(tx storage.Tx, site Site, requester Request
 		Email: addr.Typed(), Device: cutDevice(requester.Device), Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client),
 		Session: requester.Session.Session.ID,
 	}
-	if err := s.mailAddressChange(tx, site, f, p, addr, st.Email, cookie, v.Share); err != nil {
+	if err := s.mailAddressChange(tx, site, f, p, addr, st.Account, cookie, v.Share); err != nil {
 		return "", c, err
 	}
 	return cookie, AddressChange{Address: addr.Display(), Started: now, End: f.Key.Ends(), Code: true}, tx.Events().Append(storage.Event{
@@ -135,15 +135,16 @@ func (s *Service) PerformAddressChange(site Site, requester Requester, may func(
 }
 
 // mailAddressChange stores the flow of a change and queues its two mails. That to the new mailbox waits as those of strangers do.
-func (s *Service) mailAddressChange(tx storage.Tx, site Site, f storage.Flow, p private, addr address.Address, email, cookie string, share limit.Share) (err error) {
-	present, err := address.Parse(email)
+func (s *Service) mailAddressChange(tx storage.Tx, site Site, f storage.Flow, p private, addr address.Address, a accounts.Account, cookie string, share limit.Share,
+) (err error) {
+	present, err := address.Parse(a.Email)
 	if err != nil {
 		return err
 	}
 	if f.Private, err = s.sealPrivate(f.Key, p); err != nil {
 		return err
 	}
-	toNew, err := s.newDraft(mailInput{site: site, flow: f, private: p, addr: addr, cookie: cookie, now: f.Started})
+	toNew, err := s.newDraft(mailInput{site: site, flow: f, private: p, addr: addr, cookie: cookie, now: f.Started, timezone: a.Timezone})
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (s *Service) mailAddressChange(tx storage.Tx, site Site, f storage.Flow, p 
 	consent := f
 	consent.Purpose = AddressConsent
 	toOld, err := s.newDraft(mailInput{
-		site: site, flow: consent, private: p, addr: present, cookie: cookie, known: true, now: f.Started, newAddress: addr.Display(),
+		site: site, flow: consent, private: p, addr: present, cookie: cookie, known: true, now: f.Started, newAddress: addr.Display(), timezone: a.Timezone,
 	})
 	if err != nil {
 		return err

@@ -354,7 +354,7 @@ func (s *Service) offerTakeBack(tx storage.Tx, w mailboxWord, st accounts.Addres
 	if err := tx.Flows().Create(f); err != nil {
 		return err
 	}
-	d, err := s.newDraft(mailInput{site: w.site, flow: f, private: p, addr: addr, known: true, now: w.now, newAddress: w.addr.Display()})
+	d, err := s.newDraft(mailInput{site: w.site, flow: f, private: p, addr: addr, known: true, now: w.now, newAddress: w.addr.Display(), timezone: st.Timezone})
 	if err != nil {
 		return err
 	}

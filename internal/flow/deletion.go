@@ -44,7 +44,7 @@ func (s *Service) beginDeletion(tx storage.Tx, rec *record, site Site, requester
 		return err
 	}
 	m, err := s.newMail(outbox.Payload{
-		To: c.Account.Email, Name: c.Account.Name, Account: c.Account.ID, Base: site.base(), Locale: c.Account.Language,
+		To: c.Account.Email, Name: c.Account.Name, Account: c.Account.ID, Base: site.base(), Locale: c.Account.Language, Timezone: c.Account.Timezone,
 		Device: p.Device, Network: p.Network, FlowID: f.ID, Notice: mailer.KindAccountDeleted, Seed: seed,
 		RequestedAt: s.Clock.ToWall(now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 	}, now, end)

@@ -65,7 +65,7 @@ func (s *Service) enqueueNotice(tx storage.Tx, e authentication, kind mailer.Kin
 		return nil
 	}
 	m, err := s.newMail(outbox.Payload{
-		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
+		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language, Timezone: e.account.Timezone,
 		Device: cutDevice(e.requester.Device), Network: boundary.NetworkText(e.requester.Client), FlowID: flowID, Notice: kind,
 		Address:     e.newAddress,
 		RequestedAt: s.Clock.ToWall(e.now).Unix(),

@@ -72,7 +72,7 @@ type letter struct {
 }
 
 func render(l outbox.Message) (mailer.Message, error) {
-	text := strings.Join([]string{string(l.Kind), l.Link, l.Cancel, l.Code, l.Name, l.Device, l.Network}, "\n")
+	text := strings.Join([]string{string(l.Kind), l.Link, l.Cancel, l.Code, l.Name, l.Device, l.Network, l.Timezone}, "\n")
 	return mailer.Message{From: `"Example" <no-reply@example.com>`, Subject: string(l.Kind), Text: text, HTML: text}, nil
 }
 

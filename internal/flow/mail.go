@@ -33,6 +33,8 @@ type mailInput struct {
 	now     time.Time
 	// newAddress is what a mail about a change of the address tells, empty where the mailbox may not know it.
 	newAddress string
+	// timezone is the account's, where the mail worker does not look it up by the address.
+	timezone string
 	// invite is what the mail of an invitation says.
 	invite *outbox.Invitation
 }
@@ -70,7 +72,7 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
 		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
-		Address: m.newAddress, Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
+		Address: m.newAddress, Timezone: m.timezone, Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}
 	if payload.Invited, payload.Invitation = p.Invited, m.invite; p.Invited {
 		payload.Mailbox = f.Mailbox

@@ -47,7 +47,7 @@ func (s *Service) enqueueNewDevice(tx storage.Tx, e authentication, opened stora
 		return err
 	}
 	m, err := s.newMail(outbox.Payload{
-		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language,
+		To: e.account.Email, Name: e.account.Name, Account: e.account.ID, Base: e.site.base(), Locale: e.account.Language, Timezone: e.account.Timezone,
 		Device: p.Device, Network: p.Network, FlowID: flowID, Notice: mailer.KindNewDevice, Seed: seed,
 		RequestedAt: s.Clock.ToWall(e.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
 	}, e.now, end)

@@ -19,7 +19,9 @@ type Account struct {
 	Name  string   `json:"name,omitempty"`
 	Roles []string `json:"roles,omitempty"`
 	// Language is a BCP 47 tag, empty where mails follow the browser that asks.
-	Language string    `json:"language,omitempty"`
+	Language string `json:"language,omitempty"`
+	// Timezone is the zone that times are written in for this person, empty for that of everybody.
+	Timezone string    `json:"timezone,omitempty"`
 	Status   string    `json:"status,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
 	// Deletes is when it is gone, because its owner has deleted it; zero for all others.
@@ -32,6 +34,7 @@ type AccountInput struct {
 	Name     string   `json:"name,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
 	Language string   `json:"language,omitempty"`
+	Timezone string   `json:"timezone,omitempty"`
 }
 
 // AccountChange describes what to change about an account; nil leaves a field as it is.
@@ -41,6 +44,7 @@ type AccountChange struct {
 	Name     *string   `json:"name,omitempty"`
 	Roles    *[]string `json:"roles,omitempty"`
 	Language *string   `json:"language,omitempty"`
+	Timezone *string   `json:"timezone,omitempty"`
 	Status   *string   `json:"status,omitempty"`
 }
 
@@ -70,7 +74,7 @@ func (svc *Service) AddAccount(ctx context.Context, in AccountInput) (AddedAccou
 	e := svc.event(ctx, eventChanged, purposeAccount, "added")
 	err = svc.Vault.Store.Update(ctx, func(tx storage.Tx) error {
 		made, err := svc.Vault.Accounts.Create(tx, accounts.NewAccount{
-			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language,
+			Address: addr, Name: in.Name, Roles: in.Roles, Language: in.Language, Timezone: in.Timezone,
 		})
 		if err != nil {
 			return err
@@ -136,7 +140,8 @@ func (svc *Service) Accounts(ctx context.Context, each func(Account) error) erro
 
 func toAccount(e accounts.Entry) Account {
 	return Account{
-		ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Status: string(e.Status), Created: e.Created, Deletes: e.Deletes,
+		ID: e.ID, Email: e.Email, Name: e.Name, Roles: e.Roles, Language: e.Language, Timezone: e.Timezone, Status: string(e.Status),
+		Created: e.Created, Deletes: e.Deletes,
 	}
 }
 
@@ -218,6 +223,11 @@ func (svc *Service) ChangeAccount(ctx context.Context, who string, change Accoun
 		}
 		if change.Language != nil {
 			if err := svc.Vault.Accounts.SetLanguage(tx, id, *change.Language); err != nil {
+				return err
+			}
+		}
+		if change.Timezone != nil {
+			if err := svc.Vault.Accounts.SetTimezone(tx, id, *change.Timezone); err != nil {
 				return err
 			}
 		}

@@ -26,7 +26,7 @@ func (svc *Service) Export(ctx context.Context, passwords bool, each func(transf
 		}
 		for _, a := range list {
 			row := transfer.Row{
-				Email: a.Email, Name: a.Name, Roles: a.Roles, Created: a.Created.UTC(), Status: string(a.Status), Language: a.Language,
+				Email: a.Email, Name: a.Name, Roles: a.Roles, Created: a.Created.UTC(), Status: string(a.Status), Language: a.Language, Timezone: a.Timezone,
 				// Only who has proven the mailbox has a password here.
 				Verified: true,
 			}

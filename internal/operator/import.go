@@ -283,7 +283,7 @@ func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
 		return differs, err
 	}
 	want := accounts.Account{
-		ID: stored.ID, Email: c.addr.Typed(), Status: accounts.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language,
+		ID: stored.ID, Email: c.addr.Typed(), Status: accounts.Active, Roles: slices.Clone(c.in.Roles), Language: c.in.Language, Timezone: c.in.Timezone,
 	}
 	record := ""
 	if c.in.Verified {
@@ -295,7 +295,7 @@ func (svc *Service) present(tx storage.Tx, c candidate) (presence, error) {
 	slices.Sort(want.Roles)
 	want.Roles = slices.Compact(want.Roles)
 	a := has.Account
-	same := a.Email == want.Email && a.Name == want.Name && a.Language == want.Language && a.Status == want.Status &&
+	same := a.Email == want.Email && a.Name == want.Name && a.Language == want.Language && a.Timezone == want.Timezone && a.Status == want.Status &&
 		slices.Equal(a.Roles, want.Roles) && has.Passwords.Current.Text() == record &&
 		(c.in.Created.IsZero() || stored.Created.Equal(c.in.Created))
 	if same {

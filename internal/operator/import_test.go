@@ -337,7 +337,7 @@ func TestDUR1_AClientThatGoesAwayLeavesNoHalfImport(t *testing.T) {
 func TestImport_WhatDiffersIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	svc, _ := newService(t)
-	const as = `{"email":"Ada@example.com","name":"Ada","roles":["a"],"password":"` + bcrypt04 + `","verified":true,"created":"2020-01-02T03:04:05Z","language":"de"}`
+	const as = `{"email":"Ada@example.com","name":"Ada","roles":["a"],"password":"` + bcrypt04 + `","verified":true,"created":"2020-01-02T03:04:05Z","language":"de","timezone":"Europe/Berlin"}`
 	importText(t, svc, as, operator.ImportOptions{})
 	before := export1(t, svc, transfer.JSONL, true)
 	for name, change := range map[string][2]string{
@@ -350,6 +350,7 @@ func TestImport_WhatDiffersIsLeftAlone(t *testing.T) {
 		"not verified":  {`"verified":true`, `"verified":false`},
 		"the time":      {"03:04:05Z", "03:04:06Z"},
 		"the language":  {`"language":"de"`, `"language":"en"`},
+		"the time zone": {`,"timezone":"Europe/Berlin"`, ``},
 		"being enabled": {`"language":"de"`, `"language":"de","status":"disabled"`},
 	} {
 		text := strings.Replace(as, change[0], change[1], 1)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -263,7 +264,7 @@ func (w *Worker) message(m storage.Mail, p Payload, kind mailer.Kind, a accounts
 	l = Message{
 		Kind: kind, Purpose: m.Purpose, Site: m.Site, Base: p.Base, To: p.To, Name: a.Name, Locale: p.Locale,
 		RequestedAt: unix(p.RequestedAt), Device: p.Device, Network: p.Network, Ends: unix(p.Ends), ID: m.ID, App: p.App, Act: p.Act,
-		Address: p.Address,
+		Address: p.Address, Timezone: cmp.Or(a.Timezone, p.Timezone),
 	}
 	if a.Email != "" {
 		l.To = a.Email

@@ -78,6 +78,8 @@ type Message struct {
 	Name string
 	// Locale is the account's language, else the one the asking browser preferred: a BCP 47 tag, empty when unknown.
 	Locale string
+	// Timezone is the account's, empty when there is none or no account.
+	Timezone string
 	// Link is the URL that activates, signs in or resets, Cancel the URL of "this wasn't me", Code the eight digits to type. Each is
 	// empty where the message has none.
 	Link, Cancel, Code string

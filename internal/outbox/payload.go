@@ -72,6 +72,8 @@ type Payload struct {
 	Notice mailer.Kind `json:"notice,omitempty"`
 	// Name is the account's name, for a notice.
 	Name string `json:"name,omitempty"`
+	// Timezone is the account's, where the account is not looked up by the address: for a notice, and mails about a change of the address.
+	Timezone string `json:"timezone,omitempty"`
 	// Account is the account's id, for a notice and a take-back.
 	Account string `json:"account,omitempty"`
 	// Subject and Text are what an alert says.

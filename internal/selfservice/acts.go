@@ -9,7 +9,7 @@ import (
 // Act is one kind of what people may do with their accounts.
 type Act string
 
-// Acts that an operator permits by name. The language of mails needs no permission.
+// Acts that an operator permits by name. The language of mails and the time zone need no permission.
 const (
 	// Name is to change the name.
 	Name Act = "name"

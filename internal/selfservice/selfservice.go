@@ -1,5 +1,5 @@
 // Package selfservice is what people do with their own accounts: they see where they are signed in and what has happened, end sessions,
-// revoke machine tokens, and change their name and the language of their mails.
+// revoke machine tokens, and change their name, the language of their mails and their time zone.
 //
 // A session is proof enough for what grants no access and reveals nothing. Everything else is done in a step that proves that very act: see
 // [Service.Perform].
@@ -261,6 +261,14 @@ func (s *Service) SetName(ctx context.Context, l *session.Live, name string, c C
 func (s *Service) SetLanguage(ctx context.Context, l *session.Live, language string, c Client) error {
 	return s.change(ctx, l, c, "language", func(tx storage.Tx, a accounts.Account) (changed bool, err error) {
 		return a.Language != language, s.Accounts.SetLanguage(tx, a.ID, language)
+	})
+}
+
+// SetTimezone changes the zone in which times are written for the owner of the account. Errors: *[accounts.InvalidError], [session.ErrEnded], and
+// the store's.
+func (s *Service) SetTimezone(ctx context.Context, l *session.Live, zone string, c Client) error {
+	return s.change(ctx, l, c, "timezone", func(tx storage.Tx, a accounts.Account) (changed bool, err error) {
+		return a.Timezone != zone, s.Accounts.SetTimezone(tx, a.ID, zone)
 	})
 }
 

@@ -142,7 +142,7 @@ func (l *Live) recheck(ctx context.Context) (alive, same bool, err error) {
 
 func sameAccount(a, b accounts.Account) bool {
 	return a.ID == b.ID && a.Email == b.Email && a.Name == b.Name && a.Status == b.Status && a.Language == b.Language &&
-		slices.Equal(a.Roles, b.Roles)
+		a.Timezone == b.Timezone && slices.Equal(a.Roles, b.Roles)
 }
 
 // Assertion returns the assertion cached under a key, and mints one when there is none or when half of its lifetime is over by at,

@@ -31,7 +31,7 @@ const (
 const MaxLine = 16 << 10
 
 // Fields are the names of what an account has, in the order of writing. Only email is required.
-var Fields = []string{"email", "name", "roles", "password", "verified", "created", "status", "language"}
+var Fields = []string{"email", "name", "roles", "password", "verified", "created", "status", "language", "timezone"}
 
 // FormatOf returns the format of a file by the extension of its name, the empty text for an unknown one.
 func FormatOf(name string) string {
@@ -60,6 +60,7 @@ type Row struct {
 	// Status is active, which is also what "" means, or disabled.
 	Status   string `json:"status,omitempty"`
 	Language string `json:"language,omitempty"`
+	Timezone string `json:"timezone,omitempty"`
 }
 
 // LineError says why one account is bad; the next ones can be read. It holds nothing of the line.
@@ -85,9 +86,11 @@ func (r Row) Account() (accounts.ImportAccount, address.Address, error) {
 		return accounts.ImportAccount{}, addr, r.bad("the address cannot be used: " + strings.TrimPrefix(err.Error(), "address: "))
 	}
 	in := accounts.ImportAccount{
-		Email: r.Email, Name: r.Name, Roles: r.Roles, Language: r.Language, Verified: r.Verified, Created: r.Created,
+		Email: r.Email, Name: r.Name, Roles: r.Roles, Language: r.Language, Timezone: r.Timezone, Verified: r.Verified, Created: r.Created,
 	}
-	for _, err := range []error{accounts.CheckName(r.Name), accounts.CheckRoles(r.Roles), accounts.CheckLanguage(r.Language)} {
+	for _, err := range []error{
+		accounts.CheckName(r.Name), accounts.CheckRoles(r.Roles), accounts.CheckLanguage(r.Language), accounts.CheckTimezone(r.Timezone),
+	} {
 		if err != nil {
 			return in, addr, r.bad(strings.TrimPrefix(err.Error(), "account: "))
 		}
@@ -177,6 +180,8 @@ func (r *Row) setText(field, text string) error {
 		r.Status = text
 	case "language":
 		r.Language = text
+	case "timezone":
+		r.Timezone = text
 	}
 	return nil
 }

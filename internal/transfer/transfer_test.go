@@ -40,7 +40,7 @@ func all(in io.Reader, format string) (rows []Row, bad []string, err error) {
 
 var ada = Row{
 	Email: "Ada@example.com", Name: `Ada "the first", Lovelace`, Roles: []string{"admin", "family"}, Password: bcrypt, Verified: true,
-	Created: time.Date(2031, 5, 4, 12, 0, 0, 123, time.UTC), Status: "disabled", Language: "en-GB",
+	Created: time.Date(2031, 5, 4, 12, 0, 0, 123, time.UTC), Status: "disabled", Language: "en-GB", Timezone: "Europe/London",
 }
 
 func at(line int, r Row) Row {
@@ -58,9 +58,9 @@ func TestReading(t *testing.T) {
 		file         string
 	}{
 		"everything": {JSONL, `{"email":"Ada@example.com","name":"Ada \"the first\", Lovelace","roles":["admin","family"],"password":"` + bcrypt +
-			`","verified":true,"created":"2031-05-04T14:00:00.000000123+02:00","status":"disabled","language":"en-GB"}`, []Row{at(1, ada)}, nil, ""},
-		"everything in CSV": {CSV, "email,name,roles,password,verified,created,status,language\n" +
-			`Ada@example.com,"Ada ""the first"", Lovelace","admin,family",` + bcrypt + ",true,2031-05-04T12:00:00.000000123Z,disabled,en-GB\n", []Row{at(2, ada)}, nil, ""},
+			`","verified":true,"created":"2031-05-04T14:00:00.000000123+02:00","status":"disabled","language":"en-GB","timezone":"Europe/London"}`, []Row{at(1, ada)}, nil, ""},
+		"everything in CSV": {CSV, "email,name,roles,password,verified,created,status,language,timezone\n" +
+			`Ada@example.com,"Ada ""the first"", Lovelace","admin,family",` + bcrypt + ",true,2031-05-04T12:00:00.000000123Z,disabled,en-GB,Europe/London\n", []Row{at(2, ada)}, nil, ""},
 		"mark, CRLF, blank lines, no end": {JSONL, "\ufeff{\"email\":\"a@example.com\"}\r\n\r\n  \n{\"email\":\"b@example.com\",\"name\":null,\"verified\":1}", []Row{
 			{Line: 1, Email: "a@example.com"}, {Line: 4, Email: "b@example.com", Verified: true},
 		}, nil, ""},
@@ -182,6 +182,7 @@ func TestAccounts(t *testing.T) {
 		"the name holds a control character":     {Email: "a@example.com", Name: "A\nB"},
 		"the role holds a comma":                 {Email: "a@example.com", Roles: []string{"a,b"}},
 		"the language is no":                     {Email: "a@example.com", Language: "?"},
+		"the timezone is not":                    {Email: "a@example.com", Timezone: "Local"},
 		"the status is neither":                  {Email: "a@example.com", Status: "pending"},
 		"argon2: more than m=":                   {Email: "a@example.com", Password: "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"},
 		"a kind of hash that is not known":       {Email: "a@example.com", Password: "correct-horse-battery"},
@@ -258,7 +259,7 @@ func TestMAIL2_NoNameIsAFormula(t *testing.T) {
 		if err != nil || bad != nil || len(got) != 1 || got[0].Name != name {
 			t.Errorf("%q came back as %v (%v, %v)", name, got, bad, err)
 		}
-		cell := strings.TrimLeft(strings.Split(text, ",")[7], `"`)
+		cell := strings.TrimLeft(strings.Split(text, ",")[8], `"`)
 		if first, _ := utf8.DecodeRuneInString(cell); strings.ContainsRune("=+-@＝＋－＠", first) {
 			t.Errorf("%q is a formula to a spreadsheet:\n%s", name, text)
 		}

@@ -58,7 +58,7 @@ func (w *Writer) Write(r Row) error {
 		created = r.Created.Format(time.RFC3339Nano)
 	}
 	return w.csv.Write(w.cells([]string{
-		r.Email, escapeFormula(r.Name), strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language,
+		r.Email, escapeFormula(r.Name), strings.Join(r.Roles, ","), r.Password, strconv.FormatBool(r.Verified), created, r.Status, r.Language, r.Timezone,
 	}))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/flow"
 	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/timezone"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -27,6 +28,7 @@ const (
 	accountSaved    = "saved"
 	accountName     = "name"
 	accountLanguage = "language"
+	accountTimezone = "timezone"
 	accountStopped  = "stopped"
 	accountChanged  = "changed"
 
@@ -35,7 +37,7 @@ const (
 )
 
 // accountStatus has the JSON status of what the page says in more words.
-var accountStatus = map[string]string{accountOthers: accountEnded, accountName: accountSaved, accountLanguage: accountSaved}
+var accountStatus = map[string]string{accountOthers: accountEnded, accountName: accountSaved, accountLanguage: accountSaved, accountTimezone: accountSaved}
 
 // maxShownSessions is how many browsers the page lists; JSON lists them all.
 const maxShownSessions = 20
@@ -94,11 +96,15 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 	f.Delete, f.NewToken = x.mayDelete(), x.mayMakeTokens()
 	f.Export = x.Site.may(selfservice.Export) && (f.Current || !x.Site.NoMail)
 	f.TypedName = f.Name
+	f.Timezone, f.Regions = o.Account.Timezone, timezoneRegions()
+	if f.Timezone != "UTC" && !timezone.Listed(f.Timezone) {
+		f.OtherTimezone = f.Timezone
+	}
 	if p.code == templates.InvalidName {
 		f.TypedName = name
 	}
 	switch done := x.r.URL.RawQuery; done {
-	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountStopped, accountChanged, accountWithdrawn:
+	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountTimezone, accountStopped, accountChanged, accountWithdrawn:
 		f.Done = done
 	}
 	if f.Sessions {
@@ -125,14 +131,6 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 		})
 	}
 	return f
-}
-
-// mailLanguage returns the language that the form has chosen already: the account's, or that of the page where it has none.
-func (x *exchange) mailLanguage(own string) string {
-	if own == "" {
-		return x.language
-	}
-	return x.Templates.Language(own)
 }
 
 // siteName returns what people call the site with an origin.
@@ -163,6 +161,7 @@ type accountBody struct {
 	Email    string           `json:"email"`
 	Name     string           `json:"name,omitempty"`
 	Language string           `json:"language,omitempty"`
+	Timezone string           `json:"timezone,omitempty"`
 	Roles    []string         `json:"roles,omitempty"`
 	Password bool             `json:"password"`
 	Sessions []accountSession `json:"sessions,omitempty"`
@@ -233,7 +232,7 @@ func (x *exchange) accountBody(o selfservice.Overview) accountBody {
 func wholeBody(o selfservice.Overview) accountBody {
 	a := o.Account
 	b := accountBody{
-		Sub: a.ID, Email: a.Email, Name: a.Name, Language: a.Language, Roles: a.Roles, Password: o.Password, Events: []accountEvent{},
+		Sub: a.ID, Email: a.Email, Name: a.Name, Language: a.Language, Timezone: a.Timezone, Roles: a.Roles, Password: o.Password, Events: []accountEvent{},
 	}
 	for _, s := range o.Sessions {
 		b.Sessions = append(b.Sessions, accountSession{s.ID, s.Sites, s.Device, s.Network, s.Methods, s.SignedIn, s.Seen, s.Ends, s.Current})
@@ -316,25 +315,15 @@ func (x *exchange) setName() {
 	}
 }
 
-// setMailLanguage changes the language of the account's mails.
-func (x *exchange) setMailLanguage() {
-	fields, ok := x.readAccountForm("", "language")
-	if !ok {
-		return
-	}
-	if !slices.Contains(x.Templates.Languages(), fields["language"]) {
-		x.refuseForm(errForm)
-		return
-	}
-	x.accountDone(x.Self.SetLanguage(x.r.Context(), x.Live, fields["language"], x.actor()), accountLanguage, "")
-}
-
 // accountDone answers an act on the account. done says what it was, name is the one that was typed.
 func (x *exchange) accountDone(err error, done, name string) {
 	var invalid *accounts.InvalidError
 	switch {
 	case errors.As(err, &invalid):
-		p := problem{status: http.StatusBadRequest, code: templates.InvalidName, field: "name"}
+		p := problem{status: http.StatusBadRequest, code: templates.InvalidName, field: invalid.Field}
+		if invalid.Field == "timezone" {
+			p.code = templates.InvalidTimezone
+		}
 		if x.json {
 			x.refuseWith(p)
 			return

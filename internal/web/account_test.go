@@ -84,7 +84,7 @@ func TestOWN3_ThePageShowsAndEndsWhatIsOnesOwn(t *testing.T) {
 
 	page := b.get("/email-link/account").wants(t, 200, "").says(t, known, "Firefox on Linux", "This browser", "Safari on iPhone", "198.51.100.0/24",
 		"Sign out everywhere else", "Calendar", "Signed in by a link from an email", "Access token created")
-	page.lacks(t, "Sam", "sam@example.com", "198.51.100.9")
+	page.lacks(t, "Sam&#39;s own", "sam@example.com", "198.51.100.9")
 	own := b.own()
 	if len(own.Sessions) != 2 || !own.Sessions[0].Current || own.Sessions[1].Current || own.Sub != a.ID || len(own.Tokens) != 1 || len(own.Events) < 3 {
 		t.Fatalf("the account is %+v", own)

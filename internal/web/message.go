@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/outbox"
+	"github.com/caddy-email-link/caddy-email-link/internal/timezone"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
 
@@ -18,6 +19,9 @@ func Mail(s *Site, l outbox.Message) templates.Mail {
 		Asked: l.RequestedAt, Device: l.Device, Network: l.Network, Ends: l.Ends,
 		App: l.App, Act: l.Act.Kind, Token: newToken(l.Act.Token),
 		Address: cmp.Or(l.Address, displayed(l.Act.Email)),
+	}
+	if zone, ok := timezone.Load(l.Timezone); ok {
+		m.Asked, m.Ends = m.Asked.In(zone), m.Ends.In(zone)
 	}
 	if m.Site == "" {
 		m.Site = m.Host

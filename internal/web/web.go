@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/internal/machinetoken"
 	"github.com/caddy-email-link/caddy-email-link/internal/selfservice"
 	"github.com/caddy-email-link/caddy-email-link/internal/session"
+	"github.com/caddy-email-link/caddy-email-link/internal/timezone"
 	"github.com/caddy-email-link/caddy-email-link/internal/token"
 	"github.com/caddy-email-link/caddy-email-link/templates"
 )
@@ -128,6 +129,7 @@ var routes = map[string]route{
 	"/account/invitations/new": {get: (*exchange).invitationForm, post: (*exchange).invite},
 	"/account/delete":          {get: (*exchange).deletePage, post: (*exchange).delete},
 	"/account/language":        {get: (*exchange).accountForm, post: (*exchange).setMailLanguage},
+	"/account/timezone":        {get: (*exchange).accountForm, post: (*exchange).setTimezone},
 
 	"/account/address":      {get: (*exchange).accountForm, post: (*exchange).changeAddress},
 	"/account/address/code": {get: (*exchange).accountForm, post: (*exchange).addressCode},
@@ -294,6 +296,9 @@ func (x *exchange) path(name string) string { return x.Site.Prefix + name }
 // frame is what every page knows.
 func (x *exchange) frame(facts templates.PageFacts) templates.Frame {
 	f := templates.Frame{Language: x.language, Now: x.Clock.Wall(), Here: x.here(facts)}
+	if x.Live != nil {
+		f.Timezone, _ = timezone.Load(x.Live.Account.Timezone)
+	}
 	if s := x.Site; s != nil {
 		f.Site, f.Host, f.Origin, f.Prefix, f.Contact = s.Name, s.Host(), s.Origin, s.Prefix, s.Contact
 		if f.Site == "" {
