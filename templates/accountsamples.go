@@ -32,7 +32,7 @@ func accountSamples() (account, full Account) {
 		{ID: "dG9rZW4", Name: "Calendar", Site: "app.example.com", Scopes: []string{"calendar", "files"}, Created: sampleTime, Ends: sampleTime.Add(90 * 24 * time.Hour)},
 		{ID: "b3RoZXI", Site: "app.example.com", Scopes: []string{"files"}, Created: sampleTime, Ends: sampleTime.Add(time.Hour)},
 	}
-	full.NewInvitation, full.Invited, full.MoreInvitations = true, "ada@example.org", 2
+	full.NewInvitation, full.MoreInvitations = true, 2
 	full.Invitations = []AccountInvitation{
 		{ID: "aW52aXRl", Email: "ada@example.org", Site: "Photos", Roles: []string{"family", "guest"}, Sent: sampleTime, Ends: sampleTime.Add(7 * 24 * time.Hour), Open: true},
 		{ID: "ZW5kZWQ", Email: "sam@example.org", Site: "app.example.com", Roles: []string{"guest"}, Sent: sampleTime.Add(-time.Hour), Ends: sampleTime.Add(6 * 24 * time.Hour)},

@@ -237,6 +237,9 @@ func homeSamples() []PageSample {
 	launcher := portal
 	launcher.Apps = []App{{Name: "Photos", Address: "https://photos.example.org", Logo: "/email-link/assets/logo.svg"}, {Name: "Files", Address: "https://files.example.com"}}
 	account, full := accountSamples()
+	invited, withdrawn := account, account
+	invited.NewInvitation, invited.Invitations, invited.Invited = true, full.Invitations, full.Invitations[0].Email
+	withdrawn.NewInvitation, withdrawn.Invitations, withdrawn.Done = true, full.Invitations[1:], "withdrawn"
 	badName := account
 	badName.TypedName, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
 	badZone := account
@@ -268,6 +271,8 @@ func homeSamples() []PageSample {
 		{"account-timezone", 200, zoned, full},
 		{"account-timezone-refused", 400, sampleFrame, badZone},
 		{"account-full", 200, sampleFrame, full},
+		{"account-invited", 200, sampleFrame, invited},
+		{"account-withdrawn", 200, sampleFrame, withdrawn},
 		{"account-name", 400, sampleFrame, badName},
 		{"account-current", 403, sampleFrame, wrongPassword},
 		{"token", 200, sampleFrame, form},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-email-link/caddy-email-link/internal/accounts"
 	"github.com/caddy-email-link/caddy-email-link/mailer"
+	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
 // TestINV2_ThePageSaysWhatHasEnded ends invitations in every way and lets one go on: the list says "ended", and never why.
@@ -36,6 +37,14 @@ func TestINV2_ThePageSaysWhatHasEnded(t *testing.T) {
 			g.setRoles(id, "other")
 			g.setRoles(id, "family")
 		}, "sent"},
+		"disabled and enabled": {func(g *gate, b *browser, id string, _ mailer.Message) {
+			g.disable(id)
+			if err := g.state.Store.Update(g.t.Context(), func(tx storage.Tx) error { return g.state.Accounts.SetStatus(tx, id, storage.StatusActive) }); err != nil {
+				g.t.Fatal(err)
+			}
+			g.clock.Advance(time.Minute)
+			b.signsIn(known)
+		}, "ended"},
 		"the rule is gone": {func(g *gate, _ *browser, _ string, _ mailer.Message) { g.pages.Flows.Invites = nil }, "ended"},
 		"this wasn't me": {func(g *gate, b *browser, _ string, _ mailer.Message) {
 			thief := g.browser().signsIn(known)
