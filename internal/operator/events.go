@@ -32,7 +32,7 @@ var renamedEvents = map[string]string{"asked": "requested"}
 
 // eventNames are the events of the audit log.
 var eventNames = []string{
-	"requested", "resent", "mailed", "denied", "confirmed", "signed_in", "cancelled", "replayed", "done", "signed_out", eventChanged, eventExported,
+	"requested", "resent", "mailed", "denied", "confirmed", "signed_in", "cancelled", "replayed", "done", "signed_out", "invited", eventChanged, eventExported,
 }
 
 // EventQuery selects lines of the audit log. Only N is required.
