@@ -127,6 +127,11 @@ func (b *browser) more(name string, o options, how ...chromedp.ContextOption) *b
 	ctx, cancel := chromedp.NewContext(b.ctx, how...)
 	b.t.Cleanup(cancel)
 	another := &browser{t: b.t, name: name, ctx: ctx}
+	b.t.Cleanup(func() {
+		if b.t.Failed() {
+			b.t.Logf("%s was at:\n%s", name, another.describe())
+		}
+	})
 	if err := another.start(o); err != nil {
 		b.t.Fatalf("%s: %v", another.name, err)
 	}

@@ -155,33 +155,6 @@ func TestWEB2_TheWholeWalk(t *testing.T) {
 	}
 }
 
-// TestOWN3_OneBrowserEndsAnother walks through the page of an account in two profiles, without scripts and with them, at 320 px.
-func TestOWN3_OneBrowserEndsAnother(t *testing.T) {
-	t.Parallel()
-	for _, i := range []int{0, 3} {
-		t.Run(fmt.Sprintf("%s-scripts-%v", walkers[i].locale, walkers[i].scripts), func(t *testing.T) {
-			t.Parallel()
-			g := newGate(t, setup{global: passwords})
-			g.account("anna@example.com")
-			w, other := newWalker(t, "anna", i), newWalker(t, "other", i)
-			for _, b := range []*walker{w, other} {
-				b.opens(g, "/email-link/sign-in").fills("email", "anna@example.com").submits("/sign-in", "button[name=mail]")
-				b.open(g.mail("anna@example.com").link())
-				b.isApp("/", "anna@example.com")
-			}
-			w.opens(g, "/email-link/account").audits("/email-link/account", 200)
-			w.fills("name", "Anna Lind").submits("/account/name", "button").audits("/email-link/account", 200)
-			w.submits("/account/language", "button").audits("/email-link/account", 200)
-			w.submits("/account/sessions", "button").audits("/email-link/account", 200)
-			other.opens(g, "/").audits("/email-link/sign-in", 200)
-			w.opens(g, "/email-link/account")
-			if name := evaluate[string](w.browser, "document.getElementById('name').value"); name != "Anna Lind" {
-				t.Errorf("the name is %q", name)
-			}
-		})
-	}
-}
-
 // walkIn signs up by link, signs out, and signs in by code and by password.
 func walkIn(w, other *walker, g *gate, email string) {
 	w.t.Helper()

@@ -53,9 +53,14 @@ func (x *exchange) refuseSignedOut() bool {
 	case x.json || x.r.Method == http.MethodPost:
 		x.refuseWith(x.signInRequired())
 	default:
-		x.redirect(x.path("/sign-in?return_to=") + url.QueryEscape(x.path(accountPath)))
+		x.redirect(x.accountSignIn())
 	}
 	return true
+}
+
+// accountSignIn is where a person signs in who comes back to the page of the account.
+func (x *exchange) accountSignIn() string {
+	return x.path("/sign-in?return_to=") + url.QueryEscape(x.path(accountPath))
 }
 
 // account shows a person's own account.

@@ -44,7 +44,7 @@ func TestRED1_BackToTheAccountPage(t *testing.T) {
 		b.get("/email-link/account"+path).wants(t, 303, signInForAccount)
 	}
 	b.get(signInForAccount).wants(t, 200, "").says(t, `name="return_to" value="/email-link/account"`)
-	b.post("/email-link/account/name", "name", "Jo").wants(t, 401, "")
+	b.post("/email-link/account/name", "name", "Jo").wants(t, 401, "").says(t, `href="`+signInForAccount+`"`)
 }
 
 // own returns the account of a browser as JSON.

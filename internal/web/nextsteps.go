@@ -26,6 +26,8 @@ func (x *exchange) nextSteps(code templates.Code) []templates.NextStep {
 		return []templates.NextStep{account, site}
 	case live, code == templates.TooLarge, code == templates.MethodNotAllowed:
 		return []templates.NextStep{site}
+	case code == templates.SignInRequired && strings.HasPrefix(x.r.URL.Path, x.path(accountPath)+"/"):
+		return []templates.NextStep{{Kind: templates.StepSignIn, Address: x.accountSignIn()}}
 	}
 	return []templates.NextStep{{Kind: templates.StepSignIn, Address: x.path("/sign-in")}}
 }
