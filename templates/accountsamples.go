@@ -2,13 +2,27 @@ package templates
 
 import "time"
 
-// invitationSamples are the form of an invitation: of somebody who has one role to give, and refused where there is a choice.
-func invitationSamples() (form, refused InvitationForm) {
-	form = InvitationForm{Email: "jo@example.com", Roles: []CheckBox{{"guest", true}}, Lifetime: 7 * 24 * time.Hour}
-	refused = form
+// invitingSamples lists the pages on which people invite others: of somebody who has one role to give, and refused where there is a choice.
+func invitingSamples() []PageSample {
+	account, full := accountSamples()
+	invited, withdrawn := account, account
+	invited.NewInvitation, invited.Invitations, invited.Invited = true, full.Invitations, full.Invitations[0].Email
+	withdrawn.NewInvitation, withdrawn.Invitations, withdrawn.Done = true, full.Invitations[1:], "withdrawn"
+	form := InvitationForm{Email: "jo@example.com", Roles: []CheckBox{{"guest", true}}, Lifetime: 7 * 24 * time.Hour}
+	refused, many := form, form
 	refused.Current, refused.Typed, refused.Roles, refused.Problem = true, "ada@example.org, sam@example.org", []CheckBox{{"family", false}, {"guest", true}}, Problem{Code: SeveralAddresses}
 	refused.Sites = []SiteChoice{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
-	return form, refused
+	many.Typed, many.Problem = "ada@example.org", Problem{Code: TooManyInvitations}
+	return []PageSample{
+		{"account-invited", 200, sampleFrame, invited},
+		{"account-withdrawn", 200, sampleFrame, withdrawn},
+		{"invitation", 200, sampleFrame, form},
+		{"invitation-refused", 400, sampleFrame, refused},
+		{"invitation-many", 409, sampleFrame, many},
+		{"prove-invite", 200, sampleFrame, Prove{
+			Act: "invite", New: "ada@example.org", InvitedTo: "Photos", Roles: "family, guest", Address: "jo@example.com", End: sampleTime.Add(15 * time.Minute),
+		}},
+	}
 }
 
 // accountSamples are the page of an account of which there is little to say, and of one of which there is much.

@@ -35,7 +35,7 @@ var (
 
 // PageSamples lists every state of every page.
 func PageSamples() []PageSample {
-	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), addressSamples(), longSamples(), refusedSamples())
+	return slices.Concat(signInSamples(), formSamples(), resendSamples(), confirmSamples(), homeSamples(), invitingSamples(), addressSamples(), longSamples(), refusedSamples())
 }
 
 // signInSamples lists the states of the page to sign in.
@@ -237,9 +237,6 @@ func homeSamples() []PageSample {
 	launcher := portal
 	launcher.Apps = []App{{Name: "Photos", Address: "https://photos.example.org", Logo: "/email-link/assets/logo.svg"}, {Name: "Files", Address: "https://files.example.com"}}
 	account, full := accountSamples()
-	invited, withdrawn := account, account
-	invited.NewInvitation, invited.Invitations, invited.Invited = true, full.Invitations, full.Invitations[0].Email
-	withdrawn.NewInvitation, withdrawn.Invitations, withdrawn.Done = true, full.Invitations[1:], "withdrawn"
 	badName := account
 	badName.TypedName, badName.Problem = "A\u202eB", Problem{Code: InvalidName}
 	badZone := account
@@ -254,7 +251,6 @@ func homeSamples() []PageSample {
 	refusedForm := form
 	refusedForm.Current, refusedForm.Name, refusedForm.Problem = true, "Phone", Problem{Code: InvalidScope}
 	refusedForm.Sites = []SiteChoice{{"https://photos.example.org", "Photos", true}, {"https://files.example.com", "Files", false}}
-	invitation, refusedInvitation := invitationSamples()
 	deletion := Delete{Email: "jo@example.com", Grace: 72 * time.Hour}
 	lastDeletion := deletion
 	lastDeletion.Current, lastDeletion.LastRoles, lastDeletion.Typed, lastDeletion.Problem = true, []string{"admin", "staff"}, "jo@example.org", Problem{Code: OtherAddress}
@@ -271,17 +267,12 @@ func homeSamples() []PageSample {
 		{"account-timezone", 200, zoned, full},
 		{"account-timezone-refused", 400, sampleFrame, badZone},
 		{"account-full", 200, sampleFrame, full},
-		{"account-invited", 200, sampleFrame, invited},
-		{"account-withdrawn", 200, sampleFrame, withdrawn},
 		{"account-name", 400, sampleFrame, badName},
 		{"account-current", 403, sampleFrame, wrongPassword},
 		{"token", 200, sampleFrame, form},
 		{"token-refused", 400, sampleFrame, refusedForm},
 		{"token-made", 200, sampleFrame, TokenMade{Text: "elt_" + strings.Repeat("c2FtcGxl", 40), Token: made, Ends: sampleTime.Add(made.Lifetime)}},
 		{"prove-token", 200, sampleFrame, Prove{Act: "token", Token: &made, Address: prove.Address, End: prove.End}},
-		{"invitation", 200, sampleFrame, invitation},
-		{"invitation-refused", 400, sampleFrame, refusedInvitation},
-		{"prove-invite", 200, sampleFrame, Prove{Act: "invite", New: "ada@example.org", InvitedTo: "Photos", Roles: "family, guest", Address: prove.Address, End: prove.End}},
 		{"delete", 200, sampleFrame, deletion},
 		{"delete-last", 400, sampleFrame, lastDeletion},
 		{"deleted", 200, sampleFrame, Deleted{Grace: 72 * time.Hour}},
