@@ -97,6 +97,24 @@ func TestOWN1_ACodeDoesWhatItsMailSays(t *testing.T) {
 	}
 }
 
+// TestOWN1_ASessionThatEndsMeanwhileProvesNothing ends the session that asked when the request with its code has been let in already.
+func TestOWN1_ASessionThatEndsMeanwhileProvesNothing(t *testing.T) {
+	g := newGate(t)
+	g.account("ada@example.com")
+	b := g.signedIn("ada@example.com")
+	cookie, m := b.proof(Act{Kind: Export})
+	inside := b.requester()
+	if err := g.Sessions.End(context.Background(), b.requester().Session); err != nil {
+		t.Fatal(err)
+	}
+	var done acts
+	err := g.SubmitProof(context.Background(), g.site, inside, cookie, m.code, done.perform)
+	wantErr(t, err, ErrSignedOut)
+	if len(done.done) != 0 {
+		t.Errorf("%v was done", done.done)
+	}
+}
+
 // TestOWN1_NothingElseIsAProof offers what is none: no session, another one, the code of a sign-in, malformed cookies, and a code after the
 // end of what it was asked for.
 func TestOWN1_NothingElseIsAProof(t *testing.T) {
