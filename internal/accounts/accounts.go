@@ -258,15 +258,6 @@ func (s *Service) List(tx storage.Tx, after string, limit int) ([]Entry, error) 
 		if err != nil {
 			return nil, err
 		}
-		if !a.Deletes.IsZero() {
-			final, err := s.FinalAfter(tx, r.ID)
-			if err != nil {
-				return nil, err
-			}
-			if final.After(a.Deletes) {
-				a.Deletes = final
-			}
-		}
 		list = append(list, Entry{Account: a, Mailbox: r.Mailbox, Created: r.Created, Password: len(r.Password) > 0})
 	}
 	return list, nil
@@ -363,6 +354,9 @@ func (s *Service) open(r storage.Account, found bool, err error) (Account, bool,
 	}
 	if p.Deletion != nil {
 		a.Deletes = time.Unix(p.Deletion.Due, 0)
+		if b := p.TakeBack; b != nil && b.Flow.key().Ends().After(a.Deletes) { // see isProtected
+			a.Deletes = b.Flow.key().Ends()
+		}
 	}
 	if p.BrowsersForgotten != 0 {
 		a.BrowsersForgotten = time.Unix(p.BrowsersForgotten, 0)
