@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -288,5 +289,65 @@ func (p *pair) inView(b *browser) {
 	})`
 	if !b.await(func() bool { return evaluate[bool](b, seen) }) {
 		p.t.Errorf("%s at %s: what was wrong is out of view", b.name, b.path())
+	}
+}
+
+// TestPORT9_OneAccountPageForAllSites looks after an account at a portal, from two of its sites and in two profiles, without scripts.
+func TestPORT9_OneAccountPageForAllSites(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, "sign_up open")
+	h.account("anna@example.com")
+	desktop := h.browser("desktop")
+	p := &pair{h.gate, t, desktop, desktop.profile(t, "phone", options{}), "anna@example.com"}
+	photos, music, feeds := homeApps[0], homeApps[1], homeApps[3]
+	signsIn := func(b *browser, address string) {
+		t.Helper()
+		b.open(address)
+		h.wantForm(b)
+		b.types("Email address", p.email).presses("Email me a link")
+		b.open(p.mail(p.email).link())
+	}
+	signsIn(desktop, h.at(photos)+"/")
+	h.wantApp(desktop, photos, "/", p.email)
+	desktop.open(h.at(feeds) + "/")
+	h.wantApp(desktop, feeds, "/", p.email)
+	signsIn(p.other, h.at(music)+"/email-link/account") // which leads back to the page, at the portal
+	p.isAccount(p.other)
+	p.other.open(h.at(music) + "/")
+	h.wantApp(p.other, music, "/", p.email)
+
+	p.isAccount(desktop.open(h.at(photos) + "/email-link/account"))
+	desktop.says("Chrome on Linux This browser", photos, feeds, music).presses("Sign out there").says("That browser is signed out").lacks("Sign out there")
+	p.other.open(h.at(music) + "/")
+	h.wantForm(p.other)
+	desktop.open(h.origin + "/").says("Your sites").presses("Account settings")
+	p.isAccount(desktop)
+	desktop.presses("Your account").says("Your sites")
+
+	p.page(desktop, "/account").types("New email address", "next@example.com").submits("/account/address").says("next@example.com")
+	desktop.types("Code from the email", p.notice(p.email, "Change your email address").code()).presses("Go on").says("0 of 2 confirmed")
+	p.other.open(p.mail("next@example.com").link()).presses("Confirm this address").says("1 of 2 confirmed")
+	desktop.open(p.mail(p.email).link()).presses("Agree to the change").says("The address has changed")
+	desktop.open(h.at(photos) + "/")
+	h.wantApp(desktop, photos, "/", "next@example.com")
+
+	p.email = "next@example.com"
+	p.page(desktop, "/account").presses("Delete this account…").types("To go on, type your email address", p.email).presses("Email me a code")
+	desktop.types("Code from the email", p.notice(p.email, "asked to delete your account").code()).presses("Delete my account").says("Your account is switched off")
+	for _, host := range []string{photos, feeds} {
+		desktop.open(h.at(host) + "/")
+		h.wantForm(desktop)
+	}
+	p.other.open(p.awaitMail("undo link", p.email, func(text string) bool { return strings.Contains(text, "You can keep it until") }).link())
+	p.other.presses("Keep my account").says("Your account is not deleted")
+	signsIn(desktop, h.at(photos)+"/")
+	h.wantApp(desktop, photos, "/", p.email)
+}
+
+// isAccount checks that a browser is at the page of the account.
+func (p *pair) isAccount(b *browser) {
+	p.t.Helper()
+	if got := evaluate[string](b, "document.location.href"); got != p.origin+"/email-link/account" || b.status != http.StatusOK {
+		p.t.Fatalf("%s is at %s (%d): %s", b.name, got, b.status, b.text())
 	}
 }

@@ -52,8 +52,8 @@ func serveHome(w http.ResponseWriter, r *http.Request) {
 	_ = homeApp.Execute(w, map[string]string{"Host": host, "Email": r.Header.Get("Remote-User")})
 }
 
-// newHome runs Caddy in a directory of its own until the test ends.
-func newHome(t *testing.T) *home {
+// newHome runs Caddy in a directory of its own until the test ends, with further lines of the global option.
+func newHome(t *testing.T, more ...string) *home {
 	t.Helper()
 	h := &home{gate: &gate{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 5 * time.Second}, backend: newBackend(t), read: map[string]bool{}}, port: gatetest.Port(t)}
 	h.backend.app, h.origin = serveHome, h.at(portalHost)
@@ -64,7 +64,7 @@ func newHome(t *testing.T) *home {
 	}
 	h.write("Caddyfile", gatetest.Config{
 		Admin: gatetest.Address(t), Options: "skip_install_trust\n\tauto_https disable_redirects", BaseURL: bases, Mailer: "file ./mails",
-		Gate:  "contact help@example.com\n\t\tportal " + h.origin + " {\n\t\t\tname Home\n\t\t}\n\t\t" + unlimited,
+		Gate:  "contact help@example.com\n\t\tportal " + h.origin + " {\n\t\t\tname Home\n\t\t}\n\t\t" + strings.Join(append(more, unlimited), "\n"),
 		Sites: h.origin + " {\n\tbind 127.0.0.1\n\ttls internal\n\temail_link\n}\n" + sites,
 	}.String())
 	h.run()
