@@ -253,11 +253,13 @@ func (s *Service) StopAddressChange(ctx context.Context, site Site, requester Re
 // purposeStopped is the purpose of the event of a change that the account's owner has stopped.
 const purposeStopped = "address_stopped"
 
-// NoticeAddress tells both mailboxes that an operator has given an account another address. a is the account as it was.
+// NoticeAddress tells both mailboxes, or the one that an account keeps, that an operator has set its address. a is the account as it was.
 func (s *Service) NoticeAddress(tx storage.Tx, site Site, a accounts.Account, addr address.Address) error {
 	e := authentication{site: site.withDefaults(), now: s.Clock.Now(), account: a, newAddress: addr.Display()}
-	if err := s.enqueueNotice(tx, e, mailer.KindAddressChanged, ""); err != nil {
-		return err
+	if old, err := address.Parse(a.Email); err != nil || old.Mailbox(s.Ring) != addr.Mailbox(s.Ring) {
+		if err := s.enqueueNotice(tx, e, mailer.KindAddressChanged, ""); err != nil {
+			return err
+		}
 	}
 	e.account.Email, e.newAddress = addr.Typed(), ""
 	return s.enqueueNotice(tx, e, mailer.KindAddressChanged, "")

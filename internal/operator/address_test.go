@@ -101,6 +101,9 @@ func TestOWN2_AnEarlierAddressIsRefusedWithWhatToDo(t *testing.T) {
 		if _, err := b.ChangeAccount(ctx, ann.ID, operator.AccountChange{Email: &now}); err != nil { // as the refusals say
 			t.Fatal(err)
 		}
+		if mails, err := b.Mails(ctx); err != nil || len(mails) != 1 {
+			t.Errorf("a mailbox that stays the account's is told %d times: %v", len(mails), err)
+		}
 		for _, what := range []string{"link", "invite", "add"} {
 			if err := tries[what](); err != nil {
 				t.Errorf("%s, after the take-back has ended: %v", what, err)
