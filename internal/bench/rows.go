@@ -40,5 +40,6 @@ func init() { // rows and the rows' functions know each other
 		{"sync", "what an answer waits for", syncRow},
 		{"signin/flood", "many sign-ins with a password, little memory", signInFloodRow},
 		{"signin/answers", "the time of each answer to a password", answersRow},
+		{"enum/answers", "the time of each answer by which an address could be tried", enumRow},
 	}
 }
