@@ -25,10 +25,13 @@ type cutting struct {
 	before      int
 	// cut is set once the power has been cut.
 	cut bool
+	// things is what steps and looks have done in all.
+	things int
 }
 
 // do is called before each thing that a step does, and before its commit. What a step does when the power is gone, it does not do.
 func (c *cutting) do() {
+	c.things++
 	if !c.armed {
 		return
 	}
@@ -58,6 +61,14 @@ func (c *cutting) Update(ctx context.Context, fn func(storage.Tx) error) (err er
 		return errCut
 	}
 	return err
+}
+
+// View is not cut: it changes nothing.
+func (c *cutting) View(ctx context.Context, fn func(storage.Tx) error) error {
+	armed := c.armed
+	c.armed = false
+	defer func() { c.armed = armed }()
+	return c.Store.View(ctx, func(tx storage.Tx) error { return fn(cutTx{tx, c}) })
 }
 
 // cutTx counts what a step does.

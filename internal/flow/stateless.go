@@ -172,10 +172,10 @@ func (s *Service) withAccount(tx storage.Tx, h currentFlow) (f storage.Flow, err
 	if err != nil {
 		return f, err
 	}
+	epoch, err := tx.Epochs().Get(storage.AccountEpoch(a.ID)) // that of none is read as well: both take as long
 	f.Bound, f.Account, f.Epochs.Account = true, "", 0
 	if found {
-		f.Account = a.ID
-		f.Epochs.Account, err = tx.Epochs().Get(storage.AccountEpoch(a.ID))
+		f.Account, f.Epochs.Account = a.ID, epoch
 	}
 	return f, err
 }
