@@ -88,7 +88,7 @@ type killed struct {
 func newKilled(t *testing.T, options ...string) *killed {
 	t.Helper()
 	k := &killed{mails: mailertest.NewServer(t, mailertest.Options{})}
-	k.place = newPlace(t, append(options, "sign_up open", "scopes calendar", "scopes self calendar", "limit mail_ip 100000-H",
+	k.place = newPlace(t, append(options, "sign_up open", "scopes calendar", "scopes self calendar", "invite by role family gives guest", "limit mail_ip 100000-H",
 		"limit redeem_ip 100000-H", "limit mail_unknown 100000-H", "limit mail_known 100000-H")...)
 	k.edit("mailer file ./mails", "mailer smtp "+k.mails.Addr+" {\n\t\t\ttls none\n\t\t}")
 	k.edit("\temail_link\n\trespond", "\t"+killDirective+"\n\temail_link\n\trespond")

@@ -105,6 +105,13 @@ func (a *tale) begins() killStep {
 	return s
 }
 
+// sends is the step that types the code for an invitation.
+func (a *tale) sends(to string) killStep {
+	s := a.proves("send an invitation", says(to), "")
+	s.shown = true
+	return s
+}
+
 // presses is a step that presses the button of a link in another browser.
 func (a *tale) presses(name, to, subject string, n int, done func(reply) bool, is string) killStep {
 	return killStep{name: name, once: true, is: is, done: done, do: func(die bool) reply {
@@ -150,6 +157,17 @@ var tales = map[string]func(a *tale){
 			a.asks("/account/delete", "email="+url.QueryEscape(a.email)),
 			a.proves("delete your account", ok, "disabled"),
 			a.presses("undoes it", a.email, "is being deleted", 0, ok, "active"),
+		}
+	},
+	"invitation by an account": func(a *tale) {
+		to, roles := "guest-"+a.email, []string{"family"}
+		if _, err := a.k.client.ChangeAccount(a.k.t.Context(), a.email, operator.AccountChange{Roles: &roles}); err != nil {
+			a.k.t.Fatal(err)
+		}
+		a.steps = []killStep{
+			a.asks("/account/invitations/new", "role.guest=1&email="+url.QueryEscape(to)),
+			a.sends(to),
+			a.presses("accepts", to, "You're invited", 0, says("hello "+to), "guest"),
 		}
 	},
 	"invitation": func(a *tale) {

@@ -60,7 +60,7 @@ func enumRow(b *bench) ([]figure, error) {
 		},
 	})
 	rounds := b.answers + 1 // one to warm up
-	if err := e.people(rounds); err != nil {
+	if err := e.seed(rounds); err != nil {
 		return nil, err
 	}
 	session, err := e.owner()
@@ -81,8 +81,8 @@ func enumRow(b *bench) ([]figure, error) {
 	return e.figures(fmt.Sprintf("%d each", b.answers)), nil
 }
 
-// people makes the accounts and invitations.
-func (e *enum) people(rounds int) error {
+// seed makes the accounts and invitations.
+func (e *enum) seed(rounds int) error {
 	ctx := context.Background()
 	for n := range rounds {
 		for _, kind := range []string{"active", "disabled"} {
