@@ -121,7 +121,7 @@ func testOneAnswerToEveryWrongPair(t *testing.T) {
 		}
 	}
 	b := g.browser()
-	b.post("/email-link/sign-in", "email", "gone12@example.com", "password", oldWords).wants(t, 403, "").says(t, "has been disabled")
+	b.post("/email-link/sign-in", "email", "gone12@example.com", "password", oldWords).wants(t, 403, "").says(t, "is switched off")
 	b.json("POST", "/email-link/sign-in", `{"email":"gone12@example.com","password":"`+oldWords+`"}`).wants(t, 403, "").
 		says(t, `"code":"account_disabled"`)
 	if len(b.cookies) != 0 {
