@@ -121,8 +121,8 @@ type act struct{ id, words, form, more string }
 func types(id, words string) act    { return act{id: id, words: words} }
 func presses(form, more string) act { return act{form: form, more: more} }
 
-// tag is a form, or what a browser in a terminal stops at: a link, a field, a button. Such browsers know nothing of the attribute hidden.
-var tag = regexp.MustCompile(`(?s)<form [^>]*>|<a [^>]*href=[^>]*>|<input [^>]*>|<button[^>]*>`)
+// tag is a form, or what a browser in a terminal stops at: a link, a field, a list, a button. Such browsers know nothing of the attribute hidden.
+var tag = regexp.MustCompile(`(?s)<form [^>]*>|<a [^>]*href=[^>]*>|<input [^>]*>|<select [^>]*>|<button[^>]*>`)
 
 // find returns how many controls stand before the one of an act.
 func (a act) find(html string) (before int, found bool) {
@@ -278,6 +278,7 @@ func TestWEB2_TextBrowsers(t *testing.T) {
 			if res, body, err := asker.Send(t.Context(), http.MethodGet, "/email-link/confirm", nil, gatetest.Navigation); err != nil || res.StatusCode != http.StatusGone {
 				t.Errorf("after the cancel: %v %v\n%s", res, err, body)
 			}
+			b.looksAfterAccount(email, "next@example.com")
 			for _, path := range []string{"/link?t=x", "/nowhere", "/confirm"} {
 				if text := b.shows("-dump", page(path)); !strings.Contains(text, "Example") {
 					t.Errorf("%s:\n%s", path, text)
@@ -285,4 +286,27 @@ func TestWEB2_TextBrowsers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// looksAfterAccount gives the account of a browser that is signed in a name and another address, deletes it and keeps it. Its password is newWords.
+func (b *textBrowser) looksAfterAccount(email, next string) {
+	b.t.Helper()
+	g := b.g
+	page := func(path string) string { return g.origin + "/email-link" + path }
+	b.does(page("/account"), types("name", "Anna"), presses("/account/name", ""))
+	text := b.shows("-dump", page("/account"))
+	for _, words := range []string{email, "Anna", "Where you are signed in", "This browser", "Sign out here", "What happened", "Name changed", "Delete this account"} {
+		if !strings.Contains(text, words) {
+			b.t.Errorf("%s: the account page lacks %q:\n%s", b.name, words, text)
+		}
+	}
+	b.does(page("/account"), types("email", next), types("address-current", newWords), presses("/account/address", ""))
+	b.does(g.mail(next).link(), presses("/confirm", ""))
+	b.does(g.mail(email).link(), presses("/confirm", ""))
+	b.isApp(next, true)
+	b.does(page("/account/delete"), types("email", next), types("current", newWords), presses("/account/delete", ""))
+	b.isApp(next, false)
+	b.does(g.mail(next).link(), presses("/confirm", ""))
+	b.does(page("/sign-in"), types("email", next), types("password", newWords), presses("/sign-in", ""))
+	b.isApp(next, true)
 }
