@@ -106,6 +106,13 @@ func TestFLOW5_WhatAnOperatorChangesHoldsAtOnce(t *testing.T) {
 			},
 			func(live *session.Live) bool { return live != nil && live.Account.Name == "Ada" },
 		},
+		"another time zone": {
+			func(svc *operator.Service) error {
+				_, err := svc.ChangeAccount(context.Background(), "ada@example.com", operator.AccountChange{Timezone: text("Asia/Kathmandu")})
+				return err
+			},
+			func(live *session.Live) bool { return live != nil && live.Account.Timezone == "Asia/Kathmandu" },
+		},
 		"signed out": {
 			func(svc *operator.Service) error {
 				return second(svc.EndSessions(context.Background(), "ada@example.com"))
