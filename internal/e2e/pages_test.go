@@ -83,7 +83,7 @@ const lowContrast = `(() => {
 		return 'rgb(255, 255, 255)';
 	};
 	const found = [];
-	for (const e of document.querySelectorAll('body *')) {
+	for (const e of document.querySelectorAll('body *:not(option)')) {
 		if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
 		const style = getComputedStyle(e), a = light(style.color), b = light(ground(e));
 		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(style.fontSize);
