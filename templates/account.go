@@ -40,7 +40,7 @@ type Account struct {
 	Invited string
 	Events  []AccountEvent
 	Address AccountAddress
-	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "timezone", "saved", "stopped", "changed", "withdrawn" (an
+	// Done is what has just been done: "ended", "others", "revoked", "name", "language", "timezone", "stopped", "changed", "withdrawn" (an
 	// invitation), or empty.
 	Done    string
 	Problem Problem

@@ -1,8 +1,6 @@
 package accounts
 
 import (
-	"time"
-
 	"github.com/caddy-email-link/caddy-email-link/internal/address"
 	"github.com/caddy-email-link/caddy-email-link/internal/password"
 	"github.com/caddy-email-link/caddy-email-link/storage"
@@ -110,16 +108,6 @@ func (s *Service) isAlive(tx storage.Tx, b *takeBack) (bool, error) {
 	}
 	global, err := tx.Epochs().Get(storage.GlobalEpoch)
 	return global == b.Global, err
-}
-
-// FinalAfter returns the time before which nothing may delete an account for good, because the mailbox that it had before may take it back. It is
-// zero where there is no such mailbox.
-func (s *Service) FinalAfter(tx storage.Tx, id string) (time.Time, error) {
-	st, _, err := s.AddressState(tx, id)
-	if err != nil || st.TakeBack.IsZero() {
-		return time.Time{}, err
-	}
-	return st.TakeBack.Ends(), nil
 }
 
 // reservationPrefix begins the names under which the ids of accounts are kept for the mailboxes that they may take back.

@@ -514,12 +514,13 @@ func TestOWN2_ATakeBackSurvivesARestart(t *testing.T) {
 	}
 	g.restart()
 	back := g.last(ada)
-	var final time.Time
-	if err := g.bolt.View(context.Background(), func(tx storage.Tx) (err error) {
-		final, err = g.Accounts.FinalAfter(tx, id)
+	var takeBack storage.Key
+	if err := g.bolt.View(context.Background(), func(tx storage.Tx) error {
+		st, _, err := g.Accounts.AddressState(tx, id)
+		takeBack = st.TakeBack
 		return err
-	}); err != nil || final.Sub(g.Clock.Now()).Round(time.Minute) != TakeBackLifetime {
-		t.Errorf("no delete is final before %s: %v", final, err)
+	}); err != nil || takeBack.Ends().Sub(g.Clock.Now()).Round(time.Minute) != TakeBackLifetime {
+		t.Errorf("the take-back ends at %s: %v", takeBack.Ends(), err)
 	}
 	must[AddressDone](t)(g.browser().confirms(back.link))
 	if g.addressOf(id) != ada {

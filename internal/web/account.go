@@ -36,6 +36,11 @@ const (
 	accountWithdrawn = "withdrawn"
 )
 
+// accountNotes are those which the page knows by their word alone.
+var accountNotes = []string{
+	accountEnded, accountOthers, accountRevoked, accountName, accountLanguage, accountTimezone, accountStopped, accountChanged, accountWithdrawn,
+}
+
 // accountStatus has the JSON status of what the page says in more words.
 var accountStatus = map[string]string{accountOthers: accountEnded, accountName: accountSaved, accountLanguage: accountSaved, accountTimezone: accountSaved}
 
@@ -108,8 +113,7 @@ func (x *exchange) accountFacts(o selfservice.Overview, p problem, name string) 
 	if p.code == templates.InvalidName {
 		f.TypedName = name
 	}
-	switch done := x.r.URL.RawQuery; done {
-	case accountEnded, accountOthers, accountRevoked, accountSaved, accountName, accountLanguage, accountTimezone, accountStopped, accountChanged, accountWithdrawn:
+	if done := x.r.URL.RawQuery; slices.Contains(accountNotes, done) {
 		f.Done = done
 	}
 	if f.Sessions {

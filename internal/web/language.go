@@ -99,10 +99,10 @@ func (x *exchange) here(facts templates.PageFacts) string {
 }
 
 // pageFlags are the words that our pages know in their queries, beside return_to.
-var pageFlags = [...]string{
-	"again", "change", "done", accountEnded, cancelledDevice, deleteDone, deletionUndone, "opened", "other", passwordSet, accountRevoked, accountSaved,
-	"sent", accountStopped, accountChanged, addressHalfNew, addressHalfOld, addressChanged, addressRestored,
-}
+var pageFlags = append([]string{
+	"again", "change", "done", cancelledDevice, deleteDone, deletionUndone, "opened", "other", passwordSet,
+	"sent", accountInvited, addressHalfNew, addressHalfOld, addressChanged, addressRestored,
+}, accountNotes...)
 
 // pageQuery returns what our pages know of a query, with its question mark. back stands in for a missing return_to.
 func (x *exchange) pageQuery(raw, back string) string {

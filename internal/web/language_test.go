@@ -213,6 +213,11 @@ func TestLanguage_IsChosenOnEveryPage(t *testing.T) {
 		to = choose(b.get("/email-link/confirm").wants(t, 200, ""), "de")
 		page = b.get(to).wants(t, 200, "").says(t, `<html lang="de"`)
 		b.post(to, "h", g.find(hPattern, page.body)).wants(t, 303, "/")
+		for _, done := range append([]string{accountInvited}, accountNotes...) {
+			if to = choose(b.get("/email-link/account?"+done), "de"); to != "/email-link/account?"+done {
+				t.Errorf("the page that says %q leads to %s", done, to)
+			}
+		}
 		to = choose(b.get("/email-link/link?t=broken").wants(t, 410, "").lacks(t, `value="/email-link/link`), "en")
 		b.get(to).says(t, `<html lang="en"`)
 		g.refusal = Forbidden
