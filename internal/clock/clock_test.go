@@ -320,7 +320,7 @@ func TestCLK1_AnEndIsShownAlikeEachTime(t *testing.T) {
 	mono := time.Duration(0)
 	c := &Clock{read: func() (time.Time, time.Duration) {
 		mono += time.Minute
-		return start.Add(mono - time.Duration(mono/time.Minute)), mono // the wall clock loses a nanosecond a minute
+		return start.Add(mono - mono/time.Minute), mono // the wall clock loses a nanosecond a minute
 	}}
 	end := c.Now().Add(time.Hour).Truncate(time.Second).Add(time.Second)
 	for range 5 {
