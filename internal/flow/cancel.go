@@ -109,10 +109,12 @@ func (s *Service) disown(tx storage.Tx, site Site, l linkTarget) error {
 	return s.EndInvitations(tx, account, site.Origin)
 }
 
-// finishCancelled ends the flow of a pressed "this wasn't me", and uses its token up.
+// finishCancelled ends the flow of a pressed "this wasn't me", unless its code has, and uses its token up.
 func (s *Service) finishCancelled(tx storage.Tx, site Site, requester Requester, l linkTarget, now time.Time, rec *record) error {
-	if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
-		return orConflict(err)
+	if l.flow.State == storage.FlowOpen {
+		if ok, err := tx.Flows().Finish(l.flow.Key, storage.FlowCancelled, l.token.Key.Digest, storage.Key{}); err != nil || !ok {
+			return orConflict(err)
+		}
 	}
 	if err := s.consumeToken(tx, l, now); err != nil {
 		return err
@@ -124,10 +126,12 @@ func (s *Service) finishCancelled(tx storage.Tx, site Site, requester Requester,
 }
 
 // mayCancel reports whether the link "this wasn't me" of a flow does something. A reset and the like leave it alive, and whatever else a thief does;
-// a restored backup ends it with its flow: nothing that it could end is there, and what has been asked for since then is not its own.
+// a restored backup ends it with its flow: nothing that it could end is there, and what has been asked for since then is not its own. That of a
+// proof ends the session that asked, which the use of the code has left as it was.
 func mayCancel(tx storage.Tx, f storage.Flow, now time.Time) (bool, error) {
 	global, err := tx.Epochs().Get(storage.GlobalEpoch)
-	return err == nil && f.State == storage.FlowOpen && f.Key.Alive(now) && f.Epochs.Global == global, err
+	open := f.State == storage.FlowOpen || f.Purpose == Proof && f.State == storage.FlowRedeemed
+	return err == nil && open && f.Key.Alive(now) && f.Epochs.Global == global, err
 }
 
 // muteFor returns for how long a press of the button mutes the browser that asked.

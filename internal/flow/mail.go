@@ -67,10 +67,14 @@ func (s *Service) newDraft(m mailInput) (d draft, err error) {
 			}
 		}
 	}
+	codeEnd := end
+	if p.CodeEnds != 0 {
+		codeEnd = p.codeEnd(f)
+	}
 	d.code = token.CodeDigest(s.Ring, m.cookie, token.Code(s.Ring, seed, f.Purpose, f.Site))
 	payload := outbox.Payload{
 		To: addr.Typed(), Seed: seed, Base: m.site.base(), Locale: p.Locale, Device: p.Device, Network: p.Network, FlowID: f.ID,
-		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(end).Unix(),
+		LimitKey: addr.LimitKey(s.Ring), RequestedAt: s.Clock.ToWall(m.now).Unix(), Ends: s.Clock.ToWall(codeEnd).Unix(),
 		SignUpOpen: m.site.SignUp.Admits(addr), Known: m.known, Reserve: m.reserve, NoLink: !m.site.mailsLink(f.Purpose), NoCode: !m.site.mailsCode(f.Purpose) || f.WrongCodes >= MaxWrongCodes,
 		Address: m.newAddress, Timezone: m.timezone, Act: p.Act, App: p.App != nil, NoAccount: p.App != nil && p.App.NoAccount,
 	}

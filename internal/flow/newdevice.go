@@ -8,8 +8,9 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// newDeviceLifetime is for how long the mail about a sign-in from a new device is tried, and its link ends the session.
-const newDeviceLifetime = MaxLinkTTL
+// notMeLifetime is for how long the "this wasn't me" of a mail ends a session: the mail may be read long after the sign-in from a new device that it
+// is about, or after its code.
+const notMeLifetime = MaxLinkTTL
 
 // noticeNewDevice informs the owner of a sign-in by mail in a browser that is new to this mailbox, unless it is the one that asked for the mail. That
 // is where codes are typed; and a thief who asks there and reads the mail would read this one too.
@@ -27,7 +28,7 @@ func (s *Service) enqueueNewDevice(tx storage.Tx, e authentication, opened stora
 	if e.site.NoMail {
 		return nil
 	}
-	parsed, err := token.Parse(token.Random(e.now.Add(newDeviceLifetime)))
+	parsed, err := token.Parse(token.Random(e.now.Add(notMeLifetime)))
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (s *Service) beginProof(tx storage.Tx, site Site, requester Requester, act 
 	if err := s.spendLimits(tx, now, site.Limits.LimitsFor(limit.MailProof, limit.Subject{Mailbox: addr.LimitKey(s.Ring)})); err != nil {
 		return "", p, err
 	}
-	cookie = token.Random(now.Add(site.lifetime(Proof)))
+	cookie = token.Random(now.Add(notMeLifetime))
 	parsed, err := token.Parse(cookie)
 	if err != nil {
 		return "", p, err
@@ -109,7 +109,7 @@ func (s *Service) beginProof(tx storage.Tx, site Site, requester Requester, act 
 	}
 	private := private{
 		Email: addr.Typed(), Device: cutDevice(requester.Device), Locale: language(requester.Locale), Network: boundary.NetworkText(requester.Client),
-		Act: act, Session: requester.Session.Session.ID,
+		Act: act, Session: requester.Session.Session.ID, CodeEnds: now.Add(site.lifetime(Proof)).Unix(),
 	}
 	if f.Private, err = s.sealPrivate(f.Key, private); err != nil {
 		return "", p, err
@@ -136,7 +136,15 @@ func (s *Service) beginProof(tx storage.Tx, site Site, requester Requester, act 
 }
 
 func pendingProof(f storage.Flow, p private, addr address.Address) PendingProof {
-	return PendingProof{Act: p.Act, Address: addr.Display(), Started: f.Started, End: f.Key.Ends(), CodeOff: f.WrongCodes >= MaxWrongCodes}
+	return PendingProof{Act: p.Act, Address: addr.Display(), Started: f.Started, End: p.codeEnd(f), CodeOff: f.WrongCodes >= MaxWrongCodes}
+}
+
+// codeEnd returns the last time of the code of a flow: its own, for a proof, else that of the flow.
+func (p private) codeEnd(f storage.Flow) time.Time {
+	if p.CodeEnds == 0 {
+		return f.Key.Ends()
+	}
+	return time.Unix(p.CodeEnds, 0).UTC()
 }
 
 // PendingProof returns what the code that this browser waits for would do. Errors: ErrNoFlow, ErrSignedOut, ErrUnavailable.
@@ -174,7 +182,7 @@ func (s *Service) findProof(tx storage.Tx, site Site, requester Requester, cooki
 		return f, p, addr, err
 	}
 	open, err := isActive(tx, f, now, forUpdate)
-	if err != nil || !open || p.Session != requester.Session.Session.ID || f.Account != requester.Session.Session.Account {
+	if err != nil || !open || !now.Before(p.codeEnd(f)) || p.Session != requester.Session.Session.ID || f.Account != requester.Session.Session.Account {
 		return f, p, addr, orRefuse(err, ErrNoFlow)
 	}
 	alive, err := s.Sessions.Alive(tx, requester.Session)

@@ -249,6 +249,56 @@ func TestOWN1_ThisWasNotMeEndsTheSessionThatAsked(t *testing.T) {
 	}
 }
 
+// TestOWN1_ThisWasNotMeWorksAfterTheCode presses the button of a mail that was read late: its code was used, or is over.
+func TestOWN1_ThisWasNotMeWorksAfterTheCode(t *testing.T) {
+	for name, late := range map[string]struct {
+		used bool
+		wait time.Duration
+		dead bool
+	}{
+		"the code was used":             {used: true},
+		"used, two days ago":            {used: true, wait: 48 * time.Hour},
+		"the code is over":              {wait: time.Hour},
+		"nearly three days":             {wait: 72*time.Hour - time.Minute},
+		"three days":                    {wait: 72*time.Hour + time.Second, dead: true},
+		"three days, the code was used": {used: true, wait: 72*time.Hour + time.Second, dead: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			g.account("ada@example.com")
+			thief, owner := g.signedIn("ada@example.com"), g.signedIn("ada@example.com")
+			cookie, m := thief.proof(Act{Kind: Export})
+			var done acts
+			if late.used {
+				if err := g.SubmitProof(context.Background(), g.site, thief.requester(), cookie, m.code, done.perform); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g.fake.Advance(late.wait)
+			if _, err := g.PendingProof(context.Background(), g.site, thief.requester(), cookie); !errors.Is(err, ErrNoFlow) {
+				t.Errorf("the code is asked for: %v", err)
+			}
+			asked, anybody := thief.requester(), g.browser()
+			o, err := g.Open(context.Background(), g.site, anybody.requester(), m.cancel)
+			if late.dead {
+				wantErr(t, err, ErrDead)
+				return
+			}
+			if err != nil || !o.Cancel {
+				t.Fatalf("the page says %+v, %v", o, err)
+			}
+			if _, err := g.Cancel(context.Background(), g.site, anybody.requester(), m.cancel, o.H); err != nil {
+				t.Fatal(err)
+			}
+			if !asked.Session.Ended() || owner.requester().Session == nil {
+				t.Error("the session that asked is alive, or the other one is not")
+			}
+			_, err = g.Cancel(context.Background(), g.site, anybody.requester(), m.cancel, o.H)
+			wantErr(t, err, ErrDead)
+		})
+	}
+}
+
 // TestOWN1_CodesHaveALimitOfTheirOwn asks for one too many.
 func TestOWN1_CodesHaveALimitOfTheirOwn(t *testing.T) {
 	g := newGate(t)

@@ -52,6 +52,8 @@ type private struct {
 	// Act is what a proof proves, and Session the id of the session that asked, or that a new device has opened.
 	Act     Act    `json:"act,omitzero"`
 	Session string `json:"session,omitempty"`
+	// CodeEnds is the last time of a proof's code, in seconds since 1970. Its flow lives longer: for "this wasn't me".
+	CodeEnds int64 `json:"code_ends,omitempty"`
 	// Invited is set for a sign-up where invitations alone make accounts; Invite is the invitation of a flow of that purpose.
 	Invited bool        `json:"invited,omitempty"`
 	Invite  *invitation `json:"invite,omitempty"`

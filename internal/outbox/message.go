@@ -87,7 +87,7 @@ type Message struct {
 	RequestedAt time.Time
 	// Device is the asking browser from a closed list of names; Network is its address prefix.
 	Device, Network string
-	// Ends is when Link, Code and Cancel stop working, by the system's clock. It is zero where there is none of them.
+	// Ends is when Link and Code stop working, by the system's clock, and Cancel, but for that of a proof. It is zero where there is none of them.
 	Ends time.Time
 	// Act is what the code of a mail of the purpose Proof does.
 	Act Act
