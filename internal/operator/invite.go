@@ -54,7 +54,8 @@ func (svc *Service) Invite(ctx context.Context, in InvitationInput) (Invitation,
 		return Invitation{}, err
 	}
 	if in.TTL < 0 || in.TTL > flow.MaxInviteTTL {
-		return Invitation{}, invalid("--ttl %s: an invitation works for %d days at most; write --ttl %dd", in.TTL, flow.MaxInviteTTL/(24*time.Hour), flow.MaxInviteTTL/(24*time.Hour))
+		days := flow.MaxInviteTTL / (24 * time.Hour)
+		return Invitation{}, invalid("--ttl: an invitation works for %d days at most; write --ttl %dd", days, days)
 	}
 	site, returnTo, err := svc.signInSite(in.Site)
 	if err != nil {
