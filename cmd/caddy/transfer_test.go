@@ -136,7 +136,7 @@ func TestExportToAFile(t *testing.T) {
 	}
 	file := filepath.Join(p.dir, "out.csv")
 	text, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(text), "$2a$") || strings.Contains(string(text), "password") || !strings.HasPrefix(string(text), "email,name,roles,verified,created,status,language\n") {
+	if err != nil || strings.Contains(string(text), "$2a$") || strings.Contains(string(text), "password") || !strings.HasPrefix(string(text), "email,name,roles,verified,created,status,language,timezone\n") {
 		t.Errorf("REST-1: %v\n%s", err, text)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
