@@ -58,23 +58,16 @@ func (x *exchange) showDelete(p problem, typed string) {
 // delete deletes the account, for its address, typed out, and a proof.
 func (x *exchange) delete() {
 	fields, ok := x.readAccountForm(selfservice.Delete, "email", "current", usernameField)
+	x.formAgain = func(p problem) { x.showDelete(p, fields["email"]) }
 	switch {
 	case !ok:
 	case !x.mayDelete():
 		x.refuse(http.StatusNotFound, templates.NotFound)
 	case !strings.EqualFold(strings.TrimSpace(fields["email"]), x.Live.Account.Email):
-		x.refuseDelete(problem{status: http.StatusBadRequest, code: templates.OtherAddress, field: "email"}, fields["email"])
+		x.refuseAct(problem{status: http.StatusBadRequest, code: templates.OtherAddress, field: "email"})
 	default:
 		x.act(flow.Act{Kind: flow.Delete}, fields["current"])
 	}
-}
-
-func (x *exchange) refuseDelete(p problem, typed string) {
-	if x.json {
-		x.refuseWith(p)
-		return
-	}
-	x.showDelete(p, typed)
 }
 
 // deleted answers a deletion: this browser is signed out, as all others are.

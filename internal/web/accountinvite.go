@@ -94,7 +94,7 @@ func (x *exchange) invite() {
 		return
 	}
 	act, p := x.readInvitation(fields, roles)
-	x.typedInvitation = typedInvitation(act)
+	x.formAgain = func(p problem) { x.showInvitationForm(p, typedInvitation(act)) }
 	if p.code == "" {
 		if err := x.Flows.CheckInvitation(x.r.Context(), x.Site.Site, x.requester(), act); err != nil {
 			p = x.problemOfAddress(err, fields["email"])
@@ -108,8 +108,8 @@ func (x *exchange) invite() {
 }
 
 // typedInvitation returns the form with the values of an act.
-func typedInvitation(act flow.Act) *templates.InvitationForm {
-	return &templates.InvitationForm{Typed: act.Email, Site: act.Invitation.Site, Chosen: act.Invitation.Roles}
+func typedInvitation(act flow.Act) templates.InvitationForm {
+	return templates.InvitationForm{Typed: act.Email, Site: act.Invitation.Site, Chosen: act.Invitation.Roles}
 }
 
 // readInvitation reads the form. p says what is wrong with it.

@@ -91,15 +91,13 @@ func (x *exchange) makeToken() {
 		return
 	}
 	t, p := x.readToken(fields)
-	x.typedToken = templates.TokenForm{Name: t.Name, Site: t.Site, Chosen: t.Scopes, Days: int(t.TTL / (24 * time.Hour))}
-	switch {
-	case p.code == "":
-		x.act(flow.Act{Kind: flow.MakeToken, Token: &t}, fields["current"])
-	case x.json:
-		x.refuseWith(p)
-	default:
-		x.showTokenForm(p, x.typedToken)
+	typed := templates.TokenForm{Name: t.Name, Site: t.Site, Chosen: t.Scopes, Days: int(t.TTL / (24 * time.Hour))}
+	x.formAgain = func(p problem) { x.showTokenForm(p, typed) }
+	if p.code != "" {
+		x.refuseAct(p)
+		return
 	}
+	x.act(flow.Act{Kind: flow.MakeToken, Token: &t}, fields["current"])
 }
 
 // readToken reads the form. p says what is wrong with it.

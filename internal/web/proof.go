@@ -75,22 +75,14 @@ type proofBody struct {
 	ExpiresIn int `json:"expires_in"`
 }
 
-// refuseAct shows the page of the account, with what is wrong.
+// refuseAct shows the form of the act, with what is wrong.
 func (x *exchange) refuseAct(p problem) {
 	if x.json || p.code == templates.SignInRequired || p.status == http.StatusServiceUnavailable && p.code != templates.Busy {
 		x.refuseWith(p)
 		return
 	}
-	if strings.HasSuffix(x.r.URL.Path, deletePath) {
-		x.showDelete(p, x.Live.Account.Email)
-		return
-	}
-	if strings.HasSuffix(x.r.URL.Path, newTokenPath) {
-		x.showTokenForm(p, x.typedToken)
-		return
-	}
-	if x.typedInvitation != nil {
-		x.showInvitationForm(p, *x.typedInvitation)
+	if x.formAgain != nil {
+		x.formAgain(p)
 		return
 	}
 	x.showAccount(p, "")
@@ -142,7 +134,7 @@ func (x *exchange) prove() {
 		case p.field == "code" && !x.json:
 			x.showProof(p)
 		case done.Act.Kind == flow.SendInvitation && !x.json: // the code was right, and is used up: the form has what was typed
-			x.typedInvitation = typedInvitation(done.Act)
+			x.formAgain = func(p problem) { x.showInvitationForm(p, typedInvitation(done.Act)) }
 			x.refuseAct(p)
 		default:
 			x.refuseProof(p)

@@ -163,10 +163,8 @@ type exchange struct {
 	// refusedAddress is the form for a new address that this page is to show again.
 	refusedAddress refusedAddress
 	values         headerValues
-	// typedToken is what was typed in the form of a new machine token.
-	typedToken templates.TokenForm
-	// typedInvitation is what was typed in the form of an invitation, nil where that is not refused.
-	typedInvitation *templates.InvitationForm
+	// formAgain shows the form of an act that is refused, with what was typed; nil: the form is on the page of the account.
+	formAgain func(problem)
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
