@@ -2,7 +2,7 @@ package templates
 
 import "time"
 
-// invitingSamples lists the pages on which people invite others: of somebody who has one role to give, and refused where there is a choice.
+// invitingSamples lists the pages on which people invite others: of a person who has one role to give, and refused where there is a choice.
 func invitingSamples() []PageSample {
 	account, full := accountSamples()
 	invited, withdrawn := account, account

@@ -25,7 +25,7 @@ type Account struct {
 	Language string
 	// Timezone is the zone in which times are written for this person, a name of the IANA database; empty: that of pages and mails for everybody.
 	Timezone string
-	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it, and nobody may take it back any more. It is zero for all
+	// Deletes is when the account goes, by the gate's clock, because its owner has deleted it, once no mailbox may take it back any more. It is zero for all
 	// others.
 	Deletes time.Time
 	// BrowsersForgotten is when the owner last said of a session that it was not theirs, to the second: browsers that signed in until then count

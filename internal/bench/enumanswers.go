@@ -23,7 +23,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// enumPrefixes are the kinds of addresses that somebody who tries them would like to tell apart. The first two are one kind: what they differ by
+// enumPrefixes are the kinds of addresses that an attacker who tries them would like to tell apart. The first two are one kind: what they differ by
 // is what chance makes.
 var enumPrefixes = []string{"nobody-a", "nobody-b", "invited", "active", "disabled"}
 

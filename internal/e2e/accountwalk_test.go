@@ -17,7 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// pair are two profiles of one Chromium: a person's own browser, and the other mailbox, the other device or somebody else.
+// pair are two profiles of one Chromium: a person's own browser, and the other mailbox, the other device or another person.
 type pair struct {
 	*gate
 	t            *testing.T
@@ -165,7 +165,7 @@ func walkAddressByCode(p *pair) {
 	p.owner.at("/email-link/account?changed", 200).says("Your account has its new address", "typed@example.com")
 }
 
-// walkExport has one request for the code taken back by whoever reads the mail, which signs the browser out, and downloads for another.
+// walkExport has one request for the code taken back by the reader of the mail, which signs the browser out, and downloads for another.
 func walkExport(p *pair) {
 	dir := p.t.TempDir()
 	p.owner.does(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -227,7 +227,7 @@ func walkNewDevice(p *pair) {
 	p.owner.presses("Account settings").at("/email-link/account", 200).says("A new browser was signed out")
 }
 
-// walkInvitation has an operator invite somebody new and somebody who has an account, whose link opens nothing for anybody else.
+// walkInvitation has an operator invite a new person and one who has an account, whose link opens nothing for others.
 func walkInvitation(p *pair) {
 	p.signsIn(p.owner)
 	p.cli("invite", "eve@example.com", "--role", "family", "--note", "For the trip in May")
@@ -246,7 +246,7 @@ func walkInvitation(p *pair) {
 	p.page(p.owner, "/").says("guest")
 }
 
-// walkInvitationByPage invites somebody from the page of the account, withdraws that, and has the next one accepted.
+// walkInvitationByPage invites a person from the page of the account, withdraws that, and has the next one accepted.
 func walkInvitationByPage(p *pair) {
 	p.signsIn(p.owner)
 	invites := func(email string) mail {

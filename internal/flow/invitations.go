@@ -164,7 +164,7 @@ func (s *Service) endInvitation(tx storage.Tx, i storage.Invitation, by storage.
 	return true, rec.add(tx, by, now.Add(storage.EventLifetime))
 }
 
-// EndInvitations ends the open invitations that an account has sent: somebody else has used it.
+// EndInvitations ends the open invitations that an account has sent: another person has used it.
 func (s *Service) EndInvitations(tx storage.Tx, inviter, site string) error {
 	list, err := tx.Invitations().ByInviter(inviter, maxInvitations)
 	for _, i := range list {

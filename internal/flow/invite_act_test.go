@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-email-link/caddy-email-link/storage"
 )
 
-// inviteAct is the act of inviting somebody as a guest.
+// inviteAct is the act of inviting a person as a guest.
 func (g *gate) inviteAct(email string, roles ...string) Act {
 	return Act{Kind: SendInvitation, Email: email, Invitation: &NewInvitation{Site: g.site.Origin, ReturnTo: "/albums", Roles: roles}}
 }

@@ -183,7 +183,7 @@ func TestOWN5_ABrowserThatWasDisownedIsToldAgain(t *testing.T) {
 	})
 }
 
-// TestOWN5_ASignOutHidesNoSession signs out in a new browser and in again, in it or in a copy of it, which tells nobody, before the owner presses
+// TestOWN5_ASignOutHidesNoSession signs out in a new browser and in again, in it or in a copy of it, without a mail about it, before the owner presses
 // the button.
 func TestOWN5_ASignOutHidesNoSession(t *testing.T) {
 	bothModes(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ const roleField = "role."
 // maxShownInvitations is how many invitations the page lists, of which flow.MaxOpenInvitations may be open; JSON lists them all.
 const maxShownInvitations = 2 * flow.MaxOpenInvitations
 
-// givenRoles returns the roles that this person may give to those whom they invite; none: they invite nobody.
+// givenRoles returns the roles that this person may give to those whom they invite; with none they cannot invite.
 func (x *exchange) givenRoles() []string { return x.Flows.Invitable(x.Live.Account.Roles) }
 
 // invitationForm is the form of an invitation.
